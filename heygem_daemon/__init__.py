@@ -1,0 +1,5 @@
+"""A watch-folder lip-sync server."""
+
+from typing import Final
+
+__version__: Final = "0.1.0"
