@@ -1,0 +1,193 @@
+"""A job and its items: what was dropped, and where each recording x video stands.
+
+    settling -> queued -> running -> succeeded | partial | failed | rejected | cancelled
+    with `waiting` (back-off, disk, paused, share offline) and `interrupted` (shutdown, worker death) on the way.
+
+A job's state follows from its items (`Job.rollup`); every move of an item goes through `Item.move`, which knows one table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from heygem_daemon.core.errors import HeygemError
+
+
+class State(StrEnum):
+    SETTLING = "settling"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    INTERRUPTED = "interrupted"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+FINAL: Final = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.REJECTED, State.CANCELLED})
+"""States a job stays in (a retry by hand makes failed, partial and cancelled items queued again)."""
+
+ITEM_MOVES: Final[Mapping[State, frozenset[State]]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
+    State.WAITING: frozenset({State.QUEUED, State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.WAITING, State.INTERRUPTED, State.CANCELLED}),
+    State.INTERRUPTED: frozenset({State.QUEUED, State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.CANCELLED: frozenset({State.QUEUED}),
+}
+
+
+class IllegalMoveError(RuntimeError):
+    """An item was asked to make a move that the table of transitions does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An error as it is remembered: see core.errors for the codes."""
+
+    code: str
+    message: str
+    hint: str = ""
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, problem: HeygemError) -> Self:
+        return cls(code=problem.code, message=problem.message, hint=problem.hint, retryable=problem.retryable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a drop asks for in its job.toml; None means the server's default."""
+
+    engine: str | None = None
+    fit: str | None = None
+    face: str | None = None
+    label: bool | None = None
+    quality: int | None = None
+    priority: int | None = None
+    zip: bool | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One recording x one video.
+
+    `recording` and `video` are paths inside the drop; `output` and `thumbnail` are paths inside the job's output folder.
+    `token` names the running attempt: a report that carries another token is late and is thrown away.
+    `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
+    `not_before` is unix time in s. `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
+    """
+
+    key: str
+    recording: str
+    video: str
+    output: str
+    thumbnail: str
+    state: State = State.QUEUED
+    attempt: int = 0
+    delays: int = 0
+    token: str = ""
+    not_before: float = 0.0
+    reason: str = ""
+    failure: Failure | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    def move(self, state: State, **changes: Any) -> "Item":
+        """Return the item in `state`, with `changes`; raise IllegalMoveError for a move that the table does not have."""
+        if state not in ITEM_MOVES[self.state]:
+            raise IllegalMoveError(f"{self.key}: {self.state} -> {state}")
+        return replace(self, state=state, **changes)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    def is_ready(self, now: float) -> bool:
+        """Whether it may start at unix time `now`."""
+        return self.state in {State.QUEUED, State.INTERRUPTED, State.WAITING} and self.not_before <= now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One claimed drop. `name` is fit for showing; `inbox` and `claimed` are absolute paths, `output` a folder name inside outputs.
+
+    `claimed` is the folder `.heygem/claimed/<id>`; the drop lies inside it under its own name. All times are unix times in s.
+    `failure` is set where the whole drop was rejected.
+    """
+
+    id: str
+    name: str
+    inbox: str
+    claimed: str
+    output: str
+    priority: int = 0
+    options: Options = Options()
+    items: tuple[Item, ...] = ()
+    state: State = State.QUEUED
+    since: float = 0.0
+    reason: str = ""
+    failure: Failure | None = None
+    held: bool = False
+    flat: bool = False
+    dropped_at: float = 0.0
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    def item(self, key: str) -> Item:
+        """Return the item named `key`; KeyError when there is none."""
+        for item in self.items:
+            if item.key == key:
+                return item
+        raise KeyError(key)
+
+    def with_item(self, changed: Item) -> "Job":
+        """Return the job with the item of the same key replaced."""
+        return replace(self, items=tuple(changed if item.key == changed.key else item for item in self.items))
+
+    def rollup(self, now: float) -> "Job":
+        """Return the job in the state that its items imply; `since`, `started_at`, `finished_at` follow."""
+        state = _implied(self)
+        if state == self.state:
+            return self
+        changes: dict[str, Any] = {"state": state, "since": now}
+        if state is State.RUNNING and self.started_at is None:
+            changes["started_at"] = now
+        changes["finished_at"] = now if state in FINAL else None
+        return replace(self, **changes)
+
+    def log_context(self) -> dict[str, str]:
+        return {"job_id": self.id, "job": self.name}
+
+
+def _implied(job: Job) -> State:
+    if job.failure is not None:
+        return State.REJECTED
+    states = [item.state for item in job.items]
+    if State.RUNNING in states:
+        return State.RUNNING
+    if all(state in FINAL for state in states):
+        return _implied_final(states)
+    if job.held:
+        return State.WAITING
+    open_states = [state for state in states if state not in FINAL]
+    if State.QUEUED in open_states:
+        return State.QUEUED
+    return State.INTERRUPTED if State.INTERRUPTED in open_states else State.WAITING
+
+
+def _implied_final(states: list[State]) -> State:
+    if all(state is State.SUCCEEDED for state in states):
+        return State.SUCCEEDED
+    if State.SUCCEEDED in states:
+        return State.PARTIAL
+    return State.CANCELLED if all(state is State.CANCELLED for state in states) else State.FAILED

@@ -1,0 +1,263 @@
+"""What the daemon needs from the world, as protocols. Adapters live in intake, ledger, executors, publishing and service."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from heygem_daemon.core.drop import Entry
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.work import Report, WorkOrder
+
+
+class Ledger(Protocol):
+    """The queue and the memory: what was put is there after a crash. Every call is one transaction."""
+
+    def put(self, job: Job) -> None:
+        """Insert or replace the job and its items."""
+        ...
+
+    def get(self, job_id: str) -> Job | None: ...
+
+    def open_jobs(self) -> Sequence[Job]:
+        """Return all jobs that are not final, oldest first."""
+        ...
+
+    def find(self, name: str) -> Sequence[Job]:
+        """Return the jobs with this id, name or output folder, newest first."""
+        ...
+
+    def recent(self, limit: int) -> Sequence[Job]:
+        """Return the newest jobs, newest first."""
+        ...
+
+    def forget(self, finished_before: float) -> int:
+        """Delete final jobs that finished before this unix time; return how many."""
+        ...
+
+    def request(self, verb: str, target: str) -> None:
+        """Leave a wish (retry, cancel, hold, resume, pause ...) for the daemon."""
+        ...
+
+    def take_requests(self) -> Sequence[tuple[str, str]]:
+        """Return and delete the wishes left, oldest first."""
+        ...
+
+    def healthy(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """One possible drop in one inbox at one scan.
+
+    `name` is the folder's name as the file system gives it (may hold surrogates); for the flat form it is "" and `entries` are
+    those of the inbox root. `entries` holds every counted file below it. `writers` is true while anybody has a file open for writing.
+    `unreadable` names a path that could not be looked at (the sighting is then no proof of anything).
+    """
+
+    inbox: str
+    name: str
+    entries: tuple[Entry, ...]
+    writers: bool = False
+    ready: bool = False
+    hold: bool = False
+    cancel: bool = False
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxView:
+    """One scan of one inbox. Nothing may be concluded from an inbox that is not `online`."""
+
+    inbox: str
+    online: bool
+    reason: str = ""
+    network: bool = False
+    paused: bool = False
+    sightings: tuple[Sighting, ...] = ()
+    controls: tuple[tuple[str, str], ...] = ()
+    """(drop name, "hold" | "cancel" | "ready") for every control file beside the drops, whether or not the drop is still there."""
+
+
+class Scanner(Protocol):
+    def scan(self, inbox: str) -> InboxView:
+        """Look at one inbox; never raises, an unreachable one is offline."""
+        ...
+
+
+class Claims(Protocol):
+    """Moves inputs by rename, and only by rename."""
+
+    def claim(self, sighting: Sighting, job_id: str) -> Path:
+        """Rename the drop into `.heygem/claimed/<job_id>/<name>` and return that folder of the job.
+
+        Raises FileNotFoundError when somebody else was first, TransientError when the share failed."""
+        ...
+
+    def unclaim(self, inbox: str, job_id: str) -> bool:
+        """Put an unfinished claim back under its own name; False when there is nothing to put back."""
+        ...
+
+    def claimed(self, inbox: str) -> Sequence[str]:
+        """Return the job ids that have a claimed folder in this inbox."""
+        ...
+
+    def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
+        """Return the raw name, the path and the entries of the drop inside a claimed folder."""
+        ...
+
+    def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
+        """Move the inputs of a job into `_done` or `_failed` (`to`), with reason.txt; None when they are gone already."""
+        ...
+
+    def restore(self, job: Job) -> Path | None:
+        """Bring the inputs of a finished job back to its claimed folder (retry); None when they are gone."""
+        ...
+
+    def clear_control(self, inbox: str, name: str, kind: str) -> None:
+        """Delete a control file that has been obeyed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What ffprobe found in a drop: entry path -> its problem, for those that cannot be used."""
+
+    problems: Mapping[str, HeygemError]
+    seconds: Mapping[str, float]
+
+
+class Inspector(Protocol):
+    """Opens media files without holding up the daemon."""
+
+    def inspect(self, key: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
+        """Return the finding for `key` once it is there, None while it is being worked on (the first call starts it)."""
+        ...
+
+    def forget(self, key: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Runs work orders at most once each, elsewhere."""
+
+    def free(self) -> int:
+        """Return how many orders can be taken now."""
+        ...
+
+    def submit(self, order: WorkOrder) -> None: ...
+
+    def cancel(self, token: str) -> None:
+        """Stop this attempt soon; it reports nothing any more."""
+        ...
+
+    def poll(self) -> Iterable[Report]:
+        """Return what happened since the last call, without waiting. A dead worker shows as WorkFailed `worker_died`."""
+        ...
+
+    def wakeups(self) -> Sequence[int]:
+        """Return file descriptors that become readable when poll() has something."""
+        ...
+
+    def devices(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, state and model of every worker, for the status."""
+        ...
+
+    def stop(self, grace_seconds: float) -> None:
+        """End all workers: politely, then not."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Outcome of one publication: `problem` is None when the file stands in outputs."""
+
+    token: str
+    problem: HeygemError | None
+
+
+class Publisher(Protocol):
+    """Staging, verification and the final rename. Verification runs beside the daemon."""
+
+    def stage(self, job: Job, item: Item, token: str) -> tuple[Path, Path]:
+        """Return fresh paths for the result and the thumbnail of this attempt, on the file system of outputs.
+
+        Raises TransientError (`outputs_offline`, `disk_full`)."""
+        ...
+
+    def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
+        """Start to verify, fsync and rename the staged files of this attempt into the job's output folder."""
+        ...
+
+    def poll(self) -> Iterable[Published]: ...
+
+    def discard(self, token: str) -> None:
+        """Delete what this attempt staged; a publication of it that is under way does not happen any more."""
+        ...
+
+    def is_published(self, job: Job, item: Item) -> bool:
+        """Whether this item's file stands in outputs, complete."""
+        ...
+
+    def bundle(self, job: Job) -> None:
+        """Write the job's ZIP of its published results."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Return the free space of outputs in bytes, None while it is offline."""
+        ...
+
+
+class StatusBoard(Protocol):
+    """The JSON files in outputs."""
+
+    def allot(self, name: str) -> str:
+        """Return the output folder name for a drop shown as `name`: free, or still waiting for that same drop."""
+        ...
+
+    def write_job(self, status: JobStatus) -> None: ...
+
+    def write_daemon(self, status: DaemonStatus) -> None: ...
+
+    def withdraw(self, output: str) -> None:
+        """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status."""
+        ...
+
+
+class Retention(Protocol):
+    def sweep(self, now: float, open_jobs: Iterable[str]) -> Mapping[str, int]:
+        """Delete what is older than its keep time (inputs in _done and _failed, staging, cache); return counts by kind."""
+        ...
+
+
+class Doorbell(Protocol):
+    """Filesystem events: hints that a scan may be worth it, never a source of truth."""
+
+    def watch(self, inbox: str) -> None: ...
+
+    def wakeup(self) -> int:
+        """Return a file descriptor that becomes readable when something rang."""
+        ...
+
+    def rang(self) -> bool:
+        """Return whether something rang since the last call, and reset."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
+        """Write one line; `event` is one of service.events."""
+        ...
+
+
+__all__ = [
+    "Claims", "Doorbell", "Executor", "InboxView", "Inspection", "Inspector", "Ledger", "Log", "Published", "Publisher", "Retention",
+    "Scanner", "Sighting", "State", "StatusBoard",
+]

@@ -1,0 +1,71 @@
+"""What travels between the daemon and a worker: plain paths and plain values, so that any executor can carry it as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from heygem_daemon.core.job import Failure
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOrder:
+    """One attempt at one item. All paths are absolute; `output` and `thumbnail` lie in the staging folder of this attempt."""
+
+    token: str
+    job_id: str
+    item: str
+    recording: str
+    video: str
+    output: str
+    thumbnail: str
+    engine: str
+    fit: str = "audio"
+    face: str = "largest"
+    quality: int = 16
+    visible_label: bool = False
+    text: str | None = None
+    limit_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(**fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerReady:
+    """A worker has loaded and can take orders."""
+
+    worker: str
+    device: str
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkProgress:
+    token: str
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkSucceeded:
+    """`result` holds the figures for status.json; `warnings` are stable codes."""
+
+    token: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkFailed:
+    """`kind` is the class of the error tree: input, transient, engine or device."""
+
+    token: str
+    kind: str
+    failure: Failure
+
+
+Report = WorkerReady | WorkProgress | WorkSucceeded | WorkFailed
