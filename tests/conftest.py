@@ -1,0 +1,55 @@
+"""What several tests share: where things lie, the model files, real faces."""
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from heygem_daemon.lipsync.models import verify
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def weights(root: Path) -> Path:
+    """The directory of the model files, complete and right."""
+    directory = root / "weights"
+    wrong = [finding.model.file_name for finding in verify(directory) if not finding.is_right]
+    if wrong:
+        pytest.fail(f"weights/ lacks {', '.join(wrong)}: run `make setup` (or `heygem models fetch`) first", pytrace=False)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def shared_media(root: Path) -> Path:
+    """The directory of real talking clips beside the repository; they cannot be part of it."""
+    directory = root.parent / "shared" / "media"
+    if not directory.is_dir():
+        pytest.skip("the real clips (../shared/media) are not on this machine")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real face as a PNG, 512x512: NASA's portrait of Eileen Collins, in the public domain, carried by scikit-image."""
+    from skimage.data import astronaut  # noqa: PLC0415  (slow to import, and few tests need it)
+
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    assert cv2.imwrite(str(path), cv2.cvtColor(np.asarray(astronaut()), cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.fixture(scope="session")
+def portrait_clip(portrait: Path) -> Path:
+    """The portrait as a clip of 2 s at 25 fps, 384x384, without speech: the camera drifts and breathes a little."""
+    path = portrait.with_name("portrait.mp4")
+    motion = "crop=w=440:h=440:x='36+16*sin(2*PI*n/50)':y='18+12*cos(2*PI*n/40)',scale=384:384,format=yuv420p"
+    command = ("ffmpeg", "-v", "error", "-loop", "1", "-framerate", "25", "-i", str(portrait), "-t", "2", "-vf", motion)
+    subprocess.run((*command, "-c:v", "libx264", "-crf", "16", "-preset", "veryfast", str(path)), check=True, timeout=60)
+    return path
