@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +20,17 @@ class Colour:
         return self.transfer in {"smpte2084", "arib-std-b67"}
 
 
+BT709: Final = Colour(primaries="bt709", transfer="bt709", matrix="bt709")
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoStream:
-    """A picture track as it will be decoded: upright (rotation applied), 8-bit 4:2:0, constant frame rate.
+    """A picture track as it will be decoded: upright (rotation applied), 8-bit 4:2:0, constant frame rate, even size.
 
     `frame_rate` is exact; for variable frame rate it is the constant rate it is read at. `frames` is the number of frames at
-    that rate (exact after decoding only; from the container it may be off by some).
+    that rate (exact after decoding only; from the container it may be off by some). `colour` is that of the decoded frames;
+    `source_colour` and the coded size are those of the file. `start` is the time of the first picture, `time_base` the unit of
+    the file's time stamps, both in s.
     """
 
     width: int
@@ -38,7 +44,19 @@ class VideoStream:
     rotation: int = 0
     is_variable: bool = False
     is_still: bool = False
+    is_interlaced: bool = False
     colour: Colour = Colour()
+    source_colour: Colour = Colour()
+    coded_width: int = 0
+    coded_height: int = 0
+    index: int = 0
+    start: Fraction = Fraction(0)
+    time_base: Fraction = Fraction(1, 1000)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of one decoded frame."""
+        return self.width * self.height * 3 // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +65,27 @@ class AudioStream:
     sample_rate: int
     channels: int
     seconds: float
+    index: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
+    """`start` is the earliest time stamp of the file in s; `warnings` are sentences for the person who dropped the file."""
+
     path: Path
     container: str
     size: int
     streams: int
     video: VideoStream | None
     audio: AudioStream | None
+    seconds: float = 0.0
+    start: Fraction = Fraction(0)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
-    """What a file may at most be; `seconds` of wall clock bound every external command on it."""
+    """What a file may at most be; `probe_seconds` of wall clock bound every command that inspects it."""
 
     recording_seconds: float = 3 * 3600
     video_seconds: float = 3 * 3600
@@ -69,3 +93,6 @@ class MediaLimits:
     file_bytes: int = 64 * 2**30
     streams: int = 16
     probe_seconds: float = 20.0
+
+
+DEFAULT_LIMITS: Final = MediaLimits()
