@@ -80,7 +80,7 @@ class Item:
     `recording` and `video` are paths inside the drop; `output` and `thumbnail` are paths inside the job's output folder.
     `token` names the running attempt: a report that carries another token is late and is thrown away.
     `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
-    `not_before` is unix time in s. `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
+    `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts. `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
     """
 
     key: str
@@ -93,6 +93,7 @@ class Item:
     delays: int = 0
     token: str = ""
     not_before: float = 0.0
+    needs_bytes: int = 0
     reason: str = ""
     failure: Failure | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
