@@ -1,0 +1,214 @@
+"""The configuration: one source of names, defaults and meanings.
+
+Rising precedence: the defaults here, the TOML file, the environment (`HEYGEM_OUTPUTS`, `HEYGEM_ENGINE__DEVICE`), the command line.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+ENVIRONMENT_PREFIX: Final = "HEYGEM_"
+CONFIG_VARIABLE: Final = "HEYGEM_CONFIG"
+DEFAULT_CONFIG: Final = Path("/etc/heygem/heygem.toml")
+
+GIB: Final = 2**30
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message is a list of plain sentences."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_inbox(value: object) -> object:
+    return {"path": value} if isinstance(value, str | Path) else value
+
+
+class Inbox(_Section):
+    """A watched folder. `priority` is given to every drop in it that names none itself."""
+
+    path: Path
+    priority: int = Field(0, ge=-100, le=100)
+
+
+class Intake(_Section):
+    settle_seconds: float = Field(3.0, ge=0.1, description="A drop is complete when nothing in it changed for this long (local disks).")
+    network_settle_seconds: float = Field(10.0, ge=0.1, description="The same on network file systems, whose attributes lag.")
+    incomplete_seconds: float = Field(
+        120.0, ge=0, description="A drop that lacks something, or has an unreadable file, is refused after this."
+    )
+    scan_seconds: float = Field(2.0, ge=0.1, description="Look at every inbox at least this often, whatever the events say.")
+    network_scan_seconds: float = Field(5.0, ge=0.1, description="The same on network file systems.")
+
+
+class Limits(_Section):
+    recording_seconds: float = Field(3 * 3600, gt=0, description="Longest recording.")
+    video_seconds: float = Field(3 * 3600, gt=0, description="Longest video.")
+    megapixels: float = Field(40.0, gt=0, description="Largest picture.")
+    file_bytes: int = Field(64 * GIB, gt=0, description="Largest file.")
+    streams: int = Field(16, gt=0, description="Most streams in one file.")
+    items: int = Field(500, gt=0, description="Most results from one drop (recordings x videos).")
+    probe_seconds: float = Field(20.0, gt=0, description="Longest time a file may take to be recognised.")
+    item_seconds: float = Field(6 * 3600, gt=0, description="Longest time one result may take before its worker is stopped.")
+
+
+class Engine(_Section):
+    name: str = Field("rewrite", description="The engine for drops that name none.")
+    device: str = Field("auto", description="auto, cpu, cuda, or cuda:N; several with commas: one worker each.")
+    threads: int = Field(0, ge=0, description="CPU threads of a worker; 0 = as many as there are cores.")
+    fit: Literal["audio", "video"] = Field("audio", description="Length of the result: the speech's, or the video's.")
+    face: str = Field("largest", description="Which face speaks: largest, left, right, center, or a number counted from the left.")
+    quality: int = Field(16, ge=0, le=51, description="x264 constant rate factor; smaller is better and bigger.")
+    visible_label: bool = Field(False, description="Write 'AI-generated' into the picture. The label in the metadata is always there.")
+    zip: bool = Field(False, description="Also write a ZIP of a job's results.")
+
+
+class Retry(_Section):
+    attempts: int = Field(3, ge=1, description="Starts of one result that may end with a dead worker.")
+    backoff_seconds: tuple[float, ...] = Field((30.0, 120.0, 600.0), min_length=1, description="Waits after a passing trouble.")
+    breaker_failures: int = Field(3, ge=1, description="Device failures in a row that pause the queue.")
+    breaker_seconds: float = Field(300.0, gt=0, description="How long the queue then pauses.")
+
+
+class Disk(_Section):
+    reserve_bytes: int = Field(2 * GIB, ge=0, description="Nothing starts when less than this, plus what the job needs, is free.")
+
+
+class Keep(_Section):
+    done_days: float = Field(14.0, ge=0, description="Inputs in _done; 0 = for ever.")
+    failed_days: float = Field(30.0, ge=0, description="Inputs in _failed; 0 = for ever.")
+    staging_days: float = Field(1.0, ge=0, description="Unfinished results of attempts that died.")
+    history_days: float = Field(365.0, ge=0, description="Finished jobs in the ledger; 0 = for ever.")
+    cache_bytes: int = Field(20 * GIB, ge=0, description="Learned presenters (face tracks, mouth atlas); the oldest go first.")
+
+
+class Log(_Section):
+    format: Literal["auto", "json", "text"] = Field("auto", description="auto: colours on a terminal, JSON lines elsewhere.")
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Stop(_Section):
+    grace_seconds: float = Field(20.0, ge=0, description="On SIGTERM, running results may take this long to finish.")
+
+
+class Settings(BaseSettings):
+    """Everything an administrator can set."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    inboxes: tuple[Annotated[Inbox, BeforeValidator(_as_inbox)], ...] = Field((Inbox(path=Path("inbox")),), min_length=1)
+    outputs: Path = Path("outputs")
+    state: Path = Field(default_factory=lambda: _home("/var/lib/heygem", "XDG_STATE_HOME", ".local/state"), description="The ledger.")
+    cache: Path = Field(default_factory=lambda: _home("/var/cache/heygem", "XDG_CACHE_HOME", ".cache"), description="Learned presenters.")
+    weights: Path = Field(default_factory=_weights, description="The model files.")
+    intake: Intake = Intake()
+    limits: Limits = Limits()
+    engine: Engine = Engine()
+    retry: Retry = Retry()
+    disk: Disk = Disk()
+    keep: Keep = Keep()
+    log: Log = Log()
+    stop: Stop = Stop()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def _home(system: str, variable: str, fallback: str) -> Path:
+    """Return the system directory where an installation made it, else the user's own."""
+    if os.access(system, os.W_OK):
+        return Path(system)
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "heygem"
+
+
+def _weights() -> Path:
+    checkout = Path(__file__).parent.parent / "weights"
+    return checkout if (checkout / "README.md").is_file() else Path("/var/lib/heygem/weights")
+
+
+def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of the file `config` (else $HEYGEM_CONFIG, else /etc/heygem), the environment and `overrides`.
+
+    Raises ConfigurationError with a sentence for every mistake.
+    """
+    path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if path is None and DEFAULT_CONFIG.is_file():
+        path = DEFAULT_CONFIG
+    mistakes = [*_mistakes_in_file(path), *_mistakes_in_environment()]
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+
+    class Configured(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return Configured(**(overrides or {}))
+    except ValidationError as problem:
+        raise ConfigurationError("\n".join(_sentence(e["loc"], e["msg"]) for e in problem.errors())) from None
+
+
+def _sentence(location: tuple[str | int, ...], message: str) -> str:
+    return f"{'.'.join(str(part) for part in location)}: {message}"
+
+
+def _mistakes_in_file(path: Path | None) -> Iterator[str]:
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        yield f"The configuration {path} cannot be read: {problem.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        yield f"The configuration {path} is not valid TOML: {problem}"
+    else:
+        yield from (f"{path}: {mistake}" for mistake in _unknown(content, Settings))
+
+
+def _unknown(content: Mapping[str, Any], model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    fields = model.model_fields
+    for key, value in content.items():
+        if key not in fields:
+            yield f"unknown key {prefix}{key}{_nearest(key, fields)}"
+            continue
+        section = fields[key].annotation
+        if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(value, Mapping):
+            yield from _unknown(value, section, f"{prefix}{key}.")
+
+
+def _nearest(key: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(names))}"
+
+
+def _mistakes_in_environment() -> Iterator[str]:
+    known = {ENVIRONMENT_PREFIX + "__".join(part.upper() for part in path) for path in setting_paths()} | {CONFIG_VARIABLE}
+    sections = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and variable.upper() not in known | sections:
+            yield f"unknown environment variable {variable}{_nearest(variable.upper(), known)}"
+
+
+def setting_paths() -> Iterator[tuple[str, ...]]:
+    """Yield every setting as its path of names, e.g. ("engine", "device")."""
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from ((name, inner) for inner in section.model_fields)
+        else:
+            yield (name,)
