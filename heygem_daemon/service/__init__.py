@@ -1,0 +1,1 @@
+"""What ties the daemon to its host: logs and signals."""
