@@ -24,6 +24,18 @@ class ConfigurationError(Exception):
     """The configuration cannot be used; the message is a list of plain sentences."""
 
 
+def _home(system: str, variable: str, fallback: str) -> Path:
+    """Return the system directory where an installation made it, else the user's own."""
+    if os.access(system, os.W_OK):
+        return Path(system)
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "heygem"
+
+
+def _weights() -> Path:
+    checkout = Path(__file__).parent.parent / "weights"
+    return checkout if (checkout / "README.md").is_file() else Path("/var/lib/heygem/weights")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -128,18 +140,6 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
-
-
-def _home(system: str, variable: str, fallback: str) -> Path:
-    """Return the system directory where an installation made it, else the user's own."""
-    if os.access(system, os.W_OK):
-        return Path(system)
-    return Path(os.environ.get(variable) or Path.home() / fallback) / "heygem"
-
-
-def _weights() -> Path:
-    checkout = Path(__file__).parent.parent / "weights"
-    return checkout if (checkout / "README.md").is_file() else Path("/var/lib/heygem/weights")
 
 
 def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
