@@ -1,0 +1,133 @@
+"""Names: which ones are not ours, which ones cannot be used, and how the others are shown and shortened.
+
+A name is what the file system gives: it may hold any byte but "/" and NUL; bytes that are not UTF-8 arrive as lone surrogates.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Final
+
+DONE: Final = "_done"
+FAILED: Final = "_failed"
+PAUSE: Final = "PAUSE"
+CONTROLS: Final = ("ready", "hold", "cancel")
+"""Suffixes of the control files beside a drop."""
+
+MAX_NAME_BYTES: Final = 200
+MAX_STEM_BYTES: Final = 150
+"""Leaves room for suffixes and for the temporary names of the publisher below the 255 bytes of Linux file systems."""
+
+_FOREIGN_NAMES: Final = frozenset({
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin",
+    "system volume information", "lost+found", "__macosx", "icon\r",
+})  # fmt: skip
+_FOREIGN_PREFIXES: Final = ("~$", "~lock.", "~syncthing~")
+_TEMPORARY_SUFFIXES: Final = (
+    ".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".filepart", ".aria2", ".swp", ".swx",
+    ".!ut", ".!qb", ".bc!", ".ffs_tmp", ".ffs_lock", ".dlpart", "~",
+)  # fmt: skip
+
+_BIDI_AND_INVISIBLE: Final = frozenset("\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff")
+_UNSHOWABLE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+_WINDOWS_DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³")}
+)
+_OWN_NAMES: Final = frozenset({"status", "thumbnails"})
+_OWN_SUFFIXES: Final = (".json", ".zip")
+_NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a name never counts: temporary files of copying programs, litter of other systems, control names, every dot name."""
+    folded = name.casefold()
+    return (
+        name in {"", DONE, FAILED, PAUSE}
+        or name.startswith(".")
+        or folded in _FOREIGN_NAMES
+        or folded.startswith(_FOREIGN_PREFIXES)
+        or folded.endswith(_TEMPORARY_SUFFIXES)
+        or control_of(name) is not None
+    )
+
+
+def control_of(name: str) -> tuple[str, str] | None:
+    """Return (drop name, "ready" | "hold" | "cancel") for the name of a control file, None for any other."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, suffix.lower()) if stem and dot and suffix.lower() in CONTROLS else None
+
+
+def is_clean(name: str) -> bool:
+    """Whether a name can be used: valid UTF-8, no control characters, no path in it, at most MAX_NAME_BYTES bytes."""
+    if name in {"", ".", ".."} or "/" in name or any(unicodedata.category(char) in _UNSHOWABLE_CATEGORIES for char in name):
+        return False
+    return len(name.encode()) <= MAX_NAME_BYTES
+
+
+def display(name: str) -> str:
+    r"""Return a name safe to show in JSON, logs and terminals: control characters, invalid bytes, line separators and
+    bidirectional overrides become \xNN or \uNNNN. Applying it twice changes nothing more."""
+    return "".join(_escape(char) for char in name)
+
+
+def _escape(char: str) -> str:
+    if char not in _BIDI_AND_INVISIBLE and unicodedata.category(char) not in _UNSHOWABLE_CATEGORIES:
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # an invalid byte, as os.fsdecode() hands it over
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def slug(name: str) -> str:
+    """Return an ASCII shadow of a name for ids: lower-case letters, digits and single hyphens, at most 40; "drop" if nothing is left."""
+    decomposed = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", decomposed.lower())[:40].strip("-") or "drop"
+
+
+def new_job_id(name: str, now: float, entropy: str) -> str:
+    """Return an id like 20261122-231500-lesson-01-k3f9: UTC time first, so that ids sort; ASCII, fit for a folder name."""
+    return f"{datetime.fromtimestamp(now, tz=UTC):%Y%m%d-%H%M%S}-{slug(name)}-{slug(entropy)}"
+
+
+def output_stems(paths: Iterable[str]) -> dict[str, str]:
+    """Return a file name stem for each path, no two equal for clients that ignore case or Unicode form.
+
+    The first of several namesakes keeps the bare stem; later ones get their suffix (teacher.mov -> teacher-mov), then numbers.
+    """
+    taken: set[str] = set()
+    stems: dict[str, str] = {}
+    for path in paths:
+        stem = next(candidate for candidate in _candidates(path) if _key(candidate) not in taken)
+        taken.add(_key(stem))
+        stems[path] = stem
+    return stems
+
+
+def _candidates(path: str) -> Iterable[str]:
+    pure = PurePosixPath(path)
+    yield _usable_stem(pure.stem)
+    stem = _usable_stem(pure.stem, room=16)
+    if suffix := slug(pure.suffix[1:]) if pure.suffix else "":
+        stem = f"{stem}-{suffix[:8]}"
+        yield stem
+    number = 2
+    while True:
+        yield f"{stem}-{number}"
+        number += 1
+
+
+def _usable_stem(stem: str, room: int = 0) -> str:
+    """Return a stem that Windows, macOS and our own output folder can hold, `room` bytes shorter than the limit."""
+    replaced = _NOT_IN_FILE_NAMES.sub("_", unicodedata.normalize("NFC", stem))
+    cut = replaced.encode()[: MAX_STEM_BYTES - room].decode(errors="ignore").strip(" .") or "video"
+    folded = cut.casefold()
+    is_reserved = folded.split(".")[0].rstrip() in _WINDOWS_DEVICES or folded in _OWN_NAMES or folded.endswith(_OWN_SUFFIXES)
+    return f"{cut}_" if is_reserved else cut
+
+
+def _key(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem.casefold())
