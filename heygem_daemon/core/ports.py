@@ -110,6 +110,10 @@ class Claims(Protocol):
         """Return the raw name, the path and the entries of the drop inside a claimed folder."""
         ...
 
+    def job_toml(self, root: Path) -> str | None:
+        """Return the text of the drop's job.toml, None without one (bytes that are no UTF-8 come replaced)."""
+        ...
+
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`), with reason.txt; None when they are gone already."""
         ...
@@ -134,8 +138,10 @@ class Inspection:
 class Inspector(Protocol):
     """Opens media files without holding up the daemon."""
 
-    def inspect(self, key: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
-        """Return the finding for `key` once it is there, None while it is being worked on (the first call starts it)."""
+    def inspect(self, key: str, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
+        """Return the finding for the drop `key` once it is there, None while it is being worked on (the first call starts it).
+
+        A finding is worth only for the `signature` it was made under: another one starts anew."""
         ...
 
     def forget(self, key: str) -> None: ...
