@@ -107,7 +107,9 @@ class Claims(Protocol):
         ...
 
     def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
-        """Return the raw name, the path and the entries of the drop inside a claimed folder."""
+        """Return the raw name, the path and the entries of the drop inside a claimed folder.
+
+        Raises TransientError (`share_offline`) when it cannot be reached."""
         ...
 
     def job_toml(self, root: Path) -> str | None:
@@ -206,8 +208,8 @@ class Publisher(Protocol):
         """Delete what this attempt staged; a publication of it that is under way does not happen any more."""
         ...
 
-    def is_published(self, job: Job, item: Item) -> bool:
-        """Whether this item's file stands in outputs, complete."""
+    def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:
+        """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
         ...
 
     def bundle(self, job: Job) -> None:
