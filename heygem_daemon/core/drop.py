@@ -1,7 +1,25 @@
-"""The shape of a drop: what a folder asks for, judged from its listing alone."""
+"""The shape of a drop: what a folder asks for, judged from its listing alone.
 
-from dataclasses import dataclass
+    lesson-01/speech.wav + lesson-01/videos/*        one recording, some videos
+    lesson-01/audios/*   + lesson-01/videos/*        every recording x every video
+    lesson-01/job.toml                               optional wishes
+
+`plan` judges the listing, `items` makes the work of it. What may still be copied is `incomplete`; what no further copying can mend
+is `rejected`; what is wrong with one file alone is a `problem` of the items made from it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.job import Failure, Item, Options, State
+from heygem_daemon.core.jobtoml import parse_job_toml
+from heygem_daemon.core.names import display, is_clean, is_ignored, output_stems
+from heygem_daemon.core.policy import human_bytes
 
 
 class Kind(StrEnum):
@@ -19,3 +37,193 @@ class Entry:
     mtime_ns: int
     ctime_ns: int
     kind: Kind = Kind.FILE
+
+
+AUDIO_SUFFIXES: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma"})
+SOUND_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
+"""Videos whose sound can be the recording."""
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+SUFFIXES: Final = AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STILL_SUFFIXES
+"""Every suffix that a drop may be made of."""
+
+JOB_TOML: Final = "job.toml"
+_VIDEOS: Final = "videos"
+_AUDIOS: Final = "audios"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropLimits:
+    items: int = 500
+    file_bytes: int = 64 * 2**30
+
+
+DEFAULT_LIMITS: Final = DropLimits()
+NO_WISHES: Final = Options()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a drop asks for. `recordings` and `videos` are entry paths, sorted; `problems` goes by such a path."""
+
+    recordings: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    options: Options = NO_WISHES
+    incomplete: HeygemError | None = None
+    rejected: HeygemError | None = None
+    problems: Mapping[str, HeygemError] = field(default_factory=dict)
+
+
+def signature(entries: Iterable[Entry]) -> str:
+    """Return a digest that changes when any file of the drop comes, goes, grows or is touched."""
+    digest = hashlib.sha256()
+    for entry in sorted(entries):
+        fields = f"{entry.size}\0{entry.mtime_ns}\0{entry.ctime_ns}\0{entry.kind}\0"
+        digest.update(entry.path.encode("utf-8", "surrogatepass") + b"\0" + fields.encode())
+    return digest.hexdigest()
+
+
+def total_bytes(entries: Iterable[Entry]) -> int:
+    return sum(entry.size for entry in entries)
+
+
+def counts(path: str, *, flat: bool = False) -> bool:
+    """Whether a file is part of the drop. In the flat form only what a drop is made of is; the rest of the inbox is not ours."""
+    parts = path.split("/")
+    if any(is_ignored(part) for part in parts):
+        return False
+    if not flat:
+        return True
+    folder = parts[0].casefold()
+    if len(parts) == 1:
+        return folder in {_VIDEOS, _AUDIOS, JOB_TOML} or _suffix(path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
+    return folder in {_VIDEOS, _AUDIOS}
+
+
+def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = False, limits: DropLimits = DEFAULT_LIMITS) -> Plan:
+    """Judge the listing of a drop. `job_toml` is the text of its job.toml, None where it has none.
+
+    Of the flat form the entries are those of the inbox root, where all other folders are drops of their own.
+    """
+    counted = sorted(entry for entry in entries if counts(entry.path, flat=flat))
+    top = _top_recordings(counted)
+    rows = _filled(
+        entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
+    )
+    if rows and all(_suffix(entry.path) in SOUND_SOURCE_SUFFIXES for entry in top):
+        top = []
+    videos = _filled(entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES)
+    options, bad_options = parse_job_toml(job_toml)
+    rejected = (
+        bad_options
+        or _bad_layout(counted)
+        or _ambiguous(top, rows)
+        or next((found for entry in top if (found := _problem(entry, limits))), None)
+        or _too_many(len([*top, *rows]) * len(videos), limits)
+    )
+    return Plan(
+        recordings=tuple(entry.path for entry in (*top, *rows)),
+        videos=tuple(entry.path for entry in videos),
+        options=options,
+        incomplete=_missing([*top, *rows], videos),
+        rejected=rejected,
+        problems={entry.path: found for entry in (*rows, *videos) if (found := _problem(entry, limits))},
+    )
+
+
+def items(drop: Plan, problems: Mapping[str, HeygemError]) -> tuple[Item, ...]:
+    """Return the work: every recording x every video. What has a problem, known to the plan or found since, starts as failed."""
+    known = {**drop.problems, **problems}
+    recording_stems = output_stems(drop.recordings)
+    video_stems = output_stems(drop.videos)
+    single = len(drop.recordings) == 1
+    return tuple(
+        _item(recording, video, video_stems[video] if single else f"{recording_stems[recording]}/{video_stems[video]}", known)
+        for recording in drop.recordings
+        for video in drop.videos
+    )
+
+
+def _item(recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
+    item = Item(key=key, recording=recording, video=video, output=f"{key}.mp4", thumbnail=f"thumbnails/{key}.jpg")
+    problem = problems.get(recording) or problems.get(video)
+    if problem is None:
+        return item
+    return item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_in(folder: str, path: str) -> bool:
+    """Whether a file lies directly in this folder of the drop; what lies deeper is not looked at."""
+    parts = path.split("/")
+    return len(parts) == 2 and parts[0].casefold() == folder
+
+
+def _is_empty(entry: Entry) -> bool:
+    return entry.kind is Kind.FILE and entry.size == 0
+
+
+def _top_recordings(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the recordings beside videos/: audio files, or where there is none, videos for their sound. An empty file is none yet."""
+    top = [entry for entry in entries if "/" not in entry.path and not _is_empty(entry)]
+    audio = [entry for entry in top if _suffix(entry.path) in AUDIO_SUFFIXES]
+    return audio or [entry for entry in top if _suffix(entry.path) in SOUND_SOURCE_SUFFIXES]
+
+
+def _filled(entries: Iterable[Entry]) -> list[Entry]:
+    """Return nothing as long as all are empty (still copied); once one is filled, an empty one beside it is a mistake to be told."""
+    found = list(entries)
+    return [] if all(_is_empty(entry) for entry in found) else found
+
+
+def _missing(recordings: Sequence[Entry], videos: Sequence[Entry]) -> HeygemError | None:
+    if not recordings:
+        return error("no_recording", extensions=_listed(AUDIO_SUFFIXES))
+    return None if videos else error("no_videos", extensions=_listed(VIDEO_SUFFIXES | STILL_SUFFIXES))
+
+
+def _listed(suffixes: Iterable[str]) -> str:
+    return ", ".join(sorted(suffix[1:] for suffix in suffixes))
+
+
+def _ambiguous(top: Sequence[Entry], rows: Sequence[Entry]) -> HeygemError | None:
+    if not top or len(top) + (1 if rows else 0) < 2:
+        return None
+    found = [*top, *rows]
+    names = ", ".join(display(entry.path) for entry in found[:3]) + (", ..." if len(found) > 3 else "")
+    return error("two_recordings", count=len(found), names=names)
+
+
+def _bad_layout(entries: Iterable[Entry]) -> HeygemError | None:
+    """Refuse folders and a job.toml that are links or worse: nothing outside the drop is ever read."""
+    for entry in entries:
+        if entry.path.casefold() in {_VIDEOS, _AUDIOS, JOB_TOML} and entry.kind is not Kind.FILE:
+            return _bad_kind(entry)
+    return None
+
+
+def _bad_kind(entry: Entry) -> HeygemError:
+    return error("symlink" if entry.kind is Kind.SYMLINK else "not_a_file", name=display(_name(entry.path)))
+
+
+def _problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
+    """Return what is wrong with one file, as far as its listing tells."""
+    name = _name(entry.path)
+    if not is_clean(name):
+        return error("bad_name", name=display(name))
+    if entry.kind is not Kind.FILE:
+        return _bad_kind(entry)
+    if entry.size == 0:
+        return error("audio_empty" if _is_in(_AUDIOS, entry.path) else "video_truncated", name=display(name))
+    return error("file_too_large", name=display(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
+
+
+def _too_many(count: int, limits: DropLimits) -> HeygemError | None:
+    return error("too_many_items", count=count, limit=limits.items) if count > limits.items else None

@@ -1,0 +1,88 @@
+"""job.toml: the wishes of a drop. Every mistake is named, with what would have been right."""
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from typing import Any, Final
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.job import Options
+from heygem_daemon.core.names import display
+
+FITS: Final = ("audio", "video")
+FACES: Final = ("largest", "left", "right", "center")
+MAX_TEXT: Final = 200_000
+"""Characters of a transcript: four hours of fast speech."""
+
+_Check = Callable[[Any], Any]
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"a whole number from {low} to {high}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _word(value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(" or ".join(f'"{word}"' for word in allowed))
+    return str(value)
+
+
+def _engine(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("the name of an engine in quotes")
+    return value
+
+
+def _face(value: Any) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_number and value not in FACES:
+        raise ValueError(", ".join(f'"{word}"' for word in FACES) + " or the number of a face, counted from 0")
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise ValueError(f"the spoken words in quotes, at most {MAX_TEXT} characters")
+    return value
+
+
+_CHECKS: Final[dict[str, _Check]] = {
+    "engine": _engine,
+    "fit": lambda value: _word(value, FITS),
+    "face": _face,
+    "label": _flag,
+    "quality": lambda value: _whole(value, 0, 51),
+    "priority": lambda value: _whole(value, -100, 100),
+    "zip": _flag,
+    "text": _text,
+}
+KEYS: Final = tuple(_CHECKS)
+
+
+def parse_job_toml(text: str | None) -> tuple[Options, HeygemError | None]:
+    """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`."""
+    try:
+        table = tomllib.loads((text or "").removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError) as malformed:
+        return Options(), error("bad_job_toml", problem=display(str(malformed)))
+    for key, value in table.items():
+        if key not in _CHECKS:
+            return Options(), error("unknown_option", key=display(key), suggestion=_suggestion(key))
+        try:
+            table[key] = _CHECKS[key](value)
+        except ValueError as wrong:
+            return Options(), error("bad_job_toml", problem=f"{key} must be {wrong}.")
+    return Options(**table), None
+
+
+def _suggestion(key: str) -> str:
+    near = difflib.get_close_matches(key.lower(), KEYS, n=1)
+    return f'Did you mean "{near[0]}"?' if near else f"The keys are {', '.join(KEYS)}."

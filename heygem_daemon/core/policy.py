@@ -1,0 +1,199 @@
+"""What to do next: which item runs, when a failed one is tried again, and whether there is room. Decisions only, as values.
+
+| what failed       | what it costs | what follows                                                          |
+|-------------------|---------------|-----------------------------------------------------------------------|
+| input             | -             | the item fails at once                                                |
+| transient, setup  | no attempt    | it waits 30 s, 2 min, 10 min, 10 min ... until the surroundings mend  |
+| engine            | an attempt    | one more try in a fresh worker                                        |
+| worker died       | an attempt    | tried again, three attempts in all                                    |
+| device            | an attempt    | tried again after a pause, three attempts in all; counts for the breaker |
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.job import Failure, Item, Job, State
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Waits in s; the last one repeats."""
+
+    steps: tuple[float, ...] = (30.0, 120.0, 600.0)
+
+    def after(self, delays: int) -> float:
+        """Return how long to wait after `delays` waits in a row."""
+        return self.steps[min(delays, len(self.steps) - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """`attempts` bound whatever kills its worker or its device, `engine_attempts` an engine that says that it failed."""
+
+    attempts: int = 3
+    engine_attempts: int = 2
+    device_pause: float = 10.0
+    backoff: Backoff = Backoff()
+
+    def attempts_for(self, kind: str, code: str) -> int:
+        return self.engine_attempts if kind == "engine" and code != "worker_died" else self.attempts
+
+
+DEFAULT_POLICY: Final = Policy()
+
+
+def after_failure(item: Item, kind: str, failure: Failure, now: float, policy: Policy = DEFAULT_POLICY, *, give_up: bool = False) -> Item:
+    """Return the item after an error of this `kind` (input, transient, setup, engine, device) while it ran, or before it could start.
+
+    `give_up`: nobody will wait for better times; what could only wait fails instead.
+    """
+    if kind == "input":
+        return _failed(item, failure)
+    if kind in {"transient", "setup"}:
+        return _failed(item, failure) if give_up else _waiting_for_better_times(item, failure, now, policy)
+    allowed = policy.attempts_for(kind, failure.code)
+    if item.attempt >= allowed:
+        return _failed(item, failure)
+    return item.move(
+        State.WAITING,
+        token="",
+        delays=0,
+        not_before=now + (policy.device_pause if kind == "device" else 0.0),
+        failure=failure,
+        reason=f"Attempt {item.attempt} of {allowed} failed, trying again: {failure.message}",
+    )
+
+
+def _failed(item: Item, failure: Failure) -> Item:
+    return item.move(State.FAILED, token="", not_before=0.0, failure=failure, reason=failure.message)
+
+
+def _waiting_for_better_times(item: Item, failure: Failure, now: float, policy: Policy) -> Item:
+    return item.move(
+        State.WAITING,
+        token="",
+        attempt=_given_back(item),
+        delays=item.delays + 1,
+        not_before=now + policy.backoff.after(item.delays),
+        failure=failure,
+        reason=failure.message,
+    )
+
+
+def _given_back(item: Item) -> int:
+    """Return the count of attempts without the running one; an item that never started has none to give back."""
+    return max(item.attempt - 1, 0) if item.state is State.RUNNING else item.attempt
+
+
+def after_interruption(item: Item, policy: Policy = DEFAULT_POLICY, *, orderly: bool = False) -> Item:
+    """Return the running item after the daemon stopped or was found dead.
+
+    `orderly`: we stopped it ourselves, so the attempt is given back. Otherwise the item may have caused it, and attempts bound that.
+    """
+    if orderly:
+        return item.move(State.INTERRUPTED, token="", attempt=_given_back(item), reason="Interrupted by a shutdown.")
+    if item.attempt >= policy.attempts:
+        return _failed(item, Failure.of(error("worker_died", problem=f"interrupted {item.attempt} times")))
+    return item.move(State.INTERRUPTED, token="", reason="Interrupted; it starts again.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaker:
+    """Pauses the queue after `threshold` device failures in a row, then lets single probes through until one succeeds.
+
+    Closed while `opened_at` (unix time in s) is None. `is_probing` is true from the start of a probe to its outcome.
+    """
+
+    threshold: int = 3
+    cool_down: float = 600.0
+    failures: int = 0
+    opened_at: float | None = None
+    is_probing: bool = False
+
+    @property
+    def until(self) -> float | None:
+        """When the next probe may start, None while closed."""
+        return None if self.opened_at is None else self.opened_at + self.cool_down
+
+    def failed(self, now: float) -> "Breaker":
+        failures = self.failures + 1
+        opens = failures >= self.threshold or self.opened_at is not None
+        return replace(self, failures=failures, opened_at=now if opens else None, is_probing=False)
+
+    def succeeded(self) -> "Breaker":
+        return replace(self, failures=0, opened_at=None, is_probing=False)
+
+    def released(self) -> "Breaker":
+        """A probe ended without an answer about the device (cancelled, bad input): another may start."""
+        return replace(self, is_probing=False)
+
+    def allows(self, now: float) -> bool:
+        """Whether an item may start."""
+        return self.until is None or (now >= self.until and not self.is_probing)
+
+    def started(self) -> "Breaker":
+        """An item was started; while open it is the probe."""
+        return replace(self, is_probing=self.opened_at is not None)
+
+    def words(self, now: float) -> str | None:
+        """Return the reason for the status, None while closed."""
+        if self.until is None:
+            return None
+        so_far = f"The device failed {self.failures} times in a row"
+        if self.is_probing:
+            return f"{so_far}; one item is being tried, the others wait for its outcome."
+        if now >= self.until:
+            return f"{so_far}; the next item is a test."
+        return f"{so_far}; the queue is paused for another {self.until - now:.0f} s."
+
+
+def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None = None) -> tuple[Job, Item] | None:
+    """Return what to start next: the highest priority, then the inbox served longest ago, then first in first out.
+
+    `served`: unix time at which an item of each inbox was last started. Jobs of paused or absent inboxes are left out by the caller.
+    """
+    last = served or {}
+    ready = [job for job in jobs if not job.held and not job.is_final and any(item.is_ready(now) for item in job.items)]
+    if not ready:
+        return None
+    job = min(ready, key=lambda each: (-each.priority, last.get(each.inbox, 0.0), *queue_key(each)))
+    return job, next(item for item in job.items if item.is_ready(now))
+
+
+def queue_key(job: Job) -> tuple[float, str]:
+    """First in, first out: by the time it was queued (dropped, before that), then by id."""
+    return (job.dropped_at if job.queued_at is None else job.queued_at, job.id)
+
+
+_SAFETY: Final = 3.0
+"""A result at CRF 16 against the bytes per second of its source: phones and cameras compress by half to a third more strongly."""
+_MAX_RATE: Final = 12e6
+"""Bytes/s: 4K at CRF 16 stays below; so a short clip of huge bit rate (ProRes) does not block the queue."""
+_STILL_RATE: Final = 1e6
+_SOUND_RATE: Final = 24e3
+_FIXED: Final = 64e6
+
+
+def estimate_bytes(video_bytes: int, video_seconds: float, audio_seconds: float) -> int:
+    """Return a generous guess at the size of a result, staging included; `video_seconds` is 0 for a still picture."""
+    rate = min(_SAFETY * video_bytes / video_seconds, _MAX_RATE) if video_seconds > 0 else _STILL_RATE
+    return int(_FIXED + (rate + _SOUND_RATE) * max(audio_seconds, 0.0))
+
+
+def admission(free: int, reserve: int, needed: int, path: str) -> HeygemError | None:
+    """Return `disk_full` unless `needed` bytes fit into the `free` ones at `path` with the `reserve` untouched."""
+    if free >= reserve + needed:
+        return None
+    return error("disk_full", free=human_bytes(free), needed=human_bytes(reserve + needed), path=path)
+
+
+def human_bytes(count: int) -> str:
+    """Return a size in words, decimal as disks are sold: 999 B, 1.5 GB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.95:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
