@@ -136,6 +136,11 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The recording {name} is silent from beginning to end.",
         hint="Check the microphone or the export, then drop the folder again.",
     ),
+    "audio_truncated": ErrorSpec(
+        kind=InputError,
+        message="The recording {name} is incomplete: its end is missing.",
+        hint="Copy the file again and wait until the copy has finished.",
+    ),
     "audio_too_long": ErrorSpec(
         kind=InputError,
         message="The recording {name} lasts {seconds:.0f} s, longer than the limit of {limit:.0f} s.",

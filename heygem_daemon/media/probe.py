@@ -1,22 +1,181 @@
-"""Look into a file without trusting it."""
+"""Look into a file without trusting it, and say what is wrong with it in the words of the table of errors.
 
+What is left open: between this check and a later read the file could be exchanged by somebody who can write into its directory;
+the demuxer and the protocols stay fixed for every read, so such a file still cannot make ffmpeg open another one.
+"""
+
+import json
+import os
+import stat
+from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from heygem_daemon.core.errors import error
+from heygem_daemon.media import commands
+from heygem_daemon.media.formats import DEMUXERS, IMAGE_EXTENSIONS, RECORDING_EXTENSIONS, VIDEO_EXTENSIONS, display_name
+from heygem_daemon.media.run import capture
+from heygem_daemon.media.streams import audio_stream, rational, seconds_of, video_stream
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
 
-VIDEO_EXTENSIONS: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
-IMAGE_EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg"})
-RECORDING_EXTENSIONS: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".mp4", ".mov"})
+__all__ = ["IMAGE_EXTENSIONS", "RECORDING_EXTENSIONS", "VIDEO_EXTENSIONS", "check_recording", "check_video", "probe"]
+
+SMALLEST_SIDE: Final = 64
+TAIL_SECONDS: Final = 10.0
+MISSING_SECONDS: Final = 1.0
+MISSING_SHARE: Final = 0.02
+EXACT_CONTAINERS: Final = frozenset({"mov", "matroska", "flac"})
+"""Containers whose header says how long the file is (an mp3 or a raw aac only lets one guess)."""
+
+HDR_WARNING: Final = "{name} is an HDR video; it was converted to standard colours (BT.709)."
+VARIABLE_WARNING: Final = "{name} has a variable frame rate; it was read at a constant {rate:.5g} frames per second."
+
+Json = dict[str, Any]
 
 
 def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    raise NotImplementedError
+    """Return what `path` holds. Raises InputError: symlink, not_a_file, file_too_large, too_many_streams; not_a_video (or, for the
+    extension of a sound file, audio_unreadable) where the content is not what the extension says, video_truncated where its end is
+    missing so that it cannot be opened. Raises TransientError where it cannot be read at all, or ffprobe is not installed."""
+    size = _check_file(path, limits)
+    extension = path.suffix.lower()
+    if extension not in DEMUXERS:
+        raise _unreadable(path)
+    command = commands.describe_still(path) if extension in IMAGE_EXTENSIONS else commands.describe(path)
+    report = _ask(path, command, limits)
+    streams: list[Json] = report.get("streams", [])
+    if len(streams) > limits.streams:
+        raise error("too_many_streams", name=display_name(path), count=len(streams), limit=limits.streams)
+    if not streams:
+        raise _unreadable(path)
+    return _described(path, size, report, limits)
 
 
 def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    raise NotImplementedError
+    """Return `probe(path)` of a file with sound. Raises, beside what `probe` raises: audio_unreadable, audio_empty, audio_truncated,
+    audio_too_long."""
+    name = display_name(path)
+    if path.suffix.lower() not in RECORDING_EXTENSIONS and not path.is_symlink():
+        raise error("audio_unreadable", name=name)
+    info = probe(path, limits)
+    if info.audio is None:
+        raise error("audio_empty" if info.video else "audio_unreadable", name=name)
+    if info.audio.sample_rate <= 0 or info.audio.channels <= 0:
+        raise error("audio_unreadable", name=name)
+    if info.audio.seconds > limits.recording_seconds:
+        raise error("audio_too_long", name=name, seconds=info.audio.seconds, limit=limits.recording_seconds)
+    if _is_truncated(info, limits):
+        raise error("audio_truncated", name=name)
+    return info
 
 
 def check_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    raise NotImplementedError
+    """Return `probe(path)` of a video or picture. Raises, beside what `probe` raises: not_a_video, video_truncated, video_too_long,
+    video_too_large, video_too_small."""
+    name = display_name(path)
+    if path.suffix.lower() not in VIDEO_EXTENSIONS | IMAGE_EXTENSIONS and not path.is_symlink():
+        raise error("not_a_video", name=name)
+    info = probe(path, limits)
+    video = info.video
+    if video is None or not video.width or not video.height:
+        raise error("not_a_video", name=name)
+    size = {"name": name, "width": video.coded_width, "height": video.coded_height}
+    if video.coded_width * video.coded_height > limits.megapixels * 1e6:
+        raise error("video_too_large", **size, limit=f"{limits.megapixels:g}")
+    if min(video.coded_width, video.coded_height) < SMALLEST_SIDE:
+        raise error("video_too_small", **size)
+    if video.seconds > limits.video_seconds:
+        raise error("video_too_long", name=name, seconds=video.seconds, limit=limits.video_seconds)
+    if not video.is_still and _is_truncated(info, limits):
+        raise error("video_truncated", name=name)
+    return info
+
+
+def _check_file(path: Path, limits: MediaLimits) -> int:
+    name = display_name(path)
+    try:
+        found = path.lstat()
+    except OSError as problem:
+        raise error("io_error", problem=f"{name}: {problem.strerror}") from problem
+    if stat.S_ISLNK(found.st_mode):
+        raise error("symlink", name=name)
+    if not stat.S_ISREG(found.st_mode):
+        raise error("not_a_file", name=name)
+    if found.st_size > limits.file_bytes:
+        raise error("file_too_large", name=name, limit=f"{limits.file_bytes / 2**30:g} GiB")
+    return found.st_size
+
+
+def _head(path: Path, count: int = 16) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(count)
+    except OSError as problem:
+        raise error("io_error", problem=f"{display_name(path)}: {problem.strerror}") from problem
+
+
+def _ask(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
+    answer = capture(command, seconds=limits.probe_seconds)
+    if answer.code != 0:
+        if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
+            raise error("io_error", problem=answer.complaint)
+        raise _unreadable(path)
+    report: Json = json.loads(answer.stdout)
+    return report
+
+
+def _unreadable(path: Path) -> Exception:
+    """Return the error for a file ffprobe cannot open: an mp4 without its index was cut off, anything else is no media."""
+    extension, name = path.suffix.lower(), display_name(path)
+    if extension in RECORDING_EXTENSIONS - VIDEO_EXTENSIONS or extension not in DEMUXERS:
+        return error("audio_unreadable" if extension in DEMUXERS else "not_a_video", name=name)
+    starts_as_mp4 = DEMUXERS[extension] == "mov" and _head(path)[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+    return error("video_truncated" if starts_as_mp4 else "not_a_video", name=name)
+
+
+def _described(path: Path, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
+    container, name = report.get("format", {}), display_name(path)
+    start = rational(container.get("start_time")) or Fraction(0)
+    is_still = path.suffix.lower() in IMAGE_EXTENSIONS
+    length = seconds_of(container)
+    if length is None and not is_still:
+        length = max((_last_time(path, limits, since=0.0) or 0.0) - float(start), 0.0)
+    video = video_stream(report, length or 0.0, is_still=is_still)
+    warnings = []
+    if video and video.source_colour.is_hdr:
+        warnings.append(HDR_WARNING.format(name=name))
+    if video and video.is_variable:
+        warnings.append(VARIABLE_WARNING.format(name=name, rate=float(video.frame_rate)))
+    return MediaInfo(
+        path=path,
+        container=DEMUXERS[path.suffix.lower()],
+        size=size,
+        streams=len(report["streams"]),
+        video=video,
+        audio=audio_stream(report, length or 0.0),
+        seconds=length or 0.0,
+        start=start,
+        warnings=tuple(warnings),
+    )
+
+
+def _last_time(path: Path, limits: MediaLimits, *, since: float) -> float | None:
+    """Return the end of the last packet of any stream in s, or None where none could be read."""
+    answer = capture(commands.last_packets(path, since=since), seconds=limits.probe_seconds * 5)
+    packets = json.loads(answer.stdout or b"{}").get("packets", [])
+    stamps = [(float(p.get("pts_time") or p.get("dts_time") or "-inf"), float(p.get("duration_time", 0))) for p in packets]
+    return max((time + duration for time, duration in stamps if time != float("-inf")), default=None)
+
+
+def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
+    """Whether the file holds clearly less than its header promises."""
+    if info.container in {"avi", "wav"}:
+        promised = int.from_bytes(_head(info.path)[4:8], "little")
+        is_open_ended = promised in {0, 0xFFFFFFFF} or _head(info.path)[:4] != b"RIFF"
+        return not is_open_ended and promised + 8 > info.size + MISSING_SHARE * info.size
+    if info.container not in EXACT_CONTAINERS or info.seconds <= 0:
+        return False
+    end = float(info.start) + info.seconds
+    last = _last_time(info.path, limits, since=max(end - TAIL_SECONDS, 0.0))
+    return last is None or end - last > max(MISSING_SECONDS, MISSING_SHARE * info.seconds)

@@ -1,17 +1,44 @@
-"""Write frames and a recording into one mp4, with one lossy encode."""
+"""Write frames and a recording into one mp4, with one lossy encode.
 
+The sound is always encoded anew (AAC, 192 kb/s) and never copied: a copied stream would bring its own edit list, priming and gaps,
+and then neither its start nor its length would be known to be right.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.media import commands
+from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.probe import probe
+from heygem_daemon.media.run import Completed, WritingChild
 from heygem_daemon.media.types import VideoStream
 
 Fit = Literal["audio", "video"]
 
+FONTS: Final = (
+    Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+    Path("/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"),
+    Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
+    Path("/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"),
+    Path("/usr/share/fonts/truetype/freefont/FreeSans.ttf"),
+)
+
 
 class VideoWriter:
-    """A context manager: write exactly `frames` frames; the file is complete when the block is left without an error."""
+    """A context manager: write exactly `frames` frames of the size of `like`; leaving the block without an error completes the file,
+    leaving it with one removes it.
+
+    fit: "video" pads the sound with silence to the end of the picture; "audio" leaves it as it is. Sound is never cut.
+    quality: x264 CRF. preset: x264's. visible_label: a line of text shown at the bottom left; where the server has no font it is left
+    out and `warnings` says so.
+    Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`), each with what ffmpeg said last.
+    """
 
     def __init__(
         self,
@@ -24,14 +51,88 @@ class VideoWriter:
         quality: int = 16,
         preset: str = "veryfast",
         visible_label: str | None = None,
+        fonts: Iterable[Path] = FONTS,
     ) -> None:
+        self.path = path
         self.warnings: list[str] = []
+        self._like, self._frames, self._fit, self._quality, self._preset = like, frames, fit, quality, preset
+        self._recording, self._label, self._fonts = recording, visible_label, tuple(fonts)
+        self._written = 0
+        self._resources = ExitStack()
+        self._child: WritingChild | None = None
 
     def __enter__(self) -> Self:
-        raise NotImplementedError
+        audio = probe(self._recording).audio
+        if audio is None:
+            raise error("audio_empty", name=display_name(self._recording))
+        text, font = self._label_files()
+        command = commands.encode(
+            self.path,
+            like=self._like,
+            recording=self._recording,
+            audio=audio,
+            frames=self._frames,
+            pad_sound=self._fit == "video",
+            quality=self._quality,
+            preset=self._preset,
+            text=text,
+            font=font,
+        )
+        try:
+            self._child = self._resources.enter_context(WritingChild(command))
+        except HeygemError:
+            self._resources.close()
+            raise
+        return self
 
     def write(self, frame: Frame) -> None:
-        raise NotImplementedError
+        """Append `frame`; waits while the encoder is busy."""
+        if self._child is None:
+            raise ValueError("write outside the with block")
+        if (frame.width, frame.height) != (self._like.width, self._like.height):
+            raise ValueError(f"a frame of {frame.width}x{frame.height} in a video of {self._like.width}x{self._like.height}")
+        try:
+            self._child.write(frame.i420().data)
+        except BrokenPipeError:
+            raise self._failure(self._child.wait()) from None
+        self._written += 1
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        raise NotImplementedError
+        child, self._child = self._child, None
+        complete = False
+        try:
+            if child is not None and kind is None:
+                self._complete(child)
+                complete = True
+        finally:
+            self._resources.close()
+            if not complete:
+                with suppress(OSError):
+                    self.path.unlink(missing_ok=True)
+
+    def _complete(self, child: WritingChild) -> None:
+        if self._written != self._frames:
+            raise error("encode_failed", problem=f"{self._written} of {self._frames} pictures were written")
+        end = child.finish()
+        if end.code != 0:
+            raise self._failure(end)
+
+    def _failure(self, end: Completed) -> HeygemError:
+        if "No space left on device" in end.stderr or "Disk quota exceeded" in end.stderr:
+            return error("disk_full", free="nothing", needed="some more", path=self.path.parent)
+        if not self.path.parent.is_dir():
+            return error("outputs_offline", path=self.path.parent, problem=end.complaint)
+        return error("encode_failed", problem=end.stderr.strip()[-600:] or end.complaint)
+
+    def _label_files(self) -> tuple[Path | None, Path | None]:
+        if not self._label:
+            return None, None
+        font = next((font for font in self._fonts if font.is_file()), None)
+        if font is None:
+            self.warnings.append(
+                "The visible label was left out: the server has no font (Administrator: apt-get install fonts-dejavu-core)."
+            )
+            return None, None
+        text = Path(self._resources.enter_context(tempfile.TemporaryDirectory())) / "label.txt"
+        text.write_text(self._label, encoding="utf-8")
+        return text, font

@@ -1,0 +1,174 @@
+"""The one place that executes an external command.
+
+Every child has its own process group and is killed with it. Standard error is drained all the time and its tail kept. When
+this process dies without warning the children end by themselves: a reading child gets SIGPIPE at its next write, a writing
+child sees the end of its input, a captured one is a short inspection. (PR_SET_PDEATHSIG is not used: it follows the thread
+that started the child, not the process.) A child stuck in the kernel on a dead network share outlives us until the share answers.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Final, Self
+
+from heygem_daemon.core.errors import error
+
+STDERR_TAIL_BYTES: Final = 8192
+PIPE_BYTES: Final = 2**20  # the largest pipe an unprivileged process may ask for; 64 KiB cost a third of the reading speed
+STALL_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """How a command ended: `code` is negative for a signal; `stderr` is the tail of what it complained about."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """The last line of standard error, or what the exit code says."""
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
+def capture(command: Sequence[str], *, seconds: float) -> Completed:
+    """Run `command` to its end. Raises `ffmpeg_missing`, or `timed_out` after `seconds` of wall clock (the group is killed)."""
+    child = _start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        stdout, stderr = child.communicate(timeout=seconds)
+    except BaseException as problem:
+        _kill(child)
+        child.communicate()
+        if isinstance(problem, subprocess.TimeoutExpired):
+            raise error("timed_out", limit=seconds) from None
+        raise
+    return Completed(code=child.returncode, stdout=stdout, stderr=_text(stderr[-STDERR_TAIL_BYTES:]))
+
+
+class Child:
+    """A running command of which one end of a pipe is ours. Leaving the `with` block kills what still runs."""
+
+    def __init__(self, command: Sequence[str], *, stdin: int, stdout: int, stall_seconds: float = STALL_SECONDS) -> None:
+        self._process = _start(command, stdin=stdin, stdout=stdout)
+        self._stall_seconds = stall_seconds
+        self._tail = b""
+        self._drain = threading.Thread(target=self._keep_tail, name=f"stderr of {command[0]}", daemon=True)
+        self._drain.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole process group at once and close our ends. Does nothing the second time."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        _kill(self._process)
+        self._drain.join()
+
+    def wait(self) -> Completed:
+        """Wait for the end of the command. Raises `timed_out` when it does not come."""
+        try:
+            code = self._process.wait(timeout=self._stall_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise error("timed_out", limit=self._stall_seconds) from None
+        self._drain.join()
+        return Completed(code=code, stdout=b"", stderr=_text(self._tail))
+
+    def _keep_tail(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 (always a pipe, see _start)
+        with self._process.stderr as pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                self._tail = (self._tail + chunk)[-STDERR_TAIL_BYTES:]
+
+    def _await(self, pipe: IO[bytes], event: int) -> None:
+        poll = select.poll()
+        poll.register(pipe, event)
+        if not poll.poll(self._stall_seconds * 1000):
+            self.kill()
+            raise error("timed_out", limit=self._stall_seconds)
+
+
+class ReadingChild(Child):
+    """A command whose standard output we read. It waits when we do not: the pipe is all that is buffered."""
+
+    def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS) -> None:
+        super().__init__(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stall_seconds=stall_seconds)
+        assert self._process.stdout is not None  # noqa: S101
+        self._pipe = self._process.stdout
+        _widen(self._pipe)
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer`; return the number of bytes, less than its size only at the end of the output."""
+        done = 0
+        while done < len(buffer):
+            self._await(self._pipe, select.POLLIN)
+            got = os.readv(self._pipe.fileno(), [buffer[done:]])
+            if got == 0:
+                break
+            done += got
+        return done
+
+
+class WritingChild(Child):
+    """A command whose standard input we write."""
+
+    def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS) -> None:
+        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stall_seconds=stall_seconds)
+        assert self._process.stdin is not None  # noqa: S101
+        self._pipe = self._process.stdin
+        _widen(self._pipe)
+        os.set_blocking(self._pipe.fileno(), False)
+
+    def write(self, data: memoryview) -> None:
+        """Write all of `data` (bytes). Raises BrokenPipeError when the command has ended."""
+        done = 0
+        while done < len(data):
+            self._await(self._pipe, select.POLLOUT)
+            with suppress(BlockingIOError):
+                done += os.write(self._pipe.fileno(), data[done:])
+
+    def finish(self) -> Completed:
+        """Close the input and wait for the command to end."""
+        with suppress(BrokenPipeError):
+            self._pipe.close()
+        return self.wait()
+
+
+def _start(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, bufsize=0, start_new_session=True)
+    except FileNotFoundError:
+        raise error("ffmpeg_missing", program=command[0]) from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # The leader is not yet waited for, so its id cannot belong to somebody else.
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    with suppress(OSError):  # the user's share of pipe memory is used up: the default size works too
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _text(raw: bytes) -> str:
+    decoded = raw.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in decoded)
