@@ -1,14 +1,35 @@
 """Several faces followed over consecutive frames, each by its own landmarks."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.face.cuts import is_cut
+from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
+from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
+from heygem_daemon.lipsync.face.picture import Picture, Square
+from heygem_daemon.lipsync.face.search import FaceSearch
+from heygem_daemon.media.frame import Frame
+
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
+
+MOST_FACES: Final = 6
+"""More faces than this are not followed at once: each costs 4 ms per frame."""
+
+_APART: Final = 1 / 3
+"""Two regions whose centres are nearer than this part of their mean size show the same face (faces fill 2/3 of a region)."""
+
+_FORGET: Final = 10.0
+"""Seconds after which a lost face is no longer expected back."""
+
+_FINEST: Final = 3
+"""The level of the smallest tiles: searched only where nothing larger is followed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,12 +41,109 @@ class FollowedFace:
     score: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Track:
+    """Where a face was last seen, and for how many frames it has not been since."""
+
+    number: int
+    region: Square
+    missing: int = 0
+
+
 class FaceTracker:
-    """Follow every face over consecutive frames of one video; `shot` counts its scene cuts."""
+    """Follow every face over consecutive frames of one video; `shot` counts its scene cuts.
+
+    A face that is lost (a hand, a profile) and found again near its last place keeps its track; at a cut all tracks end.
+    """
 
     def __init__(self, models: Path, *, frame_rate: Fraction = Fraction(25)) -> None:
-        raise NotImplementedError
+        """Raises SetupError (`models_missing`)."""
+        self._detector, self._mesh = FaceDetector(models), FaceMesh(models)
+        self._frame_rate = frame_rate
+        self._search: FaceSearch | None = None
+        self._thumbnail: FloatArray | None = None
+        self._tracks: list[_Track] = []
+        self._next = 0
+        self.shot = 0
 
-    def follow(self, image: Image) -> tuple[FollowedFace, ...]:
-        """Return the faces of the next frame (BGR, uint8 [h, w, 3]), the oldest track first."""
-        raise NotImplementedError
+    def follow(self, image: Image | Frame) -> tuple[FollowedFace, ...]:
+        """Return the faces of the next frame (BGR uint8 [h, w, 3], or a decoded frame), the oldest track first."""
+        picture = Picture(image)
+        thumbnail = picture.thumbnail()
+        search = self._begin(picture, thumbnail)
+        faces = self._keep_up(picture)
+        self._recover(picture, search, faces)
+        for level in search.due(is_following=bool(faces)):
+            if level < _FINEST or not faces:
+                found = search.level(level, picture, thumbnail, [region_of(face.landmarks) for face in faces.values()])
+                self._adopt(picture, found, faces)
+        self._remember(faces)
+        return tuple(faces[number] for number in sorted(faces))
+
+    def _begin(self, picture: Picture, thumbnail: FloatArray) -> FaceSearch:
+        """Set out for a new video, or for a new shot where the picture was cut."""
+        if self._search is None:
+            self._search = FaceSearch(self._detector, width=picture.width, height=picture.height, frame_rate=self._frame_rate)
+        elif self._thumbnail is not None and is_cut(self._thumbnail, thumbnail):
+            self._search.restart()
+            self._tracks = []
+            self.shot += 1
+        self._thumbnail = thumbnail
+        return self._search
+
+    def _keep_up(self, picture: Picture) -> dict[int, FollowedFace]:
+        """Read the landmarks of the faces of the frame before, the oldest first: of two on one face the oldest stays."""
+        faces: dict[int, FollowedFace] = {}
+        for track in self._tracks:
+            if not track.missing:
+                self._read(picture, track.region, track.number, faces)
+        return faces
+
+    def _recover(self, picture: Picture, search: FaceSearch, faces: dict[int, FollowedFace]) -> None:
+        """Look around for the faces lost since less than a second."""
+        for track in self._tracks:
+            if track.number not in faces and track.missing < self._frame_rate:
+                self._adopt(picture, search.near(picture, track.region), faces)
+
+    def _adopt(self, picture: Picture, found: Iterable[Detection], faces: dict[int, FollowedFace]) -> None:
+        """Follow the faces that were detected and are not followed yet, under their old number where they come back."""
+        for detection in found:
+            region = detection.region
+            if len(faces) < MOST_FACES and not _is_taken(region, faces):
+                number = self._number(region, faces)
+                if self._read(picture, region, number, faces) and number == self._next:
+                    self._next += 1
+
+    def _read(self, picture: Picture, region: Square, number: int, faces: dict[int, FollowedFace]) -> bool:
+        landmarks, score = self._mesh.settle(picture, region)
+        if score <= SCORE or _is_taken(region_of(landmarks), faces):
+            return False
+        faces[number] = FollowedFace(track=number, landmarks=landmarks, score=score)
+        return True
+
+    def _number(self, region: Square, faces: dict[int, FollowedFace]) -> int:
+        """Return the track of the missing face that this may be, or a new one."""
+        missing = [track for track in self._tracks if track.number not in faces and self._may_be(track, region)]
+        nearest = min(missing, key=lambda track: _distance(track.region, region), default=None)
+        return self._next if nearest is None else nearest.number
+
+    def _may_be(self, track: _Track, region: Square) -> bool:
+        """A face that was lost may come back the further away, the longer it was gone."""
+        reach = min(1.5, 0.5 + track.missing / float(self._frame_rate))
+        return _distance(track.region, region) < reach and 0.6 < track.region.size / region.size < 1 / 0.6
+
+    def _remember(self, faces: dict[int, FollowedFace]) -> None:
+        gone = [replace(track, missing=track.missing + 1) for track in self._tracks if track.number not in faces]
+        here = [_Track(number=number, region=region_of(face.landmarks)) for number, face in faces.items()]
+        self._tracks = sorted(
+            [*here, *(track for track in gone if track.missing < _FORGET * self._frame_rate)], key=lambda track: track.number
+        )
+
+
+def _distance(a: Square, b: Square) -> float:
+    """Return the distance of the centres in mean sizes."""
+    return float(np.hypot(a.x - b.x, a.y - b.y)) * 2 / (a.size + b.size)
+
+
+def _is_taken(region: Square, faces: dict[int, FollowedFace]) -> bool:
+    return any(_distance(region, region_of(face.landmarks)) < _APART for face in faces.values())

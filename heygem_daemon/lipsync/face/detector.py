@@ -1,0 +1,154 @@
+"""BlazeFace: where the faces of a picture are.
+
+The short-range network (Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs") sees 128x128
+pixels and finds faces wider than about a seventh of that; smaller ones are found in tiles of the picture.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.face.network import Network
+from heygem_daemon.lipsync.face.picture import Picture, Square
+from heygem_daemon.lipsync.models import model_path
+
+FloatArray = npt.NDArray[np.float32]
+
+SCORE: Final = 0.5
+_INPUT: Final = 128
+_LAYERS: Final = ((8, 2), (16, 6))  # stride in pixels, anchors per cell
+_SAME: Final = 0.3
+_INSIDE: Final = 0.6
+_SMALLEST_TILE: Final = 160
+_LEVELS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A face found: centre and width of its box in pixels, the turn of its eyes in radians, and its score (0-1)."""
+
+    x: float
+    y: float
+    width: float
+    angle: float
+    score: float
+
+    @property
+    def region(self) -> Square:
+        """The square to look for landmarks in: half as wide again as the box, levelled by the eyes."""
+        return Square(x=self.x, y=self.y, size=self.width * 1.5, angle=self.angle)
+
+
+class FaceDetector:
+    """Finds every face in a square of a picture."""
+
+    def __init__(self, models: Path) -> None:
+        """Raises SetupError (`models_missing`)."""
+        self._network = Network(model_path(models, "face_detector"), ("regressors", "classificators"))
+        self._anchors = anchors()
+
+    def detect(self, picture: Picture, square: Square) -> list[Detection]:
+        """Return the faces in `square`, each once, the surest first."""
+        pixels = picture.square(square, _INPUT, extend=False)
+        boxes, logits = self._network(pixels / np.float32(127.5) - 1)
+        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
+        likely = np.flatnonzero(scores >= SCORE)
+        likely = likely[np.argsort(-scores[likely])]
+        found = blend(_decode(boxes[0, likely], self._anchors[likely]), np.asarray(scores[likely], np.float32))
+        return [_placed(box, score, square) for box, score in found]
+
+
+def anchors() -> FloatArray:
+    """Return the centres of the 896 anchors, float32 [896, 2], x and y in 0-1; every anchor has the size of the input."""
+    centres: list[FloatArray] = []
+    for stride, per_cell in _LAYERS:
+        cells = _INPUT // stride
+        axis = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        centres.append(np.repeat(grid, per_cell, axis=0))
+    return np.concatenate(centres)
+
+
+def blend(boxes: FloatArray, scores: FloatArray) -> list[tuple[FloatArray, float]]:
+    """Non-maximum suppression by averaging: boxes that overlap the surest one are merged into it, weighted by score.
+
+    boxes: float32 [n, 8] (centre, width, height, two eyes), the surest first. Averaging trembles less than picking.
+    """
+    found: list[tuple[FloatArray, float]] = []
+    left = np.arange(len(boxes))
+    while len(left):
+        same = np.array([overlap(tuple(boxes[left[0], :3]), tuple(boxes[i, :3])) > _SAME for i in left])
+        group = left[same]
+        weights = scores[group] / scores[group].sum()
+        found.append((np.asarray(weights @ boxes[group], np.float32), float(scores[group[0]])))
+        left = left[~same]
+    return found
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return intersection over union of two upright squares given as centre x, centre y, side."""
+    shared = _shared(a, b)
+    return shared / (a[2] ** 2 + b[2] ** 2 - shared) if shared else 0.0
+
+
+def distinct(found: Iterable[Detection]) -> list[Detection]:
+    """Return the detections of several tiles, each face once: of those that overlap or lie in each other the surest stays."""
+    kept: list[Detection] = []
+    for face in sorted(found, key=lambda face: -face.score):
+        box = (face.x, face.y, face.width)
+        if not any(_is_same(box, (other.x, other.y, other.width)) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def tile_levels(width: int, height: int) -> list[list[Square]]:
+    """Return the squares to search, level by level: the whole picture; tiles of the short side; of 1/2 and 1/4 of it.
+
+    Tiles of a level overlap by at least half. A level with tiles below 160 pixels is empty (their faces are too small to use).
+    """
+    levels = [[Square(x=width / 2, y=height / 2, size=float(max(width, height)))]]
+    for level in range(1, _LEVELS):
+        side = min(width, height) / 2 ** (level - 1)
+        if side < _SMALLEST_TILE or (level == 1 and width == height):
+            levels.append([])
+            continue
+        levels.append([Square(x=x, y=y, size=side) for y in _centres(height, side) for x in _centres(width, side)])
+    return levels
+
+
+def _centres(length: int, side: float) -> FloatArray:
+    count = int(np.ceil(round((length - side) / (side / 2), 6))) + 1
+    return np.linspace(side / 2, length - side / 2, max(1, count), dtype=np.float32)
+
+
+def _decode(raw: FloatArray, centres: FloatArray) -> FloatArray:
+    """Return float32 [n, 8] in parts of the input: centre, width, height, eyes. The network speaks in pixels from the anchor."""
+    decoded = raw[:, :8] / _INPUT
+    for column in (0, 4, 6):
+        decoded[:, column : column + 2] += centres
+    return np.asarray(decoded, np.float32)
+
+
+def _placed(box: FloatArray, score: float, square: Square) -> Detection:
+    x0, y0 = square.x - square.size / 2, square.y - square.size / 2
+    eyes = box[6:8] - box[4:6]
+    return Detection(
+        x=float(x0 + box[0] * square.size),
+        y=float(y0 + box[1] * square.size),
+        width=float(box[2] * square.size),
+        angle=float(np.arctan2(eyes[1], eyes[0])),
+        score=score,
+    )
+
+
+def _shared(a: Sequence[float], b: Sequence[float]) -> float:
+    sides = [min(a[i] + a[2] / 2, b[i] + b[2] / 2) - max(a[i] - a[2] / 2, b[i] - b[2] / 2) for i in (0, 1)]
+    return sides[0] * sides[1] if min(sides) > 0 else 0.0
+
+
+def _is_same(a: Sequence[float], b: Sequence[float]) -> bool:
+    return overlap(a, b) > _SAME or _shared(a, b) > _INSIDE * min(a[2], b[2]) ** 2

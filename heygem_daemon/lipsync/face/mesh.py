@@ -1,0 +1,69 @@
+"""FaceMesh: 468 landmarks of one face.
+
+Kartynnik et al. 2019, "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs". The network sees a levelled square
+of 192x192 pixels, half as wide again as the face.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.face.network import Network
+from heygem_daemon.lipsync.face.picture import Picture, Square
+from heygem_daemon.lipsync.models import model_path
+
+FloatArray = npt.NDArray[np.float32]
+
+SCORE: Final = 0.5
+MARGIN: Final = 1.5
+OUTER_EYES: Final = (33, 263)
+_INPUT: Final = 192
+_STEP: Final = 0.12
+
+
+class FaceMesh:
+    """Reads the landmarks of the face in a square of a picture."""
+
+    def __init__(self, models: Path) -> None:
+        """Raises SetupError (`models_missing`)."""
+        self._network = Network(model_path(models, "face_mesh"), ("conv2d_21", "conv2d_31"))
+
+    def read(self, picture: Picture, region: Square) -> tuple[FloatArray, float]:
+        """Return landmarks float32 [468, 3] in pixels (z towards the back, same unit) and the score that there is a face (0-1)."""
+        pixels = picture.square(region, _INPUT, extend=True)
+        points, logit = self._network(pixels / np.float32(255))
+        score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
+        return _placed(points.reshape(-1, 3), region), score
+
+    def settle(self, picture: Picture, region: Square) -> tuple[FloatArray, float]:
+        """As `read`, and once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from
+        the box of a detector, the second reading is the exact one."""
+        points, score = self.read(picture, region)
+        if score <= SCORE:
+            return points, score
+        better = region_of(points)
+        moved = np.hypot(better.x - region.x, better.y - region.y) / region.size
+        if moved < _STEP and abs(np.log(better.size / region.size)) < 2 * _STEP:
+            return points, score
+        return self.read(picture, better)
+
+
+def region_of(landmarks: FloatArray) -> Square:
+    """Return the square to read the next frame in: levelled by the outer eye corners, 1.5 times the extent of the face."""
+    eyes = landmarks[OUTER_EYES[1], :2] - landmarks[OUTER_EYES[0], :2]
+    angle = float(np.arctan2(eyes[1], eyes[0]))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    level = landmarks[:, :2] @ turn.T
+    low, high = level.min(axis=0), level.max(axis=0)
+    x, y = (low + high) / 2 @ turn
+    return Square(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
+
+
+def _placed(points: FloatArray, region: Square) -> FloatArray:
+    """Turn landmarks in pixels of the network's input into pixels of the picture."""
+    scale = region.size / _INPUT
+    cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale
+    x, y = points[:, 0] - _INPUT / 2, points[:, 1] - _INPUT / 2
+    return np.stack([region.x + cos * x - sin * y, region.y + sin * x + cos * y, points[:, 2] * scale], axis=1).astype(np.float32)

@@ -1,0 +1,113 @@
+"""Squares cut out of a picture for a network, from BGR images and from planar YUV frames alike.
+
+Only the square is converted to RGB: turning a whole 1080x1920 frame into BGR takes 2.5 ms on one core, as long as finding a
+face in it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, YuvSpace
+
+FloatArray = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+THUMBNAIL: Final = 64
+_SAMPLED: Final = 270
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """A square of the picture in pixels: its centre, the length of a side, and its turn in radians (clockwise on screen)."""
+
+    x: float
+    y: float
+    size: float
+    angle: float = 0.0
+
+
+class Picture:
+    """One picture to look for faces in."""
+
+    def __init__(self, source: Image | Frame) -> None:
+        """`source`: BGR uint8 [h, w, 3], or a decoded frame."""
+        self._planes: tuple[Image, ...] = (source.y, source.u, source.v) if isinstance(source, Frame) else (source,)
+        self._space = source.space if isinstance(source, Frame) else None
+        self._luma: Image = source.y if isinstance(source, Frame) else source[:, :, 1]
+        self.height, self.width = self._luma.shape[:2]
+
+    def square(self, square: Square, pixels: int, *, extend: bool) -> FloatArray:
+        """Return RGB float32 [pixels, pixels, 3] in 0-255, seen through `square`.
+
+        Outside the picture is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that
+        sampling noise does not make landmarks tremble.
+        """
+        planes = [self._cut(index, square, pixels, extend) for index in range(len(self._planes))]
+        if self._space is None:
+            return np.asarray(planes[0][:, :, ::-1], np.float32)
+        rgb = cv2.transform(cv2.merge(planes).astype(np.float32), _matrix(self._space))
+        return np.asarray(np.clip(rgb, 0, 255), np.float32)
+
+    def thumbnail(self) -> FloatArray:
+        """Return the brightness, float32 [h, w] in 0-255, the longer side 64: enough to tell cuts and changes."""
+        stride = max(1, min(self.height, self.width) // _SAMPLED)
+        scale = THUMBNAIL / max(self.height, self.width)
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        sampled = np.ascontiguousarray(self._luma[::stride, ::stride])
+        return np.asarray(cv2.resize(sampled, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    def _cut(self, index: int, square: Square, pixels: int, extend: bool) -> Image:
+        plane = self._planes[index]
+        if plane is not self._luma and plane.ndim == 2:  # chroma: half as many samples, its grid centred between two of luma
+            square = Square(x=square.x / 2 - 0.25, y=square.y / 2 - 0.25, size=square.size / 2, angle=square.angle)
+        plane, square = _reduced(plane, square, max(1, int(square.size / pixels)))
+        cos, sin, scale = np.cos(square.angle), np.sin(square.angle), pixels / square.size
+        matrix = np.array([[cos * scale, sin * scale, 0], [-sin * scale, cos * scale, 0]], np.float64)
+        matrix[:, 2] = pixels / 2 - matrix[:, :2] @ (square.x, square.y)
+        border = cv2.BORDER_REPLICATE if extend else cv2.BORDER_CONSTANT
+        black = (self._black(index),) * 3
+        return np.asarray(
+            cv2.warpAffine(plane, matrix, (pixels, pixels), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=black), np.uint8
+        )
+
+    def _black(self, index: int) -> int:
+        if self._space is None:
+            return 0
+        if index > 0:
+            return 128
+        return 0 if self._space.full_range else 16
+
+
+def _reduced(plane: Image, square: Square, factor: int) -> tuple[Image, Square]:
+    """Return the part of the plane under the square, averaged `factor` x `factor`, and the square in its pixels."""
+    if factor < 2:
+        return plane, square
+    height, width = plane.shape[:2]
+    reach = square.size * 0.71 + 2 * factor
+    x0, y0 = (max(0, int(value - reach) // factor * factor) for value in (square.x, square.y))
+    x1, y1 = min(width, int(square.x + reach)), min(height, int(square.y + reach))
+    columns, rows = (x1 - x0) // factor, (y1 - y0) // factor
+    if columns < 1 or rows < 1:
+        return plane, square
+    part = plane[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
+    smaller = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    x, y = ((value + 0.5) / factor - 0.5 for value in (square.x - x0, square.y - y0))
+    return smaller, Square(x=x, y=y, size=square.size / factor, angle=square.angle)
+
+
+@lru_cache(maxsize=16)
+def _matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
+    """Return the 3x4 matrix from Y, Cb, Cr codes to RGB in 0-255 (ITU-R BT.601-7 section 2.5, with the weights of the space)."""
+    kr, kb = LUMA_WEIGHTS.get(space.matrix, LUMA_WEIGHTS["bt709"])
+    kg = 1 - kr - kb
+    red, blue = 2 * (1 - kr), 2 * (1 - kb)
+    turn = np.array([[1, 0, red], [1, -blue * kb / kg, -red * kr / kg], [1, blue, 0]])
+    gain = np.array([1.0, 1.0, 1.0]) if space.full_range else np.array([255 / 219, 255 / 224, 255 / 224])
+    offset = np.array([0, 128, 128]) if space.full_range else np.array([16, 128, 128])
+    linear = turn * gain
+    return np.hstack([linear, -(linear @ offset)[:, None]])
