@@ -213,7 +213,11 @@ class Publisher(Protocol):
         ...
 
     def bundle(self, job: Job) -> None:
-        """Write the job's ZIP of its published results."""
+        """Write the job's ZIP of its published results, `<output>.zip` in its output folder."""
+        ...
+
+    def bundled(self, job: Job) -> str | None:
+        """Return the name of the job's ZIP in its output folder, None where there is none."""
         ...
 
     def free_bytes(self) -> int | None:
