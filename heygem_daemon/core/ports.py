@@ -263,6 +263,14 @@ class Doorbell(Protocol):
     def close(self) -> None: ...
 
 
+class Stop(Protocol):
+    """The wish to end: `requested` at the first signal, `urgent` at the second; `wakeup` is a file descriptor readable from then on."""
+
+    requested: bool
+    urgent: bool
+    wakeup: int
+
+
 class Log(Protocol):
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         """Write one line; `event` is one of service.events."""

@@ -1,0 +1,281 @@
+"""Drops on their way in: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
+
+What a crash may leave is a claimed folder without a job: `recover` puts it back into its inbox, and it arrives once more.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core import drop, names, policy
+from heygem_daemon.core.drop import Entry, Plan
+from heygem_daemon.core.errors import HeygemError, TransientError
+from heygem_daemon.core.job import Failure, Job, State
+from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, Scanner, Sighting, StatusBoard
+from heygem_daemon.core.settle import Settling
+from heygem_daemon.core.status import candidate_status
+from heygem_daemon.daemon.instant import Instant
+
+MAY_STILL_COME: Final = frozenset(
+    {"no_recording", "no_videos", "audio_unreadable", "audio_empty", "not_a_video", "video_truncated", "video_undecodable"}
+)
+"""Problems that a copy which has only stalled would also show: they are believed after `incomplete_seconds` without a change."""
+
+
+CLAIMS_PER_LOOK: Final = 25
+REPORTS_PER_LOOK: Final = 50
+"""A claim and a status file cost some fsyncs (10-20 ms together): a thousand drops at once must not hold up the tick."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivalRules:
+    settle_seconds: float
+    network_settle_seconds: float
+    incomplete_seconds: float
+    limits: drop.DropLimits
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """Inbox path -> priority of its drops."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A drop that is seen but not yet claimed."""
+
+    job_id: str
+    name: str
+    output: str
+    seen: Instant
+    settling: Settling
+    reason: str = ""
+    waiting_for: str = "settling"
+    problem: HeygemError | None = None
+    reported: bool = False
+
+
+class Arrivals:
+    """Follows the drops of all inboxes until each is a job. `admit` receives every new job, once it is claimed."""
+
+    def __init__(
+        self, *, scanner: Scanner, claims: Claims, inspector: Inspector, board: StatusBoard, log: Log, rules: ArrivalRules, impatient: bool
+    ) -> None:
+        self._scanner = scanner
+        self._claims = claims
+        self._inspector = inspector
+        self._board = board
+        self._log = log
+        self._rules = rules
+        self._impatient = impatient
+        self._arrivals: dict[tuple[str, str], Arrival] = {}
+        self._claims_left = 0
+        self._reports_left = 0
+
+    def __len__(self) -> int:
+        """Return how many drops are on their way in; held ones, which may stay for ever, do not count."""
+        return sum(arrival.waiting_for != "held" for arrival in self._arrivals.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last look left something undone that could have been done."""
+        return self._claims_left < 0 or self._reports_left <= 0
+
+    def next_settling(self, now: Instant) -> float:
+        """Return in how many s the next drop may have settled, at least 0."""
+        waits = [
+            arrival.settling.settled_at(self._rules.settle_seconds) - now.monotonic
+            for arrival in self._arrivals.values()
+            if arrival.waiting_for == "settling"
+        ]
+        return max(min(waits, default=float("inf")), 0.0)
+
+    @property
+    def is_inspecting(self) -> bool:
+        return any(arrival.waiting_for == "inspection" for arrival in self._arrivals.values())
+
+    def look(self, sightings: tuple[Sighting, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
+        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
+        present = {(inbox, sighting.name) for sighting in sightings}
+        for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
+            self._withdraw(key)
+        self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
+        for sighting in sightings:
+            job = self._follow(sighting, network, now)
+            if job is not None:
+                admit(job)
+
+    def _withdraw(self, key: tuple[str, str]) -> None:
+        arrival = self._arrivals.pop(key)
+        self._inspector.forget(arrival.job_id)
+        self._board.withdraw(arrival.output)
+        self._log("drop_withdrawn", job_id=arrival.job_id, job=arrival.name)
+
+    def _follow(self, sighting: Sighting, network: bool, now: Instant) -> Job | None:
+        key = (sighting.inbox, sighting.name)
+        arrival = self._arrivals.get(key) or self._greet(sighting, now)
+        settling = arrival.settling.observe(
+            drop.signature(sighting.entries), drop.total_bytes(sighting.entries), now.monotonic, writers=sighting.writers
+        )
+        arrival = replace(arrival, settling=settling)
+        verdict = self._judge(arrival, sighting, network, now)
+        if isinstance(verdict, Arrival):
+            self._arrivals[key] = self._report(arrival, verdict, sighting.inbox, now)
+            return None
+        self._claims_left -= 1
+        job = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else None
+        if job is not None:
+            del self._arrivals[key]
+            self._inspector.forget(arrival.job_id)
+        else:
+            self._arrivals[key] = arrival
+        return job
+
+    def _greet(self, sighting: Sighting, now: Instant) -> Arrival:
+        shown = names.display(sighting.name) if sighting.name else _flat_name(sighting.entries)
+        job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
+        output = self._board.allot(shown)
+        self._log("drop_seen", job_id=job_id, job=shown, inbox=sighting.inbox)
+        return Arrival(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
+
+    def _judge(self, arrival: Arrival, sighting: Sighting, network: bool, now: Instant) -> "Arrival | Inspection":
+        """Return the arrival with the reason why it waits, or the inspection with which it can be claimed."""
+        if sighting.cancel:
+            return Inspection(problems={}, seconds={})
+        if sighting.hold:
+            return replace(arrival, waiting_for="held", reason=f"Held back by {arrival.name}.hold")
+        if sighting.unreadable:
+            return replace(arrival, waiting_for="share", reason=f"{sighting.unreadable} cannot be read at the moment")
+        base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
+        if not sighting.ready and not arrival.settling.is_settled(now.monotonic, base):
+            size = policy.human_bytes(drop.total_bytes(sighting.entries))
+            return replace(arrival, waiting_for="settling", reason=f"Waiting for the copy to finish ({size} so far)")
+        return self._examine(arrival, sighting, now)
+
+    def _examine(self, arrival: Arrival, sighting: Sighting, now: Instant) -> "Arrival | Inspection":
+        plan = self._plan(sighting.entries, sighting.name, None)
+        missing = plan.incomplete
+        if plan.rejected or plan.incomplete:
+            if missing is None or self._is_overdue(arrival, sighting, now):
+                return Inspection(problems={}, seconds={})
+            return replace(arrival, waiting_for="files", reason=f"{missing.message} Waiting for the rest.", problem=missing)
+        key = arrival.settling.signature
+        usable = [path for path in plan.videos if path not in plan.problems]
+        recordings = [path for path in plan.recordings if path not in plan.problems]
+        root = Path(sighting.inbox) / sighting.name
+        inspection = self._inspector.inspect(arrival.job_id, key, root, recordings, usable)
+        if inspection is None:
+            return replace(arrival, waiting_for="inspection", reason="Looking into the files")
+        doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
+        if doubtful and not self._is_overdue(arrival, sighting, now):
+            return replace(
+                arrival, waiting_for="files", problem=doubtful[0], reason=f"{doubtful[0].message} Waiting in case it is still being copied."
+            )
+        passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
+        if passing is not None and not self._impatient:
+            self._inspector.forget(arrival.job_id)
+            return replace(arrival, waiting_for="server", problem=passing, reason=passing.message)
+        return inspection
+
+    def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
+        if sighting.ready or self._impatient:
+            return True
+        return now.monotonic - arrival.settling.changed_at >= self._rules.incomplete_seconds
+
+    def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
+        return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self._rules.limits)
+
+    def _report(self, before: Arrival, after: Arrival, inbox: str, now: Instant) -> Arrival:
+        """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
+        if after.reported and (after.reason, after.waiting_for) == (before.reason, before.waiting_for):
+            return after
+        if self._reports_left <= 0:
+            return replace(after, reported=False)
+        self._reports_left -= 1
+        if after.problem is not None and after.problem is not before.problem:
+            self._log("drop_incomplete", job_id=after.job_id, job=after.name, error_code=after.problem.code, reason=after.reason)
+        status = candidate_status(
+            after.name,
+            after.job_id,
+            after.output,
+            since=now.wall,
+            dropped_at=after.seen.wall,
+            reason=after.reason,
+            waiting_for=after.waiting_for,
+            problem=after.problem,
+            priority=self._rules.priorities.get(inbox, 0),
+        )
+        try:
+            self._board.write_job(status)
+        except TransientError as problem:
+            self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
+            return replace(after, reported=False)
+        return replace(after, reported=True)
+
+    def _claim(self, arrival: Arrival, sighting: Sighting, inspection: Inspection, now: Instant) -> Job | None:
+        try:
+            claimed = self._claims.claim(sighting, arrival.job_id)
+        except FileNotFoundError:
+            self._log("drop_lost_race", job_id=arrival.job_id, job=arrival.name)
+            return None
+        except TransientError as problem:
+            self._log("job_waiting", level="warning", job_id=arrival.job_id, error_code=problem.code, reason=problem.message)
+            return None
+        _name, root, entries = self._claims.listing(claimed)
+        if _content(entries) != _content(sighting.entries) and not sighting.cancel:
+            self._claims.unclaim(sighting.inbox, arrival.job_id)
+            self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason="It changed at the moment of the claim")
+            return None
+        plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
+        job = self._new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now)
+        if sighting.cancel:
+            self._claims.clear_control(sighting.inbox, sighting.name, "cancel")
+        self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
+        return job
+
+    def _new_job(self, arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant) -> Job:
+        rejected = plan.rejected or plan.incomplete
+        items = () if rejected or sighting.cancel else drop.items(plan, inspection.problems)
+        items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, sighting.entries, inspection.seconds)) for item in items)
+        if not rejected and items and all(item.failure for item in items):
+            rejected = _common_problem(plan, inspection)
+        priority = plan.options.priority
+        job = Job(
+            id=arrival.job_id,
+            name=arrival.name,
+            inbox=sighting.inbox,
+            claimed=str(claimed),
+            output=arrival.output,
+            priority=self._rules.priorities.get(sighting.inbox, 0) if priority is None else priority,
+            options=plan.options,
+            items=items,
+            since=now.wall,
+            failure=Failure.of(rejected) if rejected and not sighting.cancel else None,
+            flat=not sighting.name,
+            dropped_at=arrival.seen.wall,
+            queued_at=now.wall,
+        )
+        if sighting.cancel:
+            return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
+        return job.rollup(now.wall)
+
+
+def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
+    """What a rename does not change: a drop that was written to while it was claimed differs here."""
+    return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}
+
+
+def _flat_name(entries: tuple[Entry, ...]) -> str:
+    """A drop in the inbox root is called after its recording."""
+    recordings = [entry.path for entry in entries if "/" not in entry.path and Path(entry.path).suffix.lower() in drop.AUDIO_SUFFIXES]
+    return names.display(Path(min(recordings)).stem) if recordings else "inbox"
+
+
+def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:
+    size = next((entry.size for entry in entries if entry.path == video), 0)
+    return policy.estimate_bytes(size, seconds.get(video, 0.0), seconds.get(recording, 0.0))
+
+
+def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:
+    """The one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
+    problems = {**plan.problems, **inspection.problems}
+    return next(problems[path] for path in (*plan.recordings, *plan.videos) if path in problems)

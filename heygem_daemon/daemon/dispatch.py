@@ -1,0 +1,340 @@
+"""From the queue to a worker and from a worker to outputs: starts items, takes reports, publishes, retries, finishes jobs."""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from heygem_daemon.core import policy
+from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
+from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
+from heygem_daemon.core.status import ProgressStatus, item_progress
+from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.daemon.instant import Instant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What an item gets where its drop does not say."""
+
+    engine: str
+    fit: str
+    face: str
+    quality: int
+    visible_label: bool
+    zip: bool
+    item_seconds: float
+    reserve_bytes: int
+    outputs: str
+    engines: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One running attempt. `published` is true from the hand-over to the publisher on."""
+
+    job_id: str
+    key: str
+    started: Instant
+    progress: ProgressStatus | None = None
+    result: Mapping[str, object] | None = None
+
+
+class Dispatch:
+    """Owns the open jobs. The ledger hears of every change before the world does."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        executor: Executor,
+        publisher: Publisher,
+        claims: Claims,
+        log: Log,
+        policy_: policy.Policy,
+        breaker: policy.Breaker,
+        defaults: Defaults,
+        impatient: bool,
+        on_change: Callable[[Job], None],
+    ) -> None:
+        self._ledger = ledger
+        self._executor = executor
+        self._publisher = publisher
+        self._claims = claims
+        self._log = log
+        self._policy = policy_
+        self._defaults = defaults
+        self._impatient = impatient
+        self._on_change = on_change
+        self._served: dict[str, float] = {}
+        self._unfinished: dict[str, Job] = {}
+        self.breaker = breaker
+        self.jobs: dict[str, Job] = {}
+        self.attempts: dict[str, Attempt] = {}
+        self.blocked_by: HeygemError | None = None
+        self.unsuccessful = 0
+
+    # -- jobs in --------------------------------------------------------------------------------------------------
+
+    def admit(self, job: Job, now: Instant) -> None:
+        """Take a new (or retried) job into the queue; one that is final already is only finished."""
+        unknown = job.options.engine if job.options.engine not in (None, *self._defaults.engines) else None
+        if unknown is not None and not job.is_final:
+            problem = error("unknown_engine", name=unknown, known=", ".join(self._defaults.engines))
+            job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
+        self._save(job)
+        if not job.is_final:
+            self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
+
+    def _save(self, job: Job) -> None:
+        self._ledger.put(job)
+        if job.is_final:
+            self.jobs.pop(job.id, None)
+            self._unfinished[job.id] = job
+        else:
+            self.jobs[job.id] = job
+        self._on_change(job)
+
+    def settle_accounts(self) -> None:
+        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
+        for job in list(self._unfinished.values()):
+            try:
+                self._finish(job)
+            except TransientError as problem:
+                self._log("job_waiting", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
+            else:
+                del self._unfinished[job.id]
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._unfinished
+
+    def _finish(self, job: Job) -> None:
+        if self._wants_zip(job):
+            try:
+                self._publisher.bundle(job)
+            except TransientError as problem:
+                self._log("job_bundle_failed", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
+        done = job.state is State.SUCCEEDED
+        self.unsuccessful += not done
+        self._claims.finish(job, "_done" if done else "_failed", None if done else reason_text(job))
+        succeeded = sum(item.state is State.SUCCEEDED for item in job.items)
+        self._log(
+            "job_finished",
+            level="info" if done else "warning",
+            **job.log_context(),
+            state=job.state,
+            succeeded=succeeded,
+            items=len(job.items),
+            error_code=job.failure.code if job.failure else None,
+            reason=job.failure.message if job.failure else None,
+        )
+        self._on_change(job)
+
+    def _wants_zip(self, job: Job) -> bool:
+        wanted = self._defaults.zip if job.options.zip is None else job.options.zip
+        return wanted and any(item.state is State.SUCCEEDED for item in job.items)
+
+    # -- items out ------------------------------------------------------------------------------------------------
+
+    def start(self, now: Instant, closed_inboxes: Collection[str]) -> None:
+        """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
+        self.blocked_by = None
+        while self._executor.free() > 0 and self.breaker.allows(now.wall):
+            eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
+            choice = policy.choose(eligible, now.wall, self._served)
+            if choice is None:
+                return
+            job, item = choice
+            self.blocked_by = self._admission(item)
+            if self.blocked_by is not None and not self._impatient:
+                return
+            if self.blocked_by is not None:
+                self._give_up(job, item, self.blocked_by, now)
+                continue
+            self._served[job.inbox] = now.wall
+            self._start(job, item, now)
+
+    def _admission(self, item: Item) -> HeygemError | None:
+        free = self._publisher.free_bytes()
+        if free is None:
+            return error("outputs_offline", path=self._defaults.outputs, problem="it is not reachable")
+        return policy.admission(free, self._defaults.reserve_bytes, item.needs_bytes, self._defaults.outputs)
+
+    def _give_up(self, job: Job, item: Item, problem: HeygemError, now: Instant) -> None:
+        failed = item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+        self._save(job.with_item(failed).rollup(now.wall))
+
+    def _start(self, job: Job, item: Item, now: Instant) -> None:
+        token = secrets.token_hex(8)
+        running = item.move(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
+        try:
+            output, thumbnail = self._publisher.stage(job, running, token)
+            _name, root, _entries = self._claims.listing(Path(job.claimed))
+        except TransientError as problem:
+            self._publisher.discard(token)
+            self._save(job.with_item(self._after(running, "transient", problem, now)).rollup(now.wall))
+            return
+        self._save(job.with_item(running).rollup(now.wall))
+        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now)
+        options, defaults = job.options, self._defaults
+        order = WorkOrder(
+            token=token,
+            job_id=job.id,
+            item=item.key,
+            recording=str(root / item.recording),
+            video=str(root / item.video),
+            output=str(output),
+            thumbnail=str(thumbnail),
+            engine=options.engine or defaults.engine,
+            fit=options.fit or defaults.fit,
+            face=options.face or defaults.face,
+            quality=defaults.quality if options.quality is None else options.quality,
+            visible_label=defaults.visible_label if options.label is None else options.label,
+            text=options.text,
+            limit_seconds=defaults.item_seconds,
+        )
+        self.breaker = self.breaker.started()
+        self._executor.submit(order)
+        self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.engine)
+
+    # -- reports --------------------------------------------------------------------------------------------------
+
+    def collect(self, now: Instant) -> None:
+        """Take what workers and publications report."""
+        for report in self._executor.poll():
+            match report:
+                case WorkerReady():
+                    self._log("worker_ready", worker=report.worker, device=report.device)
+                case WorkProgress() if attempt := self.attempts.get(report.token):
+                    elapsed = now.monotonic - attempt.started.monotonic
+                    attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
+                    self._on_change(self.jobs[attempt.job_id])
+                case WorkSucceeded() if report.token in self.attempts:
+                    self._rendered(report)
+                case WorkFailed() if report.token in self.attempts:
+                    problem = HeygemError(report.failure.code, report.failure.message, report.failure.hint)
+                    self._failed(report.token, report.kind, problem, now)
+                case WorkSucceeded() | WorkFailed():
+                    self._log("item_late", token=report.token)
+        for published in self._publisher.poll():
+            if published.token not in self.attempts:
+                self._log("item_late", token=published.token)
+            elif published.problem is None:
+                self._published(published.token, now)
+            else:
+                self._failed(published.token, kind_of(published.problem), published.problem, now)
+
+    def _rendered(self, report: WorkSucceeded) -> None:
+        attempt = self.attempts[report.token]
+        job = self.jobs[attempt.job_id]
+        attempt.result = report.result
+        attempt.progress = item_progress("publish", 0, 1)
+        self._publisher.publish(job, job.item(attempt.key), report.token, report.result)
+        self._log("item_rendered", **job.log_context(), item=attempt.key, speed=report.result.get("speed"))
+
+    def _published(self, token: str, now: Instant) -> None:
+        attempt = self.attempts.pop(token)
+        job = self.jobs[attempt.job_id]
+        item = job.item(attempt.key).move(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
+        self._breaker_hears(self.breaker.succeeded())
+        self._log("item_published", **job.log_context(), item=item.key, seconds=round(now.monotonic - attempt.started.monotonic, 1))
+        self._save(job.with_item(item).rollup(now.wall))
+
+    def _failed(self, token: str, kind: str, problem: HeygemError, now: Instant) -> None:
+        attempt = self.attempts.pop(token)
+        self._publisher.discard(token)
+        job = self.jobs[attempt.job_id]
+        item = self._after(job.item(attempt.key), kind, problem, now)
+        self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
+        event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
+        context = {**job.log_context(), "item": item.key, "attempt": item.attempt}
+        self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
+        self._save(job.with_item(item).rollup(now.wall))
+
+    def _after(self, item: Item, kind: str, problem: HeygemError, now: Instant) -> Item:
+        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._impatient)
+
+    def _breaker_hears(self, breaker: policy.Breaker) -> None:
+        if (breaker.until is None) != (self.breaker.until is None):
+            self._log("breaker_closed" if breaker.until is None else "breaker_opened", level="warning")
+        self.breaker = breaker
+
+    def worker_of(self, job_id: str) -> str | None:
+        """Return the device that works on this job."""
+        if not any(attempt.job_id == job_id for attempt in self.attempts.values()):
+            return None
+        return next((str(device.get("name")) for device in self._executor.devices() if device.get("state") == "busy"), None)
+
+    # -- interventions ---------------------------------------------------------------------------------------------
+
+    def cancel(self, job: Job, now: Instant) -> None:
+        """Stop the job: running attempts are ended, published results stay."""
+        for token, attempt in list(self.attempts.items()):
+            if attempt.job_id == job.id:
+                del self.attempts[token]
+                self._executor.cancel(token)
+                self._publisher.discard(token)
+        items = tuple(item if item.is_final else item.move(State.CANCELLED, reason="Cancelled") for item in job.items)
+        self._save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
+
+    def hold(self, job: Job, held: bool, now: Instant) -> None:
+        """Start nothing more of this job, or go on with it; what runs is not disturbed."""
+        if job.held != held:
+            self._log("job_held" if held else "job_released", **job.log_context())
+            self._save(replace(job, held=held).rollup(now.wall))
+
+    def interrupt(self, now: Instant) -> None:
+        """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
+        for token, attempt in list(self.attempts.items()):
+            del self.attempts[token]
+            self._publisher.discard(token)
+            job = self.jobs[attempt.job_id]
+            item = policy.after_interruption(job.item(attempt.key), self._policy, orderly=True)
+            self._log("item_interrupted", **job.log_context(), item=item.key)
+            self._save(job.with_item(item).rollup(now.wall))
+
+    def recover(self, now: Instant) -> None:
+        """Load the queue from the ledger after a start. What was running then was interrupted, unless it is published already."""
+        for job in self._ledger.open_jobs():
+            self._save(self._recovered(job).rollup(now.wall))
+
+    def _recovered(self, job: Job) -> Job:
+        for item in job.items:
+            if item.state is State.RUNNING:
+                job = job.with_item(self._recovered_item(job, item))
+        return job
+
+    def _recovered_item(self, job: Job, item: Item) -> Item:
+        published = self._publisher.published_result(job, item)
+        if published is not None:
+            return item.move(State.SUCCEEDED, result=dict(published))
+        interrupted = policy.after_interruption(item, self._policy)
+        self._log("item_interrupted", **job.log_context(), item=item.key, attempt=interrupted.attempt)
+        return interrupted
+
+
+def kind_of(problem: HeygemError) -> str:
+    """Return the class of the error tree as reports name it."""
+    kinds = ((InputError, "input"), (SetupError, "setup"), (TransientError, "transient"), (DeviceError, "device"), (EngineError, "engine"))
+    return next((word for kind, word in kinds if isinstance(problem, kind)), "engine")
+
+
+def reason_text(job: Job) -> str:
+    """Return what stands in reason.txt: for every trouble a sentence, a hint and the code."""
+    lines = [f"{job.name}: {job.state}", ""]
+    if job.failure:
+        lines += _reason_lines(job.failure)
+    elif job.reason:
+        lines += [job.reason, ""]
+    for item in job.items:
+        if item.failure and item.failure != job.failure:
+            lines += [f"{item.key}:", *_reason_lines(item.failure)]
+        elif item.state is not State.SUCCEEDED and not item.failure:
+            lines += [f"{item.key}: {item.state}", ""]
+    return "\n".join(lines)
+
+
+def _reason_lines(failure: Failure) -> list[str]:
+    return [failure.message, failure.hint, f"({failure.code})", ""]
