@@ -174,19 +174,21 @@ class Job:
 def _implied(job: Job) -> State:
     if job.failure is not None:
         return State.REJECTED
-    if not job.items:
-        return job.state  # nothing can be concluded yet, least of all success
     states = [item.state for item in job.items]
+    if not states:
+        return job.state  # nothing can be concluded yet, least of all success
     if State.RUNNING in states:
         return State.RUNNING
-    if all(state in FINAL for state in states):
-        return _implied_final(states)
-    if job.held:
-        return State.WAITING
     open_states = [state for state in states if state not in FINAL]
-    if State.QUEUED in open_states:
+    return _implied_open(open_states, held=job.held) if open_states else _implied_final(states)
+
+
+def _implied_open(states: list[State], *, held: bool) -> State:
+    if held:
+        return State.WAITING
+    if State.QUEUED in states:
         return State.QUEUED
-    return State.INTERRUPTED if State.INTERRUPTED in open_states else State.WAITING
+    return State.INTERRUPTED if State.INTERRUPTED in states else State.WAITING
 
 
 def _implied_final(states: list[State]) -> State:
