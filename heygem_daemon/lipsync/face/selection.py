@@ -1,0 +1,182 @@
+"""Which of the faces of a shot is the presenter, decided when the whole shot has been seen.
+
+Until then the landmarks of all faces wait in a spool file, so that memory does not grow with the shot.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.face.mesh import MARGIN, region_of
+from heygem_daemon.lipsync.face.tracker import FollowedFace
+from heygem_daemon.lipsync.face.tracks import POINTS, FaceSelection
+
+FloatArray = npt.NDArray[np.float32]
+
+_RECORD: Final = np.dtype([("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("landmarks", "<f4", (POINTS, 3))])
+_BLOCK: Final = 128
+
+_BRIEF: Final = 0.2
+"""A person seen for less than this part of the longest seen one is a passer-by or an error of the detector."""
+
+_SMALL: Final = 0.25
+"""A face smaller than this part of the largest is in the background."""
+
+
+class Seen:
+    """What one track, or one person made of several, was like over a shot: when, where, how large."""
+
+    def __init__(self, tracks: Iterable[int] = ()) -> None:
+        self.tracks = set(tracks)
+        self.runs: list[tuple[int, int]] = []  # first and last frame
+        self.frames, self.merit = 0, 0.0
+        self._x = self._y = self._width = 0.0
+
+    def add(self, frame: int, landmarks: FloatArray, size: tuple[int, int]) -> None:
+        """Count one frame more. The merit grows with area and nearness to the middle of the picture (`size`)."""
+        region = region_of(landmarks)
+        width = region.size / MARGIN
+        off = float(np.hypot(region.x - size[0] / 2, region.y - size[1] / 2) / np.hypot(size[0] / 2, size[1] / 2))
+        if self.runs and self.runs[-1][1] == frame - 1:
+            self.runs[-1] = (self.runs[-1][0], frame)
+        else:
+            self.runs.append((frame, frame))
+        self.frames += 1
+        self.merit += width * width * (1 - 0.5 * min(1.0, off))
+        self._x, self._y, self._width = self._x + region.x, self._y + region.y, self._width + width
+
+    @property
+    def x(self) -> float:
+        return self._x / self.frames
+
+    @property
+    def width(self) -> float:
+        return self._width / self.frames
+
+    def joined(self, other: "Seen") -> "Seen":
+        """Return both as one person."""
+        both = Seen(self.tracks | other.tracks)
+        both.runs = sorted(self.runs + other.runs)
+        both.frames, both.merit = self.frames + other.frames, self.merit + other.merit
+        both._x, both._y, both._width = self._x + other._x, self._y + other._y, self._width + other._width
+        return both
+
+    def meets(self, other: "Seen") -> bool:
+        """Tell whether both were in the picture at once: then they are two persons."""
+        mine, theirs = iter(self.runs), iter(other.runs)
+        a, b = next(mine, None), next(theirs, None)
+        while a and b:
+            if a[0] <= b[1] and b[0] <= a[1]:
+                return True
+            if a[1] < b[1]:
+                a = next(mine, None)
+            else:
+                b = next(theirs, None)
+        return False
+
+    def resembles(self, other: "Seen") -> bool:
+        """Tell whether both were about the same place and size."""
+        distance = np.hypot(self.x - other.x, (self._y / self.frames) - (other._y / other.frames))
+        return bool(distance < 0.75 * (self.width + other.width)) and 0.5 < self.width / other.width < 2
+
+
+class ShotFaces:
+    """The faces of the current shot: spooled frame by frame, chosen from at its end."""
+
+    def __init__(self, spool: Path, *, size: tuple[int, int]) -> None:
+        """spool: a file to write, its content is lost. size: width, height of the picture."""
+        self._path, self._size = spool, size
+        self._file = spool.open("wb")
+        self._seen: dict[int, Seen] = {}
+        self._frames = 0
+
+    def add(self, faces: Iterable[FollowedFace]) -> None:
+        """Take the next frame of the shot."""
+        for face in faces:
+            record = np.zeros(1, _RECORD)
+            record["frame"], record["track"], record["score"], record["landmarks"] = self._frames, face.track, face.score, face.landmarks
+            self._file.write(record.tobytes())
+            self._seen.setdefault(face.track, Seen([face.track])).add(self._frames, face.landmarks, self._size)
+        self._frames += 1
+
+    def choose(self, selection: FaceSelection) -> Iterator[tuple[FloatArray | None, float]]:
+        """Yield landmarks (or None) and score of the selected face for every frame of the shot, and be ready for the next."""
+        self._file.close()
+        chosen = chosen_tracks(list(self._seen.values()), selection, self._size)
+        due = 0
+        for frame, landmarks, score in self._spooled(chosen):
+            for _ in range(due, frame):
+                yield None, 0.0
+            yield landmarks, score
+            due = frame + 1
+        for _ in range(due, self._frames):
+            yield None, 0.0
+        self._file, self._seen, self._frames = self._path.open("wb"), {}, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _spooled(self, tracks: set[int]) -> Iterator[tuple[int, FloatArray, float]]:
+        with self._path.open("rb") as file:
+            while len(block := np.fromfile(file, _RECORD, _BLOCK)):
+                for record in block:
+                    if int(record["track"]) in tracks:
+                        yield int(record["frame"]), record["landmarks"], float(record["score"])
+
+
+def chosen_tracks(seen: Sequence[Seen], selection: FaceSelection, size: tuple[int, int]) -> set[int]:
+    """Return the tracks of the selected person of a shot; no two of them share a frame.
+
+    Somebody else takes over only while the selected person is not in the picture at all, and only if seen for long: often it
+    is the same presenter who came back at another place.
+    """
+    persons = _lasting(_persons(seen))
+    if not persons:
+        return set()
+    chosen = _selected(persons, selection, size)
+    for person in sorted(persons, key=lambda person: -person.merit):
+        if person is not chosen and not person.meets(chosen):
+            chosen = chosen.joined(person)
+    return chosen.tracks
+
+
+def _persons(seen: Iterable[Seen]) -> list[Seen]:
+    """Join the tracks that were never in the picture together and were at the same place."""
+    persons: list[Seen] = []
+    for track in sorted(seen, key=lambda track: -track.merit):
+        match = next((i for i, person in enumerate(persons) if person.resembles(track) and not person.meets(track)), None)
+        if match is None:
+            persons.append(track)
+        else:
+            persons[match] = persons[match].joined(track)
+    return persons
+
+
+def _lasting(persons: list[Seen]) -> list[Seen]:
+    longest = max((person.frames for person in persons), default=0)
+    lasting = [person for person in persons if person.frames >= _BRIEF * longest]
+    widest = max((person.width for person in lasting), default=0.0)
+    return [person for person in lasting if person.width >= _SMALL * widest]
+
+
+def _selected(persons: Sequence[Seen], selection: FaceSelection, size: tuple[int, int]) -> Seen:
+    by_place = sorted(persons, key=lambda person: person.x)
+    match selection:
+        case "left":
+            return by_place[0]
+        case "right":
+            return by_place[-1]
+        case "center":
+            return min(persons, key=lambda person: abs(person.x - size[0] / 2))
+        case int():
+            return by_place[min(max(1, selection), len(by_place)) - 1]
+        case "largest":
+            return max(persons, key=lambda person: person.merit)
