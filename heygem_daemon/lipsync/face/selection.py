@@ -177,6 +177,6 @@ def _selected(persons: Sequence[Seen], selection: FaceSelection, size: tuple[int
         case "center":
             return min(persons, key=lambda person: abs(person.x - size[0] / 2))
         case int():
-            return by_place[min(max(1, selection), len(by_place)) - 1]
+            return by_place[min(max(0, selection), len(by_place) - 1)]
         case "largest":
             return max(persons, key=lambda person: person.merit)

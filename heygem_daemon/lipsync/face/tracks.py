@@ -30,12 +30,23 @@ TRACKS_VERSION: Final = "face-tracks 1"
 FaceSelection = Literal["largest", "left", "right", "center"] | int
 """Which face of a shot speaks: the largest (also most central and longest seen), by place, or by number from the left.
 
-Numbers start at 1 for the leftmost face; in a shot with fewer faces the rightmost is taken.
+The leftmost face is number 0; in a shot with fewer faces the rightmost is taken.
 """
 
 _ROW: Final = POINTS * 3
 _BLOCK: Final = 256
 _FRAME_RECORD: Final = np.dtype([("valid", "?"), ("shot", "<i4"), ("score", "<f4")])
+
+
+def parse_selection(text: str) -> FaceSelection:
+    """Return the selection written as `largest`, `left`, `right`, `center`, or a number from 0. Raises ValueError."""
+    match text:
+        case "largest" | "left" | "right" | "center":
+            return text
+        case _ if text.isascii() and text.isdigit():
+            return int(text)
+        case _:
+            raise ValueError(f"{text!r} is none of largest, left, right, center, or the number of a face")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,0 +1,241 @@
+"""Everything that depends on a video alone, kept by the content of the video: the same presenter next week costs nothing.
+
+    <root>/entries/<key>/         what was built, and manifest.json: size and sha256 of every file; never changed afterwards
+    <root>/building/<key>.XXXX/   being built, or being removed; renamed to or from entries/ in one step
+    <root>/locks/<key>            flock: exclusive while building or removing, shared while in use
+
+A lock belongs to an open file, so the kernel releases it when a process dies, however it dies: what a dead builder left is
+removed by the next one, and never seen by a reader. A rename after fsync means that an entry is whole or absent.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from heygem_daemon.core.errors import error
+
+Build = Callable[[Path], None]
+
+_MANIFEST: Final = "manifest.json"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def content_key(path: Path, *parts: str) -> str:
+    """Return a key of the file's content and of `parts` (versions, options): 64 hexadecimal digits. The file is streamed."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(json.dumps([content, *parts]).encode()).hexdigest()
+
+
+class Cache:
+    """A directory of entries by key, shared by any number of processes on one machine. Not to be shared between threads.
+
+    What `entry` returned stays until `close` (or the end of the process), even if the cache is over its size.
+    """
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        """max_bytes: what all entries together may take; 0 keeps only what is in use."""
+        self._entries, self._building, self._locks = root / "entries", root / "building", root / "locks"
+        self._max_bytes = max_bytes
+        self._held: dict[str, tuple[Path, BinaryIO | None]] = {}
+        self._private: list[Path] = []
+
+    def entry(self, key: str, build: Build) -> Path:
+        """Return the directory of `key`; where there is none, or a damaged one, let `build` fill an empty directory first.
+
+        If several processes ask at once, one builds and the others wait for it. What is returned must not be changed. If the
+        disk of the cache is full, unused entries make room; if that is not enough (or a damaged entry is in use), the entry is
+        built in the temporary directory of the system and forgotten on `close`. Errors of `build` pass through and leave nothing behind.
+        Raises TransientError (`disk_full`) when there is no room anywhere.
+        """
+        if not key.isalnum():
+            raise ValueError(f"a key is made of letters and digits, not {key!r}")
+        if key in self._held:
+            return self._held[key][0]
+        for _ in range(2):
+            try:
+                return self._shared(key, build)
+            except BlockingIOError:
+                break
+            except OSError as problem:
+                if problem.errno not in _FULL:
+                    raise
+                self._evict(0)
+        return self._aside(key, build)
+
+    def close(self) -> None:
+        """Let go of every entry, and remove the least recently used ones if the cache is over its size."""
+        for _, lock in self._held.values():
+            if lock is not None:
+                lock.close()
+        self._held = {}
+        for directory in self._private:
+            shutil.rmtree(directory, ignore_errors=True)
+        self._private = []
+        self._evict(self._max_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _shared(self, key: str, build: Build) -> Path:
+        """Return the entry that all processes share, under a lock held from now on."""
+        for directory in (self._entries, self._building, self._locks):
+            directory.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock = self._lock(key, fcntl.LOCK_SH)
+            if not _is_whole(self._entries / key):
+                lock.close()
+                self._build(key, build)
+                continue
+            self._held[key] = (self._entries / key, lock)
+            os.utime(self._entries / key)
+            return self._entries / key
+
+    def _build(self, key: str, build: Build) -> None:
+        """Build and publish the entry, unless somebody did while we waited for the lock.
+
+        Raises BlockingIOError where a damaged entry cannot be replaced because somebody is using it.
+        """
+        with self._lock(key, fcntl.LOCK_EX | (fcntl.LOCK_NB if (self._entries / key).exists() else 0)):
+            if _is_whole(self._entries / key):
+                return
+            self._discard(key)
+            scratch = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=self._building))
+            try:
+                build(scratch)
+                _seal(scratch)
+                scratch.rename(self._entries / key)
+                _sync(self._entries)
+            except BaseException:
+                shutil.rmtree(scratch, ignore_errors=True)
+                raise
+        self._evict(self._max_bytes, keep=key)
+
+    def _aside(self, key: str, build: Build) -> Path:
+        """Build where only this process sees it."""
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="heygem-cache-"))
+            self._private.append(scratch)
+            build(scratch)
+        except OSError as problem:
+            if problem.errno not in _FULL:
+                raise
+            free = shutil.disk_usage(self._building).free
+            raise error("disk_full", free=f"{free / 2**20:.0f} MB", needed="more", path=self._building.parent) from problem
+        self._held[key] = (scratch, None)
+        return scratch
+
+    def _lock(self, key: str, how: int) -> BinaryIO:
+        """Return the lock file of the key, locked; closing it unlocks. Raises BlockingIOError with LOCK_NB."""
+        path = self._locks / key
+        while True:
+            file = path.open("ab")
+            try:
+                fcntl.flock(file, how)
+            except BaseException:
+                file.close()
+                raise
+            with suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    return file
+            file.close()  # the file was removed with its entry while we waited for it
+
+    def _evict(self, max_bytes: int, keep: str = "") -> None:
+        """Remove the least recently used entries, never one in use, until the rest is no larger than `max_bytes`.
+
+        Also removes what dead builders left.
+        """
+        for left in _children(self._building):
+            self._remove(left.name.partition(".")[0], entry=False)
+        sizes = {entry: _size(entry) for entry in sorted(_children(self._entries), key=_last_used)}
+        total = sum(sizes.values())
+        for entry, size in sizes.items():
+            if total <= max_bytes:
+                return
+            if entry.name != keep and self._remove(entry.name, entry=True):
+                total -= size
+
+    def _remove(self, key: str, *, entry: bool) -> bool:
+        """Remove what is there of a key nobody uses; return whether it was done."""
+        try:
+            lock = self._lock(key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        with lock:
+            self._discard(key, entry=entry)
+            if not (self._entries / key).exists():
+                (self._locks / key).unlink(missing_ok=True)
+        return True
+
+    def _discard(self, key: str, *, entry: bool = True) -> None:
+        """Remove the entry and the leftovers of a key; its lock is held exclusively."""
+        if entry:
+            with suppress(FileNotFoundError):
+                (self._entries / key).rename(self._building / f"{key}.removed")
+        for left in self._building.glob(f"{key}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _seal(directory: Path) -> None:
+    """Write the manifest, and make sure that everything is on the disk before a rename makes it visible."""
+    manifest = {str(path.relative_to(directory)): _fingerprint(path) for path in _files(directory)}
+    (directory / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    for path in [*_files(directory), directory / _MANIFEST, *(path for path in directory.rglob("*") if path.is_dir()), directory]:
+        _sync(path)
+
+
+def _is_whole(directory: Path) -> bool:
+    """Tell whether the files of an entry are what its manifest says."""
+    try:
+        manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+        return all(_fingerprint(directory / name) == wanted for name, wanted in manifest.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _fingerprint(path: Path) -> list[int | str]:
+    with path.open("rb") as file:
+        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in sorted(directory.rglob("*")) if path.is_file() and path != directory / _MANIFEST)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _children(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() else []
+
+
+def _size(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _last_used(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:
+        return 0.0
