@@ -1,0 +1,1 @@
+"""Adapters of the Executor port: who runs the work orders, and where."""

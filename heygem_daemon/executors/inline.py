@@ -1,0 +1,65 @@
+"""Work in this very process: no isolation and no parallelism, but nothing to start either."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from heygem_daemon.core.work import Report, WorkerReady, WorkOrder
+from heygem_daemon.worker.loop import Session, work_on
+
+
+class InlineExecutor:
+    """An Executor whose `submit` returns when the order is done; its reports wait for `poll`.
+
+    The session is made at the first order. A hang hangs the caller and a crash takes it along: this is for tests and for trying
+    things, the daemon uses LocalExecutor.
+    """
+
+    def __init__(self, session_factory: Callable[[], Session]) -> None:
+        self._factory = session_factory
+        self._session: Session | None = None
+        self._reports: list[Report] = []
+        self._is_stopped = False
+        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def free(self) -> int:
+        """One order at a time, and the next when the outcome of the last has been taken."""
+        return 0 if self._is_stopped or self._reports else 1
+
+    def submit(self, order: WorkOrder) -> None:
+        """Raises RuntimeError when nothing is free."""
+        if not self.free():
+            raise RuntimeError("no free worker: ask free() first")
+        session = self._session
+        if session is None:
+            session = self._session = self._factory()
+            self._report(WorkerReady(worker="inline", device=session.device(), models=session.models()))
+        work_on(order, session, self._report)
+
+    def cancel(self, token: str) -> None:
+        """Its reports, if any wait, are thrown away."""
+        self._reports = [report for report in self._reports if getattr(report, "token", None) != token]
+
+    def poll(self) -> Iterable[Report]:
+        reports, self._reports = self._reports, []
+        if reports and not self._is_stopped:
+            os.eventfd_read(self._doorbell)
+        return reports
+
+    def wakeups(self) -> Sequence[int]:
+        return () if self._is_stopped else (self._doorbell,)
+
+    def devices(self) -> Sequence[Mapping[str, Any]]:
+        device = self._session.device() if self._session else "not loaded"
+        return ({"worker": "inline", "device": device, "state": "stopped" if self._is_stopped else "idle", "token": None, "problem": ""},)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Nothing runs between two calls, so there is nothing to wait for."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._reports.clear()
+            os.close(self._doorbell)
+
+    def _report(self, report: Report) -> None:
+        self._reports.append(report)
+        os.eventfd_write(self._doorbell, 1)

@@ -1,0 +1,118 @@
+"""One worker process per device of this machine, replaced when it dies."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from heygem_daemon.core.work import Report, WorkOrder
+from heygem_daemon.executors.slot import DEFAULT_PATIENCE, Patience, Slot
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+
+
+class Log(Protocol):
+    """core.ports.Log. Events written here: worker_started, worker_ready, worker_died, worker_output."""
+
+    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSetup:
+    """What every worker of this machine is started with."""
+
+    models: Path
+    cache: Path
+    threads: int = 0
+    cache_bytes: int = 20 * 2**30
+    limits: MediaLimits = DEFAULT_LIMITS
+    session: str | None = None
+
+
+def worker_command(setup: WorkerSetup, name: str, device: str) -> tuple[str, ...]:
+    """Return the command line of the worker called `name`."""
+    command = (
+        *(sys.executable, "-m", "heygem_daemon.worker", "--name", name, "--device", device),
+        *("--models", str(setup.models), "--cache", str(setup.cache), "--threads", str(setup.threads)),
+        *("--cache-bytes", str(setup.cache_bytes), "--limits", json.dumps(asdict(setup.limits))),
+    )
+    return (*command, "--session", setup.session) if setup.session else command
+
+
+class LocalExecutor:
+    """An Executor with one worker per entry of `devices` ("cpu", "cuda:0", ...).
+
+    command: (name, device) -> argument list. environment: the workers' whole environment; None = ours. Nothing here waits, except
+    `stop`, and a moment (a second at most) for a killed process to vanish. The workers ask the kernel to end them with the thread
+    that started them, so construct and poll in a thread that lives as long as the daemon: the main one.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        command: Callable[[str, str], Sequence[str]],
+        *,
+        log: Log,
+        patience: Patience = DEFAULT_PATIENCE,
+        environment: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._is_stopped = False
+        names = [f"{device}-{number}" if devices.count(device) > 1 else device for number, device in enumerate(devices)]
+        self._slots = [
+            Slot(
+                name=name,
+                device=device,
+                command=tuple(command(name, device)),
+                log=log,
+                patience=patience,
+                environment=environment,
+                clock=clock,
+            )
+            for name, device in zip(names, devices, strict=True)
+        ]
+        for slot in self._slots:
+            slot.tend()
+
+    def free(self) -> int:
+        return 0 if self._is_stopped else sum(slot.is_free for slot in self._slots)
+
+    def submit(self, order: WorkOrder) -> None:
+        """Raises RuntimeError when nothing is free."""
+        slot = next((slot for slot in self._slots if slot.is_free and not self._is_stopped), None)
+        if slot is None:
+            raise RuntimeError("no free worker: ask free() first")
+        slot.give(order)
+
+    def cancel(self, token: str) -> None:
+        """The worker that has this order is killed with all its children; a fresh one takes its place."""
+        for slot in self._slots:
+            if slot.token == token:
+                slot.abandon()
+
+    def poll(self) -> Iterable[Report]:
+        if self._is_stopped:
+            return []
+        return [report for slot in self._slots for report in slot.tend()]
+
+    def wakeups(self) -> Sequence[int]:
+        return [descriptor for slot in self._slots for descriptor in slot.wakeups()]
+
+    def devices(self) -> Sequence[Mapping[str, Any]]:
+        """Return worker, device, state (starting, idle, busy, cooling, stopped), pid, models, token, problem for each worker.
+
+        `cooling` is a worker that died and is started again after a pause; `problem` says why it died.
+        """
+        return [slot.describe() for slot in self._slots]
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask all workers to end, give them `grace_seconds` together, then kill. Unfinished orders report nothing any more."""
+        self._is_stopped = True
+        deadline = self._clock() + grace_seconds
+        for slot in self._slots:
+            slot.ask_to_end()
+        for slot in self._slots:
+            slot.end(max(0.0, deadline - self._clock()))

@@ -1,0 +1,1 @@
+"""One process that keeps the models resident and works on one order at a time: JSON lines in, JSON lines out."""

@@ -1,0 +1,97 @@
+"""`python -m heygem_daemon.worker`: orders on stdin, reports on stdout, everything else on stderr."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.worker.loop import Session, serve
+from heygem_daemon.worker.process import Pulse, Terminated, bind_to_parent, claim_stdout, end_children, lead_group, raise_on_signals
+from heygem_daemon.worker.protocol import decode_order
+
+DEFAULT_SESSION: Final = "heygem_daemon.worker.session:LipSyncSession"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """What a session is made of."""
+
+    models: Path
+    cache: Path
+    device: str
+    threads: int
+    cache_bytes: int
+    limits: MediaLimits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 0 after the last order, 143 after SIGTERM."""
+    parsed = _parser().parse_args(arguments)
+    outlet = claim_stdout()
+    raise_on_signals()
+    try:
+        lead_group()
+        pulse = Pulse(outlet, parent=bind_to_parent(), seconds=parsed.beat_seconds)
+        pulse.start()
+        _own_caches(parsed.cache)
+        session = _session(parsed.session, _options(parsed))
+        serve(parsed.name, session, _orders(sys.stdin.buffer), outlet.send, pulse)
+    except Terminated:
+        end_children()
+        return 143
+    except BrokenPipeError:  # nobody reads the reports any more: whoever ordered the work is gone
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="heygem_daemon.worker", description=__doc__)
+    parser.add_argument("--models", type=Path, required=True, help="directory of the model files")
+    parser.add_argument("--cache", type=Path, required=True, help="directory of the learned presenters")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = as many as there are cores")
+    parser.add_argument("--cache-bytes", type=int, default=20 * 2**30)
+    parser.add_argument("--limits", type=json.loads, default={}, help="fields of MediaLimits as a JSON object")
+    parser.add_argument("--name", default=f"worker-{os.getpid()}")
+    parser.add_argument("--beat-seconds", type=float, default=2.0)
+    parser.add_argument("--session", default=DEFAULT_SESSION, help="module:class of what does the work")
+    return parser
+
+
+def _options(parsed: argparse.Namespace) -> WorkerOptions:
+    return WorkerOptions(
+        models=parsed.models,
+        cache=parsed.cache,
+        device=parsed.device,
+        threads=parsed.threads,
+        cache_bytes=parsed.cache_bytes,
+        limits=MediaLimits(**parsed.limits),
+    )
+
+
+def _own_caches(cache: Path) -> None:
+    """numba, which librosa compiles with, writes beside its own source unless told otherwise; there it may not."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
+
+
+def _session(target: str, options: WorkerOptions) -> Session:
+    module, _, name = target.partition(":")
+    factory: Any = getattr(importlib.import_module(module), name)
+    session: Session = factory(options)
+    return session
+
+
+def _orders(stream: BinaryIO) -> Iterator[WorkOrder]:
+    for line in iter(stream.readline, b""):
+        yield decode_order(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Whatever goes wrong in a worker, as a row of the error table."""
+
+import errno
+import shutil
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
+
+KINDS: Final[tuple[tuple[type[HeygemError], str], ...]] = (
+    (InputError, "input"),
+    (SetupError, "setup"),
+    (TransientError, "transient"),
+    (DeviceError, "device"),
+    (EngineError, "engine"),
+)
+"""Classes of the error tree and their words on the wire, the more special ones first."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PASSING: Final = frozenset(
+    {
+        *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN),
+        *(errno.ENETUNREACH, errno.EREMOTEIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ECONNRESET, errno.ECONNABORTED),
+    }
+)
+"""Error numbers of a share, a disk or a table of files that is in trouble for the moment."""
+
+
+def kind_of(problem: HeygemError) -> str:
+    """Return the word for the class of `problem`: input, transient, setup, engine or device."""
+    return next(word for kind, word in KINDS if isinstance(problem, kind))
+
+
+def as_heygem_error(problem: BaseException, place: Path) -> HeygemError:
+    """Return `problem` as an error of the tree. `place` is where the attempt writes, to name the disk that is full."""
+    if isinstance(problem, HeygemError):
+        return problem
+    if isinstance(problem, OSError):
+        return _system_error(problem, place)
+    if _is_device_memory(problem):
+        return error("device_memory")
+    if _is_device_lost(problem):
+        return error("device_lost", problem=_words(problem))
+    return error("internal", problem="the server ran out of memory" if isinstance(problem, MemoryError) else _words(problem))
+
+
+def _system_error(problem: OSError, place: Path) -> HeygemError:
+    if problem.errno in _FULL:
+        return _disk_full(place)
+    return error("io_error" if problem.errno in _PASSING else "internal", problem=_words(problem))
+
+
+def _words(problem: BaseException) -> str:
+    """Return class and first line, fit for a sentence."""
+    lines = str(problem).strip().splitlines()
+    name = type(problem).__name__
+    return f"{name}: {lines[0][:200]}" if lines else name
+
+
+def _disk_full(place: Path) -> HeygemError:
+    try:
+        free = f"{shutil.disk_usage(place).free / 2**20:.0f} MiB"
+    except OSError:
+        free = "nothing"
+    return error("disk_full", free=free, needed="more", path=place)
+
+
+def _is_from_torch(problem: BaseException) -> bool:
+    return any(kind.__module__.split(".")[0] == "torch" for kind in type(problem).__mro__)
+
+
+def _is_device_memory(problem: BaseException) -> bool:
+    # By name, so that nothing here has to import torch: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError.
+    if _is_from_torch(problem) and type(problem).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(problem, RuntimeError) and "CUDA error: out of memory" in str(problem)
+
+
+def _is_device_lost(problem: BaseException) -> bool:
+    if _is_from_torch(problem) and type(problem).__name__ == "AcceleratorError":
+        return True
+    return isinstance(problem, RuntimeError) and any(word in str(problem) for word in ("CUDA error", "CUDA driver", "cuDNN error"))

@@ -1,0 +1,76 @@
+"""Take an order, work, report, take the next: the life of a worker."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from heygem_daemon.core.job import Failure
+from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.worker.failures import as_heygem_error, kind_of
+
+OnStep = Callable[[str, int, int], None]
+"""stage, done, total"""
+
+
+class Session(Protocol):
+    """What does the work; it lives as long as its worker and keeps the models."""
+
+    def device(self) -> str:
+        """Return what it computes on, in words."""
+        ...
+
+    def models(self) -> Mapping[str, str]:
+        """Return name -> sha256 of the model files in use."""
+        ...
+
+    def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
+        """Work on one order; return the figures for its status. Raises anything."""
+        ...
+
+
+class Life(Protocol):
+    """Hears that the work moves (see process.Pulse)."""
+
+    def moved(self) -> None: ...
+
+    def idle(self) -> None: ...
+
+
+def work_on(order: WorkOrder, session: Session, on_report: Callable[[Report], None]) -> None:
+    """Work on one order and report progress and the outcome. Nothing but Terminated and KeyboardInterrupt gets out."""
+
+    def on_step(stage: str, done: int, total: int) -> None:
+        on_report(WorkProgress(token=order.token, stage=stage, done=done, total=total))
+
+    try:
+        result = session.run(order, on_step)
+    except Exception as problem:  # noqa: BLE001  (the border of an item: whatever happens inside becomes its failure)
+        on_report(failed(order, problem))
+    else:
+        on_report(WorkSucceeded(token=order.token, result=result))
+
+
+def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
+    """Return the report of a failed attempt; what is not an error of ours is written to stderr with its traceback."""
+    known = as_heygem_error(problem, Path(order.output).parent)
+    if known is not problem:
+        print(f"job {order.job_id}, item {order.item}:", file=sys.stderr)  # noqa: T201  (stderr is the worker's log)
+        traceback.print_exception(problem, file=sys.stderr)
+    return WorkFailed(token=order.token, kind=kind_of(known), failure=Failure.of(known))
+
+
+def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[Report], None], life: Life) -> None:
+    """Announce the worker, then work on `orders` until they end."""
+
+    def report(message: Report) -> None:
+        life.moved()
+        on_report(message)
+
+    report(WorkerReady(worker=name, device=session.device(), models=session.models()))
+    life.idle()
+    for order in orders:
+        life.moved()
+        work_on(order, session, report)
+        life.idle()

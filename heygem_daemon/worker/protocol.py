@@ -1,0 +1,71 @@
+"""The lines between a worker and whoever feeds it: one JSON object each, UTF-8, ended by a newline.
+
+To the worker go the fields of a WorkOrder. From it come reports, each with its `type`:
+
+    {"type": "beat"}                                      alive, and the work moves
+    {"type": "ready", "worker", "device", "models"}
+    {"type": "progress", "token", "stage", "done", "total"}
+    {"type": "succeeded", "token", "result"}
+    {"type": "failed", "token", "kind", "failure": {"code", "message", "hint", "retryable"}}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from heygem_daemon.core.job import Failure
+from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """A sign of life."""
+
+
+Message = Report | Beat
+
+_TYPES: Final[Mapping[str, type[Message]]] = {
+    "beat": Beat,
+    "ready": WorkerReady,
+    "progress": WorkProgress,
+    "succeeded": WorkSucceeded,
+    "failed": WorkFailed,
+}
+_NAMES: Final = {kind: name for name, kind in _TYPES.items()}
+
+
+class ProtocolError(ValueError):
+    """A line that is no message of this protocol."""
+
+
+def encode_order(order: WorkOrder) -> bytes:
+    return _line(order.to_json())
+
+
+def decode_order(line: bytes) -> WorkOrder:
+    """Raises ProtocolError."""
+    try:
+        return WorkOrder.from_json(json.loads(line))
+    except (ValueError, TypeError) as problem:
+        raise ProtocolError(f"not an order: {problem}") from problem
+
+
+def encode(message: Message) -> bytes:
+    return _line({"type": _NAMES[type(message)], **asdict(message)})
+
+
+def decode(line: bytes) -> Message:
+    """Raises ProtocolError."""
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        kind = _TYPES[fields.pop("type")]
+        if kind is WorkFailed:
+            fields["failure"] = Failure(**fields["failure"])
+        return kind(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise ProtocolError(f"not a report: {line[:200]!r}") from problem
+
+
+def _line(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,82 @@
+"""A session that does what the order's text says, so that tests can make a worker crash, hang, fail or succeed."""
+
+import ctypes
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.worker.loop import OnStep
+
+
+class Scripted:
+    """`options` is what the worker makes sessions of; it is not needed here."""
+
+    def __init__(self, options: object = None) -> None:
+        if options is not None and os.environ.get("SCRIPTED_START") == "crash":
+            sys.stderr.write("the model does not load\n")
+            os._exit(7)
+        self._orders = 0
+
+    def device(self) -> str:
+        return "scripted"
+
+    def models(self) -> Mapping[str, str]:
+        return {"model": "abc"}
+
+    def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
+        self._orders += 1
+        verb, _, argument = (order.text or "succeed").partition(" ")
+        on_step("render", 0, 2)
+        getattr(self, f"_{verb}")(argument)
+        on_step("render", 2, 2)
+        return {"pid": os.getpid(), "orders": self._orders, "characters": len(order.text or "")}
+
+    def _succeed(self, _argument: str) -> None:
+        pass
+
+    def _print(self, argument: str) -> None:
+        """Soil stdout in every way a library might."""
+        sys.stdout.write(f"from python: {argument}\n")
+        sys.stdout.flush()
+        subprocess.run(["echo", "from a child: " + argument], check=True)
+        libc = ctypes.CDLL(None)
+        libc.puts(b"from C: " + argument.encode())
+        libc.fflush(None)
+
+    def _fail(self, argument: str) -> None:
+        raise error(argument, name="a.mp4", problem="told so")
+
+    def _break(self, argument: str) -> None:
+        raise ZeroDivisionError(argument)
+
+    def _full(self, _argument: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def _exit(self, argument: str) -> None:
+        sys.stderr.write("last words\n")
+        sys.stderr.flush()
+        os._exit(int(argument))
+
+    def _kill(self, argument: str) -> None:
+        os.kill(os.getpid(), signal.Signals[argument])
+        time.sleep(60)
+
+    def _hang(self, _argument: str) -> None:
+        time.sleep(3600)
+
+    def _sleep(self, argument: str) -> None:
+        time.sleep(float(argument))
+
+    def _child(self, argument: str) -> None:
+        """Start a long-lived child, leave its id in a file, and hang."""
+        child = subprocess.Popen(["sleep", "600"])
+        Path(argument).write_text(str(child.pid), encoding="ascii")
+        child.wait()

@@ -1,0 +1,55 @@
+"""Every message survives the wire, and what is no message is refused."""
+
+import pytest
+
+from heygem_daemon.core.job import Failure
+from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.worker.protocol import Beat, ProtocolError, decode, decode_order, encode, encode_order
+
+MESSAGES = [
+    Beat(),
+    WorkerReady(worker="cpu", device="2 CPU cores", models={"face_mesh": "ab" * 32}),
+    WorkProgress(token="t", stage="render", done=3, total=7),
+    WorkSucceeded(token="t", result={"frames": 25, "frame_rate": "24000/1001", "warnings": ["hdr_toned"], "sync_offset_ms": None}),
+    WorkFailed(token="t", kind="input", failure=Failure(code="no_face", message="Kein Gesicht in \n “ü”", hint="", retryable=False)),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_out_as_it_went_in(message):
+    line = encode(message)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert decode(line) == message
+
+
+def test_an_order_comes_out_as_it_went_in():
+    order = WorkOrder(
+        token="t",
+        job_id="j",
+        item="i",
+        recording="/in/\udcff odd\n.wav",
+        video="/in/vidéo.mp4",
+        output="/o.mp4",
+        thumbnail="/o.jpg",
+        engine="rewrite",
+        text="你好",
+        limit_seconds=1.5,
+    )
+    line = encode_order(order)
+    assert line.count(b"\n") == 1
+    assert decode_order(line) == order
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\xff\xfe", b"hello", b"[]", b'"text"', b'{"type":"unknown"}', b'{"type":"progress"}', b'{"type":"failed","failure":3}']
+)
+def test_a_line_that_is_no_report_is_refused(line):
+    with pytest.raises(ProtocolError):
+        decode(line)
+
+
+@pytest.mark.parametrize("line", [b"", b"null", b"{}", b'{"token":"t","surprise":1}'])
+def test_a_line_that_is_no_order_is_refused(line):
+    with pytest.raises(ProtocolError):
+        decode_order(line)
