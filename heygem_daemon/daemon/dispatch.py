@@ -263,9 +263,8 @@ class Dispatch:
 
     def worker_of(self, job_id: str) -> str | None:
         """Return the device that works on this job."""
-        if not any(attempt.job_id == job_id for attempt in self.attempts.values()):
-            return None
-        return next((str(device.get("name")) for device in self._executor.devices() if device.get("state") == "busy"), None)
+        tokens = {token for token, attempt in self.attempts.items() if attempt.job_id == job_id}
+        return next((str(device["worker"]) for device in self._executor.devices() if device["token"] in tokens), None)
 
     # -- interventions ---------------------------------------------------------------------------------------------
 

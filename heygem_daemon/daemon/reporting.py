@@ -146,7 +146,7 @@ class Reporting:
             jobs=summaries([self._status(job, surroundings) for job in _queue(dispatch)[:LISTED]], self._recent),
             inboxes=tuple(_inbox_status(view, scans.get(path)) for path, view in views.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
-            devices=tuple(DeviceStatus(**device) for device in self.executor.devices()),
+            devices=tuple(DeviceStatus(name=str(device["worker"]), **device) for device in self.executor.devices()),
             breaker=dispatch.breaker.words(now.wall),
             until=moment(dispatch.breaker.until) if dispatch.breaker.until else None,
         )

@@ -44,6 +44,7 @@ class Daemon:
     reporting: Reporting
     log: Log
     pace: Pace
+    history_seconds: float = 0.0
     views: dict[str, InboxView] = field(default_factory=dict)
     scans: dict[str, float] = field(default_factory=dict)
     _scan_at: dict[str, float] = field(default_factory=dict)
@@ -162,6 +163,8 @@ class Daemon:
             return
         self._sweep_at = now.monotonic + self.pace.sweep
         counts = dict(self.retention.sweep(now.wall, list(self.dispatch.jobs)))
+        if self.history_seconds:
+            counts["history"] = self.ledger.forget(now.wall - self.history_seconds)
         if any(counts.values()):
             self.log("swept", deleted=counts)
 

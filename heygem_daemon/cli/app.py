@@ -1,0 +1,236 @@
+"""The commands of `heygem`: what they take and what they return to the shell; their work is done in the modules beside this one."""
+
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heygem_daemon import __version__
+
+
+class Exit(IntEnum):
+    """What `heygem` tells the shell."""
+
+    OK = 0
+    PROBLEM = 1
+    USAGE = 2
+    SOME_FAILED = 3
+
+
+app = typer.Typer(
+    name="heygem",
+    help="A watch-folder lip-sync server: drop a recording and videos, get the presenters speaking it.",
+    epilog="Exit codes: 0 all well, 1 a problem was found, 2 wrong usage or configuration, 3 some results failed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="The model files: list, fetch, verify.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).", envvar="HEYGEM_CONFIG")]
+Outputs = Annotated[Path | None, typer.Option(help="Folder of the results.")]
+State = Annotated[Path | None, typer.Option(help="Folder of the ledger, on a local disk.")]
+Weights = Annotated[Path | None, typer.Option(help="Folder of the model files.")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of the learned presenters.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")]
+Target = Annotated[str, typer.Argument(help="Name or id of a job, as `heygem status` shows it.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heygem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    config: Config = None,
+    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder; may be given several times.")] = None,
+    outputs: Outputs = None,
+    state: State = None,
+    cache: Cache = None,
+    weights: Weights = None,
+    device: Device = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Finish what lies in the inboxes, then end.")] = False,
+) -> None:
+    """Watch the inboxes and work. With --until-idle: exit 0 when every item succeeded, 3 when some did not."""
+    from heygem_daemon.cli import running
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
+    raise typer.Exit(running.run(settings, until_idle=until_idle))
+
+
+@app.command()
+def render(
+    recording: Annotated[Path, typer.Argument(help="The speech.")],
+    videos: Annotated[list[Path], typer.Argument(help="The videos or portraits to drive.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    engine: Annotated[str | None, typer.Option(help="The engine.")] = None,
+    fit: Annotated[str | None, typer.Option(help="audio: as long as the speech; video: as long as the video.")] = None,
+    face: Annotated[str | None, typer.Option(help="largest, left, right, center, or a number from the left.")] = None,
+    quality: Annotated[int | None, typer.Option(min=0, max=51, help="x264 CRF; smaller is better.")] = None,
+    config: Config = None,
+    cache: Cache = None,
+    weights: Weights = None,
+    device: Device = None,
+) -> None:
+    """Make the videos speak the recording, without a daemon."""
+    from heygem_daemon.cli import rendering
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    options = {"name": engine, "fit": fit, "face": face, "quality": quality}
+    settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
+    raise typer.Exit(rendering.render(settings, recording, videos, out))
+
+
+@app.command()
+def status(
+    job: Annotated[str | None, typer.Argument(help="One job in detail.")] = None,
+    config: Config = None,
+    outputs: Outputs = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status file itself.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, with progress bars.")] = False,
+) -> None:
+    """Show what the daemon is doing. Exit 1 when it is not running."""
+    from heygem_daemon.cli import status as view
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    settings = settings_or_exit(config, outputs=outputs)
+    raise typer.Exit(view.show(settings.outputs, job, as_json=as_json, watch=watch))
+
+
+def _ask(verb: str, target: str, config: Path | None, state: Path | None) -> None:
+    from heygem_daemon.cli import wishing
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(wishing.ask(settings_or_exit(config, state=state), verb, target))
+
+
+@app.command()
+def retry(job: Target, config: Config = None, state: State = None) -> None:
+    """Queue the failed and cancelled results of a finished job again."""
+    _ask("retry", job, config, state)
+
+
+@app.command()
+def cancel(job: Target, config: Config = None, state: State = None) -> None:
+    """Stop a job; what is published stays."""
+    _ask("cancel", job, config, state)
+
+
+@app.command()
+def hold(job: Target, config: Config = None, state: State = None) -> None:
+    """Start nothing more of a job until `heygem resume JOB`."""
+    _ask("hold", job, config, state)
+
+
+@app.command()
+def pause(config: Config = None, inbox: Annotated[list[Path] | None, typer.Option(help="Only this inbox.")] = None) -> None:
+    """Start nothing new: puts a file named PAUSE into the inboxes."""
+    from heygem_daemon.cli import wishing
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(wishing.pause(settings_or_exit(config, inbox=inbox)))
+
+
+@app.command()
+def resume(
+    job: Annotated[str | None, typer.Argument(help="A held job; without it, everything paused goes on.")] = None,
+    config: Config = None,
+    state: State = None,
+    inbox: Annotated[list[Path] | None, typer.Option(help="Only this inbox.")] = None,
+) -> None:
+    """Go on: with one held job, or with everything after `heygem pause`."""
+    from heygem_daemon.cli import wishing
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    if job is not None:
+        _ask("release", job, config, state)
+    raise typer.Exit(wishing.resume(settings_or_exit(config, inbox=inbox)))
+
+
+@app.command("init-inbox")
+def init_inbox(folder: Annotated[Path, typer.Argument(help="The folder to watch; made if it is not there.")]) -> None:
+    """Make a folder an inbox: puts the marker file .heygem-inbox into it."""
+    from heygem_daemon.cli import wishing
+
+    raise typer.Exit(wishing.init_inbox(folder))
+
+
+@app.command()
+def check(
+    config: Config = None,
+    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder.")] = None,
+    outputs: Outputs = None,
+    state: State = None,
+    cache: Cache = None,
+    weights: Weights = None,
+    device: Device = None,
+) -> None:
+    """Probe folders, programs, models and the device, and print how to mend what is wrong."""
+    from heygem_daemon.cli import checking
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
+    raise typer.Exit(checking.check(settings))
+
+
+@app.command()
+def sweep(
+    config: Config = None,
+    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder.")] = None,
+    outputs: Outputs = None,
+    state: State = None,
+) -> None:
+    """Delete what is older than its keep time now; the daemon does it every hour by itself."""
+    from heygem_daemon.cli import wishing
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(wishing.sweep(settings_or_exit(config, inbox=inbox, outputs=outputs, state=state)))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the status files."""
+    import json
+
+    from heygem_daemon.core.status import schema as status_schema
+
+    typer.echo(json.dumps(status_schema(), indent=2))
+
+
+@models_app.command("list")
+def models_list(config: Config = None, weights: Weights = None) -> None:
+    """Show the model files, where they come from, and whether they are here."""
+    from heygem_daemon.cli import modelling
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(modelling.show(settings_or_exit(config, weights=weights).weights))
+
+
+@models_app.command("fetch")
+def models_fetch(config: Config = None, weights: Weights = None) -> None:
+    """Fetch the model files that are missing or damaged."""
+    from heygem_daemon.cli import modelling
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(modelling.fetch(settings_or_exit(config, weights=weights).weights))
+
+
+@models_app.command("verify")
+def models_verify(config: Config = None, weights: Weights = None) -> None:
+    """Compare the model files with their known hashes. Exit 1 when one is missing or damaged."""
+    from heygem_daemon.cli import modelling
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(modelling.verify(settings_or_exit(config, weights=weights).weights))

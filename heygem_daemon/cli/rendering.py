@@ -1,0 +1,72 @@
+"""`heygem render`: one job without a daemon."""
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.core import names
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.ports import OnProgress
+from heygem_daemon.lipsync.ports import Progress as Step
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring import media_limits
+
+
+def render(settings: Settings, recording: Path, videos: list[Path], out: Path) -> Exit:
+    """Write `out`/<video>.mp4 for every video; a video that fails does not stop the others."""
+    out.mkdir(parents=True, exist_ok=True)
+    stems = names.output_stems([str(video) for video in videos])
+    session = RenderSession(
+        models_dir=settings.weights,
+        cache_dir=settings.cache,
+        device=settings.engine.device,
+        threads=settings.engine.threads,
+        cache_bytes=settings.keep.cache_bytes,
+        limits=media_limits(settings),
+    )
+    failures = 0
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        for video in videos:
+            request = _request(settings, recording, video, out / f"{stems[str(video)]}.mp4")
+            task = progress.add_task(names.display(video.name), stage="", total=None)
+            try:
+                report = session.render(request, _shower(progress, task))
+            except HeygemError as problem:
+                failures += 1
+                console.print(f"[red]{video}: {problem.message}[/red]\n  {problem.hint} ({problem.code})", highlight=False)
+            else:
+                typer.echo(f"{request.output}  {_figures(report)}")
+    return Exit.SOME_FAILED if failures else Exit.OK
+
+
+def _request(settings: Settings, recording: Path, video: Path, output: Path) -> RenderRequest:
+    engine = settings.engine
+    return RenderRequest(
+        recording=recording.absolute(),
+        video=video.absolute(),
+        output=output.absolute(),
+        thumbnail=output.with_suffix(".jpg").absolute(),
+        engine=engine.name,
+        fit=engine.fit,
+        face=engine.face,
+        quality=engine.quality,
+        visible_label=engine.visible_label,
+    )
+
+
+def _shower(progress: Progress, task: TaskID) -> OnProgress:
+    def show(step: Step) -> None:
+        progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
+
+    return show
+
+
+def _figures(report: RenderReport) -> str:
+    sync = "" if report.sync_offset_ms is None else f", sync {report.sync_offset_ms:+.0f} ms"
+    return f"{report.frames} frames at {report.frame_rate}, {report.seconds:.2f} s, {report.speed:.2f} x real time on {report.device}{sync}"

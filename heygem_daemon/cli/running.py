@@ -1,0 +1,22 @@
+"""`heygem run`."""
+
+import typer
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.service.log import StructLog
+from heygem_daemon.service.signals import stop_signals
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring import AlreadyRunningError, build
+
+
+def run(settings: Settings, *, until_idle: bool) -> Exit:
+    log = StructLog(style=settings.log.format, level=settings.log.level)
+    with stop_signals() as stop:
+        try:
+            daemon = build(settings, log=log, until_idle=until_idle)
+        except (AlreadyRunningError, HeygemError) as problem:
+            typer.echo(f"heygem: {problem}", err=True)
+            return Exit.PROBLEM
+        succeeded = daemon.run(stop, until_idle=until_idle)
+    return Exit.SOME_FAILED if until_idle and not succeeded else Exit.OK

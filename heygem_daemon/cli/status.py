@@ -1,0 +1,129 @@
+"""`heygem status`: the status files, as tables and bars."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.core.job import FINAL, State
+from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.status import DaemonStatus, JobStatus
+
+STALE_SECONDS: Final = 30.0
+"""The daemon writes a heartbeat every 5 s; six missed ones mean that it is gone or hangs."""
+COLOURS: Final = {
+    State.SUCCEEDED: "green",
+    State.PARTIAL: "yellow",
+    State.RUNNING: "cyan",
+    State.FAILED: "red",
+    State.REJECTED: "red",
+    State.CANCELLED: "magenta",
+}
+
+
+def show(outputs: Path, job: str | None, *, as_json: bool, watch: bool) -> Exit:
+    """Print the daemon's status or one job's; exit 1 when the daemon does not run, or there is no such job."""
+    path = outputs / job / "status.json" if job else outputs / "status.json"
+    if as_json:
+        return _print_file(path)
+    console = Console()
+    if not watch:
+        picture, outcome = _picture(outputs, job)
+        console.print(picture)
+        return outcome
+    with Live(console=console, refresh_per_second=4) as live:
+        while True:
+            try:
+                picture, outcome = _picture(outputs, job)
+                live.update(picture)
+                time.sleep(0.5)
+            except KeyboardInterrupt:
+                return outcome
+
+
+def _print_file(path: Path) -> Exit:
+    try:
+        typer.echo(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        typer.echo(f"heygem: {path}: {problem.strerror}", err=True)
+        return Exit.PROBLEM
+    return Exit.OK
+
+
+def _picture(outputs: Path, job: str | None) -> tuple[RenderableType, Exit]:
+    path = outputs / job / "status.json" if job else outputs / "status.json"
+    try:
+        text = path.read_bytes()
+        if job:
+            return _job_picture(JobStatus.read(text)), Exit.OK
+        status = DaemonStatus.read(text)
+    except FileNotFoundError:
+        what = f"There is no job {job} in {outputs}." if job else f"No daemon has written to {outputs} yet."
+        return Text(what, style="red"), Exit.PROBLEM
+    except (OSError, ValidationError) as problem:
+        return Text(f"{path} cannot be read: {problem}", style="red"), Exit.PROBLEM
+    running = _is_alive(status)
+    return _daemon_picture(status, outputs, running), Exit.OK if running else Exit.PROBLEM
+
+
+def _is_alive(status: DaemonStatus) -> bool:
+    age = (datetime.now(UTC) - status.heartbeat).total_seconds()
+    return status.state != "stopped" and age < STALE_SECONDS
+
+
+def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> RenderableType:
+    head = Text.assemble(
+        ("● ", "green" if running else "red"),
+        f"heygem {status.version} {status.state if running else 'is not running'}",
+        f"   queued {status.queue.queued}   running {status.queue.running}   waiting {status.queue.waiting}",
+    )
+    lines: list[RenderableType] = [head]
+    lines += [
+        Text(f"  inbox {inbox.path}: {'online' if inbox.online else 'OFFLINE: ' + inbox.reason}{' (paused)' if inbox.paused else ''}")
+        for inbox in status.inboxes
+    ]
+    lines += [Text(f"  worker {device.name}: {device.state}") for device in status.devices]
+    if status.disk is not None:
+        free = "offline" if status.disk.free is None else f"{human_bytes(status.disk.free)} free"
+        lines.append(Text(f"  outputs {outputs}: {free}", style="" if status.disk.ok else "red"))
+    if status.breaker:
+        lines.append(Text(f"  {status.breaker}", style="red"))
+    table = Table("job", "state", "progress", "left", "why", box=None, pad_edge=False)
+    for job in status.jobs:
+        bar = ProgressBar(total=100, completed=job.percent or 0.0, width=24) if job.state is State.RUNNING else ""
+        why = job.waiting_for or job.reason
+        table.add_row(job.output, _state(job.state), bar, _seconds(job.eta_s), why)
+    return Group(*lines, "", table if status.jobs else Text("No jobs yet.", style="dim"))
+
+
+def _job_picture(status: JobStatus) -> RenderableType:
+    head = Text.assemble((status.name, "bold"), "  ", _state(status.state), f"  {status.waiting_for or status.reason}")
+    lines: list[RenderableType] = [head]
+    if status.error:
+        lines += [Text(f"{status.error.message}\n{status.error.hint} ({status.error.code})", style="red")]
+    table = Table("item", "state", "progress", "result", "sync", box=None, pad_edge=False)
+    for item in status.items:
+        percent = 100.0 if item.state in FINAL else item.progress.percent if item.progress else 0.0
+        told = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
+        sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
+        table.add_row(item.key, _state(item.state), ProgressBar(total=100, completed=percent, width=24), told, sync)
+    return Group(*lines, table)
+
+
+def _state(state: State) -> Text:
+    return Text(str(state), style=COLOURS.get(state, ""))
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
