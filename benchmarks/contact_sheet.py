@@ -1,0 +1,105 @@
+"""Lay a result beside its source on one picture: whole faces and zoomed mouths, where it matters most.
+
+    python benchmarks/contact_sheet.py SOURCE RESULT SHEET.png [--models weights] [--frames 10,11,12 | --columns 8]
+
+Rows: source face, result face, source mouth, result mouth, difference of the faces (x 4). Columns, unless --frames names them: lips
+shut, wide open, rounded, at rest (where the mouth moves least), as the face mesh sees them in the result.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.face.measure import lip_opening
+from heygem_daemon.lipsync.face.topology import EYE_CORNERS, LIPS, OUTER_CORNERS
+from heygem_daemon.lipsync.face.tracker import FaceTracker
+from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.probe import probe
+from heygem_daemon.media.reader import VideoReader
+
+Image = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float32]
+TILE = 260
+FACE_SIDE, MOUTH_SIDE = 2.6, 0.95
+
+
+def pictures(path: Path) -> Iterator[Frame]:
+    """Yield the frames of a file."""
+    yield from VideoReader(probe(path)).frames()
+
+
+def landmarks(path: Path, models: Path) -> FloatArray:
+    """Return float32 [T, 468, 3], NaN where no face is seen."""
+    tracker, found = FaceTracker(models), []
+    for frame in pictures(path):
+        faces = tracker.follow(frame)
+        found.append(faces[0].landmarks if faces else np.full((468, 3), np.nan, np.float32))
+    return np.array(found)
+
+
+def moments(points: FloatArray, columns: int) -> list[tuple[int, str]]:
+    """Return (frame, label) of shut, wide open, rounded and resting mouths, each kind spread over the clip."""
+    opening = np.nan_to_num(lip_opening(points), nan=np.nanmedian(lip_opening(points)))
+    corners = points[:, OUTER_CORNERS[0]] - points[:, OUTER_CORNERS[1]]
+    eyes = points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]]
+    width = np.nan_to_num(np.linalg.norm(corners, axis=1) / np.linalg.norm(eyes, axis=1), nan=9.0)
+    motion = np.convolve(np.abs(np.gradient(opening)) if len(opening) > 1 else opening, np.ones(9), "same")
+    rounded = width + np.where(opening > np.percentile(opening, 40), 0, 9)
+    kinds = {"shut": opening, "open": -opening, "rounded": rounded, "rest": motion + opening}
+    edges = np.linspace(0, len(points), max(1, columns // len(kinds)) + 1).astype(int)
+    chosen = [(a + int(score[a:b].argmin()), name) for name, score in kinds.items() for a, b in pairwise(edges) if b > a]
+    return sorted(set(chosen))
+
+
+def square(image: Image, centre: FloatArray, side: float) -> Image:
+    """Cut a square of `side` pixels around `centre`, scaled to a tile."""
+    scale = TILE / side
+    matrix = np.array([[scale, 0, TILE / 2 - scale * centre[0]], [0, scale, TILE / 2 - scale * centre[1]]])
+    return np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
+
+
+def column(source: Image, result: Image, points: FloatArray, label: str) -> Image:
+    """Return one column of the sheet."""
+    eye = float(np.linalg.norm(points[EYE_CORNERS[0], :2] - points[EYE_CORNERS[1], :2]))
+    face, mouth = points[[2, 152], :2].mean(0) - (0, 0.2 * eye), points[list(LIPS), :2].mean(0)
+    tiles = [square(image, face, FACE_SIDE * eye) for image in (source, result)]
+    tiles += [square(image, mouth, MOUTH_SIDE * eye) for image in (source, result)]
+    tiles.append(np.clip(cv2.absdiff(tiles[0], tiles[1]).astype(int) * 4, 0, 255).astype(np.uint8))
+    cv2.putText(tiles[0], label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack(tiles)
+
+
+def sheet(source: Path, result: Path, points: FloatArray, wanted: Sequence[tuple[int, str]]) -> Image:
+    """Return the contact sheet of the frames `wanted` (number, label). The source may be a single picture."""
+    numbers = {number for number, _ in wanted}
+    made = {frame.index: frame.bgr() for frame in pictures(result) if frame.index in numbers}
+    origin: dict[int, Image] = {}
+    for frame in pictures(source):
+        if frame.index in numbers or frame.index == 0:
+            origin[frame.index] = frame.bgr()
+    shown = [(n, label) for n, label in wanted if np.isfinite(points[n]).all() and n in made]
+    return np.hstack([column(origin.get(n, origin[0]), made[n], points[n], f"{n} {label}") for n, label in shown])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--models", type=Path, default=Path("weights"))
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--frames", type=lambda text: [int(n) for n in text.split(",")])
+    options = parser.parse_args()
+    points = landmarks(options.result, options.models)
+    wanted = [(n, "") for n in options.frames] if options.frames else moments(points, options.columns)
+    cv2.imwrite(str(options.sheet), sheet(options.source, options.result, points, wanted))
+    print(options.sheet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The inside of a mouth that the presenter never shows: cavity, tongue and teeth, drawn from the skin's colour."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from heygem_daemon.lipsync.atlas.canvas import Canvas
+from heygem_daemon.lipsync.atlas.mesh import Triangulation, lip_triangles
+from heygem_daemon.lipsync.atlas.mouth import opening_of
+from heygem_daemon.lipsync.atlas.warp import blur, fill, triangle_warp
+from heygem_daemon.lipsync.face.topology import CHEEKS, INNER_CORNERS, INNER_LOWER, INNER_UPPER
+
+FloatArray = npt.NDArray[np.float64]
+
+_CAVITY: Final = (0.16, 0.12, 0.20)
+_TONGUE: Final = (0.42, 0.33, 0.52)
+"""Blue, green, red as fractions of the skin's."""
+_ENAMEL: Final = (0.90, 0.95, 0.98)
+_LUMA: Final = (0.114, 0.587, 0.299)
+_TEETH_DROP: Final = 0.047
+_TEETH_ARC: Final = 0.03
+_TEETH_PITCH: Final = 0.058
+"""The upper teeth are fixed to the skull: this far below the resting lip line, on this arc, this wide. In IOD."""
+_APPEARS: Final = (0.004, 0.02)
+
+
+def draw_interior(
+    canvas: Canvas, moved: FloatArray, target: FloatArray, *, rest: FloatArray, mesh: Triangulation, share: float
+) -> tuple[Tensor, Tensor]:
+    """Paint the opening between the lips; return the image float32 [3, h, w] and its alpha [h, w].
+
+    moved: landmarks [468, 2] in canvas pixels; target: the canonical face drawn; rest: the canonical face with closed lips;
+    share: 0 leaves what is there, 1 replaces it.
+    """
+    device = canvas.image.device
+    outline = moved[[*INNER_UPPER, *INNER_LOWER[-2:0:-1]]]
+    hole = canvas.part(outline.min(0) - 3, outline.max(0) + 4)
+    offset = np.subtract(hole.origin, canvas.origin)
+    triangles = np.concatenate([lip_triangles(mesh), mesh.inside])
+    place, _ = triangle_warp(moved - offset, target[:, :2], triangles, hole.size, device)
+    colour = _coloured(place, target, rest, _skin_colour(canvas, moved))
+    colour = blur(colour, max(0.5, 0.008 * canvas.scale))
+    opening = float(opening_of(target))
+    alpha = blur(fill(outline - offset, hole.size, device)[None], max(0.6, 0.009 * canvas.scale))[0]
+    alpha = alpha * float(_step(torch.tensor(opening), *_APPEARS)) * share
+    image, mask = canvas.image.clone(), torch.zeros(canvas.size, device=device)
+    (x, y), (height, width) = offset, hole.size
+    inside = (slice(y, y + height), slice(x, x + width))
+    image[:, inside[0], inside[1]] += (colour - hole.image) * alpha
+    mask[inside] = alpha
+    return image, mask
+
+
+def _coloured(place: Tensor, target: FloatArray, rest: FloatArray, skin: Tensor) -> Tensor:
+    """Return float32 [3, h, w]: the colour of the inside at canonical places [2, h, w]."""
+    u, v = place
+    left, right = (rest[i, 0] for i in INNER_CORNERS)
+    across = (u - (left + right) / 2) / ((right - left) / 2)
+    upper, lower = (_curve(u, target[list(row), :2]) for row in (INNER_UPPER, INNER_LOWER))
+    opening = max(1e-3, float(opening_of(target)))
+    enamel = _tinted(0.78 * float(skin @ skin.new_tensor(_LUMA)) + 0.22 * skin, _ENAMEL)
+    colour = _tinted(skin, _CAVITY)[:, None, None].expand(3, *u.shape).clone()
+    height = (lower - v) / (0.55 * opening + 0.01)
+    tongue = torch.exp(-((across / 0.62) ** 2) - ((height - 0.15) / 0.55) ** 2) * _step_of(opening, 0.03, 0.12)
+    colour += 0.75 * tongue * (_tinted(skin, _TONGUE) - _tinted(skin, _CAVITY))[:, None, None]
+    low = _step(0.030 - (lower - v) + 0.012 * (1 - across**2), -0.006, 0.006) * _step(1 - across.abs(), 0.2, 0.55)
+    colour += 0.55 * low * _step_of(opening, 0.09, 0.2) * (0.6 * enamel[:, None, None] - colour)
+    teeth, shade = _upper_teeth(u, v, across, upper, rest)
+    colour += 0.92 * teeth * (1.16 * shade * enamel[:, None, None] - colour)
+    shadow = 0.58 + 0.42 * _step(torch.minimum(v - upper, 1.6 * (lower - v)), -0.002, 0.016)
+    return colour * shadow
+
+
+def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: FloatArray) -> tuple[Tensor, Tensor]:
+    """Return (where the upper teeth are, how bright), both [h, w]."""
+    line = float(rest[[13, 312, 82, 311, 81], 1].mean())
+    middle = float(rest[list(INNER_CORNERS), 0].mean())
+    phase = ((u - middle) / _TEETH_PITCH) % 1
+    gap = torch.minimum(phase, 1 - phase)
+    edge = line + _TEETH_DROP - _TEETH_ARC * across**2 - 0.006 * _step(0.12 - gap, 0.0, 0.12)
+    where = _step(edge - v, -0.007, 0.007) * _step(1 - across.abs(), 0.06, 0.5)
+    shade = (0.72 + 0.28 * _step(v - upper, 0.0, 0.025)) * (1 - 0.5 * across.clamp(-1, 1) ** 2)
+    return where, shade * (1 - 0.20 * _step(0.05 - gap, 0.0, 0.05)) * (1.04 - 0.10 * torch.cos(2 * torch.pi * phase))
+
+
+def _skin_colour(canvas: Canvas, moved: FloatArray) -> Tensor:
+    """Return [3]: the mean colour of the cheeks that lie in the canvas."""
+    height, width = canvas.size
+    x, y = np.round(moved[list(CHEEKS)]).astype(int).T
+    return canvas.image[:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].mean(1)
+
+
+def _curve(u: Tensor, points: FloatArray) -> Tensor:
+    """Return the height [h, w] of the polyline through points [n, 2] at each u; constant beyond its ends."""
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    heights = np.interp(u.cpu().numpy(), points[:, 0], points[:, 1]).astype(np.float32)
+    return torch.from_numpy(heights).to(u.device)
+
+
+def _tinted(colour: Tensor, factors: tuple[float, float, float]) -> Tensor:
+    return colour * colour.new_tensor(factors)
+
+
+def _step_of(value: float, low: float, high: float) -> float:
+    return float(_step(torch.tensor(value), low, high))
+
+
+def _step(x: Tensor, low: float, high: float) -> Tensor:
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)

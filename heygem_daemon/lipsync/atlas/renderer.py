@@ -1,0 +1,95 @@
+"""The `atlas` renderer: a presenter speaks with the mouth the video itself shows (Video Rewrite, Bregler et al. 1997)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
+from heygem_daemon.lipsync.atlas.mesh import triangulated
+from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
+from heygem_daemon.lipsync.atlas.painter import Painter
+from heygem_daemon.lipsync.atlas.pose import FaceReader
+from heygem_daemon.lipsync.atlas.retrieval import Catalogue
+from heygem_daemon.lipsync.atlas.session import Session
+from heygem_daemon.lipsync.atlas.store import Presenter, load, save
+from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.ports import MouthMotion, OnProgress, Progress, RenderedFrame
+from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.reader import VideoReader
+from heygem_daemon.media.types import MediaInfo
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedAtlas:
+    """A presenter and the tracks of the video they are on."""
+
+    presenter: Presenter
+    tracks: FaceTracks
+
+
+class AtlasRenderer:
+    """Renderer port: draws with the presenter's own frames. device: a torch device; models: where the face mesh lies, for calibration."""
+
+    name = "atlas"
+
+    def __init__(self, device: str = "cpu", models: Path | None = None) -> None:
+        self._device, self._models = torch.device(device), models
+
+    def prepare(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> PreparedAtlas:
+        """Learn the presenter, or read what a former call left in `workspace`. Raises InputError (`no_face`)."""
+        reader = VideoReader(video, frame_count=tracks.frames)
+        return self.prepare_from(reader.frames, tracks, workspace, on_progress, name=video.path.name)
+
+    def prepare_from(
+        self, frames: FrameSource, tracks: FaceTracks, workspace: Path, on_progress: OnProgress, *, name: str = "the video"
+    ) -> PreparedAtlas:
+        """As `prepare`, from any source of frames: frames(start, stop) yields those of the video."""
+        presenter = load(workspace)
+        if presenter is None:
+            presenter = harvest(
+                tracks, frames, workspace, name, lambda done, total: on_progress(Progress(stage="harvest", done=done, total=total))
+            )
+            save(presenter)
+        return PreparedAtlas(presenter=presenter, tracks=tracks)
+
+    def render(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
+        """Yield one frame per source frame, in order, at most seven frames late."""
+        presenter, tracks = prepared.presenter, prepared.tracks
+        session, face_of = self._session(presenter), FaceReader(tracks, presenter.reference)
+        previous: int | None = None
+        for frame, target in zip(frames, _targets(presenter, motion), strict=False):
+            if previous is not None and _is_cut(tracks, previous, frame.index):
+                yield from session.cut()
+            yield from session.push(frame, face_of(frame.index), target)
+            previous = frame.index
+        yield from session.cut()
+
+    def _session(self, presenter: Presenter) -> Session:
+        faces, clear = presenter.faces, presenter.is_clear
+        catalogue = Catalogue(
+            canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear
+        )
+        sampler = SkinSampler(presenter.mouth.rest, triangulated(presenter.reference, presenter.mouth.weight))
+        occlusion = OcclusionTest(presenter.skins[clear], faces.angles[clear], presenter.skin_limit)
+        return Session(catalogue, Painter(presenter, self._device), sampler, occlusion)
+
+
+def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[FloatArray]:
+    """Yield the canonical face asked for at each frame time; after the end of the motion the mouth rests."""
+    for block in motion:
+        for i in range(len(block)):
+            lips = None if block.lips is None else block.lips[i]
+            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips)
+    yield from repeat(presenter.mouth.rest)
+
+
+def _is_cut(tracks: FaceTracks, before: int, after: int) -> bool:
+    """Return whether the picture jumps between two frames: another shot, or not neighbours in the video."""
+    return abs(after - before) > 1 or tracks.shot[before] != tracks.shot[after]

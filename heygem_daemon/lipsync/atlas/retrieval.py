@@ -1,0 +1,145 @@
+"""Which of the presenter's own frames lends its mouth: costs, and the cheapest path through time (Bregler et al. 1997)."""
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.atlas.mouth import opening_of
+from heygem_daemon.lipsync.face.topology import INNER_LIPS, LIP_AREA
+
+FloatArray = npt.NDArray[np.float64]
+
+CANDIDATES: Final = 48
+LAG: Final = 5
+"""Frames of look-ahead: 2 to 8 are within 1 % of the cost of the best path."""
+
+_AREA: Final = np.array(LIP_AREA)
+_LIP_UNIT: Final = 0.012
+_OPENING_WEIGHT: Final = 2.5
+_OPENING_FLOOR: Final = 0.014
+_POSE_WEIGHT: Final = 0.8
+_POSE_UNIT: Final = np.array([7.0, 7.0, 14.0])
+_BLUR_WEIGHT: Final = 1.2
+_COVERED_COST: Final = 1e3
+_STEP_COST: Final = {1: 0.0, 0: 0.25, 2: 0.25, -1: 0.4}
+_JUMP_COST: Final = 1.2
+_JUMP_SHAPE_WEIGHT: Final = 0.5
+_JUMP_SHAPE_LIMIT: Final = 4.0
+
+
+class Catalogue:
+    """The mouths to choose from, as rows in the order of the video.
+
+    canonical: [n, 468, 3]; angles: [n, 3], degrees; sharpness: [n], any unit; index: int [n], frame numbers, ascending;
+    is_clear: bool [n], the others are taken only where nothing else is left
+    """
+
+    def __init__(
+        self,
+        *,
+        canonical: FloatArray,
+        angles: FloatArray,
+        sharpness: FloatArray,
+        index: npt.NDArray[np.int64],
+        is_clear: npt.NDArray[np.bool_],
+    ) -> None:
+        self._features = lip_features(canonical)
+        self._openings = np.maximum(opening_of(canonical), 0)
+        self._angles, self._index = angles, index
+        blur = np.clip(np.log(np.percentile(sharpness, 75) / sharpness), 0, 2)
+        self._quality = _BLUR_WEIGHT * blur + np.where(is_clear, 0, _COVERED_COST)
+        self.transition = transition_costs(self._features, index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def is_jump(self, before: int, after: int) -> bool:
+        """Return whether showing row `after` right after row `before` is more than playing on, waiting or a step back."""
+        return int(self._index[after] - self._index[before]) not in _STEP_COST
+
+    def neighbour(self, row: int, step: int) -> int:
+        """Return the row `step` (1 or -1) frames from `row` in the video, or `row` itself where the atlas has no such frame."""
+        other = row + step
+        return other if 0 <= other < len(self) and self._index[other] - self._index[row] == step else row
+
+    def opening(self, row: int) -> float:
+        return float(self._openings[row])
+
+    def largest_opening(self) -> float:
+        """Return the 97th percentile of the openings."""
+        return float(np.percentile(self._openings, 97))
+
+    def costs(self, target: FloatArray, angles: FloatArray) -> FloatArray:
+        """Return [n]: how badly each row serves as the mouth of the canonical face `target` [468, 3] on a head at `angles` [3]."""
+        shape = np.linalg.norm(self._features - lip_features(target[None]), axis=1)
+        asked = max(float(opening_of(target)), 0)
+        ratio = np.abs(np.log((self._openings + _OPENING_FLOOR) / (asked + _OPENING_FLOOR)))
+        turned = (((self._angles - angles) / _POSE_UNIT) ** 2).sum(1)
+        return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
+
+
+def lip_features(canonical: FloatArray) -> FloatArray:
+    """Return [n, 160]: the lips of canonical faces [n, 468, 3], scaled so that a distance is an RMS distance in IOD.
+
+    Inner lips count twice.
+    """
+    weight = np.where(np.isin(_AREA, INNER_LIPS), 2.0, 1.0)
+    weight /= weight.sum()
+    return (canonical[:, _AREA, :2] * np.sqrt(weight)[None, :, None]).reshape(len(canonical), -1)
+
+
+def transition_costs(features: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
+    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs more the more it shows."""
+    rows = np.arange(len(index))
+    following = np.minimum(rows + 1, len(index) - 1)
+    following = np.where(index[following] == index + 1, following, rows)
+    square = (features**2).sum(1)
+    distance = np.sqrt(np.maximum(0, square[following, None] + square[None] - 2 * features[following] @ features.T))
+    costs = _JUMP_COST + _JUMP_SHAPE_WEIGHT * np.minimum(distance / _LIP_UNIT, _JUMP_SHAPE_LIMIT)
+    step = index[None] - index[:, None]
+    for frames, cost in _STEP_COST.items():
+        costs[step == frames] = cost
+    return np.asarray(costs)
+
+
+class FixedLagPath:
+    """The cheapest path through rows, decided `lag` steps after each step is known (Viterbi with a fixed lag)."""
+
+    def __init__(self, transition: FloatArray, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
+        self._transition, self._lag, self._candidates = transition, lag, candidates
+        self._rows: deque[npt.NDArray[np.int64]] = deque()
+        self._back: deque[npt.NDArray[np.int64]] = deque()
+        self._cost: FloatArray = np.zeros(0)
+
+    def push(self, costs: FloatArray) -> list[int]:
+        """Add a step with the cost [n] of every row; return the rows decided by it (none or one)."""
+        rows = np.argsort(costs, kind="stable")[: self._candidates]
+        if self._rows:
+            total = self._cost[:, None] + self._transition[np.ix_(self._rows[-1], rows)]
+            best = total.argmin(0)
+            self._back.append(best)
+            self._cost = total[best, np.arange(len(rows))] + costs[rows]
+        else:
+            self._cost = costs[rows].copy()
+        self._rows.append(rows)
+        return [self._decide()] if len(self._rows) > self._lag else []
+
+    def flush(self) -> list[int]:
+        """Return the rows of all steps still open, and begin anew."""
+        decided = [self._decide() for _ in range(len(self._rows))]
+        self._cost = np.zeros(0)
+        return decided
+
+    def _decide(self) -> int:
+        """Commit to the oldest open step; paths that do not run through it are dropped, so that the result is one path."""
+        ancestor = np.arange(len(self._cost))
+        for back in reversed(self._back):
+            ancestor = back[ancestor]
+        chosen = int(ancestor[self._cost.argmin()])
+        self._cost = np.where(ancestor == chosen, self._cost, np.inf)
+        row = int(self._rows.popleft()[chosen])
+        if self._back:
+            self._back.popleft()
+        return row

@@ -1,0 +1,147 @@
+"""One run of the renderer: frames come in, wait until the path through the atlas is decided, and go out drawn."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.atlas.mouth import opening_of
+from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
+from heygem_daemon.lipsync.atlas.painter import Drawing, Painter
+from heygem_daemon.lipsync.atlas.pose import Face
+from heygem_daemon.lipsync.atlas.retrieval import LAG, Catalogue, FixedLagPath
+from heygem_daemon.lipsync.face.topology import EYE_CORNERS, INNER_MIDDLE
+from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.media.frame import Frame
+
+FloatArray = npt.NDArray[np.float64]
+
+FADE: Final = 6
+"""Frames over which a drawn mouth gives way to the untouched picture before a gap, and comes back after it."""
+LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
+"""Frames that are held back at most."""
+_YAW_FADE: Final = (23.0, 31.0)
+_CROSS_FADE: Final = (0.67, 0.33)
+_INTERIOR_TALKING: Final = (0.25, 0.50)
+_INTERIOR_SILENT: Final = (0.40, 0.75)
+_INTERIOR_OPENING: Final = (0.008, 0.025)
+_INTERIOR_OFFSET: Final = 0.006
+_INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
+
+
+@dataclass(kw_only=True, eq=False)
+class _Pending:
+    """A frame on its way. row: its atlas frame, once decided; raw: how much may be drawn on it by itself, 0-1."""
+
+    frame: Frame
+    face: Face | None
+    target: FloatArray
+    raw: float
+    row: int | None = None
+
+
+class Session:
+    """Frames in, drawn frames out, in order, at most LOOK_AHEAD frames late."""
+
+    def __init__(self, catalogue: Catalogue, painter: Painter, sampler: SkinSampler, occlusion: OcclusionTest) -> None:
+        self._catalogue, self._painter, self._sampler, self._occlusion = catalogue, painter, sampler, occlusion
+        self._path = FixedLagPath(catalogue.transition)
+        self._waiting: deque[_Pending] = deque()
+        self._past: deque[_Pending] = deque(maxlen=FADE)
+        self._undecided: deque[_Pending] = deque()
+
+    def push(self, frame: Frame, face: Face | None, target: FloatArray) -> Iterator[RenderedFrame]:
+        """Take the next frame, with its face (None where it has none) and the canonical face asked for."""
+        pending = _Pending(frame=frame, face=face, target=target, raw=self._drawable(frame, face))
+        self._waiting.append(pending)
+        if pending.raw > 0 and face is not None:
+            self._undecided.append(pending)
+            self._decide(self._path.push(self._catalogue.costs(target, face.angles)))
+        else:
+            self._decide(self._path.flush())
+        while len(self._waiting) > LOOK_AHEAD:
+            yield self._emit()
+
+    def cut(self) -> Iterator[RenderedFrame]:
+        """Give out all frames still held back and forget the past: a scene cut, or the end."""
+        self._decide(self._path.flush())
+        while self._waiting:
+            yield self._emit()
+        self._past.clear()
+
+    def _drawable(self, frame: Frame, face: Face | None) -> float:
+        if face is None:
+            return 0.0
+        towards = 1 - float(_smoothstep(abs(float(face.angles[0])), *_YAW_FADE))
+        if towards == 0:
+            return 0.0
+        return 0.0 if self._is_covered(frame, face) else towards
+
+    def _is_covered(self, frame: Frame, face: Face) -> bool:
+        if not np.isfinite(self._occlusion.limit):
+            return False
+        return self._occlusion.is_covered(self._sampler.of_frame(frame, face.picture, face.scale), face.angles)
+
+    def _decide(self, rows: list[int]) -> None:
+        for row in rows:
+            self._undecided.popleft().row = row
+
+    def _emit(self) -> RenderedFrame:
+        strength = self._strength()
+        pending = self._waiting.popleft()
+        drawn, asked = pending.frame, float("nan")
+        if strength > 0 and pending.face is not None and pending.row is not None:
+            rows = self._rows(pending)
+            drawing = Drawing(target=pending.target, rows=rows, interior=self._interior(pending), strength=strength)
+            drawn = self._painter.draw(pending.frame, pending.face, drawing)
+            asked = _measured_opening(pending.target)
+        self._past.append(pending)
+        return RenderedFrame(frame=drawn, asked_opening=asked)
+
+    def _strength(self) -> float:
+        """Return how much is drawn on the oldest waiting frame: a ramp of FADE frames to and from every gap."""
+        before = [pending.raw + k / FADE for k, pending in enumerate(reversed(self._past), start=1)]
+        after = [pending.raw + k / FADE for k, pending in enumerate(self._waiting)]
+        return min([1.0, *before, *after])
+
+    def _rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
+        """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""
+        row = pending.row
+        assert row is not None  # noqa: S101  # a frame is drawn only once its row is decided
+        before = self._past[-1].row if self._past else None
+        after = self._waiting[0].row if self._waiting else None
+        if before is not None and self._catalogue.is_jump(before, row):
+            return (row, _CROSS_FADE[0]), (self._catalogue.neighbour(before, 1), _CROSS_FADE[1])
+        if after is not None and self._catalogue.is_jump(row, after):
+            return (row, _CROSS_FADE[0]), (self._catalogue.neighbour(after, -1), _CROSS_FADE[1])
+        return ((row, 1.0),)
+
+    def _interior(self, pending: _Pending) -> float:
+        """Return how much of the inside is painted, smoothed over the frames around."""
+        around = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
+        around |= dict(enumerate(self._waiting, start=1))
+        known = [(weight, around[k]) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
+        return sum(weight * self._interior_of(other) for weight, other in known) / sum(weight for weight, _ in known)
+
+    def _interior_of(self, pending: _Pending) -> float:
+        """Return 1 where the lent mouth is far less open than asked, 0 where it is open enough."""
+        assert pending.row is not None  # noqa: S101
+        asked = max(0.0, float(opening_of(pending.target)))
+        ratio = (self._catalogue.opening(pending.row) + _INTERIOR_OFFSET) / (asked + _INTERIOR_OFFSET)
+        shows_enough = self._catalogue.largest_opening() > 0.6 * asked
+        low, high = _INTERIOR_TALKING if shows_enough else _INTERIOR_SILENT
+        return float((1 - _smoothstep(ratio, low, high)) * _smoothstep(asked, *_INTERIOR_OPENING))
+
+
+def _measured_opening(face: FloatArray) -> float:
+    """Return the opening of a face [468, 3] as the tracker measures it: inner lips over outer eye corners, in 3D."""
+    upper, lower, left, right = face[[*INNER_MIDDLE, *EYE_CORNERS]]
+    return float(np.linalg.norm(lower - upper) / np.linalg.norm(right - left))
+
+
+def _smoothstep(x: float, low: float, high: float) -> float:
+    t = min(1.0, max(0.0, (x - low) / (high - low)))
+    return t * t * (3 - 2 * t)

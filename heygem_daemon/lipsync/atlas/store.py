@@ -1,0 +1,140 @@
+"""The presenter on disk: geometry and statistics in `presenter.npz`, the lossless mouth crops one after the other in `mouths.bin`."""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.atlas.mouth import MouthModel
+from heygem_daemon.lipsync.atlas.selection import FaceSample
+
+FloatArray = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+
+VERSION: Final = "atlas 1"
+"""Raise it when the meaning or layout of the files changes: older ones are then made anew."""
+_CROPS_KEPT: Final = 24
+_ARRAYS: Final = "presenter.npz"
+_CROPS: Final = "mouths.bin"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Presenter:
+    """What `prepare` learnt about the face of one video.
+
+    reference:  [468, 3], mean canonical face
+    mouth:      how the mouth moves
+    faces:      the n atlas frames
+    sharpness:  [n], variance of the Laplacian over the lips
+    origins:    int [n, 2], x and y of each crop in its frame
+    extents:    int [n + 1], where each crop begins in the file of crops, and its end
+    skins:      uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
+    is_clear:   bool [n], nothing covers the mouth
+    skin_limit: the residual beyond which a mouth counts as covered, grey levels
+    correction: [2, k + 1], what calibration found (see `calibration`); empty before
+    crops:      the decoded crops used last
+    """
+
+    reference: FloatArray
+    mouth: MouthModel
+    faces: FaceSample
+    sharpness: FloatArray
+    origins: npt.NDArray[np.int64]
+    extents: npt.NDArray[np.int64]
+    skins: npt.NDArray[np.uint8]
+    is_clear: npt.NDArray[np.bool_]
+    skin_limit: float
+    correction: FloatArray
+    workspace: Path
+    crops: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
+
+    def crop(self, row: int) -> Image:
+        """Return uint8 [h, w, 3]: the lower face of atlas frame `row`, its corner at `origins[row]`."""
+        if row not in self.crops:
+            if len(self.crops) >= _CROPS_KEPT:
+                self.crops.popitem(last=False)
+            self.crops[row] = self._read(row)
+        self.crops.move_to_end(row)
+        return self.crops[row]
+
+    def _read(self, row: int) -> Image:
+        start, stop = (int(v) for v in self.extents[row : row + 2])
+        with (self.workspace / _CROPS).open("rb") as file:
+            file.seek(start)
+            packed = np.frombuffer(file.read(stop - start), np.uint8)
+        return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+
+
+class CropWriter:
+    """Appends lossless crops to the workspace; `extents` says where each begins, and where the last one ends."""
+
+    def __init__(self, workspace: Path) -> None:
+        workspace.mkdir(parents=True, exist_ok=True)
+        self._file = (workspace / _CROPS).open("wb")
+        self.extents = [0]
+
+    def append(self, image: Image) -> None:
+        done, packed = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not done:
+            raise ValueError(f"a crop of shape {image.shape} cannot be packed")
+        self._file.write(packed.tobytes())
+        self.extents.append(self.extents[-1] + len(packed))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def save(presenter: Presenter) -> None:
+    """Write everything but the crops, atomically: `presenter.npz` exists only when the presenter is complete."""
+    mouth, faces = presenter.mouth, presenter.faces
+    head = {
+        "version": VERSION,
+        "openings": mouth.openings,
+        "widths": mouth.widths,
+        "is_talking": mouth.is_talking,
+        "skin_limit": presenter.skin_limit,
+    }
+    scratch = presenter.workspace / f"{_ARRAYS}.part"
+    with scratch.open("wb") as file:
+        np.savez(
+            file,
+            head=np.array(json.dumps(head)),
+            **{name: getattr(presenter, name) for name in _PRESENTER_ARRAYS},
+            **{name: getattr(mouth, name) for name in _MOUTH_ARRAYS},
+            **{name: getattr(faces, name) for name in _FACE_ARRAYS},
+        )
+    scratch.replace(presenter.workspace / _ARRAYS)
+
+
+def load(workspace: Path) -> Presenter | None:
+    """Return the presenter kept in `workspace`, or None where there is none, or an older or damaged one."""
+    try:
+        with np.load(workspace / _ARRAYS, allow_pickle=False) as arrays:
+            head = json.loads(str(arrays["head"]))
+            if head["version"] != VERSION or (workspace / _CROPS).stat().st_size != arrays["extents"][-1]:
+                return None
+            mouth = MouthModel(
+                **{name: arrays[name] for name in _MOUTH_ARRAYS},
+                openings=tuple(head["openings"]),
+                widths=tuple(head["widths"]),
+                is_talking=head["is_talking"],
+            )
+            return Presenter(
+                **{name: arrays[name] for name in _PRESENTER_ARRAYS},
+                mouth=mouth,
+                faces=FaceSample(**{name: arrays[name] for name in _FACE_ARRAYS}),
+                skin_limit=head["skin_limit"],
+                workspace=workspace,
+            )
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+_PRESENTER_ARRAYS: Final = ("reference", "sharpness", "origins", "extents", "skins", "is_clear", "correction")
+_MOUTH_ARRAYS: Final = ("rest", "weight", "open_basis", "width_basis")
+_FACE_ARRAYS: Final = ("index", "picture", "canonical", "angles", "scale")
