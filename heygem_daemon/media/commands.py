@@ -7,6 +7,7 @@ from typing import Any, Final
 import ffmpeg
 
 from heygem_daemon.media.formats import demuxer
+from heygem_daemon.media.label import LABEL, SOURCE_TYPE
 from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, VideoStream
 
 Command = tuple[str, ...]
@@ -20,10 +21,6 @@ SEEK_MARGIN_FRAMES: Final = 3
 AAC_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 AAC_BITS: Final = 192_000
 AAC_BITS_PER_CHANNEL: Final = 64_000
-
-SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC digital source type of a real picture of which parts were made by a trained model."""
-LABEL: Final = "AI-generated: the mouth in this video was synthesised to match a recording."
 
 
 def file_url(path: Path) -> str:
@@ -180,11 +177,7 @@ def _tags(colour: Colour) -> dict[str, str]:
 
 
 def _labels() -> dict[str, str]:
-    return {
-        "metadata:g:0": f"comment={LABEL}",
-        "metadata:g:1": f"description={LABEL}",
-        "metadata:g:2": f"digital_source_type={SOURCE_TYPE}",
-    }
+    return {"metadata:g:0": f"comment={LABEL}", "metadata:g:1": f"description={LABEL} Digital source type: {SOURCE_TYPE}"}
 
 
 def encode(
@@ -222,7 +215,7 @@ def encode(
         crf=quality,
         pix_fmt="yuv420p",
         acodec="aac",
-        movflags="+faststart+use_metadata_tags",
+        movflags="+faststart",
         map_metadata=-1,
         map_chapters=-1,
         **{"b:a": aac_bits(audio.channels), "fflags": "+bitexact"},

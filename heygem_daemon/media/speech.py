@@ -51,7 +51,7 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
         started = False
         while not done:
             samples = np.empty(block, np.float32)
-            got = child.read_into(memoryview(samples).cast("B")) // samples.itemsize
+            got = child.read_into(samples.data.cast("B")) // samples.itemsize
             done = got < block
             if got:
                 started = True

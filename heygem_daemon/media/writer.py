@@ -15,16 +15,18 @@ from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.media import commands
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.label import append_label
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.run import Completed, WritingChild
 from heygem_daemon.media.types import VideoStream
 
 Fit = Literal["audio", "video"]
 
+# The one that knows Chinese and Japanese comes first.
 FONTS: Final = (
+    Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
     Path("/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"),
-    Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     Path("/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"),
     Path("/usr/share/fonts/truetype/freefont/FreeSans.ttf"),
 )
@@ -116,6 +118,10 @@ class VideoWriter:
         end = child.finish()
         if end.code != 0:
             raise self._failure(end)
+        try:
+            append_label(self.path)
+        except OSError as problem:
+            raise error("outputs_offline", path=self.path.parent, problem=problem.strerror) from problem
 
     def _failure(self, end: Completed) -> HeygemError:
         if "No space left on device" in end.stderr or "Disk quota exceeded" in end.stderr:
