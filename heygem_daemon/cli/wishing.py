@@ -39,7 +39,7 @@ def ask(settings: Settings, verb: str, target: str) -> Exit:
 def _problem(ledger: Ledger, verb: str, target: str) -> str:
     jobs = ledger.find(target)
     if not jobs:
-        return f"there is no job named {target}; `heygem status` lists them. A drop that is not queued yet: put {target}.hold or .cancel beside it"
+        return f"there is no job named {target} (a drop that is not queued yet: put {target}.hold or .cancel beside it)"
     newest = jobs[0]
     if verb == "retry" and (not newest.is_final or newest.state is State.SUCCEEDED):
         return f"{target} {IMPOSSIBLE['retry'].format(state=newest.state)}"

@@ -47,9 +47,5 @@ EVENTS: Final[Mapping[str, str]] = {
     "worker_ready": "A worker is up",
     "worker_died": "A worker ended unexpectedly",
     "worker_started": "A worker process was started",
-    "worker_stopped": "A worker process was ended",
     "worker_output": "A line that a worker or a library in it wrote to its error output",
-    # -- rendering without a daemon
-    "render_started": "A rendering by hand began",
-    "render_finished": "A rendering by hand ended",
 }

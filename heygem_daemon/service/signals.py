@@ -20,6 +20,10 @@ class StopSignal:
         self.requested = True
         os.write(self._ring, b"!")
 
+    def close(self) -> None:
+        os.close(self.wakeup)
+        os.close(self._ring)
+
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignal]:
@@ -31,3 +35,4 @@ def stop_signals() -> Iterator[StopSignal]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.close()
