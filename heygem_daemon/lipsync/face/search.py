@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 SEARCHING: Final = (0.2, 0.2, 0.2, 0.8)
 """Seconds between two searches of each level while no face is followed."""
 
-FOLLOWING: Final = (0.5, 1.0, 4.0, float("inf"))
+FOLLOWING: Final = (0.5, 2.0, 5.0, float("inf"))
 """The same while at least one is: others may enter, and are about as large."""
 
 _CHANGED: Final = 4.0

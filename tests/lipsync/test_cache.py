@@ -1,0 +1,259 @@
+"""The cache by content: real processes race, die and run out of disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.errors import TransientError, error
+from heygem_daemon.lipsync.cache import Cache, content_key
+
+MB = 2**20
+
+# A process that asks for entry "shared" and notes every build. What it does while building comes as the second argument.
+ASKER = """
+import os, sys, time
+from pathlib import Path
+from heygem_daemon.lipsync.cache import Cache
+
+root, habit, notes = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+
+def build(directory):
+    with notes.open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    (directory / "part").write_bytes(b"x" * 1000)
+    if habit == "hang":
+        print("half", flush=True)
+        time.sleep(600)
+    time.sleep(0.3)
+    (directory / "whole").write_bytes(b"y" * 1000)
+
+with Cache(root, 10**9) as cache:
+    entry = cache.entry("shared", build)
+    print(sorted(path.name for path in entry.iterdir()), flush=True)
+    if habit == "hold":
+        sys.stdin.readline()
+"""
+
+Ask = Callable[[str], "subprocess.Popen[str]"]
+
+
+def fill(size: int = 1000, text: str = "x") -> Callable[[Path], None]:
+    return lambda directory: (directory / "content").write_text(text * size, encoding="utf-8") and None
+
+
+def never(_: Path) -> None:
+    pytest.fail("built although it was there")
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Ask]:
+    children: list[subprocess.Popen[str]] = []
+
+    def start(habit: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", ASKER, str(tmp_path / "cache"), habit, str(tmp_path / "notes")]
+        children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def entries(root: Path) -> set[str]:
+    return {path.name for path in (root / "entries").iterdir()}
+
+
+def test_the_key_follows_the_content_and_the_versions_not_the_name(tmp_path: Path) -> None:
+    a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    a.write_bytes(b"1" * 100_000)
+    b.write_bytes(b"1" * 100_000)
+    c.write_bytes(b"1" * 99_999 + b"2")
+    assert content_key(a, "tracks 1") == content_key(b, "tracks 1")
+    assert len({content_key(a, "tracks 1"), content_key(a, "tracks 2"), content_key(c, "tracks 1"), content_key(a, "tracks ", "1")}) == 4
+
+
+def test_an_entry_is_built_once(tmp_path: Path) -> None:
+    with Cache(tmp_path, MB) as cache:
+        first = cache.entry("k", fill())
+        assert (first / "content").read_text(encoding="utf-8") == "x" * 1000
+        assert cache.entry("k", never) == first
+    with Cache(tmp_path, MB) as later:
+        assert later.entry("k", never) == first
+
+
+def test_a_build_that_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+    def build(directory: Path) -> None:
+        (directory / "half").write_bytes(b"half")
+        raise error("no_face", name="empty.mp4")
+
+    with Cache(tmp_path, MB) as cache:
+        with pytest.raises(Exception, match=r"No face was found in empty\.mp4"):
+            cache.entry("k", build)
+        assert entries(tmp_path) == set()
+        assert list((tmp_path / "building").iterdir()) == []
+        cache.entry("k", fill())
+
+
+@pytest.mark.parametrize("damage", ["shorter", "same length", "gone", "no manifest", "broken manifest"])
+def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: str) -> None:
+    with Cache(tmp_path, MB) as cache:
+        content = cache.entry("k", fill()) / "content"
+    match damage:
+        case "shorter":
+            content.write_text("x" * 999, encoding="utf-8")
+        case "same length":
+            content.write_text("x" * 999 + "y", encoding="utf-8")
+        case "gone":
+            content.unlink()
+        case "no manifest":
+            content.with_name("manifest.json").unlink()
+        case _:
+            content.with_name("manifest.json").write_text("[1", encoding="utf-8")
+    with Cache(tmp_path, MB) as cache:
+        assert (cache.entry("k", fill(text="z")) / "content").read_text(encoding="utf-8") == "z" * 1000
+
+
+def test_a_damaged_entry_in_use_is_built_aside(tmp_path: Path) -> None:
+    with Cache(tmp_path, MB) as holder:
+        held = holder.entry("k", fill()) / "content"
+        held.write_text("damaged", encoding="utf-8")
+        with Cache(tmp_path, MB) as other:
+            aside = other.entry("k", fill())
+            assert (aside / "content").read_text(encoding="utf-8") == "x" * 1000
+            assert aside != held.parent
+        assert not aside.exists()
+        assert held.read_text(encoding="utf-8") == "damaged"
+
+
+def test_the_least_recently_used_entry_goes_first(tmp_path: Path) -> None:
+    for age, key in enumerate(("old", "middle", "new")):
+        with Cache(tmp_path, 10 * MB) as cache:
+            os.utime(cache.entry(key, fill(MB)), (1000 + age, 1000 + age))
+    with Cache(tmp_path, 10 * MB) as cache:
+        cache.entry("old", never)
+    with Cache(tmp_path, int(3.5 * MB)) as cache:
+        cache.entry("newest", fill(MB))
+    assert entries(tmp_path) == {"old", "new", "newest"}
+    assert {path.name for path in (tmp_path / "locks").iterdir()} == {"old", "new", "newest"}
+
+
+def test_an_entry_in_use_is_never_removed(tmp_path: Path) -> None:
+    with Cache(tmp_path, 0) as holder:
+        held = holder.entry("held", fill(MB))
+        with Cache(tmp_path, 0) as other:
+            other.entry("passing", fill(MB))
+        assert (held / "content").stat().st_size == MB
+        assert entries(tmp_path) == {"held"}
+    assert entries(tmp_path) == set()
+
+
+def test_one_of_many_racing_processes_builds_and_all_use_it(tmp_path: Path, ask: Ask) -> None:
+    racers = [ask("build") for _ in range(5)]
+    answers = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert answers == ["['manifest.json', 'part', 'whole']"] * 5
+    assert len((tmp_path / "notes").read_text(encoding="utf-8").split()) == 1
+
+
+def test_a_builder_that_is_killed_is_succeeded_by_the_one_who_waits(tmp_path: Path, ask: Ask) -> None:
+    victim = ask("hang")
+    assert victim.stdout is not None
+    assert victim.stdout.readline().strip() == "half"
+    waiting = ask("build")
+    time.sleep(0.5)
+    assert waiting.poll() is None, "a half-built entry was used"
+    assert entries(tmp_path / "cache") == set()
+    victim.send_signal(signal.SIGKILL)
+    assert waiting.communicate(timeout=60)[0].strip() == "['manifest.json', 'part', 'whole']"
+    assert list((tmp_path / "cache" / "building").iterdir()) == []
+
+
+def test_what_a_killed_builder_left_is_swept_up_by_others(tmp_path: Path, ask: Ask) -> None:
+    victim = ask("hang")
+    assert victim.stdout is not None
+    victim.stdout.readline()
+    root = tmp_path / "cache"
+    with Cache(root, MB) as cache:
+        cache.entry("other", fill())
+        assert len(list((root / "building").iterdir())) == 1, "a living builder's work was removed"
+        victim.kill()
+        victim.wait()
+    assert list((root / "building").iterdir()) == []
+
+
+def test_a_killed_user_does_not_hold_its_entry_for_ever(tmp_path: Path, ask: Ask) -> None:
+    user = ask("hold")
+    assert user.stdout is not None
+    user.stdout.readline()
+    root = tmp_path / "cache"
+    Cache(root, 0).close()
+    assert entries(root) == {"shared"}
+    user.kill()
+    user.wait()
+    Cache(root, 0).close()
+    assert entries(root) == set()
+
+
+def small_disk(tmp_path: Path, megabytes: int) -> Path:
+    """A directory on a file system of its own, or a skip where mounting is not allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    return disk
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    path = small_disk(tmp_path, 3)
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_on_a_full_disk_unused_entries_make_room(disk: Path) -> None:
+    with Cache(disk, 100 * MB) as cache:
+        cache.entry("old", fill(2 * MB))
+    with Cache(disk, 100 * MB) as cache:
+        assert cache.entry("new", fill(2 * MB)).parent == disk / "entries"
+    assert entries(disk) == {"new"}
+
+
+def test_on_a_disk_too_small_the_entry_is_used_without_being_kept(disk: Path) -> None:
+    with Cache(disk, 100 * MB) as cache:
+        aside = cache.entry("k", fill(4 * MB))
+        assert (aside / "content").stat().st_size == 4 * MB
+        assert cache.entry("k", never) == aside
+    assert not aside.exists()
+    assert entries(disk) == set()
+
+
+def test_with_no_room_anywhere_the_job_waits(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    with Cache(disk, 100 * MB) as cache, pytest.raises(TransientError) as caught:
+        cache.entry("k", fill(4 * MB))
+    assert caught.value.code == "disk_full"
+    assert [path.name for path in disk.iterdir() if path.name.startswith("heygem-cache")] == []
+
+
+def test_the_manifest_names_every_file_below_the_entry(tmp_path: Path) -> None:
+    def build(directory: Path) -> None:
+        (directory / "deep").mkdir()
+        (directory / "deep" / "file").write_bytes(b"abc")
+
+    with Cache(tmp_path, MB) as cache:
+        manifest = json.loads((cache.entry("k", build) / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest == {"deep/file": [3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]}
+
+
+@pytest.mark.parametrize("key", ["", "a.b", "../a", "a/b"])
+def test_a_key_that_could_leave_the_cache_is_refused(tmp_path: Path, key: str) -> None:
+    with Cache(tmp_path, MB) as cache, pytest.raises(ValueError, match="letters and digits"):
+        cache.entry(key, never)
