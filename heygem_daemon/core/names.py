@@ -13,6 +13,12 @@ from typing import Final
 DONE: Final = "_done"
 FAILED: Final = "_failed"
 PAUSE: Final = "PAUSE"
+MARKER: Final = ".heygem-inbox"
+"""Lies in every inbox: a share that is not mounted has none."""
+PRIVATE: Final = ".heygem"
+"""The daemon's own folder in an inbox (claimed/) and in outputs (staging/)."""
+RECORD: Final = ".heygem-job.json"
+"""Lies in every folder of _done and _failed: whose inputs these were, and by its time stamp since when."""
 CONTROLS: Final = ("ready", "hold", "cancel")
 """Suffixes of the control files beside a drop."""
 

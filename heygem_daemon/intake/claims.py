@@ -1,0 +1,244 @@
+"""Whose a drop is: inputs move by rename, and only by rename, from the inbox to the job's own folder and on to _done or _failed.
+
+    inbox/lesson-01/                            a drop
+    inbox/.heygem/claimed/<job id>/lesson-01/   claimed; whoever renamed it owns it
+    inbox/.heygem/claimed/<job id>/flat/        a drop in the flat form; the file .flat beside it says so
+    inbox/_done/lesson-01/, inbox/_failed/      finished (intake.archive)
+
+Every step leaves something that `unclaim` can put back, so that a crash at any point loses nothing.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core.drop import JOB_TOML, Entry, counts
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.job import Job
+from heygem_daemon.core.names import MARKER, PRIVATE, control_of, display
+from heygem_daemon.core.ports import Sighting
+from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
+from heygem_daemon.intake import archive
+from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
+from heygem_daemon.intake.scanner import control_names
+from heygem_daemon.intake.shares import as_transient, share_errors
+
+FLAT: Final = "flat"
+FLAT_MARK: Final = ".flat"
+_MAX_TOML_BYTES: Final = 4 * 2**20
+
+
+class FolderClaims:
+    """Claims on folders. Inbox and claimed folder must lie on one file system, as they do by construction."""
+
+    def __init__(self, marker: str = MARKER) -> None:
+        self._marker = marker
+
+    def claim(self, sighting: Sighting, job_id: str) -> Path:
+        """Rename the drop into the job's folder and return that. Its .ready file has served and goes; so does the .cancel of a flat form.
+
+        Raises FileNotFoundError when somebody else was first, TransientError when the share failed; then everything is back in place."""
+        inbox = Path(sighting.inbox)
+        home = _home(inbox, job_id)
+        try:
+            self._make_home(inbox, home)
+            _move_in(sighting, inbox, home)
+            for folder in (home, home.parent, inbox):
+                sync_folder(folder)
+        except OSError as failed:
+            with suppress(OSError):
+                _put_back(inbox, home)
+            problem = as_transient(failed, inbox, self._marker)
+            if isinstance(failed, FileNotFoundError) and problem.code == "io_error":
+                raise FileNotFoundError(failed.errno, "somebody else was first", sighting.name) from failed
+            raise problem from failed
+        self._obey(sighting)
+        return home
+
+    def _make_home(self, inbox: Path, home: Path) -> None:
+        """Create the folder of a job; never the inbox, which would hide a share that is not mounted."""
+        (inbox / self._marker).stat()
+        for folder in (home.parent.parent, home.parent, home):
+            folder.mkdir(exist_ok=True)
+
+    def _obey(self, sighting: Sighting) -> None:
+        kinds = ([] if not sighting.ready else ["ready"]) + ([] if sighting.name or not sighting.cancel else ["cancel"])
+        for kind in kinds:
+            for name in control_names(sighting.name, sighting.entries):
+                with suppress(OSError):  # one that cannot be deleted must not undo the claim
+                    _delete_control(Path(sighting.inbox), name, kind)
+
+    def unclaim(self, inbox: str, job_id: str) -> bool:
+        """Put an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.
+
+        Raises TransientError when the share failed."""
+        with share_errors(Path(inbox), self._marker):
+            (Path(inbox) / self._marker).stat()
+            return _put_back(Path(inbox), _home(Path(inbox), job_id))
+
+    def claimed(self, inbox: str) -> Sequence[str]:
+        """Return the job ids that have a claimed folder here, sorted. Raises TransientError when the share failed."""
+        root = Path(inbox)
+        with share_errors(root, self._marker):
+            (root / self._marker).stat()
+            try:
+                return sorted(name for name in os.listdir(root / PRIVATE / "claimed") if not name.startswith("."))  # noqa: PTH208
+            except FileNotFoundError:
+                return []
+
+    def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
+        """Return the raw name ("" for the flat form), the path and the entries of the drop inside a claimed folder.
+
+        Raises TransientError: `share_offline` when it cannot be reached, `io_error` when a file of it cannot be looked at."""
+        inbox = claimed.parents[2]
+        with share_errors(inbox, self._marker):
+            found = drop_in(claimed)
+            listing = _list_claimed(claimed, found[0]) if found else None
+        if found is None or listing is None:
+            raise error("share_offline", path=display(str(claimed)))
+        if listing.unreadable:
+            raise error("io_error", problem=f"{display(listing.unreadable)} cannot be read")
+        return found[0], found[1], listing.entries
+
+    def job_toml(self, root: Path) -> str | None:
+        """Return the text of the drop's job.toml, None without one; never of a link, a pipe or a device. Raises TransientError."""
+        try:
+            names = [name for name in os.listdir(root) if name.casefold() == JOB_TOML]  # noqa: PTH208
+            text = read_regular(root / min(names), _MAX_TOML_BYTES) if names else None
+            return None if text is None else text.decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as failed:
+            raise error("io_error", problem=f"{failed.strerror} ({JOB_TOML})") from failed
+
+    def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
+        """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.
+
+        None when they are gone already. Raises TransientError when the share failed; calling again goes on where it stopped."""
+        inbox, home = Path(job.inbox), Path(job.claimed)
+        with share_errors(inbox, self._marker):
+            (inbox / self._marker).stat()
+            found = drop_in(home)
+            target = None
+            if found:
+                record = archive.Record(job=job.id, name=found[0], flat=not found[0])
+                target = archive.put_away(found[1], inbox / to, _shown(found[0] or job.name), record, reason)
+            _remove_home(home)
+            return target
+
+    def restore(self, job: Job) -> Path | None:
+        """Bring the inputs of a finished job back to its claimed folder, without our reason.txt; None when they are gone.
+
+        Raises TransientError when the share failed."""
+        inbox, home = Path(job.inbox), Path(job.claimed)
+        with share_errors(inbox, self._marker):
+            (inbox / self._marker).stat()
+            if drop_in(home):
+                return home
+            found = archive.find(inbox, job.id)
+            if found is None:
+                return None
+            self._make_home(inbox, home)
+            folder, record = found
+            if record.flat:
+                write_durably(home / FLAT_MARK, b"")
+            archive.take_back(folder, record, home / (FLAT if record.flat else record.name))
+            sync_folder(home)
+            return home
+
+    def clear_control(self, inbox: str, name: str, kind: str) -> None:
+        """Delete a control file that has been obeyed. Raises TransientError when it cannot be deleted."""
+        with share_errors(Path(inbox), self._marker):
+            _delete_control(Path(inbox), name, kind)
+
+
+def drop_in(home: Path) -> tuple[str, Path] | None:
+    """Return the raw name and the path of the drop in a job's claimed folder; the name is "" for the flat form."""
+    try:
+        names = sorted(os.listdir(home))  # noqa: PTH208
+    except FileNotFoundError:
+        return None
+    if FLAT_MARK in names:
+        return ("", home / FLAT) if FLAT in names else None
+    visible = [name for name in names if not name.startswith(".")]
+    return (visible[0], home / visible[0]) if visible else None
+
+
+def _home(inbox: Path, job_id: str) -> Path:
+    if not job_id or "/" in job_id or job_id.startswith("."):
+        raise ValueError(f"not a job id: {job_id!r}")
+    return inbox / PRIVATE / "claimed" / job_id
+
+
+def _shown(name: str) -> str:
+    """A name under which inputs can stand in _done: theirs, or for the flat form the job's."""
+    return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
+
+
+def _move_in(sighting: Sighting, inbox: Path, home: Path) -> None:
+    if sighting.name:
+        rename_exclusive(inbox / sighting.name, home / sighting.name)
+        return
+    write_durably(home / FLAT_MARK, b"")
+    (home / FLAT).mkdir()
+    # Sorted: of two racers the one that moves the first part wins, the other finds it missing and backs out.
+    for part in sorted({entry.path.split("/")[0] for entry in sighting.entries if counts(entry.path, flat=True)}):
+        rename_exclusive(inbox / part, home / FLAT / part)
+    sync_folder(home / FLAT)
+
+
+def _put_back(inbox: Path, home: Path) -> bool:
+    found = drop_in(home)
+    has_moved = False
+    if found and found[0]:
+        rename_numbered(found[1], inbox, found[0])
+        has_moved = True
+    elif found:
+        has_moved = _merge(found[1], inbox)
+    _remove_home(home)
+    if has_moved:
+        sync_folder(inbox)
+    return has_moved
+
+
+def _merge(source: Path, target: Path) -> bool:
+    """Move all that lies in `source` into `target`, into folders of the same name, beside files of the same name."""
+    names = sorted(os.listdir(source))  # noqa: PTH208
+    for name in names:
+        if _is_real_folder(source / name) and _is_real_folder(target / name):
+            _merge(source / name, target / name)
+        else:
+            rename_numbered(source / name, target, name)
+    source.rmdir()
+    return bool(names)
+
+
+def _is_real_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _remove_home(home: Path) -> None:
+    """Remove an emptied claimed folder. One that still holds something stays, and is not lost."""
+    (home / FLAT_MARK).unlink(missing_ok=True)
+    with suppress(OSError):
+        (home / FLAT).rmdir()
+    with suppress(OSError):
+        home.rmdir()
+    with suppress(OSError):
+        sync_folder(home.parent)
+
+
+def _list_claimed(home: Path, name: str) -> Listing | None:
+    if name:
+        with opened_folder(str(home)) as parent:
+            return list_drop(name, parent)
+    with opened_folder(str(home / FLAT)) as root:
+        return list_flat(root, lambda part: counts(part, flat=True))
+
+
+def _delete_control(inbox: Path, name: str, kind: str) -> None:
+    for found in os.listdir(inbox):  # noqa: PTH208
+        if control_of(found) == (name, kind):
+            (inbox / found).unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""File system events as a doorbell: somebody did something, have a look. All knowledge comes from the scan.
+
+Only here is watchdog used. It is built to be lost: when an inbox is deleted, mounted anew, or a thread of watchdog ends, the next
+`watch` begins again, and until then the scanner's own rhythm carries on.
+"""
+
+import os
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path, PurePath
+from typing import Final
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from heygem_daemon.core.names import DONE, FAILED, PRIVATE
+from heygem_daemon.intake.mounts import mount_of
+
+_NOT_OURS_TO_HEAR: Final = frozenset({PRIVATE, DONE, FAILED})
+
+_HEARD: Final[list[type[FileSystemEvent]]] = [
+    DirCreatedEvent, DirMovedEvent, DirDeletedEvent, FileCreatedEvent, FileMovedEvent, FileDeletedEvent, FileClosedEvent,
+]  # fmt: skip
+"""Not FileModifiedEvent (thousands while a big file is copied, the scan sees it grow), and not FileOpenedEvent: the scanner opens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bell:
+    """One watched inbox; `identity` is device and inode, which change when a share is mounted over it."""
+
+    identity: tuple[int, int]
+    observer: BaseObserver
+
+    @property
+    def works(self) -> bool:
+        """Whether watchdog still listens: it stops by itself when the folder is deleted."""
+        emitters = self.observer.emitters
+        return self.observer.is_alive() and bool(emitters) and all(emitter.is_alive() for emitter in emitters)
+
+
+class _Button(FileSystemEventHandler):
+    """Writes one byte for every event that is not our own doing; runs in watchdog's thread, so it does nothing else."""
+
+    def __init__(self, inbox: str, pipe: FileIO) -> None:
+        self._inbox = inbox
+        self._pipe = pipe
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if self._is_of_interest(event.src_path) or (event.dest_path and self._is_of_interest(event.dest_path)):
+            with suppress(OSError, ValueError):  # a full pipe rings already; a closed one: nobody is at home any more
+                self._pipe.write(b"!")
+
+    def _is_of_interest(self, path: bytes | str) -> bool:
+        with suppress(ValueError):
+            parts = PurePath(os.fsdecode(path)).relative_to(self._inbox).parts
+            return not parts or parts[0] not in _NOT_OURS_TO_HEAR
+        return True
+
+
+class WatchdogDoorbell:
+    """Listens to local inboxes by inotify. Of a network share the kernel hears only its own clients, so that one is not watched."""
+
+    def __init__(self) -> None:
+        ear, button = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Objects, not numbers: a thread that comes late must not write into whatever file has got the number since.
+        self._ear = FileIO(ear, "r")
+        self._button = FileIO(button, "w")
+        self._bells: dict[str, _Bell] = {}
+
+    def watch(self, inbox: str) -> None:
+        """Listen to this inbox from now on. Cheap to call again, and to be called again: it mends what broke. Never raises."""
+        try:
+            found = Path(inbox).stat()
+        except OSError:
+            self._remove(inbox)
+            return
+        identity = (found.st_dev, found.st_ino)
+        bell = self._bells.get(inbox)
+        if bell and bell.works and bell.identity == identity:
+            return
+        self._remove(inbox)
+        mount = mount_of(inbox)
+        if mount and mount.network:
+            return
+        with suppress(OSError):  # no more inotify instances or watches: the scanner polls anyway
+            self._bells[inbox] = _Bell(identity=identity, observer=self._listen(inbox))
+
+    def _listen(self, inbox: str) -> BaseObserver:
+        # watchdog warns in its own thread when a folder is created while it looks for folders; as an error it would end the thread.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        resolved = os.path.realpath(inbox)
+        observer = Observer()
+        try:
+            observer.schedule(_Button(resolved, self._button), resolved, recursive=True, event_filter=_HEARD)
+            observer.start()
+        except OSError:
+            observer.stop()
+            raise
+        return observer
+
+    def _remove(self, inbox: str) -> None:
+        bell = self._bells.pop(inbox, None)
+        if bell:
+            bell.observer.stop()
+            bell.observer.join(timeout=5)
+
+    def wakeup(self) -> int:
+        """Return a file descriptor that becomes readable when something rang."""
+        return self._ear.fileno()
+
+    def rang(self) -> bool:
+        """Return whether something rang since the last call, and reset."""
+        has_rung = False
+        while self._ear.read(65536):
+            has_rung = True
+        return has_rung
+
+    def close(self) -> None:
+        """Stop listening; twice is fine."""
+        for inbox in list(self._bells):
+            self._remove(inbox)
+        self._button.close()
+        self._ear.close()

@@ -1,0 +1,93 @@
+"""Opens the media of drops in threads, so that a slow disk or a long recording never holds up the daemon."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.names import display
+from heygem_daemon.core.ports import Inspection
+from heygem_daemon.media.probe import check_recording, check_video
+from heygem_daemon.media.speech import measure_speech
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inquiry:
+    """What was asked under one key: path -> its length in s, once it is known."""
+
+    signature: str
+    lengths: dict[str, Future[float]]
+
+    def cancel(self) -> None:
+        for length in self.lengths.values():
+            length.cancel()
+
+
+class MediaInspector:
+    """Asks ffprobe about every file and decodes every recording once (a silent one is refused before it costs an engine's time)."""
+
+    def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inspect")
+        self._inquiries: dict[str, _Inquiry] = {}
+
+    def inspect(self, key: str, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
+        """Return the finding for the drop `key` under this `signature`, None while it is being made; the first call starts it."""
+        inquiry = self._inquiries.get(key)
+        if inquiry is None or inquiry.signature != signature:
+            self.forget(key)
+            inquiry = self._ask(signature, root, recordings, videos)
+            self._inquiries[key] = inquiry
+        if not all(length.done() for length in inquiry.lengths.values()):
+            return None
+        return _finding(inquiry)
+
+    def _ask(self, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _Inquiry:
+        lengths = {path: self._pool.submit(_length, _video_seconds, root / path, self._limits) for path in videos}
+        lengths |= {path: self._pool.submit(_length, _recording_seconds, root / path, self._limits) for path in recordings}
+        return _Inquiry(signature=signature, lengths=lengths)
+
+    def forget(self, key: str) -> None:
+        """Drop what is known or asked under this key."""
+        inquiry = self._inquiries.pop(key, None)
+        if inquiry is not None:
+            inquiry.cancel()
+
+    def close(self) -> None:
+        """Take no more questions; a command that runs ends at its own time limit."""
+        self._inquiries.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _finding(inquiry: _Inquiry) -> Inspection:
+    problems: dict[str, HeygemError] = {}
+    seconds: dict[str, float] = {}
+    for path, length in inquiry.lengths.items():
+        problem = length.exception()
+        if isinstance(problem, HeygemError):
+            problems[path] = problem
+        elif problem is not None:
+            problems[path] = error("internal", problem=repr(problem))
+        else:
+            seconds[path] = length.result()
+    return Inspection(problems=problems, seconds=seconds)
+
+
+def _length(measure: Callable[[Path, MediaLimits], float], path: Path, limits: MediaLimits) -> float:
+    """Return the length of a file in s. Whatever goes wrong comes out as a HeygemError or lies in the future: nothing is lost."""
+    try:
+        return measure(path, limits)
+    except OSError as failed:
+        raise error("io_error", problem=f"{failed.strerror or failed} ({display(path.name)})") from failed
+
+
+def _recording_seconds(path: Path, limits: MediaLimits) -> float:
+    check_recording(path, limits)
+    return float(measure_speech(path, limits).seconds)
+
+
+def _video_seconds(path: Path, limits: MediaLimits) -> float:
+    video = check_video(path, limits).video
+    return video.seconds if video else 0.0

@@ -1,0 +1,173 @@
+"""A folder's files: through open() and fstat(), without following a link, without end to a hostile tree.
+
+stat() alone answers from the attribute cache on SMB and NFS; opening makes the client ask the server. A dead share may still hang in
+any of these calls: nothing in user space can prevent that.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core.drop import Entry, Kind
+from heygem_daemon.core.names import is_ignored
+
+MAX_FILES: Final = 5000
+MAX_DEPTH: Final = 8
+
+_LOOK: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_IS_A_LINK: Final = frozenset({errno.ELOOP, errno.EMLINK})
+_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The files below a folder, sorted by path.
+
+    `litter` is (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows betrays a copy under way.
+    `busy` is true where a file could not be opened because somebody holds a lease on it. `unreadable` names what could not be looked
+    at, `excess` what is too much to look at; either makes the listing no proof of anything.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    litter: frozenset[tuple[str, int, int]] = frozenset()
+    busy: bool = False
+    unreadable: str = ""
+    excess: str = ""
+
+
+@contextmanager
+def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
+    """Hold a folder open; NotADirectoryError or ELOOP where it is something else or a link (the topmost path may be a link)."""
+    follow = 0 if parent is None else os.O_NOFOLLOW
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | follow, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing | None:
+    """List the drop `name` in the open folder `parent`; None when it is gone. A drop that is itself a link is one Entry with path ""."""
+    walk = _Walk(max_files, max_depth)
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not stat.S_ISDIR(found.st_mode):
+            walk.entries.append(_entry("", found))
+            return walk.result()
+        with opened_folder(name, parent) as descriptor:
+            walk.folder(descriptor, "", 1)
+    except OSError as failed:
+        if failed.errno in _GONE:
+            return None
+        walk.unreadable = name
+    return walk.result()
+
+
+def list_flat(root: int, is_part: Callable[[str], bool], *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing:
+    """List those names in the open inbox root that `is_part` of a drop in the flat form, with all that is below them."""
+    walk = _Walk(max_files, max_depth)
+    walk.folder(root, "", 1, is_part)
+    return walk.result()
+
+
+def read_regular(path: Path, limit: int) -> bytes | None:
+    """Return the first `limit` bytes of a regular file; None of a pipe or a device. Raises OSError, ELOOP for a link."""
+    with os.fdopen(os.open(path, _LOOK), "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+
+class _Walk:
+    """One walk through one drop; collects until a bound is met."""
+
+    def __init__(self, max_files: int, max_depth: int) -> None:
+        self.entries: list[Entry] = []
+        self.litter: set[tuple[str, int, int]] = set()
+        self.busy = False
+        self.unreadable = ""
+        self.excess = ""
+        self._max_files = max_files
+        self._max_depth = max_depth
+        self._seen = 0
+
+    def result(self) -> Listing:
+        return Listing(
+            entries=tuple(sorted(self.entries)),
+            litter=frozenset(self.litter),
+            busy=self.busy,
+            unreadable=self.unreadable,
+            excess=self.excess,
+        )
+
+    def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[str], bool] | None = None) -> None:
+        """Take in one open folder. Raises OSError where it cannot be read."""
+        folders: list[str] = []
+        with os.scandir(descriptor) as found:
+            for each in found:
+                if is_part and not is_part(each.name):
+                    continue
+                self._seen += 1
+                if self._seen > self._max_files:
+                    self.excess = f"{prefix or '.'} (more than {self._max_files} files)"
+                    return
+                if self._take(each, descriptor, prefix):
+                    folders.append(each.name)
+        for name in sorted(folders):
+            self._descend(name, descriptor, prefix, depth)
+
+    def _take(self, found: os.DirEntry[str], folder: int, prefix: str) -> bool:
+        """Take in one name; True when it is a folder to go into."""
+        ignored = is_ignored(found.name)
+        try:
+            if found.is_dir(follow_symlinks=False):
+                return not ignored
+            if ignored or found.is_symlink() or not found.is_file(follow_symlinks=False):
+                self._note(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
+            else:
+                self._note(prefix + found.name, self._look(found.name, folder), ignored=False)
+        except OSError as failed:
+            if failed.errno not in _GONE and not ignored:
+                self.unreadable = prefix + found.name
+        return False
+
+    def _look(self, name: str, folder: int) -> os.stat_result:
+        """Return what the server says about a regular file. O_NONBLOCK: a pipe put in its place must not hold us up."""
+        try:
+            descriptor = os.open(name, _LOOK, dir_fd=folder)
+        except OSError as failed:
+            if failed.errno == errno.EWOULDBLOCK:
+                self.busy = True
+            elif failed.errno not in _IS_A_LINK and failed.errno != errno.ENXIO:
+                raise
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        try:
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _note(self, path: str, found: os.stat_result, *, ignored: bool) -> None:
+        if ignored:
+            self.litter.add((path, found.st_size, found.st_mtime_ns))
+        else:
+            self.entries.append(_entry(path, found))
+
+    def _descend(self, name: str, folder: int, prefix: str, depth: int) -> None:
+        if depth >= self._max_depth:
+            self.excess = f"{prefix}{name} (deeper than {self._max_depth} folders)"
+        if self.excess:
+            return
+        try:
+            with opened_folder(name, folder) as descriptor:
+                self.folder(descriptor, f"{prefix}{name}/", depth + 1)
+        except OSError as failed:
+            if failed.errno not in _GONE:
+                self.unreadable = prefix + name
+
+
+def _entry(path: str, found: os.stat_result) -> Entry:
+    kind = Kind.FILE if stat.S_ISREG(found.st_mode) else Kind.SYMLINK if stat.S_ISLNK(found.st_mode) else Kind.OTHER
+    return Entry(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns, kind=kind)

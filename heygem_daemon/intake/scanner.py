@@ -1,0 +1,141 @@
+"""One look at one inbox: which drops lie there, and which control files beside them. The scan is the truth; events only ring."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from heygem_daemon.core.drop import Entry, Kind, counts
+from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
+from heygem_daemon.core.ports import InboxView, Sighting
+from heygem_daemon.intake.leases import has_writer_at
+from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
+from heygem_daemon.intake.mounts import mount_of
+
+_FLAT: Final = ""
+
+
+@dataclass(kw_only=True)
+class _Root:
+    """What lies directly in an inbox: names of drops, whether there is a flat form, the control files."""
+
+    drops: list[str] = field(default_factory=list)
+    flat: bool = False
+    paused: bool = False
+    controls: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FolderScanner:
+    """Looks into inbox folders. Remembers the last listing of each drop only to ask for leases where nothing changed any more."""
+
+    def __init__(self, marker: str = MARKER, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> None:
+        self._marker = marker
+        self._bounds: dict[str, int] = {"max_files": max_files, "max_depth": max_depth}
+        self._last: dict[str, Mapping[str, Listing]] = {}
+
+    def scan(self, inbox: str) -> InboxView:
+        """Look at one inbox; never raises. Without its marker file it is offline: an unmounted share looks like an empty folder."""
+        try:
+            with opened_folder(inbox) as root:
+                os.stat(self._marker, dir_fd=root)
+                view = self._look(inbox, root)
+                # Gone during the look: then what looked like missing drops was a missing share.
+                Path(inbox, self._marker).stat()
+        except OSError as failed:
+            return InboxView(inbox=inbox, online=False, reason=self._offline_reason(inbox, failed))
+        return view
+
+    def _offline_reason(self, inbox: str, failed: OSError) -> str:
+        if not isinstance(failed, FileNotFoundError):
+            return f"The folder {inbox} cannot be read: {failed.strerror}"
+        if failed.filename == inbox:
+            return f"The folder {inbox} does not exist, or its share is not mounted"
+        return (
+            f"The marker file {self._marker} is missing in {inbox}: its share is not mounted, or `heygem init-inbox {inbox}` was never run"
+        )
+
+    def _look(self, inbox: str, root: int) -> InboxView:
+        mount = mount_of(inbox)
+        network = mount is not None and mount.network
+        found = _sort_out(root)
+        listings = self._listings(root, found)
+        before = self._last.get(inbox, {})
+        self._last[inbox] = listings
+        controls = frozenset(found.controls)
+        return InboxView(
+            inbox=inbox,
+            online=True,
+            network=network,
+            paused=found.paused,
+            sightings=tuple(
+                _sighting(inbox, name, listing, controls, writers=_has_writers(root, name, listing, before.get(name), network=network))
+                for name, listing in listings.items()
+            ),
+            controls=tuple(sorted(controls)),
+        )
+
+    def _listings(self, root: int, found: _Root) -> dict[str, Listing]:
+        listings: dict[str, Listing] = {}
+        if found.flat:
+            listings[_FLAT] = list_flat(root, lambda name: counts(name, flat=True), **self._bounds)
+        for name in sorted(found.drops):
+            listing = list_drop(name, root, **self._bounds)
+            if listing is not None:
+                listings[name] = listing
+        return listings
+
+
+def _sort_out(root: int) -> _Root:
+    """Tell drops, parts of a flat form and control files apart by name and kind alone."""
+    found = _Root()
+    with os.scandir(root) as entries:
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            control = None if is_folder else control_of(entry.name)
+            if control:
+                found.controls.append(control)
+            elif entry.name == PAUSE:
+                found.paused = True
+            elif counts(entry.name, flat=True):
+                # job.toml alone makes no drop: it may wait there for the next recording.
+                found.flat = found.flat or PurePosixPath(entry.name).suffix.lower() != ".toml"
+            elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
+                found.drops.append(entry.name)
+    return found
+
+
+def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> Sighting:
+    names = control_names(name, listing.entries)
+    return Sighting(
+        inbox=inbox,
+        name=name,
+        entries=listing.entries,
+        writers=writers,
+        ready=any((each, "ready") in controls for each in names),
+        hold=any((each, "hold") in controls for each in names),
+        cancel=any((each, "cancel") in controls for each in names),
+        unreadable=listing.unreadable or listing.excess,
+    )
+
+
+def control_names(name: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the names that control files of a drop go by: its own; of the flat form those of its recordings (speech.hold)."""
+    if name:
+        return (name,)
+    recordings = (PurePosixPath(entry.path) for entry in entries if "/" not in entry.path and counts(entry.path, flat=True))
+    return tuple(path.stem for path in recordings)
+
+
+def _has_writers(root: int, name: str, listing: Listing, before: Listing | None, *, network: bool) -> bool:
+    """Whether somebody is writing. Leases are asked for only where nothing else speaks of a change since the last scan."""
+    if listing.busy:
+        return True
+    if before is None or before.entries != listing.entries:
+        return False  # the change itself says so
+    if before.litter != listing.litter:
+        return True
+    if network:
+        return False  # a lease would only know of writers on this machine
+    prefix = f"{name}/" if name else ""
+    return any(entry.kind is Kind.FILE and has_writer_at(prefix + entry.path, root) for entry in listing.entries)

@@ -1,0 +1,167 @@
+"""From a worker's staging folder into outputs: verified and on the disk beside the daemon, renamed by the daemon itself.
+
+The rename happens in `poll`, in the thread that also calls `discard`: what was discarded before cannot appear afterwards.
+"""
+
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.ports import Published
+from heygem_daemon.durable import sync_folder
+from heygem_daemon.media.verify import verify_result
+from heygem_daemon.publishing import record
+from heygem_daemon.publishing.outlet import folder_inside, free_bytes, outputs_error, outputs_errors
+from heygem_daemon.publishing.staging import Staging
+
+_CHUNK: Final = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pending:
+    job: Job
+    item: Item
+    result: Mapping[str, Any]
+    checked: Future[None]
+
+
+class FolderPublisher:
+    """Publishes into one outputs folder."""
+
+    def __init__(self, outputs: Path, threads: int = 1) -> None:
+        self._outputs = outputs
+        self._staging = Staging(outputs)
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="publish")
+        self._pending: dict[str, _Pending] = {}
+
+    def stage(self, job: Job, item: Item, token: str) -> tuple[Path, Path]:
+        """Return fresh paths for the result and the thumbnail of this attempt. Raises TransientError (outputs_offline, disk_full)."""
+        with outputs_errors(self._outputs):
+            self._staging.create(token)
+        return self._staged(item, token)
+
+    def _staged(self, item: Item, token: str) -> tuple[Path, Path]:
+        folder = self._staging.folder(token)
+        return folder / f"result{PurePosixPath(item.output).suffix}", folder / f"thumbnail{PurePosixPath(item.thumbnail).suffix}"
+
+    def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
+        """Start to verify and fsync what this attempt staged; `poll` renames it and says so."""
+        staged, _thumbnail = self._staged(item, token)
+        checked = self._pool.submit(_check, staged, result)
+        self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
+
+    def poll(self) -> Iterable[Published]:
+        """Bring the verified results into outputs, without waiting; return which, and what went wrong with the others."""
+        ready = [token for token, pending in self._pending.items() if pending.checked.done()]
+        return [Published(token=token, problem=self._conclude(token, self._pending.pop(token))) for token in ready]
+
+    def _conclude(self, token: str, pending: _Pending) -> HeygemError | None:
+        try:
+            pending.checked.result()
+            self._bring_in(token, pending)
+        except HeygemError as problem:
+            return problem
+        except OSError as failed:
+            return outputs_error(self._outputs, failed)
+        except Exception as unexpected:  # noqa: BLE001 - the border of an item: whatever it is, it is reported as this item's
+            return error("internal", problem=repr(unexpected))
+        self._staging.remove(token)
+        return None
+
+    def _bring_in(self, token: str, pending: _Pending) -> None:
+        job, item = pending.job, pending.item
+        staged, thumbnail = self._staged(item, token)
+        home = folder_inside(self._outputs, job.output)
+        if thumbnail.exists():
+            self._rename(thumbnail, job, item.thumbnail)
+        record.announce(home, job, item, staged, pending.result)
+        self._rename(staged, job, item.output)
+
+    def _rename(self, source: Path, job: Job, relative: str) -> None:
+        target = PurePosixPath(job.output, relative)
+        folder = folder_inside(self._outputs, str(target.parent))
+        source.replace(folder / target.name)
+        sync_folder(folder)
+
+    def discard(self, token: str) -> None:
+        """Delete what this attempt staged; if it is being verified, it is not published any more."""
+        pending = self._pending.pop(token, None)
+        if pending:
+            pending.checked.cancel()
+        self._staging.remove(token)
+
+    def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:
+        """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
+        return record.matching_result(self._outputs / job.output, job, item)
+
+    def bundle(self, job: Job) -> None:
+        """Write the job's ZIP of its published results, not compressed (video does not shrink), all of it or nothing.
+
+        Copies at the speed of the disk while the daemon waits. Raises TransientError."""
+        token = f"zip-{job.id}"
+        with outputs_errors(self._outputs):
+            try:
+                staged = self._staging.create(token) / "bundle.zip"
+                home = folder_inside(self._outputs, job.output)
+                _zip(staged, home, [item.output for item in job.items if item.state is State.SUCCEEDED])
+                _sync_file(staged)
+                self._rename(staged, job, _bundle_name(job))
+            finally:
+                self._staging.remove(token)
+
+    def bundled(self, job: Job) -> str | None:
+        """Return the name of the job's ZIP in its output folder, None where there is none."""
+        name = _bundle_name(job)
+        return name if (self._outputs / job.output / name).is_file() else None
+
+    def free_bytes(self) -> int | None:
+        """Return the free space of outputs in bytes, None while it is offline."""
+        return free_bytes(self._outputs)
+
+    def close(self) -> None:
+        """Start no more verifications; one that runs ends at its own time limit."""
+        self._pending.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _bundle_name(job: Job) -> str:
+    return f"{job.output}.zip"
+
+
+def _check(staged: Path, result: Mapping[str, Any]) -> None:
+    """Raise HeygemError unless the staged file is what its figures say; then make it survive a power cut. Raises OSError."""
+    if not staged.is_file():
+        raise error("result_invalid", problem="there is no file")
+    try:
+        frames, rate = int(result["frames"]), Fraction(result["frame_rate"])
+        size = (int(result["width"]), int(result["height"]))
+        seconds = float(result["seconds"])
+    except (KeyError, ValueError, TypeError, ZeroDivisionError) as missing:
+        raise error("result_invalid", problem=f"the worker's figures lack or garble {missing}") from missing
+    verify_result(staged, frames=frames, frame_rate=rate, seconds=seconds, size=size)
+    _sync_file(staged)
+    sync_folder(staged.parent)
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _zip(target: Path, folder: Path, names: Iterable[str]) -> None:
+    with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as bundle:
+        for name in names:
+            entry = zipfile.ZipInfo.from_file(folder / name, name, strict_timestamps=False)
+            with (folder / name).open("rb") as source, bundle.open(entry, "w", force_zip64=True) as packed:
+                while chunk := source.read(_CHUNK):
+                    packed.write(chunk)
