@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import resources
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -225,7 +226,8 @@ def _statements(script: str) -> Iterator[str]:
 def _move_aside(path: Path) -> Path:
     """Keep a damaged ledger for whoever wants to look into it, side files and all."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    target = path.with_name(f"{path.name}.damaged-{stamp}")
+    names = (f"{path.name}.damaged-{stamp}-{number}" for number in count(1))
+    target = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))

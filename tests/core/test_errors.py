@@ -1,0 +1,44 @@
+import pickle
+import re
+import string
+
+import pytest
+
+from heygem_daemon.core.errors import CATALOG, DeviceError, EngineError, InputError, SetupError, TransientError, error
+
+
+class _Any(float):
+    """Formats as whatever a sentence asks for."""
+
+
+def _details(code: str) -> dict[str, object]:
+    spec = CATALOG[code]
+    names = {name for text in (spec.message, spec.hint) for _, name, _, _ in string.Formatter().parse(text) if name}
+    return {name: _Any(7) for name in names}
+
+
+@pytest.mark.parametrize("code", CATALOG)
+def test_every_error_is_a_sentence_with_a_hint(code: str) -> None:
+    problem = error(code, **_details(code))
+    assert problem.code == code
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
+    assert str(problem) == problem.message
+    assert "{" not in problem.message + problem.hint
+    assert CATALOG[code].message.endswith((".", "}"))
+    assert problem.hint
+
+
+@pytest.mark.parametrize("code", CATALOG)
+def test_every_error_travels_between_processes(code: str) -> None:
+    problem = error(code, **_details(code))
+    copy = pickle.loads(pickle.dumps(problem))  # noqa: S301  (our own bytes)
+    assert type(copy) is type(problem)
+    assert (copy.code, copy.message, copy.hint, copy.retryable) == (code, problem.message, problem.hint, problem.retryable)
+
+
+def test_the_tree_decides_what_is_tried_again() -> None:
+    assert not InputError.retryable
+    assert TransientError.retryable
+    assert issubclass(SetupError, TransientError)
+    assert EngineError.retryable
+    assert issubclass(DeviceError, EngineError)

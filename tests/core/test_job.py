@@ -1,0 +1,91 @@
+import pytest
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.job import FINAL, ITEM_MOVES, Failure, IllegalMoveError, State
+from tests.core.making import failure, item, job
+
+
+def states(*each: State, **changes: object) -> State:
+    return job(*(item(str(number), state) for number, state in enumerate(each)), **changes).rollup(1).state
+
+
+def test_a_move_the_table_does_not_have_is_refused() -> None:
+    with pytest.raises(IllegalMoveError, match="teacher-a: succeeded -> queued"):
+        item(state=State.SUCCEEDED).move(State.QUEUED)
+    assert item().move(State.RUNNING, reason="why").reason == "why"
+
+
+def test_the_table_knows_every_state_an_item_can_reach() -> None:
+    assert {state for moves in ITEM_MOVES.values() for state in moves} | {State.QUEUED} == set(ITEM_MOVES)
+
+
+def test_a_published_item_never_moves_again() -> None:
+    assert ITEM_MOVES[State.SUCCEEDED] == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("items", "implied"),
+    [
+        ((State.QUEUED, State.RUNNING, State.SUCCEEDED), State.RUNNING),
+        ((State.QUEUED, State.FAILED), State.QUEUED),
+        ((State.WAITING, State.QUEUED), State.QUEUED),
+        ((State.WAITING, State.SUCCEEDED), State.WAITING),
+        ((State.INTERRUPTED, State.WAITING), State.INTERRUPTED),
+        ((State.SUCCEEDED, State.SUCCEEDED), State.SUCCEEDED),
+        ((State.SUCCEEDED, State.FAILED), State.PARTIAL),
+        ((State.SUCCEEDED, State.CANCELLED), State.PARTIAL),
+        ((State.FAILED, State.CANCELLED), State.FAILED),
+        ((State.CANCELLED, State.CANCELLED), State.CANCELLED),
+    ],
+)
+def test_the_state_of_a_job_follows_from_its_items(items: tuple[State, ...], implied: State) -> None:
+    assert states(*items) is implied
+
+
+def test_a_held_job_waits_unless_it_runs_or_is_over() -> None:
+    assert states(State.QUEUED, held=True) is State.WAITING
+    assert states(State.RUNNING, State.QUEUED, held=True) is State.RUNNING
+    assert states(State.SUCCEEDED, held=True) is State.SUCCEEDED
+
+
+def test_a_job_without_items_concludes_nothing() -> None:
+    assert states() is State.QUEUED
+    assert states(failure=failure()) is State.REJECTED
+
+
+def test_times_follow_the_state() -> None:
+    begun = job(item(state=State.RUNNING)).rollup(10)
+    assert (begun.since, begun.started_at, begun.finished_at) == (10, 10, None)
+    over = begun.with_item(item(state=State.SUCCEEDED)).rollup(20)
+    assert (over.since, over.started_at, over.finished_at) == (20, 10, 20)
+    assert over.is_final
+    assert over.rollup(30) == over
+    again = over.with_item(item(state=State.RUNNING)).rollup(40)
+    assert (again.started_at, again.finished_at) == (10, None)
+
+
+def test_items_are_found_and_replaced_by_key() -> None:
+    both = job(item("a"), item("b"))
+    assert both.item("b").key == "b"
+    assert [each.state for each in both.with_item(item("b", State.RUNNING)).items] == [State.QUEUED, State.RUNNING]
+    with pytest.raises(KeyError):
+        both.item("c")
+
+
+def test_an_item_is_ready_when_it_waits_for_nothing() -> None:
+    assert item(not_before=5.0).is_ready(5)
+    assert not item(not_before=5.0).is_ready(4)
+    assert not item(state=State.RUNNING).is_ready(5)
+    assert {state for state in ITEM_MOVES if item(state=state).is_final} == FINAL & set(ITEM_MOVES)
+
+
+def test_a_failure_remembers_its_error() -> None:
+    remembered = Failure.of(error("audio_silent", name="speech.wav"))
+    assert remembered.code == "audio_silent"
+    assert remembered.message == "The recording speech.wav is silent from beginning to end."
+    assert remembered.hint
+    assert not remembered.retryable
+
+
+def test_a_job_tells_the_log_who_it_is() -> None:
+    assert job().log_context() == {"job_id": "20261122-231500-lesson-01-k3f9", "job": "lesson-01"}

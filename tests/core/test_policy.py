@@ -1,0 +1,201 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heygem_daemon.core.job import Item, State
+from heygem_daemon.core.policy import (
+    Backoff,
+    Breaker,
+    Policy,
+    admission,
+    after_failure,
+    after_interruption,
+    choose,
+    estimate_bytes,
+    human_bytes,
+)
+from tests.core.making import failure, item, job
+
+POLICY = Policy()
+
+
+def running(attempt: int = 1, delays: int = 0) -> Item:
+    return item(state=State.RUNNING, attempt=attempt, delays=delays, token="t")
+
+
+# -- after a failure --------------------------------------------------------------------------------------------------
+
+
+def test_wrong_input_fails_at_once() -> None:
+    failed = after_failure(running(), "input", failure("no_face"), 100, POLICY)
+    assert (failed.state, failed.token, failed.reason) == (State.FAILED, "", "It broke.")
+    assert failed.failure == failure("no_face")
+
+
+@pytest.mark.parametrize("kind", ["transient", "setup"])
+def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: str) -> None:
+    waits, waiting = [], item()
+    for _ in range(5):
+        waiting = waiting.move(State.RUNNING, attempt=waiting.attempt + 1, token="t")
+        waiting = after_failure(waiting, kind, failure("disk_full"), 1000, POLICY)
+        waits.append(waiting.not_before - 1000)
+        assert (waiting.state, waiting.attempt, waiting.token) == (State.WAITING, 0, "")
+    assert waits == [30, 120, 600, 600, 600]
+    assert not waiting.is_ready(1599)
+    assert waiting.is_ready(1600)
+
+
+def test_what_could_not_even_start_keeps_its_attempts() -> None:
+    waiting = after_failure(item(state=State.WAITING, attempt=1), "transient", failure(), 0, POLICY)
+    assert waiting.attempt == 1
+
+
+def test_who_cannot_wait_gives_up() -> None:
+    assert after_failure(running(), "transient", failure("disk_full"), 0, POLICY, give_up=True).state is State.FAILED
+    assert after_failure(running(), "engine", failure("encode_failed"), 0, POLICY, give_up=True).state is State.WAITING
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "attempts"), [("engine", "encode_failed", 2), ("engine", "worker_died", 3), ("device", "device_memory", 3)]
+)
+def test_the_attempts_at_a_breaking_item_are_bounded(kind: str, code: str, attempts: int) -> None:
+    for attempt in range(1, attempts):
+        waiting = after_failure(running(attempt, delays=2), kind, failure(code), 100, POLICY)
+        assert (waiting.state, waiting.attempt, waiting.delays) == (State.WAITING, attempt, 0)
+        assert waiting.reason == f"Attempt {attempt} of {attempts} failed, trying again: It broke."
+    assert after_failure(running(attempts), kind, failure(code), 100, POLICY).state is State.FAILED
+
+
+def test_a_device_gets_a_pause_and_a_worker_does_not() -> None:
+    assert after_failure(running(), "device", failure(), 100, POLICY).not_before == 110
+    assert after_failure(running(), "engine", failure(), 100, POLICY).not_before == 100
+
+
+def test_a_shutdown_gives_the_attempt_back_and_a_crash_does_not() -> None:
+    assert after_interruption(running(1), orderly=True).attempt == 0
+    crashed = after_interruption(running(2))
+    assert (crashed.state, crashed.attempt, crashed.token) == (State.INTERRUPTED, 2, "")
+    assert crashed.is_ready(0)
+    gone = after_interruption(running(3))
+    assert (gone.state, gone.failure and gone.failure.code) == (State.FAILED, "worker_died")
+
+
+def test_the_last_wait_repeats() -> None:
+    assert [Backoff((1, 2)).after(delays) for delays in range(4)] == [1, 2, 2, 2]
+
+
+# -- breaker ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_breaker_opens_after_device_failures_in_a_row() -> None:
+    breaker = Breaker(threshold=2, cool_down=60)
+    assert breaker.allows(0)
+    assert breaker.words(0) is None
+    breaker = breaker.failed(10).succeeded().failed(20)
+    assert breaker.allows(20)
+    breaker = breaker.failed(30)
+    assert breaker.until == 90
+    assert not breaker.allows(89)
+    assert breaker.words(40) == "The device failed 2 times in a row; the queue is paused for another 50 s."
+
+
+def test_after_the_cool_down_one_probe_decides() -> None:
+    opened = Breaker(threshold=1, cool_down=60).failed(0)
+    assert opened.allows(60)
+    assert opened.words(60) == "The device failed 1 times in a row; the next item is a test."
+    probing = opened.started()
+    assert not probing.allows(60)
+    assert "one item is being tried" in (probing.words(60) or "")
+    assert probing.succeeded() == Breaker(threshold=1, cool_down=60)
+    assert probing.failed(70).until == 130
+    assert probing.released().allows(60)
+
+
+def test_a_start_while_closed_is_no_probe() -> None:
+    assert Breaker().started() == Breaker()
+
+
+# -- choice -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_is_nothing() -> None:
+    assert choose([], 0) is None
+    assert choose([job(item(state=State.SUCCEEDED), state=State.SUCCEEDED), job(item(), held=True), job(item(not_before=5))], 4) is None
+
+
+def test_priority_goes_first_then_first_in_first_out() -> None:
+    jobs = [
+        job(item(), id="late", queued_at=9.0),
+        job(item(), id="early", dropped_at=5.0),
+        job(item(), id="urgent", priority=1, queued_at=99.0),
+    ]
+    order = []
+    while chosen := choose(jobs, 100):
+        order.append(chosen[0].id)
+        jobs.remove(chosen[0])
+    assert order == ["urgent", "early", "late"]
+
+
+def test_inboxes_of_equal_priority_take_turns() -> None:
+    flood = [job(item(), id=f"a{number}", inbox="/a", queued_at=float(number)) for number in range(3)]
+    jobs = [*flood, job(item(), id="b", inbox="/b", queued_at=50.0)]
+    assert choose(jobs, 100, {"/a": 99.0})[0].id == "b"  # type: ignore[index]
+    assert choose(jobs, 100, {"/a": 98.0, "/b": 99.0})[0].id == "a0"  # type: ignore[index]
+
+
+def test_the_next_item_of_a_running_job_may_run_beside_it() -> None:
+    chosen = choose([job(item("a", State.RUNNING), item("b", not_before=200.0), item("c"), state=State.RUNNING)], 100)
+    assert chosen is not None
+    assert chosen[1].key == "c"
+
+
+JOBS = st.builds(
+    lambda number, inbox, priority, held, state, wait: job(
+        item(state=state, not_before=wait), id=str(number), inbox=inbox, priority=priority, held=held, queued_at=float(number)
+    ).rollup(0),
+    st.integers(0, 10**6),
+    st.sampled_from(["/a", "/b"]),
+    st.integers(-1, 1),
+    st.booleans(),
+    st.sampled_from([State.QUEUED, State.WAITING, State.RUNNING, State.INTERRUPTED, State.SUCCEEDED, State.FAILED]),
+    st.sampled_from([0.0, 200.0]),
+)
+
+
+@given(st.lists(JOBS, max_size=8))
+def test_the_choice_is_ready_and_nothing_ready_is_more_urgent(jobs: list) -> None:  # type: ignore[type-arg]
+    able = [each for each in jobs if not each.held and each.items[0].is_ready(100)]
+    chosen = choose(jobs, 100)
+    assert (chosen is None) == (not able)
+    if chosen is not None:
+        assert chosen[0] in able
+        assert chosen[0].priority == max(each.priority for each in able)
+
+
+# -- disk -------------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_room_when_the_reserve_stays_untouched() -> None:
+    assert admission(30, 10, 20, "/outputs") is None
+    problem = admission(int(1.5e9), int(1e9), int(2e9), "/outputs")
+    assert problem is not None
+    assert problem.code == "disk_full"
+    assert problem.message == "There is not enough free disk space: 1.5 GB free, 3.0 GB needed."
+    assert "/outputs" in problem.hint
+
+
+def test_the_estimate_follows_the_source_and_the_speech() -> None:
+    ten_megabit = 1_250_000
+    minute = estimate_bytes(ten_megabit * 10, 10.0, 60.0)
+    assert 60 * ten_megabit < minute < 10 * 60 * ten_megabit
+    assert estimate_bytes(ten_megabit * 10, 10.0, 120.0) > minute
+    assert estimate_bytes(5_000_000, 0.0, 600.0) < 1e9
+    assert estimate_bytes(10**12, 1.0, 60.0) < 1e9
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (1_500_000_000, "1.5 GB"), (64 * 10**12, "64.0 TB")],
+)
+def test_sizes_are_told_in_decimal_words(count: int, words: str) -> None:
+    assert human_bytes(count) == words

@@ -1,0 +1,17 @@
+import json
+
+from heygem_daemon.core.work import WorkOrder
+
+
+def test_a_work_order_travels_as_json() -> None:
+    order = WorkOrder(
+        token="t",
+        job_id="j",
+        item="a",
+        recording="/in/s.wav",
+        video="/in/a.mp4",
+        output="/st/a.mp4",
+        thumbnail="/st/a.jpg",
+        engine="rewrite",
+    )
+    assert WorkOrder.from_json(json.loads(json.dumps(order.to_json()))) == order
