@@ -1,0 +1,71 @@
+"""Small files with odd properties, made by ffmpeg when a test first asks for one, and kept for the session."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MakeFile = Callable[..., Path]
+
+# Every frame has its own grey level and a pattern that moves: neighbours never look alike.
+PICTURE = "testsrc2=s={size}:r={rate}:d={seconds}"
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run ffmpeg; fail with what it says."""
+    done = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)], capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
+    """Make a moving test picture: clip("a.mp4", *encoder options, size=, rate=, seconds=, filters=, inputs=)."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(
+        name: str, *options: object, size: str = "160x120", rate: str = "25", seconds: float = 2, filters: str = "null", sound: bool = False
+    ) -> Path:
+        path = folder / name
+        if not path.exists():
+            picture = ("-f", "lavfi", "-i", PICTURE.format(size=size, rate=rate, seconds=seconds))
+            tone = ("-f", "lavfi", "-i", f"sine=440:d={seconds}") if sound else ()
+            ffmpeg(*picture, *tone, "-vf", filters, *(options or X264), f"file:{path}")
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tone(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
+    """Make a sound: tone("a.wav", *encoder options, seconds=, rate=, channels=, source=)."""
+    folder = tmp_path_factory.mktemp("tones")
+
+    def make(
+        name: str,
+        *options: object,
+        seconds: float = 2,
+        rate: int = 44100,
+        source: str = "aevalsrc=.4*sin(880*t)*(1+sin(9*t))/2:s={rate}:d={seconds}",
+    ) -> Path:
+        path = folder / name
+        if not path.exists():
+            ffmpeg("-f", "lavfi", "-i", source.format(rate=rate, seconds=seconds), *options, f"file:{path}")
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Callable[..., np.ndarray]:
+    """Decode with plain ffmpeg options, apart from the product: decoded(path, *options) -> uint8 [bytes]."""
+
+    def decode(path: Path, *options: object) -> np.ndarray:
+        command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", *map(str, options), "-f", "rawvideo", "-"]
+        return np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout, np.uint8)
+
+    return decode

@@ -1,0 +1,114 @@
+"""Running commands: nothing outlives its purpose."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.errors import EngineError, SetupError
+from heygem_daemon.media.run import ReadingChild, WritingChild, capture
+
+
+def wait_until_gone(pid: int, seconds: float = 10) -> bool:
+    """Whether process `pid` ends (or is a zombie nobody waits for) within `seconds`."""
+    stat, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_missing_program_is_a_fault_of_the_installation() -> None:
+    with pytest.raises(SetupError, match="no-such-program is not installed") as caught:
+        capture(("no-such-program",), seconds=5)
+    assert caught.value.code == "ffmpeg_missing"
+
+
+def test_output_complaints_and_exit_code_are_kept_apart() -> None:
+    done = capture(("sh", "-c", "echo fine; echo 'first\nlast' >&2; exit 3"), seconds=5)
+    assert (done.code, done.stdout, done.complaint) == (3, b"fine\n", "last")
+
+
+def test_a_command_over_its_time_is_killed_with_everything_it_started(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with pytest.raises(EngineError) as caught:
+        capture(("sh", "-c", f"sleep 300 & echo $! > '{pid_file}'; wait"), seconds=0.5)
+    assert caught.value.code == "timed_out"
+    assert wait_until_gone(int(pid_file.read_text()))
+
+
+def test_a_flood_of_complaints_neither_blocks_the_child_nor_is_kept_whole() -> None:
+    with ReadingChild(("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo end >&2; printf data")) as child:
+        data = bytearray(10)
+        assert child.read_into(memoryview(data)) == 4
+        end = child.wait()
+    assert end.complaint.endswith("end")
+    assert len(end.stderr) <= 8192
+
+
+def test_a_child_that_sends_nothing_is_given_up() -> None:
+    with ReadingChild(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+        child.read_into(memoryview(bytearray(1)))
+    assert caught.value.code == "timed_out"
+
+
+def test_a_child_that_takes_nothing_is_given_up() -> None:
+    with WritingChild(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+        child.write(memoryview(bytes(3_000_000)))
+    assert caught.value.code == "timed_out"
+
+
+def test_writing_to_an_ended_child_says_so() -> None:
+    with WritingChild(("true",)) as child, pytest.raises(BrokenPipeError):
+        child.write(memoryview(bytes(3_000_000)))
+
+
+def test_what_is_written_arrives_whole(tmp_path: Path) -> None:
+    data = os.urandom(3_000_001)
+    with WritingChild(("sh", "-c", f"cat > '{tmp_path / 'out'}'")) as child:
+        child.write(memoryview(data))
+        assert child.finish().code == 0
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_leaving_the_block_ends_the_child() -> None:
+    with ReadingChild(("sh", "-c", "echo $$; exec sleep 300")) as child:
+        line = bytearray(1)
+        number = b""
+        while child.read_into(memoryview(line)) and line != b"\n":
+            number += line
+    assert wait_until_gone(int(number), 1)
+
+
+ORPHANS = """
+import os, signal, sys
+from pathlib import Path
+from heygem_daemon.media.probe import check_video
+from heygem_daemon.media.reader import VideoReader
+from heygem_daemon.media.writer import VideoWriter
+video, recording, out = map(Path, sys.argv[1:])
+info = check_video(video)
+frames = VideoReader(info).frames()
+writer = VideoWriter(out, like=info.video, recording=recording, frames=50)
+with writer:
+    writer.write(next(frames))
+    print(*Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_ffmpeg_ends_by_itself_when_its_parent_is_killed(clip, tone, tmp_path: Path) -> None:
+    video = clip("orphan.mp4", size="640x480", seconds=4)
+    command = (sys.executable, "-c", ORPHANS, str(video), str(tone("plain.wav")), str(tmp_path / "out.mp4"))
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -9, done.stderr.decode()
+    children = [int(pid) for pid in done.stdout.split()]
+    assert len(children) == 2
+    assert all(wait_until_gone(pid) for pid in children)
