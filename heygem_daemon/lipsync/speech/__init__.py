@@ -1,0 +1,1 @@
+"""From sound to mouth motion: features at 100 Hz, visemes, and the drivers made of them."""
