@@ -1,0 +1,143 @@
+"""Who may import whom: the drawing of the architecture, kept by a test.
+
+cli -> wiring -> daemon -> core <- intake, ledger, executors, publishing, service
+executors -> worker -> lipsync -> media
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PACKAGE: Final = "heygem_daemon"
+
+ALLOWED: Final = {
+    "core": set(),
+    "durable": set(),
+    "media": {"core.errors", "durable"},
+    "lipsync": {"media", "core.errors", "durable"},
+    "worker": {"lipsync", "media", "core"},
+    "executors": {"worker", "lipsync", "media", "core"},
+    "intake": {"core", "media", "durable"},
+    "publishing": {"core", "media", "durable"},
+    "ledger": {"core", "durable"},
+    "service": {"core"},
+    "daemon": {"core"},
+    "settings": {"core"},
+    "wiring": {
+        "settings", "daemon", "core", "intake", "ledger", "executors", "publishing", "service", "worker", "lipsync", "media", "durable",
+    },
+    "cli": {"wiring", "settings", "service", "core", "lipsync", "media", "durable"},
+    "__main__": {"cli"},
+}  # fmt: skip
+"""What the modules of a part may import of the other parts; a dotted name allows that one module only."""
+
+HEAVY: Final = {"torch", "cv2", "librosa", "scipy", "skimage", "numba", "sklearn"}
+HEAVY_PARTS: Final = {"lipsync", "worker"}
+ARRAY_PARTS: Final = {"lipsync", "worker", "media"}
+ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa"}
+"""Adapters to the outside: each is imported in one file of the package, so that it can be replaced there."""
+
+
+def _modules() -> dict[str, Path]:
+    source = Path(__file__).resolve().parents[1] / PACKAGE
+    return {str(path.relative_to(source).with_suffix("")).replace("/", "."): path for path in sorted(source.rglob("*.py"))}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a file imports, wherever in the file it does so."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+MODULES: Final = _modules()
+PARTS: Final = {module: module.split(".")[0] for module in MODULES}
+IMPORTS: Final = {module: sorted(set(_imported(path))) for module, path in MODULES.items()}
+
+
+def _own(imported: str) -> str | None:
+    """Return an import within the package without the package's name, None for any other."""
+    head, _, rest = imported.partition(".")
+    return rest if head == PACKAGE else None
+
+
+def _is_allowed(part: str, target: str) -> bool:
+    return target.split(".", maxsplit=1)[0] in {part, "__version__"} or any(
+        f"{target}.".startswith(f"{allowed}.") for allowed in ALLOWED[part]
+    )
+
+
+def _top_level(module: str) -> set[str]:
+    return {imported.split(".")[0] for imported in IMPORTS[module]}
+
+
+def test_the_drawing_shows_every_part() -> None:
+    assert set(PARTS.values()) - {"__init__"} <= set(ALLOWED)
+    assert len(MODULES) > 30
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_a_part_imports_only_what_the_drawing_allows(part: str) -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module in MODULES
+        if PARTS[module] == part
+        for imported in IMPORTS[module]
+        if (target := _own(imported)) and not _is_allowed(part, target)
+    ]
+    assert wrong == []
+
+
+def test_the_core_and_the_daemon_need_nothing_but_the_standard_library() -> None:
+    for module, part in PARTS.items():
+        if part in {"core", "daemon", "durable"}:
+            foreign = _top_level(module) - set(sys.stdlib_module_names) - {PACKAGE}
+            assert foreign == ({"pydantic"} if module == "core.status" else set()), module
+
+
+def test_the_core_is_pure() -> None:
+    impure = {"os", "io", "time", "socket", "subprocess", "shutil", "tempfile", "logging", "random", "secrets", "threading", "asyncio"}
+    for module, part in PARTS.items():
+        if part == "core":
+            assert not _top_level(module) & impure, module
+
+
+def test_heavy_libraries_stay_where_the_pictures_are_made() -> None:
+    for module, part in PARTS.items():
+        if part not in HEAVY_PARTS:
+            assert not _top_level(module) & HEAVY, module
+        if part not in ARRAY_PARTS:
+            assert "numpy" not in _top_level(module), module
+
+
+@pytest.mark.parametrize("library", sorted(ONE_FILE))
+def test_an_adapter_library_is_imported_in_one_file(library: str) -> None:
+    assert len([module for module in MODULES if library in _top_level(module)]) <= 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"]])
+def test_asking_for_help_loads_nothing_heavy(arguments: list[str], root: Path) -> None:
+    script = (
+        "import sys\n"
+        "from heygem_daemon.cli import main\n"
+        f"sys.argv = ['heygem', *{arguments!r}]\n"
+        "try:\n"
+        f"    main() if {arguments!r} else None\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code, ended.code\n"
+        "print('LOADED', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert PACKAGE in loaded
+    assert not loaded & {*HEAVY, "numpy", "watchdog", "ray"}
