@@ -71,9 +71,9 @@ def _own(imported: str) -> str | None:
 
 
 def _is_allowed(part: str, target: str) -> bool:
-    return target.split(".", maxsplit=1)[0] in {part, "__version__"} or any(
-        f"{target}.".startswith(f"{allowed}.") for allowed in ALLOWED[part]
-    )
+    if target.partition(".")[0] in {part, "__version__"}:
+        return True
+    return any(f"{target}.".startswith(f"{allowed}.") for allowed in ALLOWED[part])
 
 
 def _top_level(module: str) -> set[str]:
