@@ -112,7 +112,10 @@ class Arrivals:
 
     def _follow(self, sighting: Sighting, network: bool, now: Instant) -> Job | None:
         key = (sighting.inbox, sighting.name)
-        arrival = self._arrivals.get(key) or self._greet(sighting, now)
+        try:
+            arrival = self._arrivals.get(key) or self._greet(sighting, now)
+        except TransientError:
+            return None  # outputs are away, and the board cannot say so; the drop lies where it is
         settling = arrival.settling.observe(
             drop.signature(sighting.entries), drop.total_bytes(sighting.entries), now.monotonic, writers=sighting.writers
         )
@@ -124,7 +127,7 @@ class Arrivals:
         self._claims_left -= 1
         job = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else None
         if job is not None:
-            del self._arrivals[key]
+            self._arrivals.pop(key, None)
             self._inspector.forget(arrival.job_id)
         else:
             self._arrivals[key] = arrival
