@@ -1,0 +1,94 @@
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.ports import Inspection
+from heygem_daemon.intake.inspector import MediaInspector
+
+
+@pytest.fixture
+def inspector() -> Iterator[MediaInspector]:
+    inspector = MediaInspector()
+    yield inspector
+    inspector.close()
+
+
+@pytest.fixture(scope="module")
+def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of 2 s, a silent one, a video of 1 s, and a text that calls itself a video."""
+    folder = tmp_path_factory.mktemp("drop")
+    (folder / "videos").mkdir()
+    for source, path in (
+        ("sine=frequency=300:duration=2", "speech.wav"),
+        ("anullsrc=r=16000:cl=mono:d=2", "silent.wav"),
+        ("testsrc2=size=128x96:rate=25:duration=1", "videos/a.mp4"),
+    ):
+        subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, str(folder / path)], check=True, timeout=60)
+    (folder / "videos/text.mp4").write_text("I am not a video")
+    return folder
+
+
+def wait_for(inspector: MediaInspector, signature: str, drop: Path, recordings: list[str], videos: list[str]) -> Inspection:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        finding = inspector.inspect("job", signature, drop, recordings, videos)
+        if finding is not None:
+            return finding
+        time.sleep(0.01)
+    raise AssertionError("the inspection took too long")
+
+
+def test_sound_files_are_measured_and_bad_ones_named(inspector: MediaInspector, drop: Path) -> None:
+    finding = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4", "videos/text.mp4"])
+    assert finding.seconds == pytest.approx({"speech.wav": 2.0, "videos/a.mp4": 1.0}, abs=0.05)
+    assert {path: problem.code for path, problem in finding.problems.items()} == {"videos/text.mp4": "not_a_video"}
+
+
+def test_a_silent_recording_is_found_out(inspector: MediaInspector, drop: Path) -> None:
+    finding = wait_for(inspector, "1", drop, ["silent.wav"], [])
+    assert finding.problems["silent.wav"].code == "audio_silent"
+
+
+def test_asking_does_not_wait(inspector: MediaInspector, drop: Path) -> None:
+    start = time.perf_counter()
+    assert inspector.inspect("job", "1", drop, ["speech.wav"], ["videos/a.mp4"]) is None
+    assert time.perf_counter() - start < 0.1
+
+
+def test_a_finding_stays_until_it_is_forgotten(inspector: MediaInspector, drop: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("text")
+    first = wait_for(inspector, "1", tmp_path, [], ["a.mp4"])
+    (tmp_path / "a.mp4").write_bytes((drop / "videos/a.mp4").read_bytes())
+    assert inspector.inspect("job", "1", tmp_path, [], ["a.mp4"]) == first
+    inspector.forget("job")
+    assert wait_for(inspector, "1", tmp_path, [], ["a.mp4"]).problems == {}
+
+
+def test_another_signature_starts_anew(inspector: MediaInspector, drop: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("text")
+    assert wait_for(inspector, "1", tmp_path, [], ["a.mp4"]).problems
+    (tmp_path / "a.mp4").write_bytes((drop / "videos/a.mp4").read_bytes())
+    assert wait_for(inspector, "2", tmp_path, [], ["a.mp4"]).problems == {}
+
+
+def test_a_file_that_vanished_is_a_problem_of_that_file_alone(inspector: MediaInspector, drop: Path) -> None:
+    finding = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/gone.mp4"])
+    assert set(finding.problems) == {"videos/gone.mp4"}
+    assert finding.problems["videos/gone.mp4"].retryable
+    assert "speech.wav" in finding.seconds
+
+
+def test_a_name_that_breaks_everything_is_reported_and_not_lost(inspector: MediaInspector, drop: Path) -> None:
+    finding = wait_for(inspector, "1", drop, [], ["videos/nul\0.mp4"])
+    assert set(finding.problems) == {"videos/nul\0.mp4"}
+
+
+def test_forgetting_what_was_never_asked_is_fine(inspector: MediaInspector) -> None:
+    inspector.forget("nobody")
+
+
+def test_nothing_to_look_at_is_a_finding_at_once(inspector: MediaInspector, drop: Path) -> None:
+    assert inspector.inspect("job", "1", drop, [], []) == Inspection(problems={}, seconds={})

@@ -1,0 +1,273 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.drop import Entry, Kind
+from heygem_daemon.core.ports import InboxView, Sighting
+from heygem_daemon.intake.scanner import FolderScanner
+
+
+def fill(folder: Path, *paths: str, content: str = "x") -> Path:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    return folder
+
+
+def scan(inbox: Path) -> InboxView:
+    view = FolderScanner().scan(str(inbox))
+    assert view.online, view.reason
+    return view
+
+
+def only(view: InboxView) -> Sighting:
+    (sighting,) = view.sightings
+    return sighting
+
+
+def paths(sighting: Sighting) -> list[str]:
+    return [entry.path for entry in sighting.entries]
+
+
+def kinds(sighting: Sighting) -> dict[str, Kind]:
+    return {entry.path: entry.kind for entry in sighting.entries}
+
+
+def test_a_folder_in_the_inbox_is_a_drop_with_all_its_files(inbox: Path) -> None:
+    fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "videos/b.mov", "job.toml")
+    sighting = only(scan(inbox))
+    assert (sighting.inbox, sighting.name) == (str(inbox), "lesson-01")
+    assert paths(sighting) == ["job.toml", "speech.wav", "videos/a.mp4", "videos/b.mov"]
+    found = (inbox / "lesson-01/speech.wav").stat()
+    assert sighting.entries[1] == Entry(path="speech.wav", size=1, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
+
+
+def test_an_empty_folder_is_a_drop_without_files(inbox: Path) -> None:
+    (inbox / "lesson-01").mkdir()
+    assert only(scan(inbox)).entries == ()
+
+
+def test_an_empty_file_is_listed_because_a_copy_may_have_just_created_it(inbox: Path) -> None:
+    fill(inbox / "lesson-01", "speech.wav", content="")
+    assert only(scan(inbox)).entries[0].size == 0
+
+
+def test_foreign_hidden_and_own_names_are_no_drops(inbox: Path) -> None:
+    for name in (".heygem", "_done", "_failed", ".hidden", "@eaDir", "#recycle", "System Volume Information", "lost+found"):
+        fill(inbox / name, "speech.wav", "videos/a.mp4")
+    fill(inbox, "readme.txt", "notes.docx")
+    assert scan(inbox).sightings == ()
+
+
+def test_temporary_and_foreign_files_do_not_count(inbox: Path) -> None:
+    fill(inbox / "l", "speech.wav", "videos/a.mp4.part", "videos/._a.mp4", "Thumbs.db", "videos/@eaDir/a.mp4", "~$x.wav")
+    assert paths(only(scan(inbox))) == ["speech.wav"]
+
+
+def test_a_recording_in_the_inbox_itself_is_the_flat_form(inbox: Path) -> None:
+    fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt")
+    fill(inbox / "lesson-01", "speech.wav")
+    flat, drop = scan(inbox).sightings
+    assert (flat.name, paths(flat)) == ("", ["job.toml", "speech.wav", "videos/a.mp4"])
+    assert (drop.name, paths(drop)) == ("lesson-01", ["speech.wav"])
+
+
+@pytest.mark.parametrize("folder", ["videos", "audios", "Videos"])
+def test_videos_or_audios_in_the_inbox_itself_are_the_flat_form_and_never_a_drop(inbox: Path, folder: str) -> None:
+    fill(inbox, f"{folder}/a.mp4")
+    assert only(scan(inbox)).name == ""
+
+
+def test_a_lonely_job_toml_is_no_drop(inbox: Path) -> None:
+    fill(inbox, "job.toml")
+    assert scan(inbox).sightings == ()
+
+
+def test_a_missing_marker_means_offline_and_says_how_to_make_one(inbox: Path) -> None:
+    fill(inbox / "lesson-01", "speech.wav")
+    (inbox / ".heygem-inbox").unlink()
+    view = FolderScanner().scan(str(inbox))
+    assert not view.online
+    assert view.sightings == ()
+    assert "init-inbox" in view.reason
+    assert str(inbox) in view.reason
+
+
+def test_a_missing_inbox_is_offline_and_is_not_created(tmp_path: Path) -> None:
+    view = FolderScanner().scan(str(tmp_path / "gone"))
+    assert not view.online
+    assert "does not exist" in view.reason
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_file_in_the_place_of_the_inbox_is_offline(tmp_path: Path) -> None:
+    (tmp_path / "inbox").write_text("x")
+    view = FolderScanner().scan(str(tmp_path / "inbox"))
+    assert not view.online
+    assert "cannot be read" in view.reason
+
+
+def test_control_files_speak_for_the_drop_beside_them(inbox: Path) -> None:
+    for name, control in (("a", "a.ready"), ("b", "b.HOLD"), ("c", "c.cancel")):
+        fill(inbox / name, "speech.wav")
+        (inbox / control).touch()
+    a, b, c = scan(inbox).sightings
+    assert (a.ready, a.hold, a.cancel) == (True, False, False)
+    assert (b.ready, b.hold, b.cancel) == (False, True, False)
+    assert (c.ready, c.hold, c.cancel) == (False, False, True)
+
+
+def test_control_files_are_told_even_when_their_drop_is_gone(inbox: Path) -> None:
+    (inbox / "lesson.v2.cancel").touch()
+    view = scan(inbox)
+    assert view.controls == (("lesson.v2", "cancel"),)
+    assert view.sightings == ()
+
+
+def test_control_files_of_the_flat_form_carry_the_name_of_its_recording(inbox: Path) -> None:
+    fill(inbox, "speech.wav", "videos/a.mp4", "speech.hold")
+    assert only(scan(inbox)).hold
+
+
+def test_a_file_named_pause_pauses_the_inbox(inbox: Path) -> None:
+    assert not scan(inbox).paused
+    (inbox / "PAUSE").touch()
+    assert scan(inbox).paused
+
+
+def test_links_are_told_and_never_followed(inbox: Path, tmp_path: Path) -> None:
+    outside = fill(tmp_path / "outside", "secret.mp4")
+    fill(inbox / "lesson", "speech.wav")
+    (inbox / "lesson/videos").symlink_to(outside)
+    (inbox / "lesson/a.mp4").symlink_to(outside / "secret.mp4")
+    (inbox / "lesson/dangling.mp4").symlink_to("nowhere")
+    expected = {"speech.wav": Kind.FILE, "videos": Kind.SYMLINK, "a.mp4": Kind.SYMLINK, "dangling.mp4": Kind.SYMLINK}
+    assert kinds(only(scan(inbox))) == expected
+
+
+def test_a_drop_that_is_itself_a_link_is_one_entry_without_a_path(inbox: Path, tmp_path: Path) -> None:
+    (inbox / "lesson").symlink_to(fill(tmp_path / "outside", "speech.wav"))
+    sighting = only(scan(inbox))
+    assert sighting.name == "lesson"
+    assert kinds(sighting) == {"": Kind.SYMLINK}
+
+
+def test_pipes_sockets_and_devices_are_told_and_never_opened(inbox: Path) -> None:
+    drop = fill(inbox / "l", "speech.wav")
+    os.mkfifo(drop / "pipe.mp4")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(drop)  # the path of a socket may hold 108 bytes only
+        try:
+            listener.bind("socket.mp4")
+        finally:
+            os.chdir(here)
+        assert kinds(only(scan(inbox))) == {"speech.wav": Kind.FILE, "pipe.mp4": Kind.OTHER, "socket.mp4": Kind.OTHER}
+
+
+def test_names_that_are_not_text_come_through_unharmed(inbox: Path) -> None:
+    raw = os.fsdecode(b"les\xffson\n1")
+    fill(inbox / raw, os.fsdecode(b"spe\xfeech.wav"), "讲座 – α.wav")
+    sighting = only(scan(inbox))
+    assert sighting.name == raw
+    assert set(paths(sighting)) == {os.fsdecode(b"spe\xfeech.wav"), "讲座 – α.wav"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(inbox: Path) -> None:
+    fill(inbox / "a", "speech.wav", "videos/a.mp4")
+    (inbox / "a/videos/a.mp4").chmod(0)
+    fill(inbox / "b", "speech.wav", "videos/a.mp4")
+    (inbox / "b/videos").chmod(0)
+    assert [sighting.unreadable for sighting in scan(inbox).sightings] == ["videos/a.mp4", "videos"]
+    (inbox / "b/videos").chmod(0o700)
+
+
+def test_a_flood_of_files_is_cut_short_and_said(inbox: Path) -> None:
+    fill(inbox / "flood", *(f"frames/{number}.png" for number in range(200)))
+    fill(inbox / "lesson", "speech.wav")
+    flood, lesson = FolderScanner(max_files=50).scan(str(inbox)).sightings
+    assert len(flood.entries) <= 50
+    assert "more than 50 files" in flood.unreadable
+    assert lesson.unreadable == ""
+
+
+def test_a_bottomless_drop_is_cut_short_and_said(inbox: Path) -> None:
+    fill(inbox / "deep", "/".join("abcdefghijkl") + "/x.wav")
+    sighting = only(scan(inbox))
+    assert sighting.entries == ()
+    assert "deeper than 8 folders" in sighting.unreadable
+
+
+def test_a_file_open_for_writing_has_a_writer_until_it_is_closed(inbox: Path) -> None:
+    fill(inbox / "lesson", "speech.wav", "videos/a.mp4")
+    scanner = FolderScanner()
+    scanner.scan(str(inbox))
+    with (inbox / "lesson/videos/a.mp4").open("r+b"):
+        assert only(scanner.scan(str(inbox))).writers
+    assert not only(scanner.scan(str(inbox))).writers
+
+
+def test_a_reader_is_no_writer(inbox: Path) -> None:
+    fill(inbox / "lesson", "speech.wav")
+    scanner = FolderScanner()
+    scanner.scan(str(inbox))
+    with (inbox / "lesson/speech.wav").open("rb"):
+        assert not only(scanner.scan(str(inbox))).writers
+
+
+def test_a_temporary_file_that_grows_betrays_a_copy_under_way(inbox: Path) -> None:
+    fill(inbox / "lesson", "speech.wav", "videos/a.mp4", "videos/b.mp4.part")
+    scanner = FolderScanner()
+    scanner.scan(str(inbox))
+    fill(inbox / "lesson", "videos/b.mp4.part", content="more")
+    assert only(scanner.scan(str(inbox))).writers
+    assert not only(scanner.scan(str(inbox))).writers
+
+
+WRITER = """
+import os, sys
+print("ready", flush=True)
+sys.stdin.read(1)
+for _ in range(20000):
+    os.close(os.open(sys.argv[1], os.O_WRONLY))
+"""
+
+
+def test_writers_that_come_while_leases_are_held_neither_fail_nor_end_the_daemon(inbox: Path) -> None:
+    """The signal that breaks a lease would by default end the process that holds it."""
+    fill(inbox / "lesson", "speech.wav")
+    scanner = FolderScanner()
+    assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
+    command = [sys.executable, "-c", WRITER, str(inbox / "lesson/speech.wav")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        writer.stdout.readline()
+        writer.stdin.write(b"!")
+        writer.stdin.flush()
+        while writer.poll() is None:
+            scanner.scan(str(inbox))
+        assert writer.returncode == 0
+
+
+def test_a_thousand_drops_are_scanned_in_well_under_a_second(inbox: Path) -> None:
+    for number in range(1000):
+        fill(inbox / f"drop-{number:04}", "speech.wav", "videos/a.mp4", "videos/b.mp4")
+    scanner = FolderScanner()
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        assert len(scanner.scan(str(inbox)).sightings) == 1000
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0  # 0.2 s measured on one slow core
+
+
+def test_a_real_disk_is_not_a_network(inbox: Path) -> None:
+    assert scan(inbox).network is False
