@@ -1,0 +1,51 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+SOURCES := heygem_daemon tests scripts benchmarks
+
+# make demo DROP=/path/to/folder   a drop of your own;   make demo VOICE=zh   the sample speaks Mandarin
+DROP ?=
+VOICE ?= en
+# make test PYTEST="-k settle -x"   further words for pytest
+PYTEST ?=
+
+.PHONY: help setup demo demo-clean test test-slow lint types fmt docs clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## Debian packages, .venv, the package, the model files; a second run takes a second or two
+	@bash scripts/setup.sh
+
+demo: setup  ## drop a sample (or DROP=/path/to/folder) into ./inbox and wait for the result (VOICE=en|zh)
+	@$(BIN)/python -m scripts.demo --voice '$(VOICE)' $(if $(DROP),--drop '$(DROP)')
+
+demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothing; your own drops in ./inbox stay)
+	@bash scripts/demo_clean.sh
+
+# Lint and types come first, so that the run closes with pytest's own last line.
+test: lint types  ## everything that must hold before a change is merged; what CI runs
+	@$(BIN)/python -m pytest -m 'not slow' --cov --cov-report=term-missing:skip-covered $(PYTEST)
+
+test-slow: setup  ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow $(PYTEST)
+
+lint: setup  ## ruff: rules and format
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+
+types: setup  ## mypy, strict
+	@$(BIN)/mypy
+
+fmt: setup  ## mend what ruff can mend
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+docs: setup  ## write the generated pages again: docs/errors.md, docs/status.schema.json
+	@$(BIN)/python -m scripts.error_page
+
+clean:  ## remove .venv and every cache; weights/, inbox/ and outputs/ stay
+	@rm -rf .venv .cache build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Removes what `make demo` made: the sample's results and inputs (demo, demo-2, ...), and the ledger, log and cache of the demo.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if ! flock --nonblock --conflict-exit-code 1 .cache/state/daemon.lock true 2>/dev/null && [ -e .cache/state/daemon.lock ]; then
+    echo "demo-clean: a daemon still works with .cache/state; stop it first" >&2
+    exit 1
+fi
+for folder in inbox inbox/_done inbox/_failed outputs; do
+    [ -d "$folder" ] || continue
+    find "$folder" -mindepth 1 -maxdepth 1 -regextype posix-extended -regex '.*/demo(-[0-9]+)?' -exec rm -rf {} +
+done
+rm -rf .cache/state .cache/demo .cache/presenters outputs/status.json
