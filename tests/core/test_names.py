@@ -107,3 +107,9 @@ def test_no_two_results_share_a_name_whatever_the_client(names: list[str]) -> No
         assert not stem.startswith((" ", "."))
         assert not stem.endswith((" ", "."))
         assert len(stem.encode()) <= MAX_STEM_BYTES + 1
+
+
+def test_long_namesakes_stay_within_the_limit() -> None:
+    stems = output_stems([f"{'老' * 60}{suffix}" for suffix in (".mp4", ".mov", ".MOV")]).values()
+    assert len(set(stems)) == 3
+    assert max(len(stem.encode()) for stem in stems) <= MAX_STEM_BYTES
