@@ -273,6 +273,7 @@ class Dispatch:
         for token, attempt in list(self.attempts.items()):
             if attempt.job_id == job.id:
                 del self.attempts[token]
+                self.breaker = self.breaker.released()
                 self._executor.cancel(token)
                 self._publisher.discard(token)
         items = tuple(item if item.is_final else item.move(State.CANCELLED, reason="Cancelled") for item in job.items)
@@ -288,6 +289,7 @@ class Dispatch:
         """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
         for token, attempt in list(self.attempts.items()):
             del self.attempts[token]
+            self.breaker = self.breaker.released()
             self._publisher.discard(token)
             job = self.jobs[attempt.job_id]
             item = policy.after_interruption(job.item(attempt.key), self._policy, orderly=True)
