@@ -1,0 +1,88 @@
+"""Which face of a shot speaks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heygem_daemon.lipsync.face.selection import Seen, ShotFaces, chosen_tracks
+from heygem_daemon.lipsync.face.tracker import FollowedFace
+from heygem_daemon.lipsync.face.tracks import FaceSelection
+
+SIZE = (640, 360)
+
+
+def points(x: float, y: float = 180, width: float = 60) -> np.ndarray:
+    """Landmarks spread over a square of this width around a place, eyes level."""
+    landmarks = np.full((468, 3), (x, y, 0), np.float32)
+    landmarks[:4, :2] += np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)]) * width / 2
+    landmarks[33, 0], landmarks[263, 0] = x - width / 4, x + width / 4
+    return landmarks
+
+
+def seen(track: int, frames: range, x: float, width: float = 60) -> Seen:
+    summary = Seen([track])
+    for frame in frames:
+        summary.add(frame, points(x, width=width), SIZE)
+    return summary
+
+
+@pytest.mark.parametrize(
+    ("selection", "wanted"), [("largest", 1), ("left", 0), ("right", 2), ("center", 1), (0, 0), (1, 1), (2, 2), (9, 2)]
+)
+def test_a_face_is_selected_by_size_or_place(selection: FaceSelection, wanted: int) -> None:
+    crowd = [seen(2, range(50), 600), seen(0, range(50), 90), seen(1, range(50), 330, width=90)]
+    assert chosen_tracks(crowd, selection, SIZE) == {wanted}
+
+
+def test_of_two_equal_faces_the_central_one_is_the_largest() -> None:
+    assert chosen_tracks([seen(0, range(50), 60), seen(1, range(50), 340)], "largest", SIZE) == {1}
+
+
+def test_the_longest_seen_outweighs_a_large_passer_by() -> None:
+    assert chosen_tracks([seen(0, range(100), 200), seen(1, range(40, 55), 400, width=110)], "largest", SIZE) == {0}
+
+
+@pytest.mark.parametrize("selection", ["left", "right", "center"])
+def test_places_are_counted_without_passers_by_and_background(selection: FaceSelection) -> None:
+    crowd = [seen(0, range(100), 330), seen(1, range(10), 20), seen(2, range(100), 620, width=12), seen(3, range(9), 325, width=50)]
+    assert 0 in chosen_tracks(crowd, selection, SIZE)
+
+
+def test_a_track_that_was_broken_is_one_person() -> None:
+    broken = [seen(0, range(40), 200), seen(5, range(45, 100), 210), seen(1, range(100), 450)]
+    assert chosen_tracks(broken, "left", SIZE) == {0, 5}
+    assert chosen_tracks(broken, "right", SIZE) == {1}
+
+
+def test_a_presenter_who_comes_back_elsewhere_is_taken_again_but_no_chance_find() -> None:
+    wanderer = [seen(0, range(60), 120), seen(1, range(70, 120), 500), seen(2, range(62, 66), 320)]
+    assert chosen_tracks(wanderer, "largest", SIZE) == {0, 1}
+
+
+def test_two_who_are_seen_together_are_never_taken_together() -> None:
+    both = [seen(0, range(60), 120, width=80), seen(1, range(30, 90), 500)]
+    assert chosen_tracks(both, "largest", SIZE) == {0}
+
+
+def test_a_shot_without_faces_has_none_to_choose() -> None:
+    assert chosen_tracks([], "largest", SIZE) == set()
+
+
+def test_the_spool_gives_every_frame_of_the_shot_and_then_starts_again(tmp_path: Path) -> None:
+    with ShotFaces(tmp_path / "spool", size=SIZE) as faces:
+        for frame in range(400):
+            left = [FollowedFace(track=0, landmarks=points(100), score=0.8)]
+            right = [FollowedFace(track=1, landmarks=points(500, width=90), score=0.9)]
+            faces.add([] if frame in (0, 7, 399) else left + right)
+        chosen = list(faces.choose("largest"))
+        assert len(chosen) == 400
+        assert [i for i, (landmarks, _) in enumerate(chosen) if landmarks is None] == [0, 7, 399]
+        landmarks, score = chosen[200]
+        assert landmarks is not None
+        assert np.array_equal(landmarks, points(500, width=90))
+        assert score == pytest.approx(0.9)
+        faces.add(left)
+        assert [landmarks is None for landmarks, _ in faces.choose("largest")] == [False]
+        assert list(faces.choose("largest")) == []
+    assert list(tmp_path.iterdir()) == []
