@@ -84,7 +84,7 @@ class FolderClaims:
         with share_errors(root, self._marker):
             (root / self._marker).stat()
             try:
-                return sorted(name for name in os.listdir(root / PRIVATE / "claimed") if not name.startswith("."))  # noqa: PTH208
+                return sorted(name for name in os.listdir(root / PRIVATE / "claimed") if not name.startswith("."))
             except FileNotFoundError:
                 return []
 
@@ -105,7 +105,7 @@ class FolderClaims:
     def job_toml(self, root: Path) -> str | None:
         """Return the text of the drop's job.toml, None without one; never of a link, a pipe or a device. Raises TransientError."""
         try:
-            names = [name for name in os.listdir(root) if name.casefold() == JOB_TOML]  # noqa: PTH208
+            names = [name for name in os.listdir(root) if name.casefold() == JOB_TOML]
             text = read_regular(root / min(names), _MAX_TOML_BYTES) if names else None
             return None if text is None else text.decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError):
@@ -157,7 +157,7 @@ class FolderClaims:
 def drop_in(home: Path) -> tuple[str, Path] | None:
     """Return the raw name and the path of the drop in a job's claimed folder; the name is "" for the flat form."""
     try:
-        names = sorted(os.listdir(home))  # noqa: PTH208
+        names = sorted(os.listdir(home))
     except FileNotFoundError:
         return None
     if FLAT_MARK in names:
@@ -205,7 +205,7 @@ def _put_back(inbox: Path, home: Path) -> bool:
 
 def _merge(source: Path, target: Path) -> bool:
     """Move all that lies in `source` into `target`, into folders of the same name, beside files of the same name."""
-    names = sorted(os.listdir(source))  # noqa: PTH208
+    names = sorted(os.listdir(source))
     for name in names:
         if _is_real_folder(source / name) and _is_real_folder(target / name):
             _merge(source / name, target / name)
@@ -239,6 +239,6 @@ def _list_claimed(home: Path, name: str) -> Listing | None:
 
 
 def _delete_control(inbox: Path, name: str, kind: str) -> None:
-    for found in os.listdir(inbox):  # noqa: PTH208
+    for found in os.listdir(inbox):
         if control_of(found) == (name, kind):
             (inbox / found).unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def _entries(folder: Path) -> dict[str, Any]:
 def _sources(job: Job, item: Item) -> dict[str, list[int] | None]:
     """Return size and mtime_ns of the inputs; of one that cannot be seen, None."""
     try:
-        names = sorted(name for name in os.listdir(job.claimed) if not name.startswith("."))  # noqa: PTH208
+        names = sorted(name for name in os.listdir(job.claimed) if not name.startswith("."))
     except OSError:
         names = []
     root = Path(job.claimed, names[0]) if names else None

@@ -60,7 +60,7 @@ def _sweep_folder(folder: Path, days: float, now: float, since: Callable[[Path],
     with suppress(OSError):
         if days <= 0 or folder.is_symlink() or folder.parent.is_symlink():
             return 0
-        for name in os.listdir(folder):  # noqa: PTH208
+        for name in os.listdir(folder):
             with suppress(OSError):
                 child = folder / name
                 is_doomed = name.startswith(_DOOMED)
@@ -93,7 +93,7 @@ def _put_there(child: Path) -> float:
 def _last_written(child: Path) -> float:
     if child.is_symlink() or not child.is_dir():
         return child.lstat().st_mtime
-    return max([child.lstat().st_mtime, *((child / name).lstat().st_mtime for name in os.listdir(child))])  # noqa: PTH208
+    return max([child.lstat().st_mtime, *((child / name).lstat().st_mtime for name in os.listdir(child))])
 
 
 def _job_of(child: Path) -> str | None:

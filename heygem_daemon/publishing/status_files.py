@@ -31,7 +31,7 @@ class StatusFiles:
 
         To be asked once per drop: what was allotted since the start and not withdrawn belongs to another drop of that name."""
         with outputs_errors(self._outputs):
-            existing = {_key(found): found for found in os.listdir(self._outputs)}  # noqa: PTH208
+            existing = {_key(found): found for found in os.listdir(self._outputs)}
         for candidate in _candidates(name):
             key = _key(candidate)
             if key in self._allotted or key in _RESERVED:
@@ -46,7 +46,7 @@ class StatusFiles:
         path = self._outputs / folder
         try:
             status = JobStatus.read((path / STATUS).read_bytes())
-            is_bare = set(os.listdir(path)) == {STATUS}  # noqa: PTH208
+            is_bare = set(os.listdir(path)) == {STATUS}
         except (OSError, ValueError):
             return False
         return is_bare and status.name == name and status.state in _NOT_YET_CLAIMED and status.times.queued is None
@@ -66,7 +66,7 @@ class StatusFiles:
         self._allotted.discard(_key(output))
         folder = self._outputs / output
         try:
-            if not folder.is_symlink() and set(os.listdir(folder)) <= {STATUS}:  # noqa: PTH208
+            if not folder.is_symlink() and set(os.listdir(folder)) <= {STATUS}:
                 (folder / STATUS).unlink(missing_ok=True)
                 folder.rmdir()
         except OSError:

@@ -1,0 +1,349 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.errors import HeygemError, TransientError
+from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.ports import Published
+from heygem_daemon.publishing.publish import FolderPublisher
+
+Figures = Mapping[str, object]
+
+
+@pytest.fixture
+def publisher(outputs: Path) -> Iterator[FolderPublisher]:
+    publisher = FolderPublisher(outputs)
+    yield publisher
+    publisher.close()
+
+
+def item_of(job: Job) -> Item:
+    return job.items[0]
+
+
+def work(publisher: FolderPublisher, job: Job, token: str, rendered: Path, item: Item | None = None) -> tuple[Path, Path]:
+    """Do what a worker does: write the result and the thumbnail to the staged paths."""
+    result, thumbnail = publisher.stage(job, item or item_of(job), token)
+    shutil.copyfile(rendered, result)
+    thumbnail.write_bytes(b"jpeg")
+    return result, thumbnail
+
+
+def wait_for(publisher: FolderPublisher) -> Published:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for published in publisher.poll():
+            return published
+        time.sleep(0.01)
+    raise AssertionError("nothing was published in a minute")
+
+
+def publish(publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures, item: Item | None = None, token: str = "t1") -> None:  # noqa: S107
+    work(publisher, job, token, rendered, item)
+    publisher.publish(job, item or item_of(job), token, figures)
+    assert wait_for(publisher) == Published(token=token, problem=None)
+
+
+def problem_of(published: Published) -> HeygemError:
+    assert published.problem is not None
+    return published.problem
+
+
+def test_a_verified_result_stands_in_outputs_with_its_thumbnail(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    assert (outputs / "lesson-01/a.mp4").read_bytes() == rendered.read_bytes()
+    assert (outputs / "lesson-01/thumbnails/a.jpg").read_bytes() == b"jpeg"
+    assert os.listdir(outputs / ".heygem/staging") == []
+
+
+def test_staging_lies_on_the_file_system_of_outputs(publisher: FolderPublisher, outputs: Path, job: Job) -> None:
+    result, thumbnail = publisher.stage(job, item_of(job), "t1")
+    assert result.is_relative_to(outputs / ".heygem/staging/t1")
+    assert (result.suffix, thumbnail.suffix) == (".mp4", ".jpg")
+    assert not result.exists()
+
+
+def test_several_recordings_make_subfolders(publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures) -> None:
+    item = replace(item_of(job), output="english/a.mp4", thumbnail="thumbnails/english/a.jpg")
+    publish(publisher, job, rendered, figures, item)
+    assert (outputs / "lesson-01/english/a.mp4").is_file()
+    assert (outputs / "lesson-01/thumbnails/english/a.jpg").is_file()
+
+
+def test_a_missing_thumbnail_keeps_no_result_back(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    _, thumbnail = work(publisher, job, "t1", rendered)
+    thumbnail.unlink()
+    publisher.publish(job, item_of(job), "t1", figures)
+    assert wait_for(publisher).problem is None
+    assert (outputs / "lesson-01/a.mp4").is_file()
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 26}, {"width": 130}, {"frame_rate": "24"}, {"seconds": 2.0}, {"frame_rate": "25/0"}])
+def test_a_result_that_is_not_what_its_figures_say_is_not_published(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, wrong: Figures
+) -> None:
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", {**figures, **wrong})
+    assert problem_of(wait_for(publisher)).code == "result_invalid"
+    assert not (outputs / "lesson-01").exists()
+
+
+def test_a_truncated_result_is_not_published(publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures) -> None:
+    result, _ = work(publisher, job, "t1", rendered)
+    os.truncate(result, result.stat().st_size // 2)
+    publisher.publish(job, item_of(job), "t1", figures)
+    assert problem_of(wait_for(publisher)).code == "result_invalid"
+    assert not (outputs / "lesson-01").exists()
+
+
+def test_a_worker_that_says_done_and_wrote_nothing_is_not_believed(publisher: FolderPublisher, job: Job, figures: Figures) -> None:
+    publisher.stage(job, item_of(job), "t1")
+    publisher.publish(job, item_of(job), "t1", figures)
+    assert problem_of(wait_for(publisher)).code == "result_invalid"
+
+
+def test_figures_that_lack_something_are_an_invalid_result(publisher: FolderPublisher, job: Job, rendered: Path) -> None:
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", {})
+    assert problem_of(wait_for(publisher)).code == "result_invalid"
+
+
+def test_what_was_discarded_is_never_published_even_when_it_is_verified_already(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", figures)
+    for pending in publisher._pending.values():
+        pending.checked.result(60)
+    publisher.discard("t1")
+    assert list(publisher.poll()) == []
+    assert not (outputs / "lesson-01").exists()
+    assert not (outputs / ".heygem/staging/t1").exists()
+
+
+def test_discarding_what_was_never_staged_is_fine(publisher: FolderPublisher) -> None:
+    publisher.discard("t1")
+
+
+def test_a_late_worker_cannot_write_once_its_attempt_is_discarded(publisher: FolderPublisher, job: Job) -> None:
+    result, _ = publisher.stage(job, item_of(job), "t1")
+    publisher.discard("t1")
+    with pytest.raises(FileNotFoundError):
+        result.write_bytes(b"late")
+
+
+def test_the_figures_of_a_published_item_are_found_again_by_another_daemon(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    after_restart = FolderPublisher(outputs)
+    assert after_restart.published_result(job, job.items[0]) == figures
+    assert after_restart.published_result(job, job.items[1]) is None
+    after_restart.close()
+
+
+def test_items_of_one_job_keep_each_others_records(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    for number, item in enumerate(job.items):
+        publish(publisher, job, rendered, figures, item, f"t{number}")
+    assert all(publisher.published_result(job, item) == figures for item in job.items)
+
+
+def test_a_result_is_not_taken_for_published_when_its_file_was_exchanged(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    (outputs / "lesson-01/a.mp4").write_bytes(rendered.read_bytes())
+    assert publisher.published_result(job, item_of(job)) is None
+
+
+def test_a_result_is_not_taken_for_published_when_an_input_changed(
+    publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    (Path(job.claimed) / "lesson-01/speech.wav").write_text("another recording")
+    assert publisher.published_result(job, item_of(job)) is None
+
+
+def test_inputs_that_cannot_be_seen_at_the_moment_do_not_undo_a_publication(
+    publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    Path(job.inbox).rename(Path(job.inbox).with_name("unmounted"))
+    assert publisher.published_result(job, item_of(job)) == figures
+
+
+def test_another_job_does_not_inherit_a_result(publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures) -> None:
+    publish(publisher, job, rendered, figures)
+    assert publisher.published_result(replace(job, id="job-2"), item_of(job)) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"items": []}', '{"items": {"a": 1}}'])
+def test_a_damaged_record_means_not_published(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, text: str
+) -> None:
+    publish(publisher, job, rendered, figures)
+    (outputs / "lesson-01/.heygem.json").write_text(text)
+    assert publisher.published_result(job, item_of(job)) is None
+    publish(publisher, job, rendered, figures, token="t2")
+    assert publisher.published_result(job, item_of(job)) == figures
+
+
+CRASH = """
+import json, os, sys, time
+from pathlib import Path
+from heygem_daemon.core.job import Item, Job
+from heygem_daemon.publishing import publish, record
+outputs, claimed, rendered, figures, moment = sys.argv[1:]
+item = Item(key="a", recording="speech.wav", video="videos/a.mp4", output="a.mp4", thumbnail="thumbnails/a.jpg")
+job = Job(id="job-1", name="lesson-01", inbox="", claimed=claimed, output="lesson-01", items=(item,))
+publisher = publish.FolderPublisher(Path(outputs))
+result, thumbnail = publisher.stage(job, item, "t1")
+result.write_bytes(Path(rendered).read_bytes())
+publisher.publish(job, item, "t1", json.loads(figures))
+announce, rename = record.announce, publisher._rename
+def announce_then_die(*args):
+    announce(*args)
+    os._exit(9)
+def rename_then_die(*args):
+    rename(*args)
+    os._exit(9)
+if moment == "before the rename":
+    record.announce = announce_then_die
+else:
+    publisher._rename = rename_then_die
+while True:
+    publisher.poll()
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(("moment", "published"), [("before the rename", False), ("after the rename", True)])
+def test_a_daemon_killed_around_the_rename_knows_afterwards_which_it_was(
+    outputs: Path, job: Job, rendered: Path, figures: Figures, moment: str, published: bool
+) -> None:
+    arguments = [str(outputs), job.claimed, str(rendered), json.dumps(figures), moment]
+    assert subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False, timeout=60).returncode == 9
+    publisher = FolderPublisher(outputs)
+    assert (publisher.published_result(job, item_of(job)) == figures) is published
+    assert (outputs / "lesson-01/a.mp4").exists() is published
+    publisher.close()
+
+
+def test_outputs_that_are_not_there_are_offline_and_not_created(job: Job, tmp_path: Path) -> None:
+    publisher = FolderPublisher(tmp_path / "unmounted")
+    with pytest.raises(TransientError) as raised:
+        publisher.stage(job, item_of(job), "t1")
+    assert raised.value.code == "outputs_offline"
+    assert publisher.free_bytes() is None
+    assert not (tmp_path / "unmounted").exists()
+    publisher.close()
+
+
+def test_outputs_that_go_away_before_the_rename_are_reported_and_the_work_is_not_lost_silently(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", figures)
+    for pending in publisher._pending.values():
+        pending.checked.result(60)
+    outputs.rename(outputs.with_name("unmounted"))
+    assert problem_of(wait_for(publisher)).code == "outputs_offline"
+
+
+def test_a_job_folder_that_is_a_link_is_not_followed(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (outputs / "lesson-01").symlink_to(tmp_path / "elsewhere")
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", figures)
+    assert problem_of(wait_for(publisher)).code == "outputs_offline"
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_an_output_path_that_leaves_outputs_is_an_error_of_ours(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    bad = replace(item_of(job), output="../../escape.mp4")
+    work(publisher, job, "t1", rendered, bad)
+    publisher.publish(job, bad, "t1", figures)
+    assert problem_of(wait_for(publisher)).code == "internal"
+    assert not (outputs.parent / "escape.mp4").exists()
+
+
+def test_free_space_is_what_the_file_system_says(publisher: FolderPublisher, outputs: Path) -> None:
+    free = publisher.free_bytes()
+    assert free is not None
+    assert 0 < free <= shutil.disk_usage(outputs).total
+
+
+def test_a_full_disk_waits_with_its_own_code(
+    small_disk: Path, job: Job, rendered: Path, figures: Figures, fill_up: Callable[[Path], None]
+) -> None:
+    publisher = FolderPublisher(small_disk)
+    work(publisher, job, "t1", rendered)
+    publisher.publish(job, item_of(job), "t1", figures)
+    for pending in publisher._pending.values():
+        pending.checked.result(60)
+    fill_up(small_disk)
+    problem = problem_of(wait_for(publisher))
+    assert problem.code == "disk_full"
+    assert problem.retryable
+    assert publisher.free_bytes() == 0
+    publisher.close()
+
+
+def succeeded(job: Job) -> Job:
+    return replace(job, items=tuple(replace(item, state=State.SUCCEEDED) for item in job.items))
+
+
+def test_a_bundle_holds_the_published_results_uncompressed(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    for number, item in enumerate(job.items):
+        publish(publisher, job, rendered, figures, item, f"t{number}")
+    assert publisher.bundled(job) is None
+    publisher.bundle(succeeded(job))
+    assert publisher.bundled(job) == "lesson-01.zip"
+    with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
+        assert bundle.testzip() is None
+        assert bundle.namelist() == ["a.mp4", "b.mp4"]
+        assert bundle.read("a.mp4") == rendered.read_bytes()
+        assert {entry.compress_type for entry in bundle.infolist()} == {zipfile.ZIP_STORED}
+    assert os.listdir(outputs / ".heygem/staging") == []
+
+
+def test_a_bundle_leaves_out_what_did_not_succeed(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    publish(publisher, job, rendered, figures)
+    publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
+        assert bundle.namelist() == ["a.mp4"]
+
+
+def test_a_bundle_that_does_not_fit_leaves_nothing_behind(small_disk: Path, job: Job) -> None:
+    publisher = FolderPublisher(small_disk)
+    (small_disk / "lesson-01").mkdir()
+    (small_disk / "lesson-01/a.mp4").write_bytes(b"x" * 700_000)
+    with pytest.raises(TransientError) as raised:
+        publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    assert raised.value.code == "disk_full"
+    assert os.listdir(small_disk / "lesson-01") == ["a.mp4"]
+    assert os.listdir(small_disk / ".heygem/staging") == []
+    publisher.close()

@@ -1,0 +1,82 @@
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from heygem_daemon import durable
+from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
+
+
+@pytest.fixture(params=["renameat2", "a file system without it"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param != "renameat2":
+        monkeypatch.setattr(durable, "_libc", SimpleNamespace())
+
+
+@pytest.mark.usefixtures("_both_ways")
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_an_exclusive_rename_overwrites_nothing(tmp_path: Path, kind: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("source")
+    match kind:
+        case "file":
+            target.write_text("target")
+        case "folder":
+            target.mkdir()
+        case _:
+            target.symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        rename_exclusive(source, target)
+    assert source.read_text() == "source"
+
+
+@pytest.mark.usefixtures("_both_ways")
+def test_an_exclusive_rename_moves_where_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("source")
+    rename_exclusive(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "source"
+
+
+@pytest.mark.usefixtures("_both_ways")
+def test_a_rename_of_what_is_not_there_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        rename_exclusive(tmp_path / "source", tmp_path / "target")
+
+
+def test_numbers_go_before_the_suffix_of_a_file_and_after_the_name_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.b", "a.b-2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert rename_numbered(tmp_path / "folder", tmp_path, "a.b").name == "a.b-3"
+    assert rename_numbered(tmp_path / "file", tmp_path, "a.b").name == "a-2.b"
+
+
+def test_a_number_fits_even_behind_the_longest_name(tmp_path: Path) -> None:
+    name = "n" * 255
+    (tmp_path / name).touch()
+    (tmp_path / "file").touch()
+    assert rename_numbered(tmp_path / "file", tmp_path, name).name == "n" * 253 + "-2"
+
+
+def test_writing_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    for content in (b"one", b"", b"three"):
+        write_durably(path, content)
+        assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_a_write_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
+    folder = tmp_path / "taken"
+    (folder / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_durably(folder, b"x")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_folder_can_be_made_durable(tmp_path: Path) -> None:
+    sync_folder(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "gone")
