@@ -46,9 +46,7 @@ def thousand(site: Site, count: int, speech: Path, film: Path) -> None:
     doubled = [name for name, times in claims.items() if times > 1]
     lost = [f"drop-{number:04}" for number in range(count) if f"drop-{number:04}" not in claims]
     folders = len(list((site.inbox / ".heygem" / "claimed").iterdir()))
-    print(
-        f"{count} drops: all queued {seconds:.0f} s after the last copy; lost {len(lost)}, doubled {len(doubled)}, claimed folders {folders}"
-    )
+    print(f"{count} drops: queued {seconds:.0f} s after the last copy; lost {len(lost)}, doubled {len(doubled)}, claimed folders {folders}")
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def transcode(video: Path, frames: int, target: Path) -> float:
 
 
 def show(label: str, report: RenderReport, wall: float, plain: float) -> None:
-    print(f"{label}: {report.frames} frames in {wall:.1f} s = {report.frames / wall:.1f} fps; plain transcode {report.frames / plain:.1f} fps;"
+    print(f"{label}: {report.frames} frames in {wall:.1f} s = {report.frames / wall:.1f} fps; plain {report.frames / plain:.1f} fps;"
           f" ratio {wall / plain:.1f}")  # fmt: skip
     for stage, seconds in report.stage_seconds.items():
         print(f"    {stage:10} {seconds:7.2f} s  {report.frames / max(seconds, 1e-9):8.1f} output frames/s")
