@@ -23,13 +23,13 @@ class _Log(Protocol):
 class Patience:
     """How long to wait for what, in s.
 
-    A worker that was not `ready` after `start`, or silent for `silence` (its beats come every 2 s while the work moves), is
-    killed. After n deaths in a row without a finished order the next one starts after `pause` x 2^(n-2), `longest_pause` at most;
-    the first death costs no pause.
+    A worker that was not `ready` after `start`, or silent for `silence`, is killed. Its beats come every 2 s while the work moves;
+    the longest step without a move is to hash a huge video on a slow share. After n deaths in a row without a finished order the
+    next worker starts after `pause` x 2^(n-2), `longest_pause` at most; the first death costs no pause.
     """
 
     start: float = 300.0
-    silence: float = 180.0
+    silence: float = 600.0
     pause: float = 1.0
     longest_pause: float = 60.0
 

@@ -1,0 +1,89 @@
+"""The inner loop: decode, draw, encode, a few frames at a time."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from heygem_daemon.lipsync.outcome import LONGEST, Asked
+from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, RenderedFrame, Renderer
+from heygem_daemon.lipsync.readahead import read_ahead
+from heygem_daemon.lipsync.thumbnail import Image, before_after
+from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.reader import VideoReader
+from heygem_daemon.media.speech import frame_count, speech_blocks
+from heygem_daemon.media.types import MediaInfo, VideoStream
+from heygem_daemon.media.writer import VideoWriter
+
+READ_AHEAD: Final = 4
+"""Frames decoded ahead of the renderer: one of 4K has 12 MB."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """Everything that is drawn from. frames: how many to make; source_frames: how many the video has; prepared: the renderer's."""
+
+    info: MediaInfo
+    video: VideoStream
+    recording: Path
+    frames: int
+    source_frames: int
+    driver: Driver
+    renderer: Renderer[Any]
+    prepared: Any
+
+
+@dataclass(kw_only=True)
+class Drawn:
+    """What is remembered of rendering."""
+
+    asked: Asked
+    drawn: int = 0
+    passed: int = 0
+    widest: float = float("-inf")
+    thumbnail: Image | None = None
+
+    def note(self, source: Frame, rendered: RenderedFrame, video: VideoStream) -> None:
+        self.asked.note(rendered)
+        self.drawn += rendered.is_drawn
+        self.passed += not rendered.is_drawn
+        opening = rendered.asked_opening if rendered.is_drawn else -1.0
+        if opening > self.widest:
+            self.widest = opening
+            self.thumbnail = before_after(source, rendered.frame, video.sample_aspect)
+
+
+def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
+    """Write every frame of the scene with `writer`, which is entered and left here."""
+    count, rate = scene.frames, scene.video.frame_rate
+    drawn = Drawn(asked=Asked(limit=min(count, frame_count(Fraction(LONGEST), rate))))
+    reader = VideoReader(scene.info, frame_count=scene.source_frames)
+    with ExitStack() as stack:
+        frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.source_frames), READ_AHEAD)))
+        speech = stack.enter_context(closing(speech_blocks(scene.recording)))
+        waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
+        motion = scene.driver.motion(_clean(speech), rate, count)
+        rendered = scene.renderer.render(scene.prepared, _remembered(frames, waiting), motion)
+        stack.enter_context(writer)
+        for done, picture in enumerate(rendered, start=1):
+            writer.write(picture.frame)
+            drawn.note(waiting.popleft(), picture, scene.video)
+            on_progress(Progress(stage="render", done=done, total=count))
+    return drawn
+
+
+def _remembered(frames: Iterator[Frame], waiting: deque[Frame]) -> Iterator[Frame]:
+    for frame in frames:
+        waiting.append(frame)
+        yield frame
+
+
+def _clean(blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    """Float recordings may hold NaN or infinity, which would spoil everything that comes after."""
+    for block in blocks:
+        yield np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)

@@ -1,0 +1,63 @@
+"""The engines by name: which driver hears, which renderer draws. Nothing heavy is imported before one is made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.ports import Driver, Renderer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What drivers and renderers are made with: the directory of the model files, and a torch device."""
+
+    models: Path
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A driver and a renderer. `models`: names of the model files it needs (lipsync.models); `presenter_version`: part of the cache
+    key of what the renderer learns of a presenter."""
+
+    driver: Callable[[Surroundings], Driver]
+    renderer: Callable[[Surroundings], Renderer[Any]]
+    presenter_version: Callable[[], str]
+    models: tuple[str, ...] = ("face_detector", "face_mesh")
+
+
+def _bands(_surroundings: Surroundings) -> Driver:
+    from heygem_daemon.lipsync.speech.bands import BandDriver  # noqa: PLC0415  (librosa is slow to import)
+
+    return BandDriver()
+
+
+def _atlas(surroundings: Surroundings) -> Renderer[Any]:
+    from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer  # noqa: PLC0415  (torch is slow to import)
+
+    return AtlasRenderer(surroundings.device, surroundings.models)
+
+
+def _atlas_version() -> str:
+    from heygem_daemon.lipsync.atlas.store import VERSION  # noqa: PLC0415  (OpenCV is slow to import)
+
+    return VERSION
+
+
+ENGINES: Final[Mapping[str, Engine]] = {
+    "rewrite": Engine(driver=_bands, renderer=_atlas, presenter_version=_atlas_version),
+}
+
+
+def engine_names() -> tuple[str, ...]:
+    return tuple(ENGINES)
+
+
+def engine(name: str) -> Engine:
+    """Return the engine called `name`. Raises InputError (`unknown_engine`)."""
+    try:
+        return ENGINES[name]
+    except KeyError:
+        raise error("unknown_engine", name=name, known=", ".join(ENGINES)) from None

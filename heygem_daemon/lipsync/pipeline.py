@@ -1,0 +1,308 @@
+"""One recording and one video in, one speaking presenter out.
+
+    check -> measure the speech -> face tracks -> presenter -> render -> verify -> thumbnail
+             (exact length)        (both cached by content)    decode | draw | encode, a few frames at a time
+
+Nothing here grows with the length of the video but two numbers per frame of its first minute.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync import models, outcome
+from heygem_daemon.lipsync.cache import Cache, content_key
+from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
+from heygem_daemon.lipsync.drawing import READ_AHEAD, Drawn, Scene, draw
+from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
+from heygem_daemon.lipsync.face.analyse import analyse
+from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks, parse_selection
+from heygem_daemon.lipsync.outcome import Outcome
+from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, Renderer
+from heygem_daemon.lipsync.progress import StageClock, throttled
+from heygem_daemon.lipsync.readahead import read_ahead
+from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.lipsync.thumbnail import write_jpeg
+from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.probe import check_recording, check_video, probe
+from heygem_daemon.media.reader import VideoReader
+from heygem_daemon.media.speech import frame_count, measure_speech
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
+from heygem_daemon.media.writer import Fit, VideoWriter
+
+LABEL: Final = "AI-generated"
+"""The visible label, where it is asked for."""
+_SYNC_MS: Final = 45.0
+"""Offsets of picture against sound beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
+_CORRELATION: Final = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderRequest:
+    """One result. `output` and `thumbnail` are written, and nothing else beside them. fit: "audio" makes the result as long as the
+    recording, "video" as long as the video (a picture has no length: always "audio"). face: see face.tracks.parse_selection.
+    quality: x264 CRF. text: the transcript of the recording where there is one, for drivers that can use it (`bands` cannot)."""
+
+    recording: Path
+    video: Path
+    output: Path
+    thumbnail: Path | None = None
+    engine: str = "rewrite"
+    fit: Fit = "audio"
+    face: str = "largest"
+    quality: int = 16
+    visible_label: bool = False
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderReport:
+    """What came out. seconds: length of the sound that the result must have; speed: seconds of result per second of work.
+
+    faces_drawn and faces_passed: frames drawn on, and passed through untouched. warnings: `hdr_tone_mapped`,
+    `variable_frame_rate`, `label_without_font`, `frames_without_face`, `out_of_sync`, `weak_mouth`.
+    """
+
+    frames: int
+    frame_rate: str
+    width: int
+    height: int
+    seconds: float
+    engine: str
+    driver: str
+    renderer: str
+    device: str
+    models: Mapping[str, str]
+    stage_seconds: Mapping[str, float]
+    elapsed_s: float
+    speed: float
+    sync_offset_ms: float | None
+    mouth_correlation: float | None
+    faces_drawn: int
+    faces_passed: int
+    warnings: tuple[str, ...]
+    cached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """An engine with its parts made."""
+
+    engine: Engine
+    driver: Driver
+    renderer: Renderer[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A checked request, and what has been found out on the way."""
+
+    request: RenderRequest
+    info: MediaInfo
+    video: VideoStream
+    speech: Fraction
+    tracks: FaceTracks
+    loaded: _Loaded
+
+    @property
+    def fit(self) -> Fit:
+        return "audio" if self.video.is_still else self.request.fit
+
+    @property
+    def frames(self) -> int:
+        return frame_count(self.speech, self.video.frame_rate) if self.fit == "audio" else self.tracks.frames
+
+    @property
+    def seconds(self) -> float:
+        return float(self.speech if self.fit == "audio" else self.frames / self.video.frame_rate)
+
+
+class RenderSession:
+    """Keeps drivers and renderers, and with them the models, from one request to the next. Not to be shared between threads."""
+
+    def __init__(
+        self,
+        models_dir: Path,
+        cache_dir: Path,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        cache_bytes: int = 20 * 2**30,
+        limits: MediaLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Raises SetupError (`device_unavailable`)."""
+        use_threads(threads)
+        self._surroundings = Surroundings(models=models_dir, device=choose_device(device))
+        self._cache_dir, self._cache_bytes, self._limits = cache_dir, cache_bytes, limits
+        self._loaded: dict[str, _Loaded] = {}
+
+    @property
+    def device(self) -> str:
+        return describe_device(self._surroundings.device)
+
+    def render(self, request: RenderRequest, on_progress: OnProgress = lambda _: None) -> RenderReport:
+        """Make `request.output` (and the thumbnail). Raises HeygemError; then neither file is there."""
+        clock, say = StageClock(), throttled(on_progress)
+        try:
+            return self._render(request, say, clock)
+        except BaseException:
+            for path in (request.output, request.thumbnail):
+                if path is not None:
+                    with suppress(OSError):
+                        path.unlink(missing_ok=True)
+            raise
+
+    def load(self, name: str) -> _Loaded:
+        """Make the parts of an engine, or return them. Raises InputError (`unknown_engine`), SetupError (`models_missing`)."""
+        if name not in self._loaded:
+            chosen = engine(name)
+            for model in chosen.models:
+                models.model_path(self._surroundings.models, model)
+            made = _Loaded(engine=chosen, driver=chosen.driver(self._surroundings), renderer=chosen.renderer(self._surroundings))
+            self._loaded[name] = made
+        return self._loaded[name]
+
+    def model_hashes(self, name: str) -> dict[str, str]:
+        """Return model name -> sha256 of the files that the engine uses; they are checked against it when it loads."""
+        return {model.name: model.sha256 for model in models.MODELS if model.name in engine(name).models}
+
+    def _render(self, request: RenderRequest, say: OnProgress, clock: StageClock) -> RenderReport:
+        loaded = self.load(request.engine)
+        with Cache(self._cache_dir, self._cache_bytes) as cache:
+            with clock.stage("measure"):
+                check_recording(request.recording, self._limits)
+                info = check_video(request.video, self._limits)
+                video = _video_of(info)
+                speech = measure_speech(request.recording, self._limits).seconds
+                key = content_key(request.video)
+            shelf = Shelf(cache=cache, key=key)
+            with clock.stage("analyse"):
+                tracks = self._tracks(shelf, request, info, say)
+            task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded)
+            with clock.stage("prepare"):
+                prepared = self._prepared(shelf, task, say)
+            with clock.stage("render"):
+                writer = _writer(task)
+                drawn = draw(_scene(task, prepared), writer, say)
+            with clock.stage("verify"):
+                found = self._verify(task, drawn, say)
+            if request.thumbnail is not None and drawn.thumbnail is not None:
+                write_jpeg(drawn.thumbnail, request.thumbnail)
+        warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
+        return self._report(task, drawn, found, warnings, clock, cached=not shelf.built)
+
+    def _tracks(self, shelf: Shelf, request: RenderRequest, info: MediaInfo, say: OnProgress) -> FaceTracks:
+        video = _video_of(info)
+        try:
+            selection = parse_selection(request.face)
+        except ValueError as problem:
+            raise error("bad_job_toml", problem=str(problem)) from None
+
+        def build(directory: Path) -> None:
+            with closing(read_ahead(VideoReader(info).frames(), READ_AHEAD)) as frames:
+                analyse(
+                    frames,
+                    size=(video.width, video.height),
+                    frame_rate=video.frame_rate,
+                    models=self._surroundings.models,
+                    selection=selection,
+                    directory=directory,
+                    total=video.frames,
+                    name=display_name(info.path),
+                    on_progress=say,
+                )
+
+        return FaceTracks.open(shelf.entry(build, TRACKS_VERSION, request.face))
+
+    def _prepared(self, shelf: Shelf, task: _Task, say: OnProgress) -> Any:
+        renderer = task.loaded.renderer
+
+        def build(directory: Path) -> None:
+            renderer.prepare(task.info, task.tracks, directory, say)
+
+        version = task.loaded.engine.presenter_version()
+        workspace = shelf.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
+        return renderer.prepare(task.info, task.tracks, workspace, say)
+
+    def _verify(self, task: _Task, drawn: Drawn, say: OnProgress) -> Outcome:
+        total = len(drawn.asked.opening)
+
+        def on_frame(done: int) -> None:
+            say(Progress(stage="verify", done=done, total=total))
+
+        return outcome.measure(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
+
+    def _report(
+        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, cached: bool
+    ) -> RenderReport:
+        elapsed = clock.elapsed()
+        return RenderReport(
+            frames=task.frames,
+            frame_rate=str(task.video.frame_rate),
+            width=task.video.width,
+            height=task.video.height,
+            seconds=task.seconds,
+            engine=task.request.engine,
+            driver=task.loaded.driver.name,
+            renderer=task.loaded.renderer.name,
+            device=self.device,
+            models=self.model_hashes(task.request.engine),
+            stage_seconds=clock.seconds,
+            elapsed_s=round(elapsed, 2),
+            speed=round(float(task.frames / task.video.frame_rate) / elapsed, 3),
+            sync_offset_ms=found.sync_offset_ms,
+            mouth_correlation=found.correlation,
+            faces_drawn=drawn.drawn,
+            faces_passed=drawn.passed,
+            warnings=warnings,
+            cached=cached,
+        )
+
+
+def _video_of(info: MediaInfo) -> VideoStream:
+    if info.video is None:
+        raise error("not_a_video", name=display_name(info.path))
+    return info.video
+
+
+def _scene(task: _Task, prepared: Any) -> Scene:
+    return Scene(
+        info=task.info,
+        video=task.video,
+        recording=task.request.recording,
+        frames=task.frames,
+        source_frames=task.tracks.frames,
+        driver=task.loaded.driver,
+        renderer=task.loaded.renderer,
+        prepared=prepared,
+    )
+
+
+def _writer(task: _Task) -> VideoWriter:
+    request = task.request
+    return VideoWriter(
+        request.output,
+        like=task.video,
+        recording=request.recording,
+        frames=task.frames,
+        fit=task.fit,
+        quality=request.quality,
+        visible_label=LABEL if request.visible_label else None,
+    )
+
+
+def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> tuple[str, ...]:
+    offset, correlation = found.sync_offset_ms, found.correlation
+    possible = {
+        "hdr_tone_mapped": task.video.source_colour.is_hdr,
+        "variable_frame_rate": task.video.is_variable,
+        "frames_without_face": drawn.passed > 0,
+        "out_of_sync": offset is not None and abs(offset) > _SYNC_MS,
+        "label_without_font": not has_label,
+        "weak_mouth": correlation is not None and correlation < _CORRELATION,
+    }
+    return tuple(code for code, applies in possible.items() if applies)

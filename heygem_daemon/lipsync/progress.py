@@ -1,0 +1,45 @@
+"""How far it is, and what took how long."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from heygem_daemon.lipsync.ports import OnProgress, Progress
+
+REPORT_SECONDS: Final = 0.2
+
+
+def throttled(on_progress: OnProgress, seconds: float = REPORT_SECONDS) -> OnProgress:
+    """Return a listener that passes on the first and the last step of each stage, and at most one in `seconds` between them."""
+    stage, last = "", float("-inf")
+
+    def say(step: Progress) -> None:
+        nonlocal stage, last
+        now = time.monotonic()
+        if step.stage != stage or step.done == step.total or now - last >= seconds:
+            stage, last = step.stage, now
+            on_progress(step)
+
+    return say
+
+
+@dataclass(kw_only=True)
+class StageClock:
+    """Wall-clock seconds of every stage. seconds: stage -> s, rounded to ms."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _start: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 3)
+
+    def elapsed(self) -> float:
+        """Return the s since this clock was made."""
+        return time.monotonic() - self._start

@@ -1,0 +1,50 @@
+"""One picture that shows what was done: the source on the left, the result on the right."""
+
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.media.frame import Frame
+
+Image = npt.NDArray[np.uint8]
+
+WIDTH: Final = 1280
+_GAP: Final = 4
+_QUALITY: Final = 88
+
+
+def before_after(before: Frame, after: Frame, sample_aspect: Fraction = Fraction(1)) -> Image:
+    """Return BGR uint8 [h, w, 3], w <= WIDTH: both pictures side by side with square pixels."""
+    pictures = [_shrunk(frame.bgr(), sample_aspect, (WIDTH - _GAP) // 2) for frame in (before, after)]
+    gap = np.full((pictures[0].shape[0], _GAP, 3), 255, np.uint8)
+    return np.asarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1), np.uint8)
+
+
+def write_jpeg(image: Image, path: Path) -> None:
+    """Write the picture; the file is whole or absent. Raises OSError."""
+    done, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise ValueError(f"a picture of shape {image.shape} cannot be packed")
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".thumbnail-", delete=False) as file:
+        scratch = Path(file.name)
+        try:
+            file.write(packed.tobytes())
+            file.flush()
+            scratch.chmod(0o644)
+            scratch.replace(path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+
+def _shrunk(picture: Image, sample_aspect: Fraction, widest: int) -> Image:
+    height, width = picture.shape[:2]
+    shown = width * float(sample_aspect)
+    factor = min(1.0, widest / shown)
+    size = (max(1, round(shown * factor)), max(1, round(height * factor)))
+    return np.asarray(picture if size == (width, height) else cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,95 @@
+"""What a worker does with an order: the render session, in the words of the wire."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.lipsync.models import verify
+from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.ports import Progress
+from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.media.writer import Fit
+from heygem_daemon.worker.loop import OnStep
+
+
+class Options(Protocol):
+    """What the worker was started with (worker.__main__.WorkerOptions)."""
+
+    @property
+    def models(self) -> Path: ...
+    @property
+    def cache(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def cache_bytes(self) -> int: ...
+    @property
+    def limits(self) -> MediaLimits: ...
+
+
+class LipSyncSession:
+    """worker.loop.Session over lipsync.pipeline.RenderSession.
+
+    A device that cannot be used fails every order with its reason (`device_unavailable`) instead of the worker's start, so that
+    the reason is seen where the work is waited for.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._session: RenderSession | None = None
+
+    def device(self) -> str:
+        try:
+            return self._made().device
+        except HeygemError as problem:
+            return f"{self._options.device} ({problem.code})"
+
+    def models(self) -> Mapping[str, str]:
+        return {finding.model.name: finding.model.sha256 for finding in verify(self._options.models) if finding.is_right}
+
+    def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
+        """Raises HeygemError."""
+
+        def on_progress(step: Progress) -> None:
+            on_step(step.stage, step.done, step.total)
+
+        return result_of(self._made().render(request_of(order), on_progress))
+
+    def _made(self) -> RenderSession:
+        if self._session is None:
+            options = self._options
+            self._session = RenderSession(
+                models_dir=options.models,
+                cache_dir=options.cache,
+                device=options.device,
+                threads=options.threads,
+                cache_bytes=options.cache_bytes,
+                limits=options.limits,
+            )
+        return self._session
+
+
+def request_of(order: WorkOrder) -> RenderRequest:
+    return RenderRequest(
+        recording=Path(order.recording),
+        video=Path(order.video),
+        output=Path(order.output),
+        thumbnail=Path(order.thumbnail) if order.thumbnail else None,
+        engine=order.engine,
+        fit=cast(Fit, order.fit),
+        face=order.face,
+        quality=order.quality,
+        visible_label=order.visible_label,
+        text=order.text,
+    )
+
+
+def result_of(report: RenderReport) -> dict[str, Any]:
+    """Return the figures as JSON has them; `fps` is `frame_rate` rounded, for readers without fractions."""
+    return {**asdict(report), "fps": round(float(Fraction(report.frame_rate)), 3), "warnings": list(report.warnings)}
