@@ -1,7 +1,7 @@
 """The sound of a recording as mono blocks, and its exact length."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -40,7 +40,7 @@ def frame_count(seconds: Fraction, frame_rate: Fraction) -> int:
     return max(round(seconds * frame_rate), 1)
 
 
-def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Iterator[npt.NDArray[np.float32]]:
+def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
     """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz; goes on after damaged stretches.
 
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
