@@ -44,7 +44,7 @@ fmt: setup  ## mend what ruff can mend
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-docs: setup  ## write the generated pages again: docs/errors.md, docs/status.schema.json
+docs: setup  ## write the generated pages again: docs/errors.md
 	@$(BIN)/python -m scripts.error_page
 
 clean:  ## remove .venv and every cache; weights/, inbox/ and outputs/ stay

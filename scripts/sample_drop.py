@@ -65,10 +65,11 @@ def frames() -> Iterator[npt.NDArray[np.uint8]]:
 
     The periods divide SECONDS, so that the clip loops without a jump.
     """
-    portrait = np.asarray(astronaut(), dtype=np.uint8)
+    portrait = np.asarray(astronaut(), dtype=np.uint8)  # type: ignore[no-untyped-call]
     for index in range(FRAME_RATE * SECONDS):
         turn = 2 * math.pi * index / (FRAME_RATE * SECONDS)
-        matrix = cv2.getRotationMatrix2D(FACE, 0.9 * math.sin(2 * turn), ZOOM + 0.03 * math.sin(turn))
+        about_face = cv2.getRotationMatrix2D(FACE, 0.9 * math.sin(2 * turn), ZOOM + 0.03 * math.sin(turn))
+        matrix = np.asarray(about_face, dtype=np.float64)
         matrix[:, 2] += SIZE / 2 - np.array(FACE) + (7 * math.sin(turn), 4 * math.sin(3 * turn))
         moved = cv2.warpAffine(portrait, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
         yield np.asarray(moved, dtype=np.uint8)

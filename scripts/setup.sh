@@ -139,7 +139,9 @@ ensure_venv() {
 }
 
 pip_install() {
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 5 \
+    local quiet=
+    [ -t 1 ] || quiet=--quiet
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 5 $quiet \
         ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt -e '.[dev]'
 }
 

@@ -1,0 +1,50 @@
+"""Write docs/errors.md from the table of errors: `make docs`."""
+
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core.errors import CATALOG, DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "errors.md"
+
+HEAD: Final = """# Errors
+
+Generated from `heygem_daemon/core/errors.py` by `make docs`; a test keeps it current.
+
+Wherever something fails, `status.json` (and `reason.txt` beside inputs moved to `_failed/`) carries an error with a `code`, a
+sentence (`message`), a `hint` and `retryable`. Codes are stable: scripts may match on them. Words in braces are filled in.
+"""
+
+KINDS: Final[tuple[tuple[type[HeygemError], str, str], ...]] = (
+    (
+        InputError,
+        "The dropped material is wrong",
+        "Refused at once and never retried; the inputs go to `_failed/`, the other results go on.",
+    ),
+    (
+        TransientError,
+        "The surroundings are wrong",
+        "The job waits (30 s, 2 min, then every 10 min) and goes on by itself. This costs no attempt.",
+    ),
+    (SetupError, "The installation is wrong", "The job waits as above until an administrator has mended it."),
+    (EngineError, "The engine or its worker broke", "One more try in a fresh worker; a worker that dies counts up to `retry.attempts`."),
+    (DeviceError, "The accelerator failed", "As above; several in a row pause the queue for `retry.breaker_seconds`."),
+)
+
+
+def error_page() -> str:
+    """Return the text of the page."""
+    return "\n".join([HEAD, *(_section(*each) for each in KINDS)])
+
+
+def _section(kind: type[HeygemError], title: str, policy: str) -> str:
+    rows = [f"| `{code}` | {_cell(spec.message)} | {_cell(spec.hint)} |" for code, spec in CATALOG.items() if spec.kind is kind]
+    return "\n".join([f"## {title}", "", policy, "", "| code | sentence | hint |", "|---|---|---|", *rows, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(error_page(), encoding="utf-8")
