@@ -30,7 +30,7 @@ FACE_SIDE, MOUTH_SIDE = 2.6, 0.95
 
 def pictures(path: Path) -> Iterator[Frame]:
     """Yield the frames of a file."""
-    yield from VideoReader(probe(path)).frames()
+    yield from VideoReader(probe(path.resolve())).frames()
 
 
 def landmarks(path: Path, models: Path) -> FloatArray:

@@ -1,6 +1,7 @@
 """The presenter's mouth: how it rests, how far it goes, how the lower face follows, and the shape a motion asks of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,8 @@ _OPEN_PERCENTILE: Final = 95
 _RIDGE: Final = 1e-4
 """Weight of the general prior, in squared IOD: it equals a presenter whose opening varies by .01 IOD."""
 _KNEE: Final = 0.9
-_CEILING: Final = 1.3
+_CEILING: Final = 1.25
+_OWN_STRETCH: Final = 1.3
 _LIP_REACH: Final = 0.06
 """How far an asked lip displacement is felt by the points around it, in IOD."""
 
@@ -62,9 +64,10 @@ class MouthModel:
         lips = lips * (1.0, kept, 1.0)
         spread = lips[right, 0] - lips[left, 0]
         general = aperture * kept * self.open_basis + spread * self.width_basis
-        moved = general + self._reach() @ (lips - general[list(LIPS)])
+        moved = general + self._reach @ (lips - general[list(LIPS)])
         return parted(self.rest + self.weight[:, None] * moved)
 
+    @cached_property
     def _reach(self) -> FloatArray:
         """Return [468, 40]: how much each landmark takes of the displacement of each lip landmark beyond the general motion."""
         lips = self.rest[list(LIPS), :2]
@@ -79,7 +82,7 @@ class MouthModel:
 
 
 def compressed(amount: float) -> float:
-    """Return `amount` as it is up to .9 and bent softly below 1.3: what exceeds a presenter's own range breaks teeth."""
+    """Return `amount` as it is up to .9 and bent softly below 1.25: what exceeds a presenter's own range breaks teeth."""
     if amount <= _KNEE:
         return amount
     room = _CEILING - _KNEE
@@ -117,8 +120,9 @@ def learn_mouth(faces: FloatArray, reference: FloatArray) -> MouthModel:
     open_basis = open_basis / opening_of(open_basis)
     width_basis = width_basis - opening_of(width_basis) * open_basis
     own = float(np.percentile(opening, _OPEN_PERCENTILE))
-    is_talking = own - float(opening_of(rest)) > anatomy.LEAST_OPENING / 3
-    widest = max(own, anatomy.LEAST_OPENING if is_talking else anatomy.TYPICAL_OPENING)
+    is_talking = own - float(opening[calm].mean()) > anatomy.LEAST_OPENING / 3
+    least = min(anatomy.LEAST_OPENING, _OWN_STRETCH * float(np.percentile(opening, 98)))
+    widest = max(own, least if is_talking else anatomy.TYPICAL_OPENING)
     at_rest, step = float(width_of(rest)), anatomy.LEAST_WIDTH_RANGE
     low, high = (float(np.percentile(width, p)) for p in (5, 95))
     return MouthModel(

@@ -18,9 +18,10 @@ FloatArray = npt.NDArray[np.float64]
 _SIDE: Final = 28
 _PERCENTILE: Final = 95
 _NEIGHBOURS: Final = 8
-_TOLERANCE: Final = 1.6
-"""A frame is covered when its residual exceeds this many medians."""
-_LEAST_LIMIT: Final = 24.0
+_TOLERANCE: Final = 4.5
+"""A frame is covered when its residual exceeds the median by this many standard deviations. Beards, nods and motion blur alone reach
+1.9 medians, and a mouth that stops speaking for no reason is worse than one drawn over a finger."""
+_LEAST_LIMIT: Final = 28.0
 """Grey levels; below that it is compression noise, a shadow or a crease."""
 _NEAR_IN_TIME: Final = 12
 _FEWEST: Final = 40
@@ -88,7 +89,9 @@ def clear_rows(skins: npt.NDArray[np.uint8], angles: FloatArray, index: npt.NDAr
         rows = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
         rows = rows[np.isfinite(distance[rows])]
         values[row] = residual(skins[row], skins[rows]) if len(rows) else 0.0
-    limit = max(_LEAST_LIMIT, _TOLERANCE * float(np.median(values)))
+    middle = float(np.median(values))
+    deviation = 1.4826 * float(np.median(np.abs(values - middle)))
+    limit = max(_LEAST_LIMIT, middle + _TOLERANCE * deviation)
     return values <= limit, limit
 
 

@@ -1,7 +1,7 @@
 """The `atlas` renderer: a presenter speaks with the mouth the video itself shows (Video Rewrite, Bregler et al. 1997)."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
 from heygem_daemon.lipsync.atlas.mesh import triangulated
 from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
@@ -56,6 +57,8 @@ class AtlasRenderer:
             presenter = harvest(
                 tracks, frames, workspace, name, lambda done, total: on_progress(Progress(stage="harvest", done=done, total=total))
             )
+            if self._models is not None:
+                presenter = self._calibrated(presenter, tracks, frames, self._models, on_progress)
             save(presenter)
         return PreparedAtlas(presenter=presenter, tracks=tracks)
 
@@ -71,14 +74,26 @@ class AtlasRenderer:
             previous = frame.index
         yield from session.cut()
 
+    def _calibrated(
+        self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress
+    ) -> Presenter:
+        on_progress(Progress(stage="calibrate", done=0, total=1))
+        plain = PreparedAtlas(presenter=presenter, tracks=tracks)
+        table = calibrate(presenter.faces.index, tracks, frames, render=lambda f, m: self.render(plain, f, m), read=mesh_reader(models))
+        on_progress(Progress(stage="calibrate", done=1, total=1))
+        return replace(presenter, correction=table)
+
     def _session(self, presenter: Presenter) -> Session:
         faces, clear = presenter.faces, presenter.is_clear
-        catalogue = Catalogue(
-            canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear
-        )
         sampler = SkinSampler(presenter.mouth.rest, triangulated(presenter.reference, presenter.mouth.weight))
         occlusion = OcclusionTest(presenter.skins[clear], faces.angles[clear], presenter.skin_limit)
-        return Session(catalogue, Painter(presenter, self._device), sampler, occlusion)
+        correction = Correction(presenter.correction, presenter.mouth)
+        return Session(_catalogue(presenter), Painter(presenter, self._device), correction, sampler, occlusion)
+
+
+def _catalogue(presenter: Presenter) -> Catalogue:
+    faces, clear = presenter.faces, presenter.is_clear
+    return Catalogue(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
 
 
 def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[FloatArray]:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.atlas.calibration import Correction
 from heygem_daemon.lipsync.atlas.mouth import opening_of
 from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
 from heygem_daemon.lipsync.atlas.painter import Drawing, Painter
@@ -46,7 +47,10 @@ class _Pending:
 class Session:
     """Frames in, drawn frames out, in order, at most LOOK_AHEAD frames late."""
 
-    def __init__(self, catalogue: Catalogue, painter: Painter, sampler: SkinSampler, occlusion: OcclusionTest) -> None:
+    def __init__(
+        self, catalogue: Catalogue, painter: Painter, correction: Correction, sampler: SkinSampler, occlusion: OcclusionTest
+    ) -> None:
+        self._correction = correction
         self._catalogue, self._painter, self._sampler, self._occlusion = catalogue, painter, sampler, occlusion
         self._path = FixedLagPath(catalogue.transition)
         self._waiting: deque[_Pending] = deque()
@@ -95,9 +99,9 @@ class Session:
         drawn, asked = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.row is not None:
             rows = self._rows(pending)
-            drawing = Drawing(target=pending.target, rows=rows, interior=self._interior(pending), strength=strength)
+            drawing = Drawing(target=self._correction(pending.target), rows=rows, interior=self._interior(pending), strength=strength)
             drawn = self._painter.draw(pending.frame, pending.face, drawing)
-            asked = _measured_opening(pending.target)
+            asked = _measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
         self._past.append(pending)
         return RenderedFrame(frame=drawn, asked_opening=asked)
 

@@ -36,7 +36,7 @@ class Presenter:
     skins:      uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
     is_clear:   bool [n], nothing covers the mouth
     skin_limit: the residual beyond which a mouth counts as covered, grey levels
-    correction: [2, k + 1], what calibration found (see `calibration`); empty before
+    correction: [2, k], what calibration found (see `calibration`); empty before
     crops:      the decoded crops used last
     """
 
