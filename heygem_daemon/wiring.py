@@ -4,12 +4,12 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final
 
 from heygem_daemon import __version__
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
 from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.ports import Log
 from heygem_daemon.daemon.arrivals import ArrivalRules, Arrivals
 from heygem_daemon.daemon.dispatch import Defaults, Dispatch
@@ -28,9 +28,6 @@ from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.publishing.retention import FolderRetention
 from heygem_daemon.publishing.status_files import StatusFiles
 from heygem_daemon.settings import Settings
-
-MARKER: Final = ".heygem-inbox"
-PAUSE: Final = "PAUSE"
 
 
 class AlreadyRunningError(RuntimeError):

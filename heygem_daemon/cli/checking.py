@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from heygem_daemon.cli.app import Exit
+from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.lipsync import models
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import MARKER
 
 
 class Severity(StrEnum):

@@ -105,7 +105,8 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
 
     Of the flat form the entries are those of the inbox root, where all other folders are drops of their own.
     """
-    counted = sorted(entry for entry in entries if counts(entry.path, flat=flat))
+    listed = tuple(entries)
+    counted = sorted(entry for entry in listed if counts(entry.path, flat=flat))
     top = _top_recordings(counted)
     rows = _filled(
         entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
@@ -115,7 +116,8 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
     videos = _filled(entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES)
     options, bad_options = parse_job_toml(job_toml)
     rejected = (
-        bad_options
+        next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
+        or bad_options
         or _bad_layout(counted)
         or _ambiguous(top, rows)
         or next((found for entry in top if (found := _problem(entry, limits))), None)

@@ -278,6 +278,19 @@ class Log(Protocol):
 
 
 __all__ = [
-    "Claims", "Doorbell", "Executor", "InboxView", "Inspection", "Inspector", "Ledger", "Log", "Published", "Publisher", "Retention",
-    "Scanner", "Sighting", "State", "StatusBoard",
+    "Claims",
+    "Doorbell",
+    "Executor",
+    "InboxView",
+    "Inspection",
+    "Inspector",
+    "Ledger",
+    "Log",
+    "Published",
+    "Publisher",
+    "Retention",
+    "Scanner",
+    "Sighting",
+    "State",
+    "StatusBoard",
 ]

@@ -16,7 +16,7 @@ from heygem_daemon.core.job import FINAL, Failure, Item, Job, State
 from heygem_daemon.core.names import display
 
 STAGES: Final[Mapping[str, float]] = {"analyse": 0.15, "harvest": 0.1, "calibrate": 0.1, "render": 0.6, "verify": 0.04, "publish": 0.01}
-"""The stages of an item in order, with the share of its time each takes [measured roughly on two cores, uncached]."""
+"""The stages of an item in order, with a rough share of the time each takes for a presenter not seen before; they only pace the bar."""
 
 RECENT: Final = 20
 """Finished jobs that the daemon's own status lists."""

@@ -227,3 +227,9 @@ def test_whatever_lies_there_the_plan_is_consistent(entries: list[Entry], flat: 
     assert len(made) == len(found.recordings) * len(found.videos)
     assert len({each.output.casefold() for each in made}) == len(made)
     assert all((each.state is State.FAILED) == (each.recording in found.problems or each.video in found.problems) for each in made)
+
+
+def test_a_drop_that_is_itself_a_link_is_refused_as_one() -> None:
+    found = plan([Entry(path="", size=0, mtime_ns=0, ctime_ns=0, kind=Kind.SYMLINK)]).rejected
+    assert found is not None
+    assert found.code == "symlink"
