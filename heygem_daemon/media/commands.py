@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import ffmpeg
 
+from heygem_daemon.media.filters import as_decoded
 from heygem_daemon.media.formats import demuxer
 from heygem_daemon.media.label import LABEL, SOURCE_TYPE
 from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, VideoStream
@@ -57,85 +58,21 @@ def _compile(output: Any) -> Command:
     return tuple(output.global_args(*QUIET).compile())
 
 
-def _upright(stream: Any, video: VideoStream) -> Any:
-    """Decoded picture -> even size. One column or row is repeated at the right or bottom of an odd-sized source."""
-    width, height = display_size(video)
-    if width % 2 or height % 2:
-        stream = stream.filter("pad", width + width % 2, height + height % 2)
-        stream = stream.filter("fillborders", right=width % 2, bottom=height % 2, mode="smear")
-    return stream
-
-
-def display_size(video: VideoStream) -> tuple[int, int]:
-    """Return width and height of the coded picture after rotation."""
-    turned = video.rotation % 180 == 90
-    return (video.coded_height, video.coded_width) if turned else (video.coded_width, video.coded_height)
-
-
-def _tone_mapped(stream: Any, colour: Colour) -> Any:
-    """PQ or HLG -> BT.709. Diffuse white lies at 203 cd/m2 (ITU-R BT.2408), so that skin keeps its brightness."""
-    stream = stream.filter(
-        "zscale",
-        transferin=colour.transfer,
-        matrixin=colour.matrix or "bt2020nc",
-        primariesin=colour.primaries or "bt2020",
-        rangein="full" if colour.full_range else "limited",
-        transfer="linear",
-        npl=203,
-    )
-    stream = stream.filter("format", "gbrpf32le").filter("zscale", primaries="bt709").filter("tonemap", "hable", desat=0)
-    return stream.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv420p")
-
-
-def is_rgb(pixel_format: str) -> bool:
-    """Whether the decoder gives red, green and blue (or grey or a palette) and not luma and chroma."""
-    return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "gray", "ya", "mono"))
-
-
-def has_alpha(pixel_format: str) -> bool:
-    return pixel_format.startswith(("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "yuva", "pal8"))
-
-
-def _converted(stream: Any, video: VideoStream) -> Any:
-    """Any pixel format -> 8-bit 4:2:0 in `video.colour`. 8-bit 4:2:0 itself passes through bit by bit, in its own range."""
-    source = video.source_colour
-    if source.is_hdr:
-        return _tone_mapped(stream, source)
-    if video.is_still or is_rgb(video.pixel_format):
-        if has_alpha(video.pixel_format):  # what is transparent becomes black, not whatever colour hides under it
-            stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1).filter("format", "gbrp")
-        options = {} if is_rgb(video.pixel_format) else {"in_color_matrix": "bt601", "in_range": "full" if source.full_range else "limited"}
-        sized = {"w": video.width, "h": video.height, "flags": "lanczos+accurate_rnd+full_chroma_int"}
-        stream = stream.filter("scale", **sized, **options, out_color_matrix="bt709", out_range="limited")
-    elif video.pixel_format not in {"yuv420p", "yuvj420p"}:
-        extent = "full" if source.full_range else "limited"
-        stream = stream.filter("scale", in_range=extent, out_range=extent, flags="bicubic+accurate_rnd+full_chroma_int")
-    return stream.filter("format", "yuvj420p" if video.pixel_format == "yuvj420p" and not video.is_still else "yuv420p")
-
-
-def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None) -> Command:
+def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, seek: bool = True) -> Command:
     """Write frames start..stop-1 to standard output as I420, at the constant rate `video.frame_rate`.
 
     Time stamps are kept (`-copyts`), counted from the first picture, and rounded to the grid of the frame rate, so a frame's number
-    is a property of the file and not of where reading began.
+    is a property of the file and not of where reading began. seek: jump to the key frame before `start`; else decode from the first.
     """
     video = info.video
     if video is None:
         raise ValueError(f"{info.path.name} has no pictures")
     options: dict[str, Any] = _opened(info.path)
     ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate
-    if start and ahead > 0:
+    if seek and video.is_seekable and start and ahead > 0:
         options |= {"ss": f"{float(ahead):.6f}", "noaccurate_seek": None}
     stream = ffmpeg.input(file_url(info.path), copyts=None, **options)[str(video.index)]
-    if not video.is_still:
-        stream = stream.filter("setpts", f"PTS-{video.start / video.time_base}")
-        if video.is_interlaced:
-            stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
-        stream = stream.filter("fps", str(video.frame_rate))
-        if start:
-            stream = stream.filter("trim", start_pts=start)
-    stream = _converted(_upright(stream, video), video)
-    stream = stream.filter("scale", video.width, video.height)  # the size may change within a stream (calls recorded by a browser)
+    stream = as_decoded(stream, video, start)
     count = {} if stop is None else {"frames:v": stop - start}
     return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", fps_mode="passthrough", **count))
 

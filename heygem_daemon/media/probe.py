@@ -176,6 +176,6 @@ def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
         return not is_open_ended and promised + 8 > info.size + MISSING_SHARE * info.size
     if info.container not in EXACT_CONTAINERS or info.seconds <= 0:
         return False
-    end = float(info.start) + info.seconds
+    end = info.seconds + (float(info.start) if info.container == "mov" else 0.0)  # Matroska notes the end, not the length
     last = _last_time(info.path, limits, since=max(end - TAIL_SECONDS, 0.0))
     return last is None or end - last > max(MISSING_SECONDS, MISSING_SHARE * info.seconds)

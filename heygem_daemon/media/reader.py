@@ -10,8 +10,9 @@ import numpy as np
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.media import commands
+from heygem_daemon.media.filters import decoded_size
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, YuvSpace
+from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, Plane, YuvSpace
 from heygem_daemon.media.run import ReadingChild
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
@@ -51,7 +52,7 @@ class VideoReader:
         self._frame_count = 1 if info.video.is_still else frame_count
         self._chunk_frames = max(chunk_bytes // info.video.frame_bytes, 1)
         self._prints = array("I")
-        self._seeks_exactly = True
+        self._seeks = info.video.is_seekable
 
     def frames(self, start: int = 0, stop: int | None = None) -> Generator[Frame, None, None]:
         """Yield frames start..stop-1 (or to the end), `Frame.index` counting from 0 at the first picture of the file.
@@ -117,40 +118,42 @@ class VideoReader:
         last = self.frame_count() - 1
         first = max(last - limit, 1)
         spans = [(max(stop - self._chunk_frames, first), stop) for stop in range(last, first, -self._chunk_frames)]
-        ahead = self._decode(*spans[0]) if spans and self._seeks_exactly else None
+        ahead = self._decode(*spans[0]) if spans else None
         try:
             for place, span in enumerate(spans):
-                chunk = self._chunk(ahead, *span)
-                ahead = self._decode(*spans[place + 1]) if place + 1 < len(spans) and self._seeks_exactly else None
+                with ahead or self._decode(*span) as child:
+                    chunk = self._chunk(child, *span)
+                ahead = self._decode(*spans[place + 1]) if place + 1 < len(spans) else None
                 while chunk:
                     yield chunk.pop()
         finally:
             if ahead is not None:
                 ahead.kill()
 
-    def _chunk(self, child: ReadingChild | None, start: int, stop: int) -> list[Frame]:
+    def _chunk(self, child: ReadingChild, start: int, stop: int) -> list[Frame]:
         """Return frames start..stop-1. Where a seek did not lead to the frames of the way forth (a broken index, a stream without
-        proper key frames), this and all later chunks are read from the start of the file: slow, but right."""
-        if child is not None:
-            with child:
-                chunk = list(self._received(child, start, stop))
-            if [_fingerprint(frame) for frame in chunk] == list(self._prints[start:stop]):
-                return chunk
-            self._seeks_exactly = False
-        return [frame for frame in self.frames(0, stop) if frame.index >= start]
+        proper key frames), this and all later chunks are decoded from the start of the file: slow, but right."""
+        chunk = list(self._received(child, start, stop))
+        if not self._seeks or [_fingerprint(frame) for frame in chunk] == list(self._prints[start:stop]):
+            return chunk
+        self._seeks = False
+        return list(self.frames(start, stop))
 
     def _decode(self, start: int, stop: int | None) -> ReadingChild:
-        return ReadingChild(commands.decode_frames(self.info, start=start, stop=stop))
+        return ReadingChild(commands.decode_frames(self.info, start=start, stop=stop, seek=self._seeks))
 
     def _received(self, child: ReadingChild, start: int, stop: int | None) -> Generator[Frame, None, None]:
-        index, video = start, self.video
+        index, size = start, decoded_size(self.video)
         while stop is None or index < stop:
-            packed = np.empty(video.frame_bytes, np.uint8)
-            if child.read_into(packed.data) < video.frame_bytes:
+            packed = np.empty(_i420_bytes(size), np.uint8)
+            if child.read_into(packed.data) < packed.size:
                 self._ended(child, start, index)
                 return
-            yield Frame.from_i420(packed, width=video.width, height=video.height, index=index, space=self.space)
+            yield self._frame(_evened(packed, size), index)
             index += 1
+
+    def _frame(self, packed: Plane, index: int) -> Frame:
+        return Frame.from_i420(packed, width=self.video.width, height=self.video.height, index=index, space=self.space)
 
     def _ended(self, child: ReadingChild, start: int, index: int) -> None:
         """The decoder has no more pictures: find out whether this is the end of the video or of its file."""
@@ -163,6 +166,20 @@ class VideoReader:
             raise error("video_undecodable", name=name)
         if start == 0:
             self._frame_count = index
+
+
+def _i420_bytes(size: tuple[int, int]) -> int:
+    width, height = size
+    return width * height + 2 * (-(-width // 2)) * (-(-height // 2))
+
+
+def _evened(packed: Plane, size: tuple[int, int]) -> Plane:
+    """Repeat the last column or row of an odd-sized I420 picture. Only luma changes: the last chroma sample covers the new pixels."""
+    width, height = size
+    if width % 2 == 0 and height % 2 == 0:
+        return packed
+    luma = np.pad(packed[: width * height].reshape(height, width), ((0, height % 2), (0, width % 2)), mode="edge")
+    return np.concatenate([luma.reshape(-1), packed[width * height :]])
 
 
 def _fingerprint(frame: Frame) -> int:

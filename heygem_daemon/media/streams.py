@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any, Final
 
-from heygem_daemon.media.commands import is_rgb
+from heygem_daemon.media.filters import is_rgb
 from heygem_daemon.media.types import BT709, AudioStream, Colour, VideoStream
 
 Json = dict[str, Any]
@@ -100,6 +100,7 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
         is_variable=is_variable,
         is_still=is_still,
         is_interlaced=track.get("field_order") in INTERLACED,
+        is_seekable=not (report.get("format", {}).get("format_name") == "avi" and track.get("has_b_frames", 0)),
         colour=BT709 if source.is_hdr or is_still or is_rgb(pixel_format) else source,
         source_colour=source,
         coded_width=coded[0],

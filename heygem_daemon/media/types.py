@@ -30,7 +30,7 @@ class VideoStream:
     `frame_rate` is exact; for variable frame rate it is the constant rate it is read at. `frames` is the number of frames at
     that rate (exact after decoding only; from the container it may be off by some). `colour` is that of the decoded frames;
     `source_colour` and the coded size are those of the file. `start` is the time of the first picture, `time_base` the unit of
-    the file's time stamps, both in s.
+    the file's time stamps, both in s. `is_seekable`: a picture has the same time stamp after a seek as in order.
     """
 
     width: int
@@ -45,6 +45,7 @@ class VideoStream:
     is_variable: bool = False
     is_still: bool = False
     is_interlaced: bool = False
+    is_seekable: bool = True
     colour: Colour = Colour()
     source_colour: Colour = Colour()
     coded_width: int = 0

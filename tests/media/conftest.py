@@ -69,3 +69,19 @@ def decoded() -> Callable[..., np.ndarray]:
         return np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout, np.uint8)
 
     return decode
+
+
+@pytest.fixture
+def turned(tmp_path: Path) -> Callable[[Path, int], Path]:
+    """Copy an mp4 with another display matrix in its video track header (ISO 14496-12, 8.3.2): 16.16 fixed point a b u c d v."""
+
+    def turn(source: Path, angle: int) -> Path:
+        one, target = 65536, tmp_path / f"turned-{angle}.mp4"
+        matrix = {90: (0, one, 0, -one, 0, 0), 180: (-one, 0, 0, 0, -one, 0)}[angle]
+        data = bytearray(source.read_bytes())
+        place = data.index(b"tkhd") + 4 + 40
+        data[place : place + 24] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+        target.write_bytes(data)
+        return target
+
+    return turn

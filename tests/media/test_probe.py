@@ -3,6 +3,7 @@
 import os
 import shutil
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -73,27 +74,14 @@ def test_the_rate_to_read_at_is_the_streams_own_where_it_has_one(nominal, averag
     assert choose_rate(nominal, average) == chosen
 
 
-def test_rotation_turns_size_and_pixel_shape(clip, tmp_path: Path) -> None:
+def test_rotation_turns_size_and_pixel_shape(clip, turned) -> None:
     flat = clip("flat.mp4", filters="setsar=4/3")
-    turned = tmp_path / "turned.mp4"
-    turn(flat, turned, 90)
-    video = check_video(turned).video
+    video = check_video(turned(flat, 90)).video
     assert video is not None
-    assert (video.width, video.height, video.rotation % 180, video.sample_aspect) == (120, 160, 90, Fraction(3, 4))
-    turn(flat, turned, 180)
-    video = check_video(turned).video
+    assert (video.width, video.height, video.rotation, video.sample_aspect) == (120, 160, 90, Fraction(3, 4))
+    video = check_video(turned(flat, 180)).video
     assert video is not None
     assert (video.width, video.height, video.rotation, video.sample_aspect) == (160, 120, 180, Fraction(4, 3))
-
-
-def turn(source: Path, target: Path, angle: int) -> None:
-    """Copy an mp4 with another display matrix in its video track header (ISO 14496-12, 8.3.2): 16.16 fixed point a b u c d v."""
-    one = 65536
-    matrix = {90: (0, one, 0, -one, 0, 0), 180: (-one, 0, 0, 0, -one, 0)}[angle]
-    data = bytearray(source.read_bytes())
-    place = data.index(b"tkhd") + 4 + 40
-    data[place : place + 24] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
-    target.write_bytes(data)
 
 
 def test_odd_sizes_become_even(clip) -> None:
@@ -235,6 +223,9 @@ def test_sound_longer_than_the_picture_is_not_a_cut(tone, clip) -> None:
     assert check_video(both).seconds == pytest.approx(8, abs=0.1)
 
 
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:{port}/a.ts\n#EXTINF:2,\nfile://{secret}\n#EXT-X-ENDLIST\n"
+
+
 class Trap(BaseHTTPRequestHandler):
     """Remembers that somebody called."""
 
@@ -257,12 +248,20 @@ def trap() -> Iterator[socketserver.TCPServer]:
         thread.join()
 
 
+def test_the_trap_catches_a_careless_reader(trap, tmp_path: Path) -> None:
+    """The control of the next test: the same playlist, opened as a playlist, does call."""
+    path = tmp_path / "list.m3u8"
+    path.write_text(HLS.format(port=trap.server_address[1], secret="none.mp4"))
+    subprocess.run(["ffprobe", "-v", "quiet", "-protocol_whitelist", "file,http,tcp", "-f", "hls", path], check=False, timeout=30)
+    assert trap.calls
+
+
 @pytest.mark.parametrize("extension", sorted(VIDEO_EXTENSIONS | IMAGE_EXTENSIONS | RECORDING_EXTENSIONS))
 def test_a_playlist_under_any_name_reads_neither_files_nor_the_network(trap, clip, tmp_path: Path, extension: str) -> None:
     port = trap.server_address[1]
     secret = clip("plain.mp4")
     playlists = (
-        f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:{port}/a.ts\n#EXTINF:2,\nfile://{secret}\n#EXT-X-ENDLIST\n",
+        HLS.format(port=port, secret=secret),
         f"ffconcat version 1.0\nfile '{secret}'\nfile 'http://127.0.0.1:{port}/b.mp4'\n",
     )
     for playlist in playlists:
