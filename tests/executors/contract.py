@@ -50,10 +50,10 @@ def wait_free(executor, seconds: float = 20.0) -> None:
         list(executor.poll())
 
 
-def run(executor, work: WorkOrder) -> list[Report]:
+def run(executor, work: WorkOrder, seconds: float = 20.0) -> list[Report]:
     wait_free(executor)
     executor.submit(work)
-    return [r for r in collect(executor, outcome_of(work.token)) if not isinstance(r, WorkerReady)]
+    return [r for r in collect(executor, outcome_of(work.token), seconds) if not isinstance(r, WorkerReady)]
 
 
 class ExecutorContract:

@@ -1,0 +1,83 @@
+"""The real session behind the real worker: orders in, results and failures out, the presenter's video in between."""
+
+import dataclasses
+import os
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from heygem_daemon.core.work import WorkFailed, WorkSucceeded
+from heygem_daemon.executors.inline import InlineExecutor
+from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
+from heygem_daemon.executors.slot import Patience
+from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.worker.session import LipSyncSession, request_of
+from tests.executors.contract import order, run
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recording") / "speech.wav"
+    voice = "aevalsrc='0.3*sin(2*PI*140*t)*(0.5+0.5*sin(2*PI*2.5*t))+0.2*sin(2*PI*700*t)*(0.5+0.5*sin(2*PI*2.5*t))':d=0.8:s=16000"
+    subprocess.run(("ffmpeg", "-v", "error", "-f", "lavfi", "-i", voice, str(path)), check=True)
+    return path
+
+
+def ask(token, folder, recording, video):
+    plain = order(token)
+    return dataclasses.replace(
+        plain, recording=str(recording), video=str(video), output=str(folder / "result.mp4"), thumbnail=str(folder / "result.jpg")
+    )
+
+
+def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp_path, weights, recording, portrait):
+    limits = MediaLimits(video_seconds=30)
+    setup = WorkerSetup(models=weights, cache=tmp_path / "cache", threads=1, limits=limits)
+    executor = LocalExecutor(
+        ["cpu"],
+        lambda name, device: worker_command(setup, name, device),
+        log=lambda *_arguments, **_fields: None,
+        patience=Patience(),
+        environment={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")},
+    )
+    try:
+        (tmp_path / "bad.mp4").write_text("no video", encoding="ascii")
+        refused = run(executor, ask("t1", tmp_path, recording, tmp_path / "bad.mp4"))[-1]
+        assert isinstance(refused, WorkFailed)
+        assert (refused.kind, refused.failure.code) == ("input", "not_a_video")
+        reports = run(executor, ask("t2", tmp_path, recording, portrait), seconds=120)
+        assert isinstance(reports[-1], WorkSucceeded), reports[-1]
+        assert {"analyse", "render"} <= {report.stage for report in reports[:-1]}
+        result = reports[-1].result
+        assert (result["frames"], result["frame_rate"], result["fps"]) == (20, "25", 25.0)
+        assert (tmp_path / "result.mp4").stat().st_size > 1000
+        assert (tmp_path / "result.jpg").stat().st_size > 1000
+        (worker,) = executor.devices()
+        assert worker["device"] == "cpu"
+        assert set(worker["models"]) == {"face_detector", "face_mesh"}
+    finally:
+        executor.stop(5)
+
+
+def options(**changes):
+    given = {"models": None, "cache": None, "device": "cpu", "threads": 1, "cache_bytes": 0, "limits": MediaLimits()}
+    return SimpleNamespace(**{**given, **changes})
+
+
+def test_missing_models_and_devices_fail_the_order_and_not_the_worker(tmp_path, recording, portrait):
+    for device, code in (("cpu", "models_missing"), ("cuda:77", "device_unavailable")):
+        session = LipSyncSession(options(models=tmp_path / "none", cache=tmp_path, device=device))
+        executor = InlineExecutor(lambda made=session: made)
+        report = run(executor, ask("t1", tmp_path, recording, portrait))[-1]
+        assert (report.kind, report.failure.code) == ("setup", code)
+        assert session.models() == {}
+        executor.stop(0)
+
+
+def test_an_order_says_everything_that_a_request_needs(tmp_path):
+    work = dataclasses.replace(order("t1"), fit="video", face="left", quality=20, visible_label=True, text="hello", thumbnail="")
+    request = request_of(work)
+    assert (request.fit, request.face, request.quality, request.visible_label, request.text) == ("video", "left", 20, True, "hello")
+    assert request.thumbnail is None
+    assert str(request.output) == work.output
