@@ -102,3 +102,8 @@ def test_a_missing_program_is_found(tmp_path: Path, weights: Path, monkeypatch: 
 def test_a_read_only_folder_is_found(tmp_path: Path) -> None:
     assert probe_folder("outputs", Path("/proc")).severity is Severity.ERROR
     assert probe_folder("outputs", tmp_path).severity is Severity.OK
+
+
+def test_the_schema_in_the_package_is_the_one_that_is_printed(root: Path) -> None:
+    shipped = (root / "heygem_daemon" / "status.schema.json").read_text(encoding="utf-8")
+    assert shipped == heygem("schema").stdout, "run: heygem schema > heygem_daemon/status.schema.json"
