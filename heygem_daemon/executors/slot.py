@@ -28,7 +28,7 @@ class Patience:
     next worker starts after `pause` x 2^(n-2), `longest_pause` at most; the first death costs no pause.
     """
 
-    start: float = 300.0
+    start: float = 600.0
     silence: float = 600.0
     pause: float = 1.0
     longest_pause: float = 60.0

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -77,8 +78,13 @@ def _options(parsed: argparse.Namespace) -> WorkerOptions:
 
 
 def _own_caches(cache: Path) -> None:
-    """numba, which librosa compiles with, writes beside its own source unless told otherwise; there it may not."""
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
+    """Give numba a place for what it compiles for librosa, where it cannot write beside librosa's source (a service may not).
+
+    Where it can, that cache is shared with everybody else on the machine: to fill one takes up to a minute.
+    """
+    found = importlib.util.find_spec("librosa")
+    if found is None or found.origin is None or not os.access(Path(found.origin).parent, os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
 
 
 def _session(target: str, options: WorkerOptions) -> Session:

@@ -1,6 +1,7 @@
 """What a worker does with an order: the render session, in the words of the wire."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Protocol, cast
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.lipsync.models import verify
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.ports import Progress
@@ -45,10 +47,15 @@ class LipSyncSession:
         self._session: RenderSession | None = None
 
     def device(self) -> str:
+        """Also loads the engines, so that the first order does not wait for it."""
         try:
-            return self._made().device
+            session = self._made()
         except HeygemError as problem:
             return f"{self._options.device} ({problem.code})"
+        with suppress(HeygemError):  # a model that is missing is told to whoever orders
+            for name in engine_names():
+                session.load(name)
+        return session.device
 
     def models(self) -> Mapping[str, str]:
         return {finding.model.name: finding.model.sha256 for finding in verify(self._options.models) if finding.is_right}

@@ -1,7 +1,6 @@
 """The real session behind the real worker: orders in, results and failures out, the presenter's video in between."""
 
 import dataclasses
-import os
 import subprocess
 from types import SimpleNamespace
 
@@ -10,10 +9,9 @@ import pytest
 from heygem_daemon.core.work import WorkFailed, WorkSucceeded
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
-from heygem_daemon.executors.slot import Patience
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.session import LipSyncSession, request_of
-from tests.executors.contract import order, run
+from tests.executors.contract import order, run, wait_free
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +36,9 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp
         ["cpu"],
         lambda name, device: worker_command(setup, name, device),
         log=lambda *_arguments, **_fields: None,
-        patience=Patience(),
-        environment={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")},
     )
     try:
+        wait_free(executor, 240)
         (tmp_path / "bad.mp4").write_text("no video", encoding="ascii")
         refused = run(executor, ask("t1", tmp_path, recording, tmp_path / "bad.mp4"))[-1]
         assert isinstance(refused, WorkFailed)

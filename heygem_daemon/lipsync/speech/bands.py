@@ -10,7 +10,7 @@ from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
 
 from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
 from heygem_daemon.lipsync.speech.activity import AFTER, BEFORE, Activity, activity
-from heygem_daemon.lipsync.speech.features import BandFeatures, band_features, mel_frequencies
+from heygem_daemon.lipsync.speech.features import BandFeatures, band_features, mel_frequencies, prepare_filters
 from heygem_daemon.lipsync.speech.sampling import sample
 from heygem_daemon.lipsync.speech.stream import Curve, reblock
 from heygem_daemon.lipsync.speech.visemes import TABLE, column
@@ -31,6 +31,9 @@ class BandDriver:
     """A Driver (see lipsync.ports) of rules: honest, small, and good for a mouth that moves with the sound, not for phonemes."""
 
     name = "bands"
+
+    def __init__(self) -> None:
+        prepare_filters()  # librosa compiles at its first use: that belongs to the start of a worker, not to its first order
 
     def motion(self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int) -> Iterator[MouthMotion]:
         """Yield motion in blocks of about a second."""

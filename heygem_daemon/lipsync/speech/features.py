@@ -56,6 +56,12 @@ def _taper() -> FloatArray:
     return np.asarray(window / np.sqrt(np.sum(window**2) * _FFT / 2), np.float32)
 
 
+def prepare_filters() -> None:
+    """Make what all features share, once per process."""
+    mel_frequencies()
+    _mel_filters()
+
+
 def band_features(blocks: Iterable[FloatArray]) -> Iterator[BandFeatures]:
     """Yield features without end: rows after the last sample are silence with `is_sound` false.
 
