@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -114,7 +115,7 @@ def save(presenter: Presenter) -> None:
 def load(workspace: Path) -> Presenter | None:
     """Return the presenter kept in `workspace`, or None where there is none, or an older or damaged one."""
     try:
-        with np.load(workspace / _ARRAYS, allow_pickle=False) as arrays:
+        with (workspace / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             head = json.loads(str(arrays["head"]))
             if head["version"] != VERSION or (workspace / _CROPS).stat().st_size != arrays["extents"][-1]:
                 return None
@@ -131,7 +132,7 @@ def load(workspace: Path) -> Presenter | None:
                 skin_limit=head["skin_limit"],
                 workspace=workspace,
             )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, BadZipFile):
         return None
 
 

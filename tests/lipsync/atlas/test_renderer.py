@@ -1,0 +1,128 @@
+"""The atlas renderer keeps the contract of renderers, and what it promises beyond it."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heygem_daemon.core.errors import InputError
+from heygem_daemon.lipsync.atlas import store
+from heygem_daemon.lipsync.atlas.mouth import opening_of
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
+from heygem_daemon.lipsync.face.analyse import analyse
+from heygem_daemon.lipsync.face.measure import lip_opening
+from heygem_daemon.lipsync.face.tracker import FaceTracker
+from heygem_daemon.lipsync.face.tracks import TracksWriter
+from heygem_daemon.media.probe import probe
+from heygem_daemon.media.reader import VideoReader
+from tests.lipsync.renderer_contract import RendererContract, Stage, same, syllables
+
+
+class TestAtlasIsARenderer(RendererContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls, clip, renderer, prepared):
+        points = clip.tracks.landmarks(0, clip.tracks.frames)[..., :2]
+        (x0, y0), (x1, y1) = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
+        margin = 0.6 * (x1 - x0)
+        box = (max(0, int(x0 - margin / 2)), int(y0), min(384, int(x1 + margin / 2)), min(384, int(y1 + margin)))
+        return Stage(renderer=renderer, prepared=prepared, frames=clip.frames, faceless=frozenset(clip.gap), face=box)
+
+
+def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip, renderer, prepared):
+    wide = replace(syllables(50), opening=np.ones(50, np.float32))
+    done = list(renderer.render(prepared, clip.frames, [wide]))
+    change = [np.abs(after.frame.y.astype(int) - before.y.astype(int)).mean() for before, after in zip(clip.frames, done, strict=True)]
+    assert change[10] > 2 * change[22] > change[23] > change[24] == 0
+    assert change[27] == 0 < change[28] < change[40] / 2
+
+
+def test_what_prepare_left_is_used_again(clip, renderer, prepared, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("the video was read again")
+
+    monkeypatch.setattr(VideoReader, "frames", fail)
+    again = renderer.prepare(probe(clip.path), clip.tracks, prepared.presenter.workspace, lambda _: None)
+    assert np.array_equal(again.presenter.faces.picture, prepared.presenter.faces.picture)
+    assert again.presenter.mouth.openings == prepared.presenter.mouth.openings
+
+
+@pytest.mark.parametrize("damage", ["absent", "older", "crops", "garbage"])
+def test_a_damaged_workspace_is_not_trusted(prepared, tmp_path, damage, monkeypatch):
+    presenter = prepared.presenter
+    crops = tmp_path / "mouths.bin"
+    crops.write_bytes((presenter.workspace / "mouths.bin").read_bytes())
+    if damage != "absent":
+        store.save(replace(presenter, workspace=tmp_path))
+        assert store.load(tmp_path) is not None
+    if damage == "older":
+        monkeypatch.setattr(store, "VERSION", "atlas 999")
+    elif damage == "crops":
+        crops.write_bytes(crops.read_bytes()[:-1])
+    elif damage == "garbage":
+        (tmp_path / "presenter.npz").write_bytes(b"PK\x03\x04 no archive")
+    assert store.load(tmp_path) is None
+
+
+def test_crops_are_lossless(clip, prepared):
+    presenter = prepared.presenter
+    x, y = presenter.origins[3]
+    crop = presenter.crop(3)
+    height, width = crop.shape[:2]
+    frame = clip.frames[int(presenter.faces.index[3])]
+    assert np.array_equal(crop, frame.bgr((int(x), int(y), int(x) + width, int(y) + height)))
+
+
+def test_a_video_without_a_face_is_refused(clip, renderer, tmp_path):
+    with TracksWriter(tmp_path / "none", size=(384, 384), frame_rate=Fraction(25)) as writer:
+        for _ in range(50):
+            writer.append(None, score=0.0, shot=0)
+        tracks = writer.finish()
+    with pytest.raises(InputError) as refused:
+        renderer.prepare(probe(clip.path), tracks, tmp_path / "atlas", lambda _: None)
+    assert refused.value.code == "no_face"
+
+
+def test_progress_of_the_harvest_runs_to_its_end(clip, renderer, tmp_path):
+    steps = []
+    renderer.prepare(probe(clip.path), clip.tracks, tmp_path, steps.append)
+    assert (steps[-1].stage, steps[-1].done) == ("harvest", steps[-1].total)
+
+
+def test_a_still_portrait_speaks(portrait, weights, tmp_path):
+    info = probe(portrait)
+    frames = list(VideoReader(info).frames())
+    (found,) = FaceTracker(weights).follow(frames[0])
+    with TracksWriter(tmp_path / "tracks", size=(512, 512), frame_rate=Fraction(25)) as writer:
+        writer.append(found.landmarks, score=1.0, shot=0)
+        tracks = writer.finish()
+    renderer = AtlasRenderer("cpu", models=weights)
+    ready = renderer.prepare(info, tracks, tmp_path / "atlas", lambda _: None)
+    done = list(renderer.render(ready, frames * 24, [syllables(24)]))
+    tracker = FaceTracker(weights)
+    seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
+    assert np.corrcoef(seen, [one.asked_opening for one in done])[0, 1] > 0.9
+    assert max(seen) > min(seen) + 0.05
+    assert not same(done[0].frame, frames[0])
+
+
+def test_a_real_presenter_shows_the_opening_that_is_asked(shared_media: Path, weights, tmp_path):
+    info = probe(shared_media / "vr_face2_844_25_h264.mp4")
+    frames = list(VideoReader(info).frames(0, 60))
+    size = (frames[0].width, frames[0].height)
+    tracks = analyse(frames, size=size, frame_rate=Fraction(25), models=weights, directory=tmp_path / "tracks")
+    renderer = AtlasRenderer("cpu", models=weights)
+    ready = renderer.prepare(info, tracks, tmp_path / "atlas", lambda _: None)
+    done = list(renderer.render(ready, frames, [syllables(60)]))
+    tracker = FaceTracker(weights)
+    seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
+    asked = [one.asked_opening for one in done]
+    assert np.corrcoef(seen, asked)[0, 1] > 0.93
+    assert 0.7 < np.polyfit(asked, seen, 1)[0] < 1.2
+
+
+def test_rest_is_asked_for_after_the_motion_ended(clip, renderer, prepared):
+    done = list(renderer.render(prepared, clip.frames[:12], [syllables(3)]))
+    assert done[-1].asked_opening == pytest.approx(float(opening_of(prepared.presenter.mouth.rest)), abs=0.02)
