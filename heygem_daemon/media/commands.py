@@ -78,9 +78,9 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
 
 
 def decode_speech(path: Path, *, rate: int) -> Command:
-    """Write the first sound track to standard output as mono float32."""
+    """Write the first sound track to standard output as mono int16; in float ffmpeg would mix two channels to up to 1.41."""
     sound = ffmpeg.input(file_url(path), **_opened(path))["a:0"]
-    return _compile(ffmpeg.output(sound, "pipe:1", f="f32le", acodec="pcm_f32le", ac=1, ar=rate))
+    return _compile(ffmpeg.output(sound, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
 
 
 def count_frames(path: Path) -> Command:

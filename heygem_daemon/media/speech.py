@@ -50,12 +50,12 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
         done = False
         started = False
         while not done:
-            samples = np.empty(block, np.float32)
+            samples = np.empty(block, np.int16)
             got = child.read_into(samples.data.cast("B")) // samples.itemsize
             done = got < block
             if got:
                 started = True
-                yield samples[:got]
+                yield samples[:got].astype(np.float32) / np.float32(32768)
         end = child.wait()
     if end.code < 0 or "Input/output error" in end.stderr:
         raise error("io_error", problem=f"{display_name(path)}: {end.complaint}")
@@ -68,10 +68,9 @@ def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMe
     header says about the length may be wrong; this counts)."""
     name, samples, peak, power = display_name(path), 0, 0.0, 0.0
     for block in speech_blocks(path):
-        sound = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
-        samples += len(sound)
-        peak = max(peak, float(np.abs(sound).max()))
-        power += float(np.square(sound, dtype=np.float64).sum())
+        samples += len(block)
+        peak = max(peak, float(np.abs(block).max()))
+        power += float(np.square(block, dtype=np.float64).sum())
         if samples > limits.recording_seconds * SPEECH_RATE:
             raise error("audio_too_long", name=name, seconds=samples / SPEECH_RATE, limit=limits.recording_seconds)
     if samples == 0:

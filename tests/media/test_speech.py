@@ -1,0 +1,89 @@
+"""Speech as blocks, and its exact length."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heygem_daemon.core.errors import InputError
+from heygem_daemon.media.speech import frame_count, measure_speech, speech_blocks
+from heygem_daemon.media.types import MediaLimits
+
+
+def refusal(path: Path, **limits: float) -> str:
+    with pytest.raises(InputError) as caught:
+        measure_speech(path, MediaLimits(**limits))
+    return caught.value.code
+
+
+def test_blocks_are_the_recording_cut_anywhere(tone) -> None:
+    path = tone("plain.wav")
+    whole = np.concatenate(list(speech_blocks(path)))
+    small = list(speech_blocks(path, block=777))
+    assert {len(block) for block in small[:-1]} == {777}
+    assert np.array_equal(np.concatenate(small), whole)
+    assert whole.dtype == np.float32
+    assert len(whole) == 32000
+
+
+def test_blocks_come_at_the_rate_asked_for_and_mixed_to_one_channel(tone) -> None:
+    stereo = tone("stereo.wav", source="aevalsrc=.5*sin(880*t)|.1*sin(880*t):s={rate}:d={seconds}")
+    sound = np.concatenate(list(speech_blocks(stereo, rate=8000)))
+    assert len(sound) == 16000
+    assert np.abs(sound).max() == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("kind.flac", ()),
+        ("kind.mp3", ()),
+        ("kind.m4a", ()),
+        ("kind.opus", ("-c:a", "libopus", "-ar", 48000)),
+        ("kind.ogg", ("-c:a", "libopus", "-ar", 48000)),
+    ],
+)
+def test_encoder_delay_is_no_part_of_the_speech(tone, name: str, options: tuple) -> None:
+    assert float(measure_speech(tone(name, *options)).seconds) == pytest.approx(2, abs=0.03)
+
+
+def test_length_peak_and_level_are_measured(tone) -> None:
+    measure = measure_speech(tone("sine.wav", source="sine=440:r={rate}:d={seconds},volume=4"))
+    assert measure.seconds == Fraction(2)
+    assert measure.peak_db == pytest.approx(20 * np.log10(0.5), abs=0.2)
+    assert measure.rms_db == pytest.approx(measure.peak_db - 3.01, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "frames"),
+    [
+        (Fraction(10), Fraction(25), 250),
+        (Fraction(16001, 16000), Fraction(25), 25),
+        (Fraction(3600), Fraction(24000, 1001), 86314),
+        (Fraction(3600), Fraction(30000, 1001), 107892),
+        (Fraction(1, 1000), Fraction(25), 1),
+    ],
+)
+def test_frames_last_as_long_as_the_speech(seconds: Fraction, rate: Fraction, frames: int) -> None:
+    assert frame_count(seconds, rate) == frames
+
+
+def test_silence_is_refused_and_a_whisper_is_not(tone) -> None:
+    assert refusal(tone("silent.wav", source="anullsrc=r={rate},atrim=end={seconds}")) == "audio_silent"
+    assert refusal(tone("hiss.wav", source="anoisesrc=a=.0003:r={rate}:d={seconds}")) == "audio_silent"
+    assert measure_speech(tone("whisper.wav", source="anoisesrc=a=.02:r={rate}:d={seconds}")).peak_db < -30
+
+
+def test_a_recording_without_a_sample_is_empty(tone) -> None:
+    assert refusal(tone("none.wav", "-t", 0)) == "audio_empty"
+
+
+def test_a_recording_longer_than_its_header_says_is_still_bounded(tone) -> None:
+    assert refusal(tone("plain.wav"), recording_seconds=1.0) == "audio_too_long"
+
+
+def test_noise_called_sound_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "noise.flac"
+    path.write_bytes(np.random.default_rng(0).integers(0, 256, 50_000, dtype=np.uint8).tobytes())
+    assert refusal(path) == "audio_unreadable"
