@@ -51,7 +51,7 @@ def main() -> int:
     except DemoError as problem:
         console.print(f"[red]{escape(str(problem))}[/red]", soft_wrap=True)
     except KeyboardInterrupt:
-        console.print("Stopped. What was not finished goes on with the next `make demo`; `make demo-clean` forgets it.")
+        console.print("Stopped. What was not finished goes on with the next `make demo`; `make demo-clean` forgets it.", soft_wrap=True)
         return 130
     return 1
 
@@ -198,7 +198,7 @@ def tell(status: JobStatus) -> None:
             line("Thumbnail", folder / item.thumbnail, "before and after")
         if item.error:
             tell_error(item.video, item.error)
-    if status.error:
+    if status.error and status.error not in [item.error for item in status.items]:
         tell_error(status.name, status.error)
     line("Status", folder / "status.json", str(status.state))
     if LOG.is_file():

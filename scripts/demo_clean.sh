@@ -10,4 +10,8 @@ for folder in inbox inbox/_done inbox/_failed outputs; do
     [ -d "$folder" ] || continue
     find "$folder" -mindepth 1 -maxdepth 1 -regextype posix-extended -regex '.*/demo(-[0-9]+)?' -exec rm -rf {} +
 done
+# What was interrupted in the middle; its folder bears the job's id.
+if [ -d inbox/.heygem/claimed ]; then
+    find inbox/.heygem/claimed -mindepth 1 -maxdepth 1 -regextype posix-extended -regex '.*/[0-9]+-[0-9]+-demo(-[0-9]+)?-[0-9a-f]+' -exec rm -rf {} +
+fi
 rm -rf .cache/state .cache/demo .cache/presenters outputs/status.json
