@@ -309,6 +309,7 @@ class Dispatch:
 
     def _recovered_item(self, job: Job, item: Item) -> Item:
         published = self._publisher.published_result(job, item)
+        self._publisher.discard(item.token)
         if published is not None:
             return item.move(State.SUCCEEDED, result=dict(published))
         interrupted = policy.after_interruption(item, self._policy)

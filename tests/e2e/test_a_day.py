@@ -183,6 +183,7 @@ def test_an_inbox_without_its_marker_is_offline_and_nothing_is_concluded(site: S
     site.drop("lesson-01", speech, [portrait_clip])
     daemon = site.start()
     site.wait_for(lambda: site.events("inbox_offline"), "offline was not told")
+    site.wait_for(lambda: site.status().get("inboxes"), "the daemon wrote no status")
     assert site.status()["inboxes"][0]["online"] is False
     assert not (site.outputs / "lesson-01").exists()
     (site.inbox / ".heygem-inbox").touch()
