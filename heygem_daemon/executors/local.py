@@ -14,7 +14,7 @@ from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 
 class Log(Protocol):
-    """core.ports.Log. Events written here: worker_started, worker_ready, worker_died, worker_output."""
+    """core.ports.Log. Events written here: worker_started, worker_died, worker_output."""
 
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None: ...
 

@@ -173,7 +173,6 @@ class Slot:
     def _take(self, report: Report) -> None:
         if isinstance(report, WorkerReady):
             self._ready, self._problem = report, ""
-            self.log("worker_ready", worker=self.name, device=report.device)
         elif isinstance(report, WorkSucceeded | WorkFailed):
             self._order, self._deaths = None, 0
             if isinstance(report, WorkFailed) and report.kind in _BREAKING:
