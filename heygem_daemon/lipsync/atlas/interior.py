@@ -1,5 +1,7 @@
-"""The inside of a mouth that the presenter never shows: cavity, tongue and teeth, drawn from the skin's colour."""
+"""The inside of a mouth wider open than the one that is lent: what that one shows stays where it is in the skull, the rest (cavity,
+tongue, teeth) is painted in the tone of the skin. Stretching the lent inside instead would stretch its teeth."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -7,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from heygem_daemon.lipsync.atlas.canvas import Canvas
+from heygem_daemon.lipsync.atlas.canvas import Canvas, Lent
 from heygem_daemon.lipsync.atlas.mesh import Triangulation, lip_triangles
 from heygem_daemon.lipsync.atlas.mouth import opening_of
-from heygem_daemon.lipsync.atlas.warp import blur, fill, triangle_warp
-from heygem_daemon.lipsync.face.topology import CHEEKS, INNER_CORNERS, INNER_LOWER, INNER_UPPER
+from heygem_daemon.lipsync.atlas.warp import blur, fill, sample, triangle_warp
+from heygem_daemon.lipsync.face.topology import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_UPPER, LIPS
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,15 +27,31 @@ _TEETH_ARC: Final = 0.03
 _TEETH_PITCH: Final = 0.058
 """The upper teeth are fixed to the skull: this far below the resting lip line, on this arc, this wide. In IOD."""
 _APPEARS: Final = (0.004, 0.02)
+_LENT_EDGE: Final = 0.012
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inside:
+    """The inside that a lent mouth shows. canonical: its canonical face [468, 3]."""
+
+    lent: Lent
+    canonical: FloatArray
 
 
 def draw_interior(
-    canvas: Canvas, moved: FloatArray, target: FloatArray, *, rest: FloatArray, mesh: Triangulation, share: float
+    canvas: Canvas,
+    moved: FloatArray,
+    target: FloatArray,
+    *,
+    rest: FloatArray,
+    mesh: Triangulation,
+    share: float,
+    inside: Inside | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Paint the opening between the lips; return the image float32 [3, h, w] and its alpha [h, w].
 
     moved: landmarks [468, 2] in canvas pixels; target: the canonical face drawn; rest: the canonical face with closed lips;
-    share: 0 leaves what is there, 1 replaces it.
+    share: 0 leaves what is there, 1 replaces it; inside: what a lent mouth shows, None where it is shut.
     """
     device = canvas.image.device
     outline = moved[[*INNER_UPPER, *INNER_LOWER[-2:0:-1]]]
@@ -43,15 +61,33 @@ def draw_interior(
     place, _ = triangle_warp(moved - offset, target[:, :2], triangles, hole.size, device)
     colour = _coloured(place, target, rest, _skin_colour(canvas, moved))
     colour = blur(colour, max(0.5, 0.008 * canvas.scale))
+    if inside is not None:
+        shown, seen = _shown(place, inside, canvas.scale)
+        colour = colour + (shown - colour) * seen
     opening = float(opening_of(target))
     alpha = blur(fill(outline - offset, hole.size, device)[None], max(0.6, 0.009 * canvas.scale))[0]
     alpha = alpha * float(_step(torch.tensor(opening), *_APPEARS)) * share
     image, mask = canvas.image.clone(), torch.zeros(canvas.size, device=device)
     (x, y), (height, width) = offset, hole.size
-    inside = (slice(y, y + height), slice(x, x + width))
-    image[:, inside[0], inside[1]] += (colour - hole.image) * alpha
-    mask[inside] = alpha
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    image[:, rows, columns] += (colour - hole.image) * alpha
+    mask[rows, columns] = alpha
     return image, mask
+
+
+def _shown(place: Tensor, inside: Inside, scale: float) -> tuple[Tensor, Tensor]:
+    """Return (image [3, h, w], where it is seen [h, w]): the lent inside, read at the same canonical places [2, h, w] of its skull."""
+    corners, points = list(LIPS), inside.lent.points
+    homogeneous = np.concatenate([inside.canonical[corners, :2], np.ones((len(corners), 1))], axis=1)
+    ((ax, ay), (bx, by), (cx, cy)) = np.linalg.lstsq(homogeneous, points[corners], rcond=None)[0].tolist()
+    u, v = place
+    coordinates = torch.stack([ax * u + bx * v + cx, ay * u + by * v + cy])
+    image = inside.lent.image
+    outline = points[[*INNER_UPPER, *INNER_LOWER[-2:0:-1]]]
+    outline = outline + (points[list(INNER_LIPS)].mean(0) - outline) * 0.06
+    height, width = int(image.shape[1]), int(image.shape[2])
+    mask = blur(fill(outline, (height, width), image.device)[None], max(0.6, _LENT_EDGE * scale))
+    return sample(image, coordinates), sample(mask, coordinates)[0].clamp(0, 1)
 
 
 def _coloured(place: Tensor, target: FloatArray, rest: FloatArray, skin: Tensor) -> Tensor:

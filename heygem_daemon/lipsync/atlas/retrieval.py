@@ -64,13 +64,6 @@ class Catalogue:
         other = row + step
         return other if 0 <= other < len(self) and self._index[other] - self._index[row] == step else row
 
-    def opening(self, row: int) -> float:
-        return float(self._openings[row])
-
-    def largest_opening(self) -> float:
-        """Return the 97th percentile of the openings."""
-        return float(np.percentile(self._openings, 97))
-
     def costs(self, target: FloatArray, angles: FloatArray) -> FloatArray:
         """Return [n]: how badly each row serves as the mouth of the canonical face `target` [468, 3] on a head at `angles` [3]."""
         shape = np.linalg.norm(self._features - lip_features(target[None]), axis=1)

@@ -26,8 +26,8 @@ LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 """Frames that are held back at most."""
 _YAW_FADE: Final = (23.0, 31.0)
 _CROSS_FADE: Final = (0.67, 0.33)
-_INTERIOR_TALKING: Final = (0.25, 0.50)
-_INTERIOR_SILENT: Final = (0.40, 0.75)
+_INTERIOR_RATIO: Final = (0.55, 0.90)
+"""A lent mouth that is open by less than this share of the one drawn keeps its teeth where they are in the skull."""
 _INTERIOR_OPENING: Final = (0.008, 0.025)
 _INTERIOR_OFFSET: Final = 0.006
 _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
@@ -35,11 +35,16 @@ _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
 
 @dataclass(kw_only=True, eq=False)
 class _Pending:
-    """A frame on its way. row: its atlas frame, once decided; raw: how much may be drawn on it by itself, 0-1."""
+    """A frame on its way.
+
+    target: the canonical face asked for; shape: the one to draw so that the picture shows it; raw: how much may be drawn on this
+    frame by itself, 0-1; row: its atlas frame, once decided
+    """
 
     frame: Frame
     face: Face | None
     target: FloatArray
+    shape: FloatArray
     raw: float
     row: int | None = None
 
@@ -50,6 +55,7 @@ class Session:
     def __init__(
         self, catalogue: Catalogue, painter: Painter, correction: Correction, sampler: SkinSampler, occlusion: OcclusionTest
     ) -> None:
+        self._shown = painter.presenter.shown_opening
         self._correction = correction
         self._catalogue, self._painter, self._sampler, self._occlusion = catalogue, painter, sampler, occlusion
         self._path = FixedLagPath(catalogue.transition)
@@ -59,7 +65,7 @@ class Session:
 
     def push(self, frame: Frame, face: Face | None, target: FloatArray) -> Iterator[RenderedFrame]:
         """Take the next frame, with its face (None where it has none) and the canonical face asked for."""
-        pending = _Pending(frame=frame, face=face, target=target, raw=self._drawable(frame, face))
+        pending = _Pending(frame=frame, face=face, target=target, shape=self._correction(target), raw=self._drawable(frame, face))
         self._waiting.append(pending)
         if pending.raw > 0 and face is not None:
             self._undecided.append(pending)
@@ -99,7 +105,7 @@ class Session:
         drawn, asked = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.row is not None:
             rows = self._rows(pending)
-            drawing = Drawing(target=self._correction(pending.target), rows=rows, interior=self._interior(pending), strength=strength)
+            drawing = Drawing(target=pending.shape, rows=rows, interior=self._interior(pending), strength=strength)
             drawn = self._painter.draw(pending.frame, pending.face, drawing)
             asked = _measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
         self._past.append(pending)
@@ -133,11 +139,9 @@ class Session:
     def _interior_of(self, pending: _Pending) -> float:
         """Return 1 where the lent mouth is far less open than asked, 0 where it is open enough."""
         assert pending.row is not None  # noqa: S101
-        asked = max(0.0, float(opening_of(pending.target)))
-        ratio = (self._catalogue.opening(pending.row) + _INTERIOR_OFFSET) / (asked + _INTERIOR_OFFSET)
-        shows_enough = self._catalogue.largest_opening() > 0.6 * asked
-        low, high = _INTERIOR_TALKING if shows_enough else _INTERIOR_SILENT
-        return float((1 - _smoothstep(ratio, low, high)) * _smoothstep(asked, *_INTERIOR_OPENING))
+        asked = max(0.0, float(opening_of(pending.shape)))
+        ratio = (self._shown(pending.row) + _INTERIOR_OFFSET) / (asked + _INTERIOR_OFFSET)
+        return float((1 - _smoothstep(ratio, *_INTERIOR_RATIO)) * _smoothstep(asked, *_INTERIOR_OPENING))
 
 
 def _measured_opening(face: FloatArray) -> float:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel
+from heygem_daemon.lipsync.atlas.mouth import MouthModel, opening_of
 from heygem_daemon.lipsync.atlas.selection import FaceSample
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,6 +20,7 @@ Image = npt.NDArray[np.uint8]
 VERSION: Final = "atlas 1"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _CROPS_KEPT: Final = 24
+_SURELY_OPEN: Final = 0.055
 _ARRAYS: Final = "presenter.npz"
 _CROPS: Final = "mouths.bin"
 
@@ -53,6 +54,14 @@ class Presenter:
     correction: FloatArray
     workspace: Path
     crops: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
+
+    def shown_opening(self, row: int) -> float:
+        """Return how far the mouth of an atlas frame is open, in IOD.
+
+        In a clip that never speaks it counts as shut below .055: the face mesh sees up to .05 in closed full lips.
+        """
+        opening = max(0.0, float(opening_of(self.faces.canonical[row])))
+        return opening if self.mouth.is_talking or opening > _SURELY_OPEN else 0.0
 
     def crop(self, row: int) -> Image:
         """Return uint8 [h, w, 3]: the lower face of atlas frame `row`, its corner at `origins[row]`."""
