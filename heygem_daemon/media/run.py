@@ -23,6 +23,7 @@ from heygem_daemon.core.errors import error
 STDERR_TAIL_BYTES: Final = 8192
 PIPE_BYTES: Final = 2**20  # the largest pipe an unprivileged process may ask for; 64 KiB cost a third of the reading speed
 STALL_SECONDS: Final = 300.0
+FINISH_SECONDS: Final = 3600.0  # an mp4 of some hours is moved once more on the disk, to put its index first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +80,14 @@ class Child:
         _kill(self._process)
         self._drain.join()
 
-    def wait(self) -> Completed:
-        """Wait for the end of the command. Raises `timed_out` when it does not come."""
+    def wait(self, seconds: float | None = None) -> Completed:
+        """Wait for the end of the command. Raises `timed_out` when it does not come within `seconds` (else: the stall limit)."""
+        limit = self._stall_seconds if seconds is None else seconds
         try:
-            code = self._process.wait(timeout=self._stall_seconds)
+            code = self._process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise error("timed_out", limit=self._stall_seconds) from None
+            raise error("timed_out", limit=limit) from None
         self._drain.join()
         return Completed(code=code, stdout=b"", stderr=_text(self._tail))
 
@@ -146,7 +148,7 @@ class WritingChild(Child):
         """Close the input and wait for the command to end."""
         with suppress(BrokenPipeError):
             self._pipe.close()
-        return self.wait()
+        return self.wait(FINISH_SECONDS)
 
 
 def _start(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:

@@ -37,8 +37,9 @@ class VideoWriter:
     leaving it with one removes it.
 
     fit: "video" pads the sound with silence to the end of the picture; "audio" leaves it as it is. Sound is never cut.
-    quality: x264 CRF. preset: x264's. visible_label: a line of text shown at the bottom left; where the server has no font it is left
-    out and `warnings` says so.
+    quality: x264 CRF. preset: x264's; at CRF 16 "veryfast" takes 47 ms of one core for a 1080x1920 frame of a real presenter, "medium"
+    111 ms for a file of the same size and 1.3 dB more (51.9 and 53.2 dB: neither is visible).
+    visible_label: a line of text shown at the bottom left; where the server has no font it is left out and `warnings` says so.
     Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`), each with what ffmpeg said last.
     """
 

@@ -77,7 +77,7 @@ def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip, name: 
     whole = stacked(source.frames())
     count = source.frame_count()
     assert count == len(whole) >= 70
-    for start in (1, 11, 12, 30, 47, count - 2):
+    for start in (1, 12, 47, count - 2):
         part = list(source.frames(start, start + 2))
         assert [frame.index for frame in part] == [start, start + 1]
         assert np.array_equal(stacked(part), whole[start : start + 2]), start
@@ -234,8 +234,8 @@ def test_a_photo_taken_upright_comes_upright(clip, tmp_path: Path) -> None:
 # -- playing ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cfr.mp4", "ntsc-bframes.mkv", "bframes.avi", "one-key-frame.mp4", "vfr.mp4"])
-@pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, False), (1000, True)])
+@pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "one-key-frame.mp4", "vfr.mkv"])
+@pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, True)])
 def test_playing_back_by_chunks_shows_the_very_frames(clip, name: str, chunk: int, is_counted: bool) -> None:
     recipe = dict(SEEKABLE[name])
     path = clip(name, *recipe.pop("options"), seconds=3, **recipe)
@@ -344,3 +344,15 @@ def test_leaving_early_ends_the_decoder(clip) -> None:
     assert len(child_of.read_text().split()) == len(before) + 1
     frames.close()
     assert child_of.read_text().split() == before
+
+
+# -- real clips ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["hevc", "h264"])
+def test_real_clips_are_read_as_ffmpeg_decodes_them(shared_media: Path, decoded, codec: str) -> None:
+    for path in sorted(shared_media.glob(f"*_{codec}.mp4")):
+        source = reader(path)
+        ours = stacked(source.frames(0, 12))
+        assert np.array_equal(ours.reshape(-1), decoded(path, "-frames:v", 12)), path.name
+        assert np.array_equal(stacked(source.frames(9, 12)), ours[9:])
