@@ -29,8 +29,9 @@ STRETCH: Final = 32
 _SYLLABLES: Final = ((0.34, 3.1, 0.0), (0.26, 5.3, 1.0), (0.2, 1.1, 2.0))
 """Amplitude, Hz, radians of the trial motion: syllables, their variation, phrases."""
 _MEAN: Final = 0.4
-_PRIOR: Final = (1.0, 4e-3, 2e-5)
-"""Weights of "the picture shows what is asked" on offset, slope and bend, against the sum over the trials."""
+_PRIOR: Final = (1.0, 4e-3, 2e-5, 4e-3)
+"""Weights of "the picture shows what is asked" on offset, slope, bend and the share of the frame's own opening."""
+_MOST_SHARE: Final = 0.3
 _SLOPES: Final = (0.45, 1.5)
 _KNOTS: Final = 24
 _REACH: Final = 1.3
@@ -41,20 +42,22 @@ _LARGEST: Final = 0.06
 class Correction:
     """Changes an asked canonical face so that the picture shows the opening that was asked.
 
-    table: [2, k]; asked openings and what was obtained, in IOD, both rising. Empty: no correction.
+    table: [2, k + 1]; k asked openings and what was obtained, in IOD, both rising; last, how much of the opening that the frame has
+    by itself shines through, and the mean of those openings. Empty: no correction.
     """
 
     def __init__(self, table: FloatArray, mouth: MouthModel) -> None:
         self._table, self._mouth = table, mouth
 
-    def __call__(self, target: FloatArray) -> FloatArray:
-        """Return the canonical face [468, 3] to draw for the one asked for; shut lips stay shut."""
+    def __call__(self, target: FloatArray, own: float) -> FloatArray:
+        """Return the canonical face [468, 3] to draw for the one asked for, on a frame whose own mouth is open by `own`, in IOD;
+        shut lips stay shut."""
         if not self._table.size:
             return target
-        asked = float(opening_of(target))
-        openings, obtained = self._table
-        more = np.clip(float(np.interp(asked, obtained, openings)) - asked, 0, _LARGEST)
-        more *= np.clip((asked - self._mouth.openings[0]) / _SHUT, 0, 1)
+        asked, shut = float(opening_of(target)), self._mouth.openings[0]
+        (openings, obtained), (share, usual) = self._table[:, :-1], self._table[:, -1]
+        more = np.clip(float(np.interp(asked, obtained, openings)) - asked, 0, _LARGEST) - share * (own - usual)
+        more = max(more * np.clip((asked - shut) / _SHUT, 0, 1), min(0.0, shut - asked))
         return np.asarray(target + more * self._mouth.weight[:, None] * self._mouth.open_basis)
 
 
@@ -76,29 +79,34 @@ def calibrate(index: npt.NDArray[np.int64], tracks: FaceTracks, frames: FrameSou
     """
     asked: list[float] = []
     obtained: list[float] = []
+    own: list[float] = []
     for start, stop in _stretches(index):
         count = max(stop - start, STRETCH)
         source = frames(start, stop) if stop - start > 1 else list(frames(start, stop)) * count
         for done in render(source, [_trial(count, float(tracks.frame_rate))]):
             if done.is_drawn:
+                before = tracks.landmarks(done.frame.index, done.frame.index + 1)
                 asked.append(done.asked_opening)
-                obtained.append(read(done.frame, tracks.landmarks(done.frame.index, done.frame.index + 1)[0]))
-    return fitted(np.array(asked), np.array(obtained))
+                own.append(float(lip_opening(before)[0]))
+                obtained.append(read(done.frame, before[0]))
+    return fitted(np.array(asked), np.array(obtained), np.array(own))
 
 
-def fitted(asked: FloatArray, obtained: FloatArray) -> FloatArray:
-    """Return the table of `Correction` from asked and obtained openings [n], in IOD; NaN is left out.
+def fitted(asked: FloatArray, obtained: FloatArray, own: FloatArray) -> FloatArray:
+    """Return the table of `Correction` from openings [n], in IOD: asked, obtained, and the frame's own; NaN is left out.
 
-    A parabola, fitted by ridge regression towards identity, then made to rise.
+    A parabola of what was asked, made to rise, plus a share of the frame's own; ridge regression towards obtaining what is asked.
     """
-    seen = np.isfinite(asked) & np.isfinite(obtained)
-    asked, obtained = asked[seen], obtained[seen]
+    seen = np.isfinite(asked) & np.isfinite(obtained) & np.isfinite(own)
+    asked, obtained, own = asked[seen], obtained[seen], own[seen]
+    usual = float(own.mean()) if len(own) else 0.0
     knots = np.linspace(0, _REACH * max(float(asked.max(initial=0)), 0.05), _KNOTS)
-    inputs = np.stack([np.ones(len(asked)), asked, asked**2], axis=1)
+    inputs = np.stack([np.ones(len(asked)), asked, asked**2, own - usual], axis=1)
     excess = np.linalg.solve(inputs.T @ inputs + np.diag(_PRIOR), inputs.T @ (obtained - asked))
-    curve = knots + np.stack([np.ones(_KNOTS), knots, knots**2], axis=1) @ excess
+    curve = knots + np.stack([np.ones(_KNOTS), knots, knots**2], axis=1) @ excess[:3]
     slopes = np.clip(np.diff(curve) / np.diff(knots), *_SLOPES)
-    return np.stack([knots, curve[0] + np.concatenate([[0], np.cumsum(slopes * np.diff(knots))])])
+    rising = curve[0] + np.concatenate([[0], np.cumsum(slopes * np.diff(knots))])
+    return np.stack([np.append(knots, np.clip(excess[3], 0, _MOST_SHARE)), np.append(rising, usual)])
 
 
 def _stretches(index: npt.NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -65,7 +65,8 @@ class Session:
 
     def push(self, frame: Frame, face: Face | None, target: FloatArray) -> Iterator[RenderedFrame]:
         """Take the next frame, with its face (None where it has none) and the canonical face asked for."""
-        pending = _Pending(frame=frame, face=face, target=target, shape=self._correction(target), raw=self._drawable(frame, face))
+        shape = target if face is None else self._correction(target, float(opening_of(face.canonical)))
+        pending = _Pending(frame=frame, face=face, target=target, shape=shape, raw=self._drawable(frame, face))
         self._waiting.append(pending)
         if pending.raw > 0 and face is not None:
             self._undecided.append(pending)

@@ -17,7 +17,7 @@ from heygem_daemon.lipsync.atlas.selection import FaceSample
 FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
-VERSION: Final = "atlas 1"
+VERSION: Final = "atlas 2"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _CROPS_KEPT: Final = 24
 _SURELY_OPEN: Final = 0.055
@@ -38,7 +38,7 @@ class Presenter:
     skins:      uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
     is_clear:   bool [n], nothing covers the mouth
     skin_limit: the residual beyond which a mouth counts as covered, grey levels
-    correction: [2, k], what calibration found (see `calibration`); empty before
+    correction: [2, k + 1], what calibration found (see `calibration`); empty before
     crops:      the decoded crops used last
     """
 

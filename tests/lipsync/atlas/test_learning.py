@@ -82,22 +82,32 @@ def test_frames_covered_by_a_hand_do_not_vouch_for_each_other():
 def test_correction_undoes_what_the_picture_loses(face):
     mouth = learn_mouth(face[None], face)
     asked = np.linspace(0.01, 0.15, 90)
-    correct = Correction(fitted(asked, 0.7 * asked), mouth)
+    correct = Correction(fitted(asked, 0.7 * asked, 0 * asked), mouth)
     target = mouth.target(0.5, 0.5)
-    assert opening_of(correct(target)) == pytest.approx(float(opening_of(target)) / 0.7, rel=0.12)
+    assert opening_of(correct(target, 0.0)) == pytest.approx(float(opening_of(target)) / 0.7, rel=0.12)
 
 
 def test_correction_leaves_shut_lips_shut_and_never_closes_a_mouth(face):
     mouth = learn_mouth(face[None], face)
     asked = np.linspace(0.01, 0.15, 90)
-    less, more = (Correction(fitted(asked, gain * asked), mouth) for gain in (0.6, 1.4))
-    assert opening_of(less(mouth.rest)) == pytest.approx(float(opening_of(mouth.rest)), abs=1e-6)
+    less, more = (Correction(fitted(asked, gain * asked, 0 * asked), mouth) for gain in (0.6, 1.4))
+    assert opening_of(less(mouth.rest, 0.0)) == pytest.approx(float(opening_of(mouth.rest)), abs=1e-6)
     target = mouth.target(0.5, 0.5)
-    assert opening_of(more(target)) == pytest.approx(float(opening_of(target)), abs=1e-6)
+    assert opening_of(more(target, 0.0)) == pytest.approx(float(opening_of(target)), abs=1e-6)
 
 
 def test_without_trials_nothing_is_corrected(face):
     mouth = learn_mouth(face[None], face)
     target = mouth.target(0.7, 0.5)
-    for table in (np.zeros((0, 0)), fitted(np.zeros(0), np.zeros(0)), fitted(np.full(9, 0.1), np.full(9, np.nan))):
-        assert Correction(table, mouth)(target) == pytest.approx(target)
+    for table in (np.zeros((0, 0)), fitted(*np.zeros((3, 0))), fitted(*np.full((3, 9), np.nan))):
+        assert Correction(table, mouth)(target, 0.0) == pytest.approx(target)
+
+
+def test_what_shines_through_of_the_frames_own_opening_is_taken_off(face):
+    mouth = learn_mouth(face[None], face)
+    asked, own = np.tile(np.linspace(0.01, 0.15, 30), 3), np.repeat([0.0, 0.1, 0.2], 30)
+    correct = Correction(fitted(asked, asked + 0.2 * (own - 0.1), own), mouth)
+    target = mouth.target(0.5, 0.5)
+    open_below, shut_below = (float(opening_of(correct(target, before))) for before in (0.2, 0.0))
+    assert shut_below - open_below == pytest.approx(0.04, rel=0.15)
+    assert opening_of(correct(mouth.rest, 0.2)) == pytest.approx(float(opening_of(mouth.rest)), abs=1e-6)
