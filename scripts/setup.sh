@@ -111,7 +111,7 @@ find_python() {
             return 0
         fi
     done
-    fail "Python 3.11 or newer is needed, and none was found (python3 is $(python3 -V 2>/dev/null || echo 'not there'))." \
+    fail "Python 3.11 or newer is needed, and none was found (looked for: ${PYTHON:-python3 python3.13 python3.12 python3.11})." \
         "Debian 12 and Ubuntu 24.04 bring one: apt-get install python3" \
         "On Ubuntu 22.04: apt-get install python3.11 python3.11-dev python3.11-venv, then run it again."
 }
@@ -130,7 +130,8 @@ ensure_python_parts() {
 
 ensure_venv() {
     local python
-    "$venv/bin/python" -c 'import pip' 2>/dev/null && return 0
+    # The programs in a .venv name its folder: after a move they are of no use.
+    if grep -qsF "$(pwd -P)/$venv" "$venv/bin/activate" && "$venv/bin/python" -c 'import pip' 2>/dev/null; then return 0; fi
     python=$(find_python) || exit 1
     ensure_python_parts "$python"
     say "$venv with $("$python" -V)"
