@@ -156,8 +156,8 @@ class RendererContract:
 
     @staticmethod
     def _peak(stage: Stage, rounds: int) -> int:
-        """Return the bytes at the peak of showing the video forth and back some times."""
-        play = [*stage.frames, *reversed(stage.frames)] * rounds
+        """Return the bytes at the peak of showing its beginning forth and back some times."""
+        play = [*stage.frames[:12], *reversed(stage.frames[:12])] * rounds
         blocks = (cut(syllables(len(play)), k, k + 20) for k in range(0, len(play), 20))
         tracemalloc.start()
         for _ in stage.renderer.render(stage.prepared, iter(play), blocks):
