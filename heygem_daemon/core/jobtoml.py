@@ -71,7 +71,7 @@ def parse_job_toml(text: str | None) -> tuple[Options, HeygemError | None]:
     """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`."""
     try:
         table = tomllib.loads((text or "").removeprefix("\ufeff"))
-    except (tomllib.TOMLDecodeError, RecursionError) as malformed:
+    except (ValueError, RecursionError) as malformed:  # a plain ValueError: a number of more than 4300 digits
         return Options(), error("bad_job_toml", problem=display(str(malformed)))
     for key, value in table.items():
         if key not in _CHECKS:

@@ -152,7 +152,7 @@ class Breaker:
 def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None = None) -> tuple[Job, Item] | None:
     """Return what to start next: the highest priority, then the inbox served longest ago, then first in first out.
 
-    `served`: unix time at which an item of each inbox was last started. Jobs of paused or absent inboxes are left out by the caller.
+    `served`: when an item of each inbox was last started, by any clock. Jobs of paused or absent inboxes are left out by the caller.
     """
     last = served or {}
     ready = [job for job in jobs if not job.held and not job.is_final and any(item.is_ready(now) for item in job.items)]
