@@ -4,7 +4,8 @@ What a crash may leave is a claimed folder without a job: `recover` puts it back
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -19,13 +20,17 @@ from heygem_daemon.core.status import candidate_status
 from heygem_daemon.daemon.instant import Instant
 
 MAY_STILL_COME: Final = frozenset(
-    {"no_recording", "no_videos", "audio_unreadable", "audio_empty", "not_a_video", "video_truncated", "video_undecodable"}
+    {
+        *("no_recording", "no_videos", "audio_unreadable", "audio_empty", "audio_truncated"),
+        *("not_a_video", "video_truncated", "video_undecodable"),
+    }
 )
 """Problems that a copy which has only stalled would also show: they are believed after `incomplete_seconds` without a change."""
 
 
 CLAIMS_PER_LOOK: Final = 25
 REPORTS_PER_LOOK: Final = 50
+REPORT_SECONDS: Final = 1.0
 """A claim and a status file cost some fsyncs (10-20 ms together): a thousand drops at once must not hold up the tick."""
 
 
@@ -41,7 +46,7 @@ class ArrivalRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """A drop that is seen but not yet claimed."""
+    """A drop that is seen but not yet claimed. `reported_at` (monotonic) is when its status was last written."""
 
     job_id: str
     name: str
@@ -52,6 +57,10 @@ class Arrival:
     waiting_for: str = "settling"
     problem: HeygemError | None = None
     reported: bool = False
+    reported_at: float = float("-inf")
+
+    def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Arrival":
+        return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
 
 
 class Arrivals:
@@ -68,12 +77,18 @@ class Arrivals:
         self._rules = rules
         self._impatient = impatient
         self._arrivals: dict[tuple[str, str], Arrival] = {}
+        self._unwelcome: set[tuple[str, str]] = set()
         self._claims_left = 0
         self._reports_left = 0
 
-    def __len__(self) -> int:
-        """Return how many drops are on their way in; held ones, which may stay for ever, do not count."""
-        return sum(arrival.waiting_for != "held" for arrival in self._arrivals.values())
+    def is_moving(self, online: Collection[str]) -> bool:
+        """Whether a drop of these inboxes goes on by itself; one that is held or cannot be read may stay for ever."""
+        return any(inbox in online and arrival.waiting_for not in {"held", "share"} for (inbox, _), arrival in self._arrivals.items())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a drop lies there that nobody holds back, and that cannot come in."""
+        return bool(self._unwelcome) or any(arrival.waiting_for != "held" for arrival in self._arrivals.values())
 
     @property
     def is_behind(self) -> bool:
@@ -81,13 +96,13 @@ class Arrivals:
         return self._claims_left < 0 or self._reports_left <= 0
 
     def next_settling(self, now: Instant) -> float:
-        """Return in how many s the next drop may have settled, at least 0."""
+        """Return in how many s the next drop may have settled; those that only wait for their writers do not count."""
         waits = [
             arrival.settling.settled_at(self._rules.settle_seconds) - now.monotonic
             for arrival in self._arrivals.values()
             if arrival.waiting_for == "settling"
         ]
-        return max(min(waits, default=float("inf")), 0.0)
+        return min((wait for wait in waits if wait > 0), default=float("inf"))
 
     @property
     def is_inspecting(self) -> bool:
@@ -98,11 +113,15 @@ class Arrivals:
         present = {(inbox, sighting.name) for sighting in sightings}
         for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
             self._withdraw(key)
+        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
         for sighting in sightings:
             job = self._follow(sighting, network, now)
             if job is not None:
                 admit(job)
+                if sighting.cancel:  # only now: after a crash before this line it must still lie there
+                    with suppress(TransientError):
+                        self._claims.clear_control(sighting.inbox, sighting.name, "cancel")
 
     def _withdraw(self, key: tuple[str, str]) -> None:
         arrival = self._arrivals.pop(key)
@@ -115,7 +134,9 @@ class Arrivals:
         try:
             arrival = self._arrivals.get(key) or self._greet(sighting, now)
         except TransientError:
+            self._unwelcome.add(key)
             return None  # outputs are away, and the board cannot say so; the drop lies where it is
+        self._unwelcome.discard(key)
         settling = arrival.settling.observe(
             drop.signature(sighting.entries), drop.total_bytes(sighting.entries), now.monotonic, writers=sighting.writers
         )
@@ -125,13 +146,13 @@ class Arrivals:
             self._arrivals[key] = self._report(arrival, verdict, sighting.inbox, now)
             return None
         self._claims_left -= 1
-        job = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else None
-        if job is not None:
+        outcome = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else arrival
+        if isinstance(outcome, Job):
             self._arrivals.pop(key, None)
             self._inspector.forget(arrival.job_id)
-        else:
-            self._arrivals[key] = arrival
-        return job
+            return outcome
+        self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, sighting.inbox, now)
+        return None
 
     def _greet(self, sighting: Sighting, now: Instant) -> Arrival:
         shown = names.display(sighting.name) if sighting.name else _flat_name(sighting.entries)
@@ -145,13 +166,13 @@ class Arrivals:
         if sighting.cancel:
             return Inspection(problems={}, seconds={})
         if sighting.hold:
-            return replace(arrival, waiting_for="held", reason=f"Held back by {arrival.name}.hold")
+            return arrival.waits("held", f"Held back by {arrival.name}.hold")
         if sighting.unreadable:
-            return replace(arrival, waiting_for="share", reason=f"{sighting.unreadable} cannot be read at the moment")
+            return arrival.waits("share", f"Not all of it can be looked at: {names.display(sighting.unreadable)}")
         base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
         if not sighting.ready and not arrival.settling.is_settled(now.monotonic, base):
             size = policy.human_bytes(drop.total_bytes(sighting.entries))
-            return replace(arrival, waiting_for="settling", reason=f"Waiting for the copy to finish ({size} so far)")
+            return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
         return self._examine(arrival, sighting, now)
 
     def _examine(self, arrival: Arrival, sighting: Sighting, now: Instant) -> "Arrival | Inspection":
@@ -160,23 +181,21 @@ class Arrivals:
         if plan.rejected or plan.incomplete:
             if missing is None or self._is_overdue(arrival, sighting, now):
                 return Inspection(problems={}, seconds={})
-            return replace(arrival, waiting_for="files", reason=f"{missing.message} Waiting for the rest.", problem=missing)
+            return arrival.waits("files", f"{missing.message} Waiting for the rest.", missing)
         key = arrival.settling.signature
         usable = [path for path in plan.videos if path not in plan.problems]
         recordings = [path for path in plan.recordings if path not in plan.problems]
         root = Path(sighting.inbox) / sighting.name
         inspection = self._inspector.inspect(arrival.job_id, key, root, recordings, usable)
         if inspection is None:
-            return replace(arrival, waiting_for="inspection", reason="Looking into the files")
+            return arrival.waits("inspection", "Looking into the files")
         doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
         if doubtful and not self._is_overdue(arrival, sighting, now):
-            return replace(
-                arrival, waiting_for="files", problem=doubtful[0], reason=f"{doubtful[0].message} Waiting in case it is still being copied."
-            )
+            return arrival.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
         passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
         if passing is not None and not self._impatient:
             self._inspector.forget(arrival.job_id)
-            return replace(arrival, waiting_for="server", problem=passing, reason=passing.message)
+            return arrival.waits("server", passing.message, passing)
         return inspection
 
     def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
@@ -189,18 +208,21 @@ class Arrivals:
 
     def _report(self, before: Arrival, after: Arrival, inbox: str, now: Instant) -> Arrival:
         """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
-        if after.reported and (after.reason, after.waiting_for) == (before.reason, before.waiting_for):
+        changed = (after.reason, after.waiting_for) != (before.reason, before.waiting_for)
+        if after.reported and not changed:
             return after
+        if after.reported and after.waiting_for == before.waiting_for and now.monotonic - after.reported_at < REPORT_SECONDS:
+            return replace(after, reason=before.reason)  # it only grew; told with the next look
+        if changed and after.problem is not None:
+            self._log("drop_incomplete", job_id=after.job_id, job=after.name, error_code=after.problem.code, reason=after.reason)
         if self._reports_left <= 0:
             return replace(after, reported=False)
         self._reports_left -= 1
-        if after.problem is not None and after.problem is not before.problem:
-            self._log("drop_incomplete", job_id=after.job_id, job=after.name, error_code=after.problem.code, reason=after.reason)
         status = candidate_status(
             after.name,
             after.job_id,
             after.output,
-            since=now.wall,
+            since=after.seen.wall,
             dropped_at=after.seen.wall,
             reason=after.reason,
             waiting_for=after.waiting_for,
@@ -212,37 +234,51 @@ class Arrivals:
         except TransientError as problem:
             self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
             return replace(after, reported=False)
-        return replace(after, reported=True)
+        return replace(after, reported=True, reported_at=now.monotonic)
 
-    def _claim(self, arrival: Arrival, sighting: Sighting, inspection: Inspection, now: Instant) -> Job | None:
+    def _claim(self, arrival: Arrival, sighting: Sighting, inspection: Inspection, now: Instant) -> Job | Arrival:
+        """Return the new job, or the arrival: where the claim failed with the reason, else as it was."""
         try:
             claimed = self._claims.claim(sighting, arrival.job_id)
         except FileNotFoundError:
             self._log("drop_lost_race", job_id=arrival.job_id, job=arrival.name)
-            return None
+            return arrival
         except TransientError as problem:
-            self._log("job_waiting", level="warning", job_id=arrival.job_id, error_code=problem.code, reason=problem.message)
-            return None
-        _name, root, entries = self._claims.listing(claimed)
-        if _content(entries) != _content(sighting.entries) and not sighting.cancel:
-            self._claims.unclaim(sighting.inbox, arrival.job_id)
-            self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason="It changed at the moment of the claim")
-            return None
-        plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
-        job = self._new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now)
-        if sighting.cancel:
-            self._claims.clear_control(sighting.inbox, sighting.name, "cancel")
+            return arrival.waits("share", problem.message, problem)
+        try:
+            job = self._take(arrival, sighting, claimed, inspection, now)
+        except TransientError as problem:
+            self._give_back(arrival, sighting, problem.message)
+            return arrival.waits("share", problem.message, problem)
+        if job is None:
+            self._give_back(arrival, sighting, "It changed at the moment of the claim")
+            return arrival
         self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
         return job
 
+    def _give_back(self, arrival: Arrival, sighting: Sighting, reason: str) -> None:
+        self._claims.unclaim(sighting.inbox, arrival.job_id)
+        self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason=reason)
+
+    def _take(self, arrival: Arrival, sighting: Sighting, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
+        """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
+        if sighting.cancel:
+            job = self._new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now)
+            return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
+        _name, root, entries = self._claims.listing(claimed)
+        if _content(entries) != _content(sighting.entries):
+            return None
+        plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
+        return self._new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now).rollup(now.wall)
+
     def _new_job(self, arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant) -> Job:
         rejected = plan.rejected or plan.incomplete
-        items = () if rejected or sighting.cancel else drop.items(plan, inspection.problems)
+        items = () if rejected else drop.items(plan, inspection.problems)
         items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, sighting.entries, inspection.seconds)) for item in items)
         if not rejected and items and all(item.failure for item in items):
             rejected = _common_problem(plan, inspection)
         priority = plan.options.priority
-        job = Job(
+        return Job(
             id=arrival.job_id,
             name=arrival.name,
             inbox=sighting.inbox,
@@ -252,14 +288,11 @@ class Arrivals:
             options=plan.options,
             items=items,
             since=now.wall,
-            failure=Failure.of(rejected) if rejected and not sighting.cancel else None,
+            failure=Failure.of(rejected) if rejected else None,
             flat=not sighting.name,
             dropped_at=arrival.seen.wall,
             queued_at=now.wall,
         )
-        if sighting.cancel:
-            return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
-        return job.rollup(now.wall)
 
 
 def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
@@ -269,8 +302,11 @@ def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
 
 def _flat_name(entries: tuple[Entry, ...]) -> str:
     """A drop in the inbox root is called after its recording."""
-    recordings = [entry.path for entry in entries if "/" not in entry.path and Path(entry.path).suffix.lower() in drop.AUDIO_SUFFIXES]
-    return names.display(Path(min(recordings)).stem) if recordings else "inbox"
+    files = [Path(entry.path) for entry in entries if "/" not in entry.path]
+    recordings = [
+        path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
+    ]
+    return names.display(recordings[0].stem) if recordings else "inbox"
 
 
 def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:

@@ -32,7 +32,7 @@ class Defaults:
 
 @dataclass(kw_only=True)
 class Attempt:
-    """One running attempt. `published` is true from the hand-over to the publisher on."""
+    """One running attempt; `result` is what its worker reported, once it did."""
 
     job_id: str
     key: str
@@ -42,7 +42,7 @@ class Attempt:
 
 
 class Dispatch:
-    """Owns the open jobs. The ledger hears of every change before the world does."""
+    """Owns the open jobs. The ledger hears of every change before the world does; while it is deaf, nothing new starts."""
 
     def __init__(
         self,
@@ -69,6 +69,12 @@ class Dispatch:
         self._on_change = on_change
         self._served: dict[str, float] = {}
         self._unfinished: dict[str, Job] = {}
+        self._unmovable: set[str] = set()
+        self._bundled: set[str] = set()
+        self._unsaved: dict[str, Job] = {}
+        self._is_ledger_deaf = False
+        self._latest = float("inf")
+        self._is_staffed = False
         self.breaker = breaker
         self.jobs: dict[str, Job] = {}
         self.attempts: dict[str, Attempt] = {}
@@ -88,37 +94,59 @@ class Dispatch:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
 
     def _save(self, job: Job) -> None:
-        self._ledger.put(job)
+        """Remember the job. A ledger in trouble must not make us forget what happened: it is told again before anything starts."""
+        self._remember(job)
+        self._unsaved[job.id] = job
+        self._tell_ledger()
+
+    def _remember(self, job: Job) -> None:
         if job.is_final:
             self.jobs.pop(job.id, None)
             self._unfinished[job.id] = job
         else:
             self.jobs[job.id] = job
+            self._unfinished.pop(job.id, None)
+            self._bundled.discard(job.id)
         self._on_change(job)
 
-    def settle_accounts(self) -> None:
-        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
-        for job in list(self._unfinished.values()):
-            try:
-                self._finish(job)
-            except TransientError as problem:
-                self._log("job_waiting", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
-            else:
-                del self._unfinished[job.id]
+    def _tell_ledger(self) -> None:
+        try:
+            for job in list(self._unsaved.values()):
+                self._ledger.put(job)
+                del self._unsaved[job.id]
+        except TransientError as problem:
+            if not self._is_ledger_deaf:
+                self._log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)
+        self._is_ledger_deaf = bool(self._unsaved)
 
     @property
     def is_settled(self) -> bool:
         return not self._unfinished
 
-    def _finish(self, job: Job) -> None:
-        if self._wants_zip(job):
+    def knows(self, job_id: str) -> bool:
+        """Whether this job is open, or over with its inputs still to be moved."""
+        return job_id in self.jobs or job_id in self._unfinished
+
+    def settle_accounts(self) -> None:
+        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
+        for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
             try:
-                self._publisher.bundle(job)
+                self._finish(job)
             except TransientError as problem:
-                self._log("job_bundle_failed", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
+                if job.id not in self._unmovable:
+                    self._log("job_waiting", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
+                self._unmovable.add(job.id)
+            else:
+                del self._unfinished[job.id]
+                self._unmovable.discard(job.id)
+                self._bundled.discard(job.id)
+
+    def _finish(self, job: Job) -> None:
+        if self._wants_zip(job) and job.id not in self._bundled:
+            self._bundle(job)
         done = job.state is State.SUCCEEDED
-        self.unsuccessful += not done
         self._claims.finish(job, "_done" if done else "_failed", None if done else reason_text(job))
+        self.unsuccessful += not done
         succeeded = sum(item.state is State.SUCCEEDED for item in job.items)
         self._log(
             "job_finished",
@@ -132,6 +160,13 @@ class Dispatch:
         )
         self._on_change(job)
 
+    def _bundle(self, job: Job) -> None:
+        self._bundled.add(job.id)
+        try:
+            self._publisher.bundle(job)
+        except TransientError as problem:
+            self._log("job_bundle_failed", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
+
     def _wants_zip(self, job: Job) -> bool:
         wanted = self._defaults.zip if job.options.zip is None else job.options.zip
         return wanted and any(item.state is State.SUCCEEDED for item in job.items)
@@ -140,8 +175,12 @@ class Dispatch:
 
     def start(self, now: Instant, closed_inboxes: Collection[str]) -> None:
         """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
-        self.blocked_by = None
-        while self._executor.free() > 0 and self.breaker.allows(now.wall):
+        self._mind_the_clock(now)
+        self._tell_ledger()
+        self.blocked_by = self._unstaffed()
+        if self.blocked_by is not None and self._impatient and not self._is_staffed:
+            self._give_up_all(self.blocked_by, closed_inboxes, now)
+        while not self._unsaved and self._executor.free() > 0 and self.breaker.allows(now.wall):
             eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
             choice = policy.choose(eligible, now.wall, self._served)
             if choice is None:
@@ -153,8 +192,27 @@ class Dispatch:
             if self.blocked_by is not None:
                 self._give_up(job, item, self.blocked_by, now)
                 continue
-            self._served[job.inbox] = now.wall
+            self._served[job.inbox] = now.monotonic
             self._start(job, item, now)
+
+    def _mind_the_clock(self, now: Instant) -> None:
+        """After the wall clock was set back (or at the start, from a ledger of another time) nobody waits longer than the longest wait."""
+        if now.wall < self._latest - 1.0:
+            latest = now.wall + max(*self._policy.backoff.steps, self._policy.device_pause)
+            for job in self.jobs.values():
+                items = tuple(replace(item, not_before=min(item.not_before, latest)) for item in job.items)
+                if items != job.items:
+                    self._save(replace(job, items=items))
+            if self.breaker.opened_at is not None:
+                self.breaker = replace(self.breaker, opened_at=min(self.breaker.opened_at, now.wall))
+        self._latest = now.wall
+
+    def _unstaffed(self) -> HeygemError | None:
+        """Return the trouble while no worker can be started at all."""
+        devices = self._executor.devices()
+        if not devices or any(device["state"] != "cooling" for device in devices):
+            return None
+        return error("device_unavailable", device=devices[0]["worker"], problem=devices[0]["problem"])
 
     def _admission(self, item: Item) -> HeygemError | None:
         free = self._publisher.free_bytes()
@@ -164,7 +222,14 @@ class Dispatch:
 
     def _give_up(self, job: Job, item: Item, problem: HeygemError, now: Instant) -> None:
         failed = item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+        self._log_trouble(job, failed, problem)
         self._save(job.with_item(failed).rollup(now.wall))
+
+    def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: Instant) -> None:
+        for job in [job for job in self.jobs.values() if not job.held and job.inbox not in closed_inboxes]:
+            for item in job.items:
+                if not item.is_final:
+                    self._give_up(self.jobs[job.id], item, problem, now)
 
     def _start(self, job: Job, item: Item, now: Instant) -> None:
         token = secrets.token_hex(8)
@@ -172,11 +237,15 @@ class Dispatch:
         try:
             output, thumbnail = self._publisher.stage(job, running, token)
             _name, root, _entries = self._claims.listing(Path(job.claimed))
+            started = job.with_item(running).rollup(now.wall)
+            self._ledger.put(started)
         except TransientError as problem:
             self._publisher.discard(token)
-            self._save(job.with_item(self._after(running, "transient", problem, now)).rollup(now.wall))
+            waiting = self._after(running, "transient", problem, now)
+            self._log_trouble(job, waiting, problem)
+            self._save(job.with_item(waiting).rollup(now.wall))
             return
-        self._save(job.with_item(running).rollup(now.wall))
+        self._remember(started)
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now)
         options, defaults = job.options, self._defaults
         order = WorkOrder(
@@ -206,6 +275,7 @@ class Dispatch:
         for report in self._executor.poll():
             match report:
                 case WorkerReady():
+                    self._is_staffed = True
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
                     elapsed = now.monotonic - attempt.started.monotonic
@@ -248,10 +318,13 @@ class Dispatch:
         job = self.jobs[attempt.job_id]
         item = self._after(job.item(attempt.key), kind, problem, now)
         self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
+        self._log_trouble(job, item, problem)
+        self._save(job.with_item(item).rollup(now.wall))
+
+    def _log_trouble(self, job: Job, item: Item, problem: HeygemError) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
         context = {**job.log_context(), "item": item.key, "attempt": item.attempt}
         self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
-        self._save(job.with_item(item).rollup(now.wall))
 
     def _after(self, item: Item, kind: str, problem: HeygemError, now: Instant) -> Item:
         return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._impatient)

@@ -1,7 +1,7 @@
 """Keeps the board: one status.json for each job, one for the daemon, at most once a second each while things only progress."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from heygem_daemon.core import policy
@@ -56,9 +56,13 @@ class Reporting:
     _retry_at: float = 0.0
     _heartbeat_at: float = 0.0
     _recent: list[JobStatus] | None = None
+    _unwritable: dict[str, float] = field(default_factory=dict)
+    _writes: int = WRITES_PER_TICK
 
     def changed(self, job: Job) -> None:
         self._dirty[job.id] = job
+        if job.state in FINAL:
+            self._recent = None
 
     def write(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float], state: str) -> None:
         """Write what is due. A board that cannot be written is left alone for a while; nothing is lost, the ledger has it."""
@@ -70,20 +74,34 @@ class Reporting:
         due = [job for job in self._dirty.values() if self._is_due(job, surroundings)]
         urgent = any(self._is_urgent(job, surroundings) for job in due)
         try:
-            for job in due[:WRITES_PER_TICK]:
-                self._write_job(job, surroundings)
             if urgent or now.monotonic >= self._heartbeat_at:
                 self.board.write_daemon(self._daemon_status(surroundings, scans, state))
                 self._heartbeat_at = now.monotonic + HEARTBEAT_SECONDS
         except TransientError as problem:
             self._retry_at = now.monotonic + RETRY_SECONDS
             self.log("status_unwritable", level="warning", error_code=problem.code, reason=problem.message)
+        else:
+            for job in due[: self._writes]:
+                self._try_job(job, surroundings)
 
     def finish(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float]) -> None:
         """Write everything that is left, whatever the pace, before the daemon ends."""
         self._written.clear()
+        self._unwritable.clear()
+        self._writes = len(self._dirty)
         self._retry_at = self._heartbeat_at = 0.0
         self.write(now, dispatch, views, scans, "stopped")
+
+    def _try_job(self, job: Job, surroundings: "Surroundings") -> None:
+        """One folder that cannot be written (deleted and made a file, a link, read-only) must not silence the others."""
+        try:
+            self._write_job(job, surroundings)
+        except TransientError as problem:
+            if job.id not in self._unwritable:
+                self.log("status_unwritable", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
+            self._unwritable[job.id] = surroundings.now.monotonic + RETRY_SECONDS
+        else:
+            self._unwritable.pop(job.id, None)
 
     def _notice_new_circumstances(self, surroundings: "Surroundings") -> None:
         """A job's place in the queue and what it waits for change without the job: look over all of them now and then."""
@@ -99,6 +117,8 @@ class Reporting:
         return self._shown.get(job.id) != self._signature(job, surroundings)
 
     def _is_due(self, job: Job, surroundings: "Surroundings") -> bool:
+        if surroundings.now.monotonic < self._unwritable.get(job.id, 0.0):
+            return False
         since = surroundings.now.monotonic - self._written.get(job.id, -PROGRESS_SECONDS)
         return since >= PROGRESS_SECONDS or self._is_urgent(job, surroundings)
 
@@ -108,19 +128,19 @@ class Reporting:
         if job.state in FINAL:
             self._shown.pop(job.id, None)
             self._written.pop(job.id, None)
-            self._recent = None
         else:
             self._shown[job.id] = self._signature(job, surroundings)
             self._written[job.id] = surroundings.now.monotonic
 
     def _status(self, job: Job, surroundings: "Surroundings") -> JobStatus:
         attempts = [attempt for attempt in surroundings.dispatch.attempts.values() if attempt.job_id == job.id]
+        waiting_for = surroundings.waiting_for(job)
         return job_status(
-            job,
+            _as_waiting(job) if waiting_for else job,
             now=surroundings.now.wall,
             position=surroundings.positions.get(job.id),
             progress={attempt.key: attempt.progress for attempt in attempts if attempt.progress is not None},
-            waiting_for=surroundings.waiting_for(job),
+            waiting_for=waiting_for,
             worker=surroundings.dispatch.worker_of(job.id),
             links=self._links(job),
         )
@@ -150,6 +170,11 @@ class Reporting:
             breaker=dispatch.breaker.words(now.wall),
             until=moment(dispatch.breaker.until) if dispatch.breaker.until else None,
         )
+
+
+def _as_waiting(job: Job) -> Job:
+    """A job that could run but for its surroundings is shown as waiting; the ledger knows it as queued."""
+    return replace(job, state=State.WAITING) if job.state in {State.QUEUED, State.INTERRUPTED} else job
 
 
 def _daemon_state(

@@ -1,8 +1,9 @@
 """The daemon: one thread, one tick. Events, signals, worker pipes and timers only wake it."""
 
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ParamSpec
 
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.ports import Claims, Doorbell, Executor, InboxView, Inspector, Ledger, Log, Publisher, Retention, Scanner, Stop
@@ -11,6 +12,8 @@ from heygem_daemon.daemon.dispatch import Dispatch
 from heygem_daemon.daemon.instant import Instant
 from heygem_daemon.daemon.reporting import Reporting
 from heygem_daemon.daemon.wishes import Wishes
+
+Given = ParamSpec("Given")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,66 +53,91 @@ class Daemon:
     _scan_at: dict[str, float] = field(default_factory=dict)
     _recovered: set[str] = field(default_factory=set)
     _sweep_at: float = 0.0
+    _has_stumbled: bool = False
 
     def run(self, stop: Stop, *, until_idle: bool = False) -> bool:
         """Work until `stop` is requested or, with `until_idle`, until nothing is left; return whether everything succeeded."""
         self.dispatch.recover(Instant.now())
         while not stop.requested:
-            wait = self._guarded_tick()
+            wait = self.tick(Instant.now())
             if until_idle and self.is_idle:
                 break
             self._sleep(wait, stop)
         if not until_idle or stop.requested:
             self._wind_down(stop)
         self._close()
-        return not self.dispatch.unsuccessful and not self.dispatch.jobs
-
-    def _guarded_tick(self) -> float:
-        """The one place where the daemon survives its own mistakes: logged with the traceback, tried again a second later."""
-        now = Instant.now()
-        try:
-            return self.tick(now)
-        except Exception:  # noqa: BLE001 - the border of the tick; see the house rules
-            self.log("tick_failed", level="error", exc_info=True)
-            return 1.0
+        return self.has_succeeded
 
     def tick(self, now: Instant) -> float:
-        """Do everything that is due and return in how many s the next tick is."""
+        """Do everything that is due and return in how many s the next tick is.
+
+        The inputs of a finished job are moved last, when its status stands: a crash in between finds them and tells the status again.
+        """
         rang = self.doorbell.rang()
+        self._has_stumbled = False
         for inbox in self.inboxes:
             if rang or now.monotonic >= self._scan_at.get(inbox, 0.0):
-                self._scan(inbox, now)
-        self.wishes.obey_requests(now)
-        self.dispatch.collect(now)
-        self.dispatch.settle_accounts()
-        closed = {path for path, view in self.views.items() if not view.online or view.paused}
-        self.dispatch.start(now, closed | (set(self.inboxes) - self.views.keys()))
-        self._sweep(now)
-        self.reporting.write(now, self.dispatch, self.views, self.scans, "running")
-        return self._next(now)
+                self._guarded(self._scan, inbox, now)
+        self._guarded(self.wishes.obey_requests, now)
+        self._guarded(self.dispatch.collect, now)
+        self._guarded(self.dispatch.start, now, self._closed_inboxes())
+        self._guarded(self._sweep, now)
+        self._guarded(self._report, now, "running")
+        self._guarded(self.dispatch.settle_accounts)
+        return 1.0 if self._has_stumbled else self._next(now)
+
+    def _guarded(self, step: Callable[Given, None], *args: Given.args, **kwargs: Given.kwargs) -> None:
+        """The one place where the daemon survives its own mistakes: logged with the traceback, tried again a second later.
+
+        Step by step, so that what fails in one inbox or one file never keeps the workers from being heard.
+        """
+        try:
+            step(*args, **kwargs)
+        except Exception:  # noqa: BLE001 - the border of the tick; see the house rules
+            self._has_stumbled = True
+            self.log("tick_failed", level="error", exc_info=True)
+
+    def _report(self, now: Instant, state: str) -> None:
+        self.reporting.write(now, self.dispatch, self.views, self.scans, state)
+
+    def _closed_inboxes(self) -> set[str]:
+        """Return those of which nothing may be started: offline, paused, or not looked at yet."""
+        return {inbox for inbox in self.inboxes if (view := self.views.get(inbox)) is None or not view.online or view.paused}
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is left that can make progress by itself: held and paused jobs do not count."""
-        paused = {path for path, view in self.views.items() if view.paused or not view.online}
-        alive = [job for job in self.dispatch.jobs.values() if not job.held and job.inbox not in paused]
-        return not alive and not len(self.arrivals) and self.dispatch.is_settled and len(self.views) == len(self.inboxes)
+        """Whether nothing is left that can make progress by itself: held and paused jobs do not count, unless they run."""
+        closed = self._closed_inboxes()
+        online = {path for path, view in self.views.items() if view.online}
+        alive = self.dispatch.attempts or [job for job in self.dispatch.jobs.values() if not job.held and job.inbox not in closed]
+        unsettled = not self.dispatch.is_settled or self.arrivals.is_moving(online)
+        return not alive and not unsettled and len(self.views) == len(self.inboxes) and not self._has_stumbled
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether all that was dropped is done, without a failure."""
+        is_done = not self.dispatch.jobs and self.dispatch.is_settled and not self.arrivals.is_stuck
+        return is_done and not self.dispatch.unsuccessful
 
     # -- inboxes --------------------------------------------------------------------------------------------------
 
     def _scan(self, inbox: str, now: Instant) -> None:
+        self._scan_at[inbox] = now.monotonic + self.pace.scan
         view = self.scanner.scan(inbox)
+        if view.online and inbox not in self._recovered:
+            self._recover_claims(inbox, now)
+            view = self.scanner.scan(inbox)
         self._tell_changes(self.views.get(inbox), view)
         self.views[inbox] = view
         if not view.online:
-            self._scan_at[inbox] = now.monotonic + self.pace.scan
             return
         self.scans[inbox] = now.wall
-        if inbox not in self._recovered:
-            self._recover_claims(inbox, now)
         if not view.network:
             self.doorbell.watch(inbox)
+        is_recovered = inbox in self._recovered
+        self._recovered.discard(inbox)  # what is claimed and, by a mistake or a share that went away, becomes no job, goes back
         self.arrivals.look(view.sightings, inbox, view.network, now, lambda job: self.dispatch.admit(job, now))
+        self._recovered |= {inbox} if is_recovered else set()
         self.wishes.obey_files(view, now)
         self._scan_at[inbox] = now.monotonic + self._scan_pause(view, now)
 
@@ -132,6 +160,8 @@ class Daemon:
         """Settle what a crash left in .heygem/claimed: unknown claims go back to the inbox, finished ones to _done or _failed."""
         try:
             for job_id in self.claims.claimed(inbox):
+                if self.dispatch.knows(job_id):
+                    continue
                 job = self.ledger.get(job_id)
                 if job is None:
                     self.claims.unclaim(inbox, job_id)
@@ -153,6 +183,9 @@ class Daemon:
         return max(min(soonest, running), 0.0)
 
     def _sleep(self, seconds: float, stop: Stop) -> None:
+        if self._has_stumbled:
+            select.select([stop.wakeup], [], [], seconds)
+            return
         readable, _, _ = select.select([stop.wakeup, self.doorbell.wakeup(), *self.executor.wakeups()], [], [], seconds)
         if self.doorbell.wakeup() in readable:
             # A copy rings hundreds of times a second; one look after a short pause sees them all.
@@ -176,16 +209,16 @@ class Daemon:
         deadline = Instant.now().monotonic + self.pace.grace
         while self.dispatch.attempts and not stop.urgent and Instant.now().monotonic < deadline:
             now = Instant.now()
-            self.dispatch.collect(now)
-            self.reporting.write(now, self.dispatch, self.views, self.scans, "stopping")
+            self._guarded(self.dispatch.collect, now)
+            self._guarded(self._report, now, "stopping")
             select.select(list(self.executor.wakeups()), [], [], 0.1)
         self.executor.stop(0.0 if self.dispatch.attempts else 2.0)
-        self.dispatch.interrupt(Instant.now())
-        self.dispatch.settle_accounts()
+        self._guarded(self.dispatch.interrupt, Instant.now())
+        self._guarded(self.dispatch.settle_accounts)
 
     def _close(self) -> None:
         self.executor.stop(2.0)
-        self.reporting.finish(Instant.now(), self.dispatch, self.views, self.scans)
+        self._guarded(self.reporting.finish, Instant.now(), self.dispatch, self.views, self.scans)
         self.inspector.close()
         self.doorbell.close()
         self.ledger.close()

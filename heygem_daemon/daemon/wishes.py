@@ -1,10 +1,12 @@
 """What people ask of jobs: control files beside the drops, and the command line through the ledger."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Claims, InboxView, Ledger, Log
 from heygem_daemon.daemon.dispatch import Dispatch
 from heygem_daemon.daemon.instant import Instant
@@ -21,11 +23,12 @@ class Wishes:
 
     def obey_files(self, view: InboxView, now: Instant) -> None:
         """Follow NAME.cancel and NAME.hold for drops of this inbox that are jobs already."""
-        wanted = {(kind, name) for name, kind in view.controls}
+        wanted = {(kind, display(name)): name for name, kind in view.controls}
         for job in [job for job in self.dispatch.jobs.values() if job.inbox == view.inbox]:
             if ("cancel", job.name) in wanted:
                 self.dispatch.cancel(job, now)
-                self.claims.clear_control(view.inbox, job.name, "cancel")
+                with suppress(TransientError):
+                    self.claims.clear_control(view.inbox, wanted["cancel", job.name], "cancel")
             elif ("hold", job.name) in wanted and not job.held:
                 self.dispatch.hold(replace(job, reason=f"Held back by {job.name}.hold"), True, now)
             elif job.held and job.reason.endswith(".hold") and ("hold", job.name) not in wanted:
@@ -64,11 +67,12 @@ class Wishes:
         try:
             if self.claims.restore(job) is None:
                 return False
-        except TransientError:
+            self.log("job_retried", **job.log_context())
+            if job.state is State.REJECTED or not job.items:
+                return self.claims.unclaim(job.inbox, job.id)
+        except TransientError as problem:
+            self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             return False
-        self.log("job_retried", **job.log_context())
-        if job.state is State.REJECTED or not job.items:
-            return self.claims.unclaim(job.inbox, job.id)
         items = tuple(_again(item) for item in job.items)
         self.dispatch.admit(replace(job, items=items, reason="", held=False).rollup(now.wall), now)
         return True

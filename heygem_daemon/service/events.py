@@ -10,6 +10,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "daemon_stopped": "The daemon ended",
     "tick_failed": "One round of the daemon failed; the next one tries again",
     "ledger_damaged": "The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
+    "ledger_unwritable": "The ledger could not be written; nothing new starts until it can",
     "inbox_online": "An inbox became reachable",
     "inbox_offline": "An inbox is not reachable; nothing is concluded from it",
     "inbox_paused": "PAUSE lies in an inbox: nothing new starts",

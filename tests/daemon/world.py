@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,9 @@ class World:
     film: Path
     speech: Path
     impatient: bool = False
+    tolerant: bool = False
+    """Whether a mistake in a tick is only logged, as in life."""
+    stumble: BaseException | None = None
     reserve_bytes: int = 0
     monotonic: float = 1000.0
     wall: float = field(default_factory=time.time)
@@ -92,6 +96,8 @@ class World:
         return self.folder / "outputs"
 
     def log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
+        if event == "tick_failed":
+            self.stumble = sys.exception()
         self.events.append((event, {"level": level, **fields}))
 
     def open(self) -> None:
@@ -145,7 +151,11 @@ class World:
     def tick(self, seconds: float = 0.0) -> float:
         self.monotonic += seconds
         self.wall += seconds
-        return self.daemon.tick(self.now)
+        stumbles = len(self.told("tick_failed"))
+        wait = self.daemon.tick(self.now)
+        if len(self.told("tick_failed")) > stumbles and not self.tolerant:
+            raise AssertionError("the tick failed") from self.stumble
+        return wait
 
     def until(self, condition: Callable[[], object], step: float = 0.5) -> None:
         """Tick with little steps of our time until `condition` holds; the threads beside get a minute of real time."""
