@@ -8,7 +8,7 @@ from pathlib import Path
 from heygem_daemon import __version__
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
-from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.errors import error
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.ports import Log
 from heygem_daemon.daemon.arrivals import ArrivalRules, Arrivals
@@ -46,9 +46,13 @@ def media_limits(settings: Settings) -> MediaLimits:
     )
 
 
+def ledger_path(settings: Settings) -> Path:
+    return settings.state / "ledger.sqlite3"
+
+
 def open_ledger(settings: Settings, *, mend: bool = False) -> SqliteLedger:
-    """Open the ledger; only the daemon may `mend` a damaged one."""
-    return SqliteLedger(settings.state / "ledger.sqlite3", mend=mend)
+    """Open the ledger, made if there was none; only the daemon may `mend` a damaged one. Raises HeygemError."""
+    return SqliteLedger(ledger_path(settings), mend=mend)
 
 
 def retention(settings: Settings) -> FolderRetention:
@@ -63,6 +67,8 @@ def retention(settings: Settings) -> FolderRetention:
 
 def build(settings: Settings, *, log: Log, until_idle: bool) -> Daemon:
     """Return the daemon, its workers starting; raises AlreadyRunningError, or a HeygemError when a folder cannot be used."""
+    if settings.engine.name not in engine_names():
+        raise error("unknown_engine", name=settings.engine.name, known=", ".join(engine_names()))
     _make_folders(settings)
     _lock(settings.state)
     ledger = open_ledger(settings, mend=True)
@@ -124,16 +130,15 @@ def _make_folders(settings: Settings) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise _unusable(folder, problem) from None
-
-
-def _unusable(folder: Path, problem: OSError) -> HeygemError:
-    return error("outputs_offline", path=str(folder), problem=problem.strerror)
+            raise error("io_error", problem=f"{problem.strerror} ({folder})") from None
 
 
 def _lock(state: Path) -> None:
     """Hold state/daemon.lock as long as this process lives: two daemons on one ledger would fight over every drop."""
-    handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as problem:
+        raise error("io_error", problem=f"{problem.strerror} ({problem.filename})") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

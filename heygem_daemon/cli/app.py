@@ -95,13 +95,13 @@ def render(
 
 @app.command()
 def status(
-    job: Annotated[str | None, typer.Argument(help="One job in detail.")] = None,
+    job: Annotated[str | None, typer.Argument(help="One job in detail: its folder in outputs, its name or its id.")] = None,
     config: Config = None,
     outputs: Outputs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the status file itself.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, with progress bars.")] = False,
 ) -> None:
-    """Show what the daemon is doing. Exit 1 when it is not running."""
+    """Show what the daemon is doing. Exit 1 when it is not running, or there is no such job."""
     from heygem_daemon.cli import status as view
     from heygem_daemon.cli.configuration import settings_or_exit
 

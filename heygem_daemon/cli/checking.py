@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -65,7 +67,9 @@ def _inbox(folder: Path) -> Iterator[Finding]:
     yield probe_folder("inbox", folder)
     if folder.is_dir() and not (folder / MARKER).is_file():
         yield Finding(
-            severity=Severity.ERROR, what=f"inbox {folder} has no marker and counts as offline", mend=f"heygem init-inbox {folder}"
+            severity=Severity.ERROR,
+            what=f"inbox {folder} has no marker and counts as offline",
+            mend=f"heygem init-inbox {quote(str(folder))}",
         )
 
 
@@ -82,14 +86,17 @@ def probe_folder(name: str, folder: Path) -> Finding:
         renamed = probe.rename(probe.with_suffix(".renamed"))
         renamed.unlink()
     except FileNotFoundError:
-        return Finding(severity=Severity.ERROR, what=f"{name} {folder} is not there", mend=f"mkdir -p {folder}")
+        return Finding(severity=Severity.ERROR, what=f"{name} {folder} is not there", mend=f"mkdir -p {quote(str(folder))}")
     except PermissionError:
         user = os.environ.get("USER") or str(os.getuid())
-        return Finding(severity=Severity.ERROR, what=f"{name} {folder} cannot be written", mend=f"chown {user} {folder}")
+        return Finding(severity=Severity.ERROR, what=f"{name} {folder} cannot be written", mend=f"chown {user} {quote(str(folder))}")
     except OSError as problem:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
         return Finding(
-            severity=Severity.ERROR, what=f"{name} {folder}: {problem.strerror}", mend=f"Check the disk or mount: findmnt -T {folder}"
+            severity=Severity.ERROR,
+            what=f"{name} {folder}: {problem.strerror}",
+            mend=f"Check the disk or mount: findmnt -T {quote(str(folder))}",
         )
     return Finding(severity=Severity.OK, what=f"{name} {folder}: create, write, fsync, rename, unlink")
 

@@ -1,6 +1,7 @@
 """Command line options over the configuration."""
 
 from collections.abc import Mapping, Sequence
+from os.path import normpath  # Path.resolve() would ask the disk, and hang on a dead share
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,30 @@ def settings_or_exit(
     if chosen:
         overrides["engine"] = chosen
     try:
-        return _absolute(load(config, overrides))
+        settings = _absolute(load(config, overrides))
+        _keep_apart(settings)
     except ConfigurationError as problem:
         for line in str(problem).splitlines():
             typer.echo(f"heygem: {line}", err=True)
         raise typer.Exit(2) from None
+    return settings
 
 
 def _absolute(settings: Settings) -> Settings:
     changes: dict[str, Any] = {name: getattr(settings, name).absolute() for name in ("outputs", "state", "cache", "weights")}
     changes["inboxes"] = tuple(inbox.model_copy(update={"path": inbox.path.absolute()}) for inbox in settings.inboxes)
     return settings.model_copy(update=changes)
+
+
+def _keep_apart(settings: Settings) -> None:
+    """Raise ConfigurationError where one of our folders lies in an inbox: it would be taken for a drop, and moved."""
+    folders = [("outputs", settings.outputs), ("state", settings.state), ("cache", settings.cache), ("weights", settings.weights)]
+    folders += [("inbox", inbox.path) for inbox in settings.inboxes]
+    mistakes = [
+        f"{name} {folder} lies in the inbox {inbox.path}; choose a place outside"
+        for inbox in settings.inboxes
+        for name, folder in folders
+        if folder is not inbox.path and Path(normpath(folder)).is_relative_to(normpath(inbox.path))
+    ]
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from heygem_daemon.cli.app import Exit
@@ -18,7 +19,11 @@ from heygem_daemon.wiring import media_limits
 
 def render(settings: Settings, recording: Path, videos: list[Path], out: Path) -> Exit:
     """Write `out`/<video>.mp4 for every video; a video that fails does not stop the others."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        typer.echo(f"heygem: {out}: {problem.strerror}", err=True)
+        return Exit.PROBLEM
     stems = names.output_stems([str(video) for video in videos])
     session = RenderSession(
         models_dir=settings.weights,
@@ -34,12 +39,13 @@ def render(settings: Settings, recording: Path, videos: list[Path], out: Path) -
     with Progress(*columns, console=console) as progress:
         for video in videos:
             request = _request(settings, recording, video, out / f"{stems[str(video)]}.mp4")
-            task = progress.add_task(names.display(video.name), stage="", total=None)
+            task = progress.add_task(escape(names.display(video.name)), stage="", total=None)
             try:
                 report = session.render(request, _shower(progress, task))
             except HeygemError as problem:
                 failures += 1
-                console.print(f"[red]{video}: {problem.message}[/red]\n  {problem.hint} ({problem.code})", highlight=False)
+                console.print(f"{names.display(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
+                console.print(f"  {problem.hint} ({problem.code})", markup=False, highlight=False)
             else:
                 typer.echo(f"{request.output}  {_figures(report)}")
     return Exit.SOME_FAILED if failures else Exit.OK

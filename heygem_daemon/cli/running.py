@@ -19,4 +19,8 @@ def run(settings: Settings, *, until_idle: bool) -> Exit:
             typer.echo(f"heygem: {problem}", err=True)
             return Exit.PROBLEM
         succeeded = daemon.run(stop, until_idle=until_idle)
+    offline = [view.reason for view in daemon.views.values() if not view.online]
+    if until_idle and offline:
+        typer.echo("\n".join(f"heygem: {reason}" for reason in offline), err=True)
+        return Exit.PROBLEM
     return Exit.SOME_FAILED if until_idle and not succeeded else Exit.OK

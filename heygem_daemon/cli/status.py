@@ -1,12 +1,13 @@
 """`heygem status`: the status files, as tables and bars."""
 
+import errno
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -18,6 +19,7 @@ from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 
+STATUS: Final = "status.json"
 STALE_SECONDS: Final = 30.0
 """The daemon writes a heartbeat every 5 s; six missed ones mean that it is gone or hangs."""
 COLOURS: Final = {
@@ -32,52 +34,62 @@ COLOURS: Final = {
 
 def show(outputs: Path, job: str | None, *, as_json: bool, watch: bool) -> Exit:
     """Print the daemon's status or one job's; exit 1 when the daemon does not run, or there is no such job."""
-    path = outputs / job / "status.json" if job else outputs / "status.json"
     if as_json:
-        return _print_file(path)
+        return _print_file(outputs, job)
     console = Console()
+    picture, outcome = _picture(outputs, job)
     if not watch:
-        picture, outcome = _picture(outputs, job)
         console.print(picture)
         return outcome
-    with Live(console=console, refresh_per_second=4) as live:
+    with Live(picture, console=console, refresh_per_second=4) as live, suppress(KeyboardInterrupt):
         while True:
-            try:
-                picture, outcome = _picture(outputs, job)
-                live.update(picture)
-                time.sleep(0.5)
-            except KeyboardInterrupt:
-                return outcome
+            time.sleep(0.5)
+            picture, outcome = _picture(outputs, job)
+            live.update(picture)
+    return outcome
 
 
-def _print_file(path: Path) -> Exit:
+def _print_file(outputs: Path, job: str | None) -> Exit:
     try:
-        typer.echo(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        typer.echo(f"heygem: {path}: {problem.strerror}", err=True)
+        typer.echo(_read(outputs, job).decode(errors="replace"), nl=False)
+    except (OSError, ValueError) as problem:
+        typer.echo(f"heygem: {problem}", err=True)
         return Exit.PROBLEM
-    return Exit.OK
+    return _picture(outputs, job)[1]
+
+
+def _read(outputs: Path, job: str | None) -> bytes:
+    """Return the status file of a job, named by its folder in outputs, its id or its name, or the daemon's. Raises OSError."""
+    if job is None:
+        return (outputs / STATUS).read_bytes()
+    is_folder = job not in {"", ".", ".."} and "/" not in job
+    if is_folder and (outputs / job / STATUS).is_file():
+        return (outputs / job / STATUS).read_bytes()
+    known = DaemonStatus.read((outputs / STATUS).read_bytes()).jobs if (outputs / STATUS).is_file() else ()
+    folder = next((summary.output for summary in known if job in {summary.job, summary.name}), None)
+    if folder is None:
+        raise FileNotFoundError(errno.ENOENT, "there is no such job", job)
+    return (outputs / folder / STATUS).read_bytes()
 
 
 def _picture(outputs: Path, job: str | None) -> tuple[RenderableType, Exit]:
-    path = outputs / job / "status.json" if job else outputs / "status.json"
     try:
-        text = path.read_bytes()
-        if job:
+        text = _read(outputs, job)
+        if job is not None:
             return _job_picture(JobStatus.read(text)), Exit.OK
         status = DaemonStatus.read(text)
     except FileNotFoundError:
-        what = f"There is no job {job} in {outputs}." if job else f"No daemon has written to {outputs} yet."
+        what = f"No daemon has written to {outputs} yet." if job is None else f"There is no job {job} in {outputs}."
         return Text(what, style="red"), Exit.PROBLEM
-    except (OSError, ValidationError) as problem:
-        return Text(f"{path} cannot be read: {problem}", style="red"), Exit.PROBLEM
+    except (OSError, ValueError) as problem:
+        return Text(f"The status in {outputs} cannot be read: {problem}", style="red"), Exit.PROBLEM
     running = _is_alive(status)
     return _daemon_picture(status, outputs, running), Exit.OK if running else Exit.PROBLEM
 
 
 def _is_alive(status: DaemonStatus) -> bool:
     age = (datetime.now(UTC) - status.heartbeat).total_seconds()
-    return status.state != "stopped" and age < STALE_SECONDS
+    return status.state != "stopped" and abs(age) < STALE_SECONDS  # one from the future was written before the clock was set back
 
 
 def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> RenderableType:
@@ -101,12 +113,12 @@ def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> Rende
     for job in status.jobs:
         bar = ProgressBar(total=100, completed=job.percent or 0.0, width=24) if job.state is State.RUNNING else ""
         why = job.waiting_for or job.reason
-        table.add_row(job.output, _state(job.state), bar, _seconds(job.eta_s), why)
+        table.add_row(Text(job.output), _state(job.state), bar, _seconds(job.eta_s), Text(why))
     return Group(*lines, "", table if status.jobs else Text("No jobs yet.", style="dim"))
 
 
 def _job_picture(status: JobStatus) -> RenderableType:
-    head = Text.assemble((status.name, "bold"), "  ", _state(status.state), f"  {status.waiting_for or status.reason}")
+    head = Text.assemble((status.name, "bold"), "  ", _state(status.state), f"  {_why(status)}")
     lines: list[RenderableType] = [head]
     if status.error:
         lines += [Text(f"{status.error.message}\n{status.error.hint} ({status.error.code})", style="red")]
@@ -115,8 +127,13 @@ def _job_picture(status: JobStatus) -> RenderableType:
         percent = 100.0 if item.state in FINAL else item.progress.percent if item.progress else 0.0
         told = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
-        table.add_row(item.key, _state(item.state), ProgressBar(total=100, completed=percent, width=24), told, sync)
+        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(told), sync)
     return Group(*lines, table)
+
+
+def _why(status: JobStatus) -> str:
+    """Of a drop that is not claimed yet `waiting_for` is only a word, and `reason` the sentence."""
+    return status.reason if status.state is State.SETTLING else status.waiting_for or status.reason
 
 
 def _state(state: State) -> Text:

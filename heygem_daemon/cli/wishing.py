@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import typer
 
 from heygem_daemon.cli.app import Exit
+from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import MARKER, PAUSE
 from heygem_daemon.core.ports import Ledger
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import open_ledger, retention
+from heygem_daemon.wiring import ledger_path, open_ledger, retention
 
 IMPOSSIBLE = {
     "retry": "is {state}; only jobs that ended without full success can be tried again",
@@ -21,20 +23,23 @@ IMPOSSIBLE = {
 
 def ask(settings: Settings, verb: str, target: str) -> Exit:
     """Leave a wish in the ledger; the daemon takes it within a second, or at its next start."""
-    if not settings.state.is_dir():
-        typer.echo(f"heygem: there is no ledger in {settings.state}; has the daemon run with this configuration?", err=True)
-        return Exit.PROBLEM
-    ledger = open_ledger(settings)
+    if not ledger_path(settings).is_file():
+        return _refuse(f"there is no ledger in {settings.state}; has the daemon run with this configuration?")
     try:
-        problem = _problem(ledger, verb, target)
-        if problem:
-            typer.echo(f"heygem: {problem}", err=True)
-            return Exit.PROBLEM
-        ledger.request(verb, target)
-    finally:
-        ledger.close()
+        with closing(open_ledger(settings)) as ledger:
+            problem = _problem(ledger, verb, target)
+            if problem:
+                return _refuse(problem)
+            ledger.request(verb, target)
+    except HeygemError as problem:
+        return _refuse(problem.message)
     typer.echo(f"{verb} {target}: asked")
     return Exit.OK
+
+
+def _refuse(problem: str) -> Exit:
+    typer.echo(f"heygem: {problem}", err=True)
+    return Exit.PROBLEM
 
 
 def _problem(ledger: Ledger, verb: str, target: str) -> str:
@@ -62,20 +67,25 @@ def init_inbox(folder: Path) -> Exit:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARKER).touch()
     except OSError as problem:
-        typer.echo(f"heygem: {folder}: {problem.strerror}", err=True)
-        return Exit.PROBLEM
+        return _refuse(f"{folder}: {problem.strerror}")
     typer.echo(f"{folder} is an inbox now. Watch it with: heygem run --inbox {folder}")
     return Exit.OK
 
 
 def sweep(settings: Settings) -> Exit:
-    ledger = open_ledger(settings)
     try:
-        counts = retention(settings).sweep(time.time(), [job.id for job in ledger.open_jobs()])
-    finally:
-        ledger.close()
-    typer.echo(", ".join(f"{kind}: {count} deleted" for kind, count in counts.items()) or "nothing to delete")
+        counts = retention(settings).sweep(time.time(), _open_jobs(settings))
+    except HeygemError as problem:
+        return _refuse(problem.message)
+    typer.echo(", ".join(f"{kind}: {count} deleted" for kind, count in counts.items()))
     return Exit.OK
+
+
+def _open_jobs(settings: Settings) -> list[str]:
+    if not ledger_path(settings).is_file():
+        return []
+    with closing(open_ledger(settings)) as ledger:
+        return [job.id for job in ledger.open_jobs()]
 
 
 def _each_inbox(settings: Settings, act: Callable[[Path], None], word: str) -> Exit:
@@ -87,6 +97,5 @@ def _each_inbox(settings: Settings, act: Callable[[Path], None], word: str) -> E
             act(inbox.path)
             typer.echo(f"{inbox.path}: {word}")
         except OSError as problem:
-            typer.echo(f"heygem: {inbox.path}: {problem.strerror}", err=True)
-            outcome = Exit.PROBLEM
+            outcome = _refuse(f"{inbox.path}: {problem.strerror}")
     return outcome

@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from heygem_daemon.cli.checking import Severity, findings, probe_folder
-from heygem_daemon.core.status import DaemonStatus, moment
+from heygem_daemon.core.job import State
+from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, moment
 from heygem_daemon.settings import load
 
 
@@ -58,6 +60,90 @@ def test_status_shows_a_stale_daemon_as_not_running(tmp_path: Path) -> None:
     assert json.loads(raw.stdout)["version"] == "1"
 
 
+def outputs_with(folder: Path, *jobs: JobStatus) -> None:
+    """Make outputs look as a running daemon leaves it."""
+    for job in jobs:
+        (folder / job.output).mkdir()
+        (folder / job.output / "status.json").write_text(job.to_json(), encoding="utf-8")
+    now, summaries = moment(time.time()), tuple(JobSummary.of(job) for job in jobs)
+    status = DaemonStatus(version="1", state="running", pid=1, started=now, heartbeat=now, jobs=summaries)
+    (folder / "status.json").write_text(status.to_json(), encoding="utf-8")
+
+
+def test_status_of_a_job_goes_by_folder_id_or_name_and_by_no_path(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    item = ItemStatus(key="a[x/b]", recording="r", video="v", state=State.FAILED)
+    job = JobStatus(job="20260101-lesson-abc", name="lesson", output="lesson-2", state=State.FAILED, since=moment(0), items=(item,))
+    outputs_with(outputs, job)
+    (tmp_path / "status.json").write_text(job.to_json(), encoding="utf-8")
+    for name in ("lesson-2", "lesson", "20260101-lesson-abc"):
+        told = heygem("status", name, "--outputs", str(outputs))
+        assert (told.returncode, "a[x/b]" in told.stdout) == (0, True)
+    for path in ("..", "../outputs/lesson-2", str(outputs / "lesson-2"), "nobody"):
+        assert heygem("status", path, "--outputs", str(outputs)).returncode == 1
+        assert heygem("status", path, "--outputs", str(outputs), "--json").returncode == 1
+
+
+def test_status_of_a_drop_on_its_way_in_is_a_sentence(tmp_path: Path) -> None:
+    job = JobStatus(job="x", name="x", output="x", state=State.SETTLING, since=moment(0), waiting_for="held", reason="Held back by x.hold")
+    outputs_with(tmp_path, job)
+    assert "Held back by x.hold" in heygem("status", "x", "--outputs", str(tmp_path)).stdout
+
+
+def test_a_heartbeat_from_the_future_is_no_sign_of_life(tmp_path: Path) -> None:
+    status = DaemonStatus(version="1", state="running", pid=1, started=moment(0), heartbeat=moment(time.time() + 10**6))
+    (tmp_path / "status.json").write_text(status.to_json(), encoding="utf-8")
+    assert heygem("status", "--outputs", str(tmp_path)).returncode == 1
+
+
+def test_a_wish_where_no_daemon_ever_ran_is_refused_and_makes_no_ledger(tmp_path: Path) -> None:
+    told = heygem("retry", "lesson", "--state", str(tmp_path))
+    assert (told.returncode, "no ledger" in told.stderr) == (1, True)
+    assert heygem("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
+    for command in (("cancel", "lesson"), ("sweep", "--outputs", str(tmp_path))):
+        told = heygem(*command, "--state", str(tmp_path))
+        assert (told.returncode, "Traceback" in told.stderr, "ledger.sqlite3" in told.stderr) == (1, False, True)
+
+
+def test_folders_of_ours_inside_an_inbox_are_refused(tmp_path: Path) -> None:
+    told = heygem("run", "--until-idle", "--inbox", str(tmp_path), "--outputs", str(tmp_path / "results"), "--state", str(tmp_path))
+    assert told.returncode == 2
+    assert "results lies in the inbox" in told.stderr
+    assert not (tmp_path / "results").exists()
+    nested = heygem("run", "--until-idle", "--inbox", str(tmp_path / "a"), "--inbox", str(tmp_path / "a" / "b"))
+    assert nested.returncode == 2
+
+
+def places(folder: Path) -> tuple[str, ...]:
+    return tuple(word for name in ("outputs", "state", "cache") for word in (f"--{name}", str(folder / name)))
+
+
+def test_run_until_idle_on_an_inbox_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    told = heygem("run", "--until-idle", "--inbox", str(tmp_path / "nowhere"), *places(tmp_path))
+    assert (told.returncode, "does not exist" in told.stderr) == (1, True)
+
+
+def test_run_tells_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").write_text("a file", encoding="utf-8")
+    told = heygem("run", "--inbox", str(tmp_path / "in"), *places(tmp_path))
+    assert (told.returncode, f"({tmp_path / 'state'})" in told.stderr) == (1, True)
+    monkeypatch.setenv("HEYGEM_ENGINE__NAME", "magic")
+    told = heygem("run", "--inbox", str(tmp_path / "in"), *places(tmp_path))
+    assert (told.returncode, "no engine named magic" in told.stderr) == (1, True)
+
+
+def test_render_into_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    told = heygem("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"))
+    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+
+
 def test_the_printed_schema_is_one_and_fits_a_status_file(tmp_path: Path) -> None:
     schema = json.loads(heygem("schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -101,6 +187,8 @@ def test_a_missing_program_is_found(tmp_path: Path, weights: Path, monkeypatch: 
 
 def test_a_read_only_folder_is_found(tmp_path: Path) -> None:
     assert probe_folder("outputs", Path("/proc")).severity is Severity.ERROR
+    (tmp_path / "file").touch()
+    assert probe_folder("outputs", tmp_path / "file").severity is Severity.ERROR
     assert probe_folder("outputs", tmp_path).severity is Severity.OK
 
 
