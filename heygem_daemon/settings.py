@@ -85,7 +85,9 @@ class Engine(_Section):
 
 class Retry(_Section):
     attempts: int = Field(3, ge=1, description="Starts of one result that may end with a dead worker.")
-    backoff_seconds: tuple[float, ...] = Field((30.0, 120.0, 600.0), min_length=1, description="Waits after a passing trouble.")
+    backoff_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (30.0, 120.0, 600.0), min_length=1, description="Waits after a passing trouble."
+    )
     breaker_failures: int = Field(3, ge=1, description="Device failures in a row that pause the queue.")
     breaker_seconds: float = Field(300.0, gt=0, description="How long the queue then pauses.")
 

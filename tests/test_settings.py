@@ -101,3 +101,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 def test_the_configuration_can_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEYGEM_CONFIG", str(write(tmp_path / "c.toml", 'outputs = "/named"')))
     assert str(load().outputs) == "/named"
+
+
+def test_a_wait_of_no_time_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="backoff_seconds"):
+        load(None, {"retry": {"backoff_seconds": (0,)}})
