@@ -158,7 +158,13 @@ ensure_package() {
     again 3 pip_install || fail "pip could not install the package (the reason is above)." \
         "If it is the network or a proxy: mend it and run it again; what was fetched is kept." \
         "Behind a company index: PIP_INDEX_URL=https://... make setup"
+    warm_up
     fingerprint >"$stamp"
+}
+
+# librosa compiles parts of itself at its first use (8 s and more); done here, the first worker does not stand there "queued" for it.
+warm_up() {
+    "$venv/bin/python" -c "import librosa; librosa.filters.mel(sr=16000, n_fft=512, n_mels=80)"
 }
 
 ensure_models() {
