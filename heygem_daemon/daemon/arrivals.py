@@ -12,11 +12,12 @@ from typing import Final
 
 from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.drop import Entry, Plan
-from heygem_daemon.core.errors import HeygemError, TransientError
-from heygem_daemon.core.job import Failure, Job, State
+from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, Scanner, Sighting, StatusBoard
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import candidate_status
+from heygem_daemon.daemon.arrival import Arrival, flat_name, new_job
 from heygem_daemon.daemon.instant import Instant
 
 MAY_STILL_COME: Final = frozenset(
@@ -42,25 +43,6 @@ class ArrivalRules:
     limits: drop.DropLimits
     priorities: Mapping[str, int] = field(default_factory=dict)
     """Inbox path -> priority of its drops."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """A drop that is seen but not yet claimed. `reported_at` (monotonic) is when its status was last written."""
-
-    job_id: str
-    name: str
-    output: str
-    seen: Instant
-    settling: Settling
-    reason: str = ""
-    waiting_for: str = "settling"
-    problem: HeygemError | None = None
-    reported: bool = False
-    reported_at: float = float("-inf")
-
-    def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Arrival":
-        return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
 
 
 class Arrivals:
@@ -155,7 +137,7 @@ class Arrivals:
         return None
 
     def _greet(self, sighting: Sighting, now: Instant) -> Arrival:
-        shown = names.display(sighting.name) if sighting.name else _flat_name(sighting.entries)
+        shown = names.display(sighting.name) if sighting.name else flat_name(sighting.entries)
         job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
         output = self._board.allot(shown)
         self._log("drop_seen", job_id=job_id, job=shown, inbox=sighting.inbox)
@@ -262,59 +244,17 @@ class Arrivals:
 
     def _take(self, arrival: Arrival, sighting: Sighting, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
+        priority = self._rules.priorities.get(sighting.inbox, 0)
         if sighting.cancel:
-            job = self._new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now)
+            job = new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         _name, root, entries = self._claims.listing(claimed)
         if _content(entries) != _content(sighting.entries):
             return None
         plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
-        return self._new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now).rollup(now.wall)
-
-    def _new_job(self, arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant) -> Job:
-        rejected = plan.rejected or plan.incomplete
-        items = () if rejected else drop.items(plan, inspection.problems)
-        items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, sighting.entries, inspection.seconds)) for item in items)
-        if not rejected and items and all(item.failure for item in items):
-            rejected = _common_problem(plan, inspection)
-        priority = plan.options.priority
-        return Job(
-            id=arrival.job_id,
-            name=arrival.name,
-            inbox=sighting.inbox,
-            claimed=str(claimed),
-            output=arrival.output,
-            priority=self._rules.priorities.get(sighting.inbox, 0) if priority is None else priority,
-            options=plan.options,
-            items=items,
-            since=now.wall,
-            failure=Failure.of(rejected) if rejected else None,
-            flat=not sighting.name,
-            dropped_at=arrival.seen.wall,
-            queued_at=now.wall,
-        )
+        return new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
 
 
 def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
     """What a rename does not change: a drop that was written to while it was claimed differs here."""
     return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}
-
-
-def _flat_name(entries: tuple[Entry, ...]) -> str:
-    """A drop in the inbox root is called after its recording."""
-    files = [Path(entry.path) for entry in entries if "/" not in entry.path]
-    recordings = [
-        path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
-    ]
-    return names.display(recordings[0].stem) if recordings else "inbox"
-
-
-def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:
-    size = next((entry.size for entry in entries if entry.path == video), 0)
-    return policy.estimate_bytes(size, seconds.get(video, 0.0), seconds.get(recording, 0.0))
-
-
-def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:
-    """The one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
-    problems = {**plan.problems, **inspection.problems}
-    return next(problems[path] for path in (*plan.recordings, *plan.videos) if path in problems)

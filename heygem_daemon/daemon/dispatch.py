@@ -11,6 +11,7 @@ from heygem_daemon.core.job import Failure, Item, Job, State
 from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus, item_progress
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.daemon.books import Books
 from heygem_daemon.daemon.instant import Instant
 
 
@@ -42,7 +43,7 @@ class Attempt:
 
 
 class Dispatch:
-    """Owns the open jobs. The ledger hears of every change before the world does; while it is deaf, nothing new starts."""
+    """Moves the open jobs. While the ledger cannot be written, nothing new starts."""
 
     def __init__(
         self,
@@ -58,7 +59,6 @@ class Dispatch:
         impatient: bool,
         on_change: Callable[[Job], None],
     ) -> None:
-        self._ledger = ledger
         self._executor = executor
         self._publisher = publisher
         self._claims = claims
@@ -68,18 +68,17 @@ class Dispatch:
         self._impatient = impatient
         self._on_change = on_change
         self._served: dict[str, float] = {}
-        self._unfinished: dict[str, Job] = {}
-        self._unmovable: set[str] = set()
-        self._bundled: set[str] = set()
-        self._unsaved: dict[str, Job] = {}
-        self._is_ledger_deaf = False
         self._latest = float("inf")
         self._is_staffed = False
         self.breaker = breaker
-        self.jobs: dict[str, Job] = {}
+        self.books = Books(ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change)
         self.attempts: dict[str, Attempt] = {}
         self.blocked_by: HeygemError | None = None
-        self.unsuccessful = 0
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """The open jobs, by id."""
+        return self.books.jobs
 
     # -- jobs in --------------------------------------------------------------------------------------------------
 
@@ -89,98 +88,20 @@ class Dispatch:
         if unknown is not None and not job.is_final:
             problem = error("unknown_engine", name=unknown, known=", ".join(self._defaults.engines))
             job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
-        self._save(job)
+        self.books.save(job)
         if not job.is_final:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
-
-    def _save(self, job: Job) -> None:
-        """Remember the job. A ledger in trouble must not make us forget what happened: it is told again before anything starts."""
-        self._remember(job)
-        self._unsaved[job.id] = job
-        self._tell_ledger()
-
-    def _remember(self, job: Job) -> None:
-        if job.is_final:
-            self.jobs.pop(job.id, None)
-            self._unfinished[job.id] = job
-        else:
-            self.jobs[job.id] = job
-            self._unfinished.pop(job.id, None)
-            self._bundled.discard(job.id)
-        self._on_change(job)
-
-    def _tell_ledger(self) -> None:
-        try:
-            for job in list(self._unsaved.values()):
-                self._ledger.put(job)
-                del self._unsaved[job.id]
-        except TransientError as problem:
-            if not self._is_ledger_deaf:
-                self._log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)
-        self._is_ledger_deaf = bool(self._unsaved)
-
-    @property
-    def is_settled(self) -> bool:
-        return not self._unfinished
-
-    def knows(self, job_id: str) -> bool:
-        """Whether this job is open, or over with its inputs still to be moved."""
-        return job_id in self.jobs or job_id in self._unfinished
-
-    def settle_accounts(self) -> None:
-        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
-        for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
-            try:
-                self._finish(job)
-            except TransientError as problem:
-                if job.id not in self._unmovable:
-                    self._log("job_waiting", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
-                self._unmovable.add(job.id)
-            else:
-                del self._unfinished[job.id]
-                self._unmovable.discard(job.id)
-                self._bundled.discard(job.id)
-
-    def _finish(self, job: Job) -> None:
-        if self._wants_zip(job) and job.id not in self._bundled:
-            self._bundle(job)
-        done = job.state is State.SUCCEEDED
-        self._claims.finish(job, "_done" if done else "_failed", None if done else reason_text(job))
-        self.unsuccessful += not done
-        succeeded = sum(item.state is State.SUCCEEDED for item in job.items)
-        self._log(
-            "job_finished",
-            level="info" if done else "warning",
-            **job.log_context(),
-            state=job.state,
-            succeeded=succeeded,
-            items=len(job.items),
-            error_code=job.failure.code if job.failure else None,
-            reason=job.failure.message if job.failure else None,
-        )
-        self._on_change(job)
-
-    def _bundle(self, job: Job) -> None:
-        self._bundled.add(job.id)
-        try:
-            self._publisher.bundle(job)
-        except TransientError as problem:
-            self._log("job_bundle_failed", level="warning", job_id=job.id, error_code=problem.code, reason=problem.message)
-
-    def _wants_zip(self, job: Job) -> bool:
-        wanted = self._defaults.zip if job.options.zip is None else job.options.zip
-        return wanted and any(item.state is State.SUCCEEDED for item in job.items)
 
     # -- items out ------------------------------------------------------------------------------------------------
 
     def start(self, now: Instant, closed_inboxes: Collection[str]) -> None:
         """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
         self._mind_the_clock(now)
-        self._tell_ledger()
+        self.books.tell_ledger()
         self.blocked_by = self._unstaffed()
         if self.blocked_by is not None and self._impatient and not self._is_staffed:
             self._give_up_all(self.blocked_by, closed_inboxes, now)
-        while not self._unsaved and self._executor.free() > 0 and self.breaker.allows(now.wall):
+        while self.books.is_saved and self._executor.free() > 0 and self.breaker.allows(now.wall):
             eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
             choice = policy.choose(eligible, now.wall, self._served)
             if choice is None:
@@ -202,7 +123,7 @@ class Dispatch:
             for job in self.jobs.values():
                 items = tuple(replace(item, not_before=min(item.not_before, latest)) for item in job.items)
                 if items != job.items:
-                    self._save(replace(job, items=items))
+                    self.books.save(replace(job, items=items))
             if self.breaker.opened_at is not None:
                 self.breaker = replace(self.breaker, opened_at=min(self.breaker.opened_at, now.wall))
         self._latest = now.wall
@@ -223,7 +144,7 @@ class Dispatch:
     def _give_up(self, job: Job, item: Item, problem: HeygemError, now: Instant) -> None:
         failed = item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
         self._log_trouble(job, failed, problem)
-        self._save(job.with_item(failed).rollup(now.wall))
+        self.books.save(job.with_item(failed).rollup(now.wall))
 
     def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: Instant) -> None:
         for job in [job for job in self.jobs.values() if not job.held and job.inbox not in closed_inboxes]:
@@ -238,14 +159,13 @@ class Dispatch:
             output, thumbnail = self._publisher.stage(job, running, token)
             _name, root, _entries = self._claims.listing(Path(job.claimed))
             started = job.with_item(running).rollup(now.wall)
-            self._ledger.put(started)
+            self.books.begin(started)
         except TransientError as problem:
             self._publisher.discard(token)
             waiting = self._after(running, "transient", problem, now)
             self._log_trouble(job, waiting, problem)
-            self._save(job.with_item(waiting).rollup(now.wall))
+            self.books.save(job.with_item(waiting).rollup(now.wall))
             return
-        self._remember(started)
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now)
         options, defaults = job.options, self._defaults
         order = WorkOrder(
@@ -310,7 +230,7 @@ class Dispatch:
         item = job.item(attempt.key).move(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
         self._breaker_hears(self.breaker.succeeded())
         self._log("item_published", **job.log_context(), item=item.key, seconds=round(now.monotonic - attempt.started.monotonic, 1))
-        self._save(job.with_item(item).rollup(now.wall))
+        self.books.save(job.with_item(item).rollup(now.wall))
 
     def _failed(self, token: str, kind: str, problem: HeygemError, now: Instant) -> None:
         attempt = self.attempts.pop(token)
@@ -319,7 +239,7 @@ class Dispatch:
         item = self._after(job.item(attempt.key), kind, problem, now)
         self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
         self._log_trouble(job, item, problem)
-        self._save(job.with_item(item).rollup(now.wall))
+        self.books.save(job.with_item(item).rollup(now.wall))
 
     def _log_trouble(self, job: Job, item: Item, problem: HeygemError) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
@@ -350,13 +270,13 @@ class Dispatch:
                 self._executor.cancel(token)
                 self._publisher.discard(token)
         items = tuple(item if item.is_final else item.move(State.CANCELLED, reason="Cancelled") for item in job.items)
-        self._save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
+        self.books.save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
 
     def hold(self, job: Job, held: bool, now: Instant) -> None:
         """Start nothing more of this job, or go on with it; what runs is not disturbed."""
         if job.held != held:
             self._log("job_held" if held else "job_released", **job.log_context())
-            self._save(replace(job, held=held).rollup(now.wall))
+            self.books.save(replace(job, held=held).rollup(now.wall))
 
     def interrupt(self, now: Instant) -> None:
         """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
@@ -367,12 +287,12 @@ class Dispatch:
             job = self.jobs[attempt.job_id]
             item = policy.after_interruption(job.item(attempt.key), self._policy, orderly=True)
             self._log("item_interrupted", **job.log_context(), item=item.key)
-            self._save(job.with_item(item).rollup(now.wall))
+            self.books.save(job.with_item(item).rollup(now.wall))
 
     def recover(self, now: Instant) -> None:
         """Load the queue from the ledger after a start. What was running then was interrupted, unless it is published already."""
-        for job in self._ledger.open_jobs():
-            self._save(self._recovered(job).rollup(now.wall))
+        for job in self.books.ledger.open_jobs():
+            self.books.save(self._recovered(job).rollup(now.wall))
 
     def _recovered(self, job: Job) -> Job:
         for item in job.items:
@@ -394,22 +314,3 @@ def kind_of(problem: HeygemError) -> str:
     """Return the class of the error tree as reports name it."""
     kinds = ((InputError, "input"), (SetupError, "setup"), (TransientError, "transient"), (DeviceError, "device"), (EngineError, "engine"))
     return next((word for kind, word in kinds if isinstance(problem, kind)), "engine")
-
-
-def reason_text(job: Job) -> str:
-    """Return what stands in reason.txt: for every trouble a sentence, a hint and the code."""
-    lines = [f"{job.name}: {job.state}", ""]
-    if job.failure:
-        lines += _reason_lines(job.failure)
-    elif job.reason:
-        lines += [job.reason, ""]
-    for item in job.items:
-        if item.failure and item.failure != job.failure:
-            lines += [f"{item.key}:", *_reason_lines(item.failure)]
-        elif item.state is not State.SUCCEEDED and not item.failure:
-            lines += [f"{item.key}: {item.state}", ""]
-    return "\n".join(lines)
-
-
-def _reason_lines(failure: Failure) -> list[str]:
-    return [failure.message, failure.hint, f"({failure.code})", ""]

@@ -83,7 +83,7 @@ class Daemon:
         self._guarded(self.dispatch.start, now, self._closed_inboxes())
         self._guarded(self._sweep, now)
         self._guarded(self._report, now, "running")
-        self._guarded(self.dispatch.settle_accounts)
+        self._guarded(self.dispatch.books.settle)
         return 1.0 if self._has_stumbled else self._next(now)
 
     def _guarded(self, step: Callable[Given, None], *args: Given.args, **kwargs: Given.kwargs) -> None:
@@ -110,14 +110,14 @@ class Daemon:
         closed = self._closed_inboxes()
         online = {path for path, view in self.views.items() if view.online}
         alive = self.dispatch.attempts or [job for job in self.dispatch.jobs.values() if not job.held and job.inbox not in closed]
-        unsettled = not self.dispatch.is_settled or self.arrivals.is_moving(online)
+        unsettled = self.dispatch.books.is_settling or self.arrivals.is_moving(online)
         return not alive and not unsettled and len(self.views) == len(self.inboxes) and not self._has_stumbled
 
     @property
     def has_succeeded(self) -> bool:
         """Whether all that was dropped is done, without a failure."""
-        is_done = not self.dispatch.jobs and self.dispatch.is_settled and not self.arrivals.is_stuck
-        return is_done and not self.dispatch.unsuccessful
+        is_done = not self.dispatch.jobs and self.dispatch.books.is_settled and not self.arrivals.is_stuck
+        return is_done and not self.dispatch.books.unsuccessful
 
     # -- inboxes --------------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Daemon:
         """Settle what a crash left in .heygem/claimed: unknown claims go back to the inbox, finished ones to _done or _failed."""
         try:
             for job_id in self.claims.claimed(inbox):
-                if self.dispatch.knows(job_id):
+                if self.dispatch.books.knows(job_id):
                     continue
                 job = self.ledger.get(job_id)
                 if job is None:
@@ -176,8 +176,6 @@ class Daemon:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _next(self, now: Instant) -> float:
-        if not self.dispatch.is_settled:
-            return 1.0
         soonest = min(self._scan_at.values(), default=now.monotonic + 1.0) - Instant.now().monotonic
         running = 0.25 if self.dispatch.attempts else 1.0
         return max(min(soonest, running), 0.0)
@@ -214,7 +212,7 @@ class Daemon:
             select.select(list(self.executor.wakeups()), [], [], 0.1)
         self.executor.stop(0.0 if self.dispatch.attempts else 2.0)
         self._guarded(self.dispatch.interrupt, Instant.now())
-        self._guarded(self.dispatch.settle_accounts)
+        self._guarded(self.dispatch.books.settle)
 
     def _close(self) -> None:
         self.executor.stop(2.0)

@@ -195,6 +195,18 @@ def test_a_drop_that_cannot_be_claimed_ends_the_wait_without_success(impatient: 
     assert not impatient.daemon.has_succeeded
 
 
+def test_inputs_that_cannot_be_put_away_end_the_wait_without_success(impatient: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, impatient.daemon.claims, "finish", trouble(), times=10**6)
+    impatient.drop("lesson")
+    impatient.until(lambda: impatient.daemon.is_idle)
+    assert impatient.job("lesson").state is State.SUCCEEDED
+    assert not impatient.daemon.has_succeeded
+    monkeypatch.undo()
+    impatient.crash()
+    impatient.tick()
+    assert (impatient.inbox / "_done" / "lesson").exists()
+
+
 def no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cooling = {"worker": "cuda:0", "device": "cuda:0", "state": "cooling", "token": None, "problem": "exit status 1"}
     monkeypatch.setattr(world.daemon.executor, "free", lambda: 0)

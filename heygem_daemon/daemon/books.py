@@ -1,0 +1,145 @@
+"""The jobs in memory and in the ledger, and how they are closed: ZIP, reason.txt, inputs to _done or _failed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.job import Failure, Job, State
+from heygem_daemon.core.names import DONE, FAILED
+from heygem_daemon.core.ports import Claims, Ledger, Log, Publisher
+
+
+@dataclass(kw_only=True)
+class Books:
+    """`jobs` are the open ones, by id. `zips`: whether a ZIP is made where the drop does not say; `unsuccessful` counts ended jobs.
+
+    A ledger in trouble must not make us forget what happened: what it did not take is told to it again, before anything starts.
+    """
+
+    ledger: Ledger
+    claims: Claims
+    publisher: Publisher
+    log: Log
+    zips: bool
+    on_change: Callable[[Job], None]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    unsuccessful: int = 0
+    _unfinished: dict[str, Job] = field(default_factory=dict)
+    _unmovable: set[str] = field(default_factory=set)
+    _bundled: set[str] = field(default_factory=set)
+    _unsaved: dict[str, Job] = field(default_factory=dict)
+    _is_ledger_deaf: bool = False
+
+    def save(self, job: Job) -> None:
+        """Keep the job, in the ledger as soon as that can be written."""
+        self._remember(job)
+        self._unsaved[job.id] = job
+        self.tell_ledger()
+
+    def begin(self, job: Job) -> None:
+        """Keep the job only if the ledger does. Raises TransientError."""
+        self.ledger.put(job)
+        self._remember(job)
+
+    def _remember(self, job: Job) -> None:
+        if job.is_final:
+            self.jobs.pop(job.id, None)
+            self._unfinished[job.id] = job
+        else:
+            self.jobs[job.id] = job
+            self._forget_end(job.id)
+        self.on_change(job)
+
+    def _forget_end(self, job_id: str) -> None:
+        self._unfinished.pop(job_id, None)
+        self._unmovable.discard(job_id)
+        self._bundled.discard(job_id)
+
+    def tell_ledger(self) -> None:
+        try:
+            for job in list(self._unsaved.values()):
+                self.ledger.put(job)
+                del self._unsaved[job.id]
+        except TransientError as problem:
+            if not self._is_ledger_deaf:
+                self.log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)
+        self._is_ledger_deaf = bool(self._unsaved)
+
+    @property
+    def is_saved(self) -> bool:
+        return not self._unsaved
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the inputs of every ended job are put away."""
+        return not self._unfinished
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether inputs are still to be put away that were not found to be unmovable."""
+        return not self._unfinished.keys() <= self._unmovable
+
+    def knows(self, job_id: str) -> bool:
+        """Whether this job is open, or over with its inputs still to be moved."""
+        return job_id in self.jobs or job_id in self._unfinished
+
+    def settle(self) -> None:
+        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
+        for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
+            try:
+                self._finish(job)
+            except TransientError as problem:
+                if job.id not in self._unmovable:
+                    self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
+                self._unmovable.add(job.id)
+            else:
+                self._forget_end(job.id)
+
+    def _finish(self, job: Job) -> None:
+        if self._wants_zip(job) and job.id not in self._bundled:
+            self._bundle(job)
+        done = job.state is State.SUCCEEDED
+        self.claims.finish(job, DONE if done else FAILED, None if done else reason_text(job))
+        self.unsuccessful += not done
+        succeeded = sum(item.state is State.SUCCEEDED for item in job.items)
+        self.log(
+            "job_finished",
+            level="info" if done else "warning",
+            **job.log_context(),
+            state=job.state,
+            succeeded=succeeded,
+            items=len(job.items),
+            error_code=job.failure.code if job.failure else None,
+            reason=job.failure.message if job.failure else None,
+        )
+        self.on_change(job)
+
+    def _wants_zip(self, job: Job) -> bool:
+        wanted = self.zips if job.options.zip is None else job.options.zip
+        return wanted and any(item.state is State.SUCCEEDED for item in job.items)
+
+    def _bundle(self, job: Job) -> None:
+        self._bundled.add(job.id)
+        try:
+            self.publisher.bundle(job)
+        except TransientError as problem:
+            self.log("job_bundle_failed", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
+
+
+def reason_text(job: Job) -> str:
+    """Return what stands in reason.txt: for every trouble a sentence, a hint and the code."""
+    lines = [f"{job.name}: {job.state}", ""]
+    if job.failure:
+        lines += _reason_lines(job.failure)
+    elif job.reason:
+        lines += [job.reason, ""]
+    for item in job.items:
+        if item.failure and item.failure != job.failure:
+            lines += [f"{item.key}:", *_reason_lines(item.failure)]
+        elif item.state is not State.SUCCEEDED and not item.failure:
+            lines += [f"{item.key}: {item.state}", ""]
+    return "\n".join(lines)
+
+
+def _reason_lines(failure: Failure) -> list[str]:
+    return [failure.message, failure.hint, f"({failure.code})", ""]
