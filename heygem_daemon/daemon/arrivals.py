@@ -29,6 +29,8 @@ MAY_STILL_COME: Final = frozenset(
 """Problems that a copy which has only stalled would also show: they are believed after `incomplete_seconds` without a change."""
 
 
+INSPECT_AT: Final = 0.5
+"""Half way through the settle time the files are opened already, so that the finding is there when the drop has settled."""
 CLAIMS_PER_LOOK: Final = 25
 REPORTS_PER_LOOK: Final = 50
 REPORT_SECONDS: Final = 1.0
@@ -78,12 +80,10 @@ class Arrivals:
         return self._claims_left < 0 or self._reports_left <= 0
 
     def next_settling(self, now: Instant) -> float:
-        """Return in how many s the next drop may have settled; those that only wait for their writers do not count."""
-        waits = [
-            arrival.settling.settled_at(self._rules.settle_seconds) - now.monotonic
-            for arrival in self._arrivals.values()
-            if arrival.waiting_for == "settling"
-        ]
+        """Return in how many s the next drop may have settled or its files may be opened; those that wait for their writers do not count."""
+        settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
+        bases = (self._rules.settle_seconds, self._rules.settle_seconds * INSPECT_AT)
+        waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
         return min((wait for wait in waits if wait > 0), default=float("inf"))
 
     @property
@@ -153,6 +153,8 @@ class Arrivals:
             return arrival.waits("share", f"Not all of it can be looked at: {names.display(sighting.unreadable)}")
         base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
         if not sighting.ready and not arrival.settling.is_settled(now.monotonic, base):
+            if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
+                self._inspect(arrival, sighting, self._plan(sighting.entries, sighting.name, None))
             size = policy.human_bytes(drop.total_bytes(sighting.entries))
             return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
         return self._examine(arrival, sighting, now)
@@ -164,11 +166,7 @@ class Arrivals:
             if missing is None or self._is_overdue(arrival, sighting, now):
                 return Inspection(problems={}, seconds={})
             return arrival.waits("files", f"{missing.message} Waiting for the rest.", missing)
-        key = arrival.settling.signature
-        usable = [path for path in plan.videos if path not in plan.problems]
-        recordings = [path for path in plan.recordings if path not in plan.problems]
-        root = Path(sighting.inbox) / sighting.name
-        inspection = self._inspector.inspect(arrival.job_id, key, root, recordings, usable)
+        inspection = self._inspect(arrival, sighting, plan)
         if inspection is None:
             return arrival.waits("inspection", "Looking into the files")
         doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
@@ -179,6 +177,14 @@ class Arrivals:
             self._inspector.forget(arrival.job_id)
             return arrival.waits("server", passing.message, passing)
         return inspection
+
+    def _inspect(self, arrival: Arrival, sighting: Sighting, plan: Plan) -> Inspection | None:
+        """Have the files of a complete drop opened, or return what was found; a finding counts for this very content only."""
+        if plan.rejected or plan.incomplete:
+            return None
+        recordings, videos = ([path for path in paths if path not in plan.problems] for paths in (plan.recordings, plan.videos))
+        root = Path(sighting.inbox) / sighting.name
+        return self._inspector.inspect(arrival.job_id, arrival.settling.signature, root, recordings, videos)
 
     def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
         if sighting.ready or self._impatient:

@@ -42,6 +42,18 @@ def test_a_drop_is_left_alone_until_it_has_settled(world: World) -> None:
     assert len(world.job("lesson").items) == 2
 
 
+def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_once(world: World) -> None:
+    world.drop("lesson")
+    world.tick()
+    world.tick(SETTLE * 0.6)
+    assert world.state("lesson") == "settling"
+    world.daemon.inspector._pool.shutdown(wait=True)  # type: ignore[attr-defined]
+    world.tick(SETTLE * 0.3)
+    assert not world.told("drop_claimed")
+    world.tick(SETTLE * 0.1 + 0.01)
+    assert world.told("drop_claimed")
+
+
 def test_ready_beside_the_drop_means_now(world: World) -> None:
     world.drop("lesson")
     (world.inbox / "lesson.ready").touch()
