@@ -80,7 +80,7 @@ class Arrivals:
         return self._claims_left < 0 or self._reports_left <= 0
 
     def next_settling(self, now: Instant) -> float:
-        """Return in how many s the next drop may have settled or its files may be opened; those that wait for their writers do not count."""
+        """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
         settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
         bases = (self._rules.settle_seconds, self._rules.settle_seconds * INSPECT_AT)
         waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
