@@ -17,7 +17,7 @@ from rich.text import Text
 from heygem_daemon.cli.app import Exit
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.policy import human_bytes
-from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.status import DaemonStatus, JobStatus, JobSummary
 
 STATUS: Final = "status.json"
 STALE_SECONDS: Final = 30.0
@@ -112,7 +112,7 @@ def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> Rende
     table = Table("job", "state", "progress", "left", "why", box=None, pad_edge=False)
     for job in status.jobs:
         bar = ProgressBar(total=100, completed=job.percent or 0.0, width=24) if job.state is State.RUNNING else ""
-        why = job.waiting_for or job.reason
+        why = _why(job)
         table.add_row(Text(job.output), _state(job.state), bar, _seconds(job.eta_s), Text(why))
     return Group(*lines, "", table if status.jobs else Text("No jobs yet.", style="dim"))
 
@@ -131,7 +131,7 @@ def _job_picture(status: JobStatus) -> RenderableType:
     return Group(*lines, table)
 
 
-def _why(status: JobStatus) -> str:
+def _why(status: JobStatus | JobSummary) -> str:
     """Of a drop that is not claimed yet `waiting_for` is only a word, and `reason` the sentence."""
     return status.reason if status.state is State.SETTLING else status.waiting_for or status.reason
 

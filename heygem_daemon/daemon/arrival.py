@@ -10,6 +10,7 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Failure, Job
 from heygem_daemon.core.ports import Inspection, Sighting
 from heygem_daemon.core.settle import Settling
+from heygem_daemon.core.status import JobStatus, candidate_status
 from heygem_daemon.daemon.instant import Instant
 
 
@@ -30,6 +31,19 @@ class Arrival:
 
     def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Arrival":
         return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
+
+    def status(self, priority: int) -> JobStatus:
+        return candidate_status(
+            self.name,
+            self.job_id,
+            self.output,
+            since=self.seen.wall,
+            dropped_at=self.seen.wall,
+            reason=self.reason,
+            waiting_for=self.waiting_for,
+            problem=self.problem,
+            priority=priority,
+        )
 
 
 def new_job(arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant, priority: int) -> Job:

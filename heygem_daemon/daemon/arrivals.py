@@ -16,7 +16,7 @@ from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, Scanner, Sighting, StatusBoard
 from heygem_daemon.core.settle import Settling
-from heygem_daemon.core.status import candidate_status
+from heygem_daemon.core.status import JobStatus
 from heygem_daemon.daemon.arrival import Arrival, flat_name, new_job
 from heygem_daemon.daemon.instant import Instant
 
@@ -85,6 +85,11 @@ class Arrivals:
         bases = (self._rules.settle_seconds, self._rules.settle_seconds * INSPECT_AT)
         waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
         return min((wait for wait in waits if wait > 0), default=float("inf"))
+
+    @property
+    def statuses(self) -> list[JobStatus]:
+        """Return the statuses of the drops on their way in, the first seen first."""
+        return [arrival.status(self._rules.priorities.get(inbox, 0)) for (inbox, _), arrival in self._arrivals.items()]
 
     @property
     def is_inspecting(self) -> bool:
@@ -206,19 +211,8 @@ class Arrivals:
         if self._reports_left <= 0:
             return replace(after, reported=False)
         self._reports_left -= 1
-        status = candidate_status(
-            after.name,
-            after.job_id,
-            after.output,
-            since=after.seen.wall,
-            dropped_at=after.seen.wall,
-            reason=after.reason,
-            waiting_for=after.waiting_for,
-            problem=after.problem,
-            priority=self._rules.priorities.get(inbox, 0),
-        )
         try:
-            self._board.write_job(status)
+            self._board.write_job(after.status(self._rules.priorities.get(inbox, 0)))
         except TransientError as problem:
             self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
             return replace(after, reported=False)

@@ -1,6 +1,6 @@
 """Keeps the board: one status.json for each job, one for the daemon, at most once a second each while things only progress."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -50,6 +50,7 @@ class Reporting:
     publisher: Publisher
     log: Log
     identity: Identity
+    arriving: Callable[[], Sequence[JobStatus]] = tuple
     _dirty: dict[str, Job] = field(default_factory=dict)
     _shown: dict[str, int] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
@@ -122,6 +123,11 @@ class Reporting:
         since = surroundings.now.monotonic - self._written.get(job.id, -PROGRESS_SECONDS)
         return since >= PROGRESS_SECONDS or self._is_urgent(job, surroundings)
 
+    def _listed(self, surroundings: "Surroundings") -> list[JobStatus]:
+        """The open jobs in the order of the queue, then the drops that are not jobs yet."""
+        jobs = [self._status(job, surroundings) for job in _queue(surroundings.dispatch)[:LISTED]]
+        return [*jobs, *self.arriving()[: LISTED - len(jobs)]]
+
     def _write_job(self, job: Job, surroundings: "Surroundings") -> None:
         self.board.write_job(self._status(job, surroundings))
         del self._dirty[job.id]
@@ -163,7 +169,7 @@ class Reporting:
             started=moment(self.identity.started),
             heartbeat=moment(now.wall),
             queue=queue_status(dispatch.jobs.values()),
-            jobs=summaries([self._status(job, surroundings) for job in _queue(dispatch)[:LISTED]], self._recent),
+            jobs=summaries(self._listed(surroundings), self._recent),
             inboxes=tuple(_inbox_status(view, scans.get(path)) for path, view in views.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
             devices=tuple(DeviceStatus(name=str(device["worker"]), **device) for device in self.executor.devices()),

@@ -55,6 +55,9 @@ class Daemon:
     _sweep_at: float = 0.0
     _has_stumbled: bool = False
 
+    def __post_init__(self) -> None:
+        self.reporting.arriving = lambda: self.arrivals.statuses
+
     def run(self, stop: Stop, *, until_idle: bool = False) -> bool:
         """Work until `stop` is requested or, with `until_idle`, until nothing is left; return whether everything succeeded."""
         self.dispatch.recover(Instant.now())

@@ -373,6 +373,18 @@ def test_the_daemons_status_tells_the_queue_in_order(world: World) -> None:
     assert status.inboxes[0].paused
 
 
+def test_the_daemons_status_lists_drops_that_are_not_jobs_yet(world: World) -> None:
+    world.drop("lesson")
+    world.tick()
+    world.tick(6)
+    (job,) = world.daemon_status().jobs
+    assert (job.name, job.state) == ("lesson", "settling")
+    assert job.reason
+    world.until(lambda: world.told("job_finished"))
+    world.tick(6)
+    assert [(job.name, job.state) for job in world.daemon_status().jobs] == [("lesson", "succeeded")]
+
+
 def test_a_mistake_in_a_tick_is_logged_and_the_daemon_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.daemon.claims, "claimed", lambda _inbox: 1 / 0)
     world.tolerant = True

@@ -23,6 +23,7 @@ class Site:
     weights: Path
     cache: Path
     settings: str = ""
+    settle: float = SETTLE
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -44,7 +45,7 @@ class Site:
         (self.folder / "heygem.toml").write_text(
             f'inboxes = ["{self.inbox}"]\noutputs = "{self.outputs}"\nstate = "{self.folder / "state"}"\n'
             f'cache = "{self.cache}"\nweights = "{self.weights}"\n{self.settings}'
-            f"[intake]\nsettle_seconds = {SETTLE}\nscan_seconds = 0.5\nincomplete_seconds = 1.5\n"
+            f"[intake]\nsettle_seconds = {self.settle}\nscan_seconds = 0.5\nincomplete_seconds = 1.5\n"
             '[engine]\ndevice = "cpu"\nthreads = 1\n[disk]\nreserve_bytes = 0\n[stop]\ngrace_seconds = 0\n',
             encoding="utf-8",
         )
