@@ -33,9 +33,7 @@ def singles(site: Site, count: int, speech: Path, film: Path) -> None:
         last_byte = time.time()
         site.wait_for(lambda name=name: name in queued(site), f"{name} was not queued")
         delays.append(queued(site)[name] - last_byte)
-    print(
-        f"settle {site.settle} s; last byte -> queued: median {statistics.median(delays):.2f} s, worst {max(delays):.2f} s of {count}"
-    )
+    print(f"settle {site.settle} s; last byte -> queued: median {statistics.median(delays):.2f} s, worst {max(delays):.2f} s of {count}")
 
 
 def thousand(site: Site, count: int, speech: Path, film: Path) -> None:
