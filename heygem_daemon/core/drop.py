@@ -42,7 +42,7 @@ class Entry:
 AUDIO_SUFFIXES: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma"})
 SOUND_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
 """Videos whose sound can be the recording."""
-VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 SUFFIXES: Final = AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STILL_SUFFIXES
 """Every suffix that a drop may be made of."""

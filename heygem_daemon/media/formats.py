@@ -6,7 +6,7 @@ Letting ffmpeg guess would open a playlist named `clip.mp4` as a playlist, and r
 from pathlib import Path
 from typing import Final
 
-VIDEO_EXTENSIONS: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+VIDEO_EXTENSIONS: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 IMAGE_EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg"})
 RECORDING_EXTENSIONS: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma", ".mp4", ".mov"})
 
@@ -18,6 +18,8 @@ DEMUXERS: Final = {
     ".mkv": "matroska",
     ".webm": "matroska",
     ".avi": "avi",
+    ".mpg": "mpeg",
+    ".mpeg": "mpeg",
     ".wav": "wav",
     ".mp3": "mp3",
     ".aac": "aac",

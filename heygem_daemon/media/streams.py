@@ -87,6 +87,7 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
         width, height = _fitted(width, height)
     time_base = rational(track.get("time_base")) or Fraction(1, 1000)
     pixel_format, source = str(track.get("pix_fmt", "")), _colour(track)
+    container = report.get("format", {}).get("format_name")
     return VideoStream(
         width=width + width % 2,
         height=height + height % 2,
@@ -100,7 +101,7 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
         is_variable=is_variable,
         is_still=is_still,
         is_interlaced=track.get("field_order") in INTERLACED,
-        is_seekable=not (report.get("format", {}).get("format_name") == "avi" and track.get("has_b_frames", 0)),
+        is_seekable=not (container == "mpeg" or (container == "avi" and track.get("has_b_frames", 0))),
         colour=BT709 if source.is_hdr or is_still or is_rgb(pixel_format) else source,
         source_colour=source,
         coded_width=coded[0],

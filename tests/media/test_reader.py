@@ -62,6 +62,7 @@ SEEKABLE = {
     "hevc-open-gop.mp4": {"options": (*HEVC, "log-level=error:keyint=20:open-gop=1:bframes=4")},
     "plain.avi": {"options": ("-c:v", "mpeg4", "-g", 15)},
     "bframes.avi": {"options": ("-c:v", "mpeg4", "-bf", 2, "-g", 15)},
+    "mpeg1.mpg": {"options": ("-c:v", "mpeg1video", "-b:v", "2M", "-bf", 2, "-g", 12)},
     "vp9.webm": {"options": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-g", 20)},
     "vfr.mkv": {"options": (*BFRAMES, "-fps_mode", "passthrough"), "filters": UNEVEN},
     "vfr.mp4": {"options": (*BFRAMES, "-fps_mode", "vfr"), "filters": UNEVEN},
@@ -234,7 +235,7 @@ def test_a_photo_taken_upright_comes_upright(clip, tmp_path: Path) -> None:
 # -- playing ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "one-key-frame.mp4", "vfr.mkv"])
+@pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "mpeg1.mpg", "one-key-frame.mp4", "vfr.mkv"])
 @pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, True)])
 def test_playing_back_by_chunks_shows_the_very_frames(clip, name: str, chunk: int, is_counted: bool) -> None:
     recipe = dict(SEEKABLE[name])
