@@ -12,7 +12,7 @@ VOICE ?= en
 # make test PYTEST="-k settle -x"   further words for pytest
 PYTEST ?=
 
-.PHONY: help setup demo demo-clean test test-slow lint types fmt docs clean
+.PHONY: help setup demo demo-clean test lint types fmt docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,7 @@ demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothi
 
 # Lint and types come first, so that the run closes with pytest's own last line.
 test: lint types  ## everything that must hold before a change is merged; what CI runs
-	@$(BIN)/python -m pytest -m 'not slow' --cov --cov-report=term-missing:skip-covered $(PYTEST)
-
-test-slow: setup  ## the tests that take minutes
-	@$(BIN)/python -m pytest -m slow $(PYTEST)
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
 
 lint: setup  ## ruff: rules and format
 	@$(BIN)/ruff check $(SOURCES)

@@ -1,29 +1,13 @@
 """What the daemon promises, tick by tick: arrivals, dispatch, wishes, reports."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.ports import Ledger
-from tests.daemon.world import INCOMPLETE, SETTLE, World, make_film, make_speech
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("material")
-    return make_film(folder / "film.mp4"), make_speech(folder / "speech.wav")
-
-
-@pytest.fixture
-def world(tmp_path: Path, material: tuple[Path, Path]) -> Iterator[World]:
-    made = World(folder=tmp_path, film=material[0], speech=material[1])
-    yield made
-    made.close()
-
+from tests.daemon.world import INCOMPLETE, SETTLE, World
 
 # -- arrivals ---------------------------------------------------------------------------------------------------------
 

@@ -10,20 +10,7 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Job, State
-from tests.daemon.world import SETTLE, World, make_film, make_speech
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("material")
-    return make_film(folder / "film.mp4"), make_speech(folder / "speech.wav")
-
-
-@pytest.fixture
-def world(tmp_path: Path, material: tuple[Path, Path]) -> Iterator[World]:
-    made = World(folder=tmp_path, film=material[0], speech=material[1])
-    yield made
-    made.close()
+from tests.daemon.world import SETTLE, World
 
 
 @pytest.fixture
