@@ -1,0 +1,1 @@
+"""Learning the mouth from real people: clips as numbers, the training of the mapper, and its figures."""
