@@ -1,5 +1,6 @@
 """`heygem render`: one job without a daemon."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -17,7 +18,9 @@ from heygem_daemon.settings import Settings
 from heygem_daemon.wiring import media_limits
 
 
-def render(settings: Settings, recording: Path, videos: list[Path], out: Path) -> Exit:
+def render(
+    settings: Settings, recording: Path, videos: list[Path], out: Path, *, script: Path | None = None, language: str | None = None
+) -> Exit:
     """Write `out`/<video>.mp4 for every video; a video that fails does not stop the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,11 @@ def render(settings: Settings, recording: Path, videos: list[Path], out: Path) -
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         for video in videos:
-            request = _request(settings, recording, video, out / f"{stems[str(video)]}.mp4")
+            request = replace(
+                _request(settings, recording, video, out / f"{stems[str(video)]}.mp4"),
+                script=None if script is None else script.absolute(),
+                language=language,
+            )
             task = progress.add_task(escape(names.display(video.name)), stage="", total=None)
             try:
                 report = session.render(request, _shower(progress, task))

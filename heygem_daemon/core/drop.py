@@ -2,6 +2,7 @@
 
     lesson-01/speech.wav + lesson-01/videos/*        one recording, some videos
     lesson-01/audios/*   + lesson-01/videos/*        every recording x every video
+    lesson-01/speech.txt                             optional: the words of the recording (or <recording>.txt, beside any recording)
     lesson-01/job.toml                               optional wishes
 
 `plan` judges the listing, `items` makes the work of it. What may still be copied is `incomplete`; what no further copying can mend
@@ -9,6 +10,7 @@ is `rejected`; what is wrong with one file alone is a `problem` of the items mad
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -48,6 +50,9 @@ SUFFIXES: Final = AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STIL
 """Every suffix that a drop may be made of."""
 
 JOB_TOML: Final = "job.toml"
+SCRIPT: Final = "speech.txt"
+"""The words of the only recording; in the flat form the one name a script can have, since other texts in an inbox are not ours."""
+_SCRIPT_SUFFIX: Final = ".txt"
 _VIDEOS: Final = "videos"
 _AUDIOS: Final = "audios"
 
@@ -64,10 +69,12 @@ NO_WISHES: Final = Options()
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a drop asks for. `recordings` and `videos` are entry paths, sorted; `problems` goes by such a path."""
+    """What a drop asks for. `recordings` and `videos` are entry paths, sorted; `problems` goes by such a path, `scripts` by that
+    of a recording: the path of the text with its words. A script that cannot be used costs nothing but itself, so it is not judged here."""
 
     recordings: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
+    scripts: Mapping[str, str] = field(default_factory=dict)
     options: Options = NO_WISHES
     incomplete: HeygemError | None = None
     rejected: HeygemError | None = None
@@ -96,7 +103,7 @@ def counts(path: str, *, flat: bool = False) -> bool:
         return True
     folder = parts[0].casefold()
     if len(parts) == 1:
-        return folder in {_VIDEOS, _AUDIOS, JOB_TOML} or _suffix(path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
+        return folder in {_VIDEOS, _AUDIOS, JOB_TOML, SCRIPT} or _suffix(path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
     return folder in {_VIDEOS, _AUDIOS}
 
 
@@ -126,6 +133,7 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
     return Plan(
         recordings=tuple(entry.path for entry in (*top, *rows)),
         videos=tuple(entry.path for entry in videos),
+        scripts=_scripts(counted, [*top, *rows]),
         options=options,
         incomplete=_missing([*top, *rows], videos),
         rejected=rejected,
@@ -140,14 +148,15 @@ def items(drop: Plan, problems: Mapping[str, HeygemError]) -> tuple[Item, ...]:
     video_stems = output_stems(drop.videos)
     single = len(drop.recordings) == 1
     return tuple(
-        _item(recording, video, video_stems[video] if single else f"{recording_stems[recording]}/{video_stems[video]}", known)
+        _item(drop, recording, video, video_stems[video] if single else f"{recording_stems[recording]}/{video_stems[video]}", known)
         for recording in drop.recordings
         for video in drop.videos
     )
 
 
-def _item(recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
-    item = Item(key=key, recording=recording, video=video, output=f"{key}.mp4", thumbnail=f"thumbnails/{key}.jpg")
+def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
+    script = drop.scripts.get(recording, "")
+    item = Item(key=key, recording=recording, video=video, script=script, output=f"{key}.mp4", thumbnail=f"thumbnails/{key}.jpg")
     problem = problems.get(recording) or problems.get(video)
     if problem is None:
         return item
@@ -166,6 +175,19 @@ def _is_in(folder: str, path: str) -> bool:
     """Whether a file lies directly in this folder of the drop; what lies deeper is not looked at."""
     parts = path.split("/")
     return len(parts) == 2 and parts[0].casefold() == folder
+
+
+def _scripts(entries: Sequence[Entry], recordings: Sequence[Entry]) -> dict[str, str]:
+    """Return recording -> script: the text of the same name beside it; for an only recording also speech.txt at the top of the drop."""
+    texts = {_same_name(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
+    common = texts.get(SCRIPT) if len(recordings) == 1 else None
+    found = {each.path: texts.get(_same_name(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings}
+    return {recording: script for recording, script in found.items() if script is not None}
+
+
+def _same_name(path: str) -> str:
+    """Names that differ in case or Unicode form only are the same to those who wrote them."""
+    return unicodedata.normalize("NFC", path.casefold())
 
 
 def _is_empty(entry: Entry) -> bool:

@@ -71,13 +71,15 @@ class Options:
     priority: int | None = None
     zip: bool | None = None
     text: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """One recording x one video.
 
-    `recording` and `video` are paths inside the drop; `output` and `thumbnail` are paths inside the job's output folder.
+    `recording`, `video` and `script` (the recording's words; "" without) are paths inside the drop; `output` and `thumbnail` are paths
+    inside the job's output folder.
     `token` names the running attempt: a report that carries another token is late and is thrown away.
     `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
     `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts.
@@ -89,6 +91,7 @@ class Item:
     video: str
     output: str
     thumbnail: str
+    script: str = ""
     state: State = State.QUEUED
     attempt: int = 0
     delays: int = 0

@@ -1,6 +1,7 @@
 """job.toml: the wishes of a drop. Every mistake is named, with what would have been right."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +14,8 @@ FITS: Final = ("audio", "video")
 FACES: Final = ("largest", "left", "right", "center")
 MAX_TEXT: Final = 200_000
 """Characters of a transcript: four hours of fast speech."""
+
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
 
 _Check = Callable[[Any], Any]
 
@@ -54,6 +57,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _language(value: Any) -> str:
+    if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
+        raise ValueError('the code of a language in quotes, e.g. "en", "zh" or "pt-br"')
+    return value
+
+
 _CHECKS: Final[dict[str, _Check]] = {
     "engine": _engine,
     "fit": lambda value: _word(value, FITS),
@@ -63,6 +72,7 @@ _CHECKS: Final[dict[str, _Check]] = {
     "priority": lambda value: _whole(value, -100, 100),
     "zip": _flag,
     "text": _text,
+    "language": _language,
 }
 KEYS: Final = tuple(_CHECKS)
 

@@ -9,7 +9,9 @@ from heygem_daemon.core.job import Failure
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOrder:
-    """One attempt at one item. All paths are absolute; `output` and `thumbnail` lie in the staging folder of this attempt."""
+    """One attempt at one item. All paths are absolute; `output` and `thumbnail` lie in the staging folder of this attempt.
+
+    text: the words of the recording; where it is None, `script` names a file with them."""
 
     token: str
     job_id: str
@@ -24,6 +26,8 @@ class WorkOrder:
     quality: int = 16
     visible_label: bool = False
     text: str | None = None
+    script: str | None = None
+    language: str | None = None
     limit_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -182,6 +182,8 @@ class Dispatch:
             quality=defaults.quality if options.quality is None else options.quality,
             visible_label=defaults.visible_label if options.label is None else options.label,
             text=options.text,
+            script=str(root / item.script) if item.script else None,
+            language=options.language,
             limit_seconds=defaults.item_seconds,
         )
         self.breaker = self.breaker.started()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from heygem_daemon.core.drop import Entry, Kind, counts
+from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, counts
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
 from heygem_daemon.core.ports import InboxView, Sighting
 from heygem_daemon.intake.leases import has_writer_at
@@ -98,8 +98,8 @@ def _sort_out(root: int) -> _Root:
             elif entry.name == PAUSE:
                 found.paused = True
             elif counts(entry.name, flat=True):
-                # job.toml alone makes no drop: it may wait there for the next recording.
-                found.flat = found.flat or PurePosixPath(entry.name).suffix.lower() != ".toml"
+                # job.toml and speech.txt alone make no drop: they may wait there for the next recording.
+                found.flat = found.flat or entry.name.casefold() not in {JOB_TOML, SCRIPT}
             elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
                 found.drops.append(entry.name)
     return found

@@ -45,7 +45,8 @@ _CORRELATION: Final = 0.7
 class RenderRequest:
     """One result. `output` and `thumbnail` are written, and nothing else beside them. fit: "audio" makes the result as long as the
     recording, "video" as long as the video (a picture has no length: always "audio"). face: see face.tracks.parse_selection.
-    quality: x264 CRF. text: the transcript of the recording where there is one, for drivers that can use it (`bands` cannot)."""
+    quality: x264 CRF. text: the words of the recording, for drivers that can use them (`bands` cannot); where it is None, `script`
+    names a text file with them. language: their language, None = found out; see speech.script."""
 
     recording: Path
     video: Path
@@ -57,6 +58,8 @@ class RenderRequest:
     quality: int = 16
     visible_label: bool = False
     text: str | None = None
+    script: Path | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def _sources(job: Job, item: Item) -> dict[str, list[int] | None]:
     except OSError:
         names = []
     root = Path(job.claimed, names[0]) if names else None
-    return {path: _stamp(root / path) if root else None for path in (item.recording, item.video)}
+    return {path: _stamp(root / path) if root else None for path in (item.recording, item.video, item.script) if path}
 
 
 def _stamp(path: Path) -> list[int] | None:

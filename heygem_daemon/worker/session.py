@@ -94,6 +94,8 @@ def request_of(order: WorkOrder) -> RenderRequest:
         quality=order.quality,
         visible_label=order.visible_label,
         text=order.text,
+        script=Path(order.script) if order.script else None,
+        language=order.language,
     )
 
 

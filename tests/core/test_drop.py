@@ -233,3 +233,41 @@ def test_a_drop_that_is_itself_a_link_is_refused_as_one() -> None:
     found = plan([Entry(path="", size=0, mtime_ns=0, ctime_ns=0, kind=Kind.SYMLINK)]).rejected
     assert found is not None
     assert found.code == "symlink"
+
+
+# -- scripts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_beside_the_recording_is_its_script() -> None:
+    assert plan_of("speech.wav", "Speech.TXT", "videos/a.mp4").scripts == {"speech.wav": "Speech.TXT"}
+    assert plan_of("talk.wav", "speech.txt", "videos/a.mp4").scripts == {"talk.wav": "speech.txt"}
+    assert plan_of("talk.wav", "speech.txt", "talk.txt", "videos/a.mp4").scripts == {"talk.wav": "talk.txt"}
+    assert plan_of("talk.wav", "notes.txt", "videos/a.mp4", "videos/talk.txt").scripts == {}
+    assert plan_of("talk.wav", "speech.txt.part", "videos/a.mp4").scripts == {}
+
+
+def test_each_of_several_recordings_has_its_own_script() -> None:
+    found = plan_of("audios/en.wav", "audios/en.txt", "audios/zh.mp3", "audios/unspoken.txt", "speech.txt", "videos/a.mp4")
+    assert found.scripts == {"audios/en.wav": "audios/en.txt"}
+    assert [(each.recording, each.script) for each in items(found, {})] == [("audios/en.wav", "audios/en.txt"), ("audios/zh.mp3", "")]
+    assert plan_of("audios/en.wav", "speech.txt", "videos/a.mp4").scripts == {"audios/en.wav": "speech.txt"}
+
+
+def test_unicode_forms_of_one_name_are_the_same_name() -> None:
+    assert plan_of("caf\u00e9.wav", "cafe\u0301.txt", "videos/a.mp4").scripts == {"caf\u00e9.wav": "cafe\u0301.txt"}
+
+
+def test_a_script_is_no_recording_and_completes_nothing_and_a_change_of_it_is_a_change_of_the_drop() -> None:
+    assert verdict(plan_of("speech.txt", "videos/a.mp4")) == ("no_recording", None)
+    assert verdict(plan_of("speech.wav", entry("speech.txt", 0), "videos/a.mp4")) == (None, None)
+    assert verdict(plan_of("speech.wav", entry("speech.txt", kind=Kind.SYMLINK), "videos/a.mp4")) == (None, None)
+    drop = [SPEECH, VIDEO, entry("speech.txt", 10)]
+    assert signature(drop) != signature([SPEECH, VIDEO, entry("speech.txt", 11)])
+    assert signature(drop) != signature([SPEECH, VIDEO])
+
+
+def test_of_the_flat_form_only_speech_txt_is_a_script() -> None:
+    assert counts("speech.txt", flat=True)
+    assert not counts("readme.txt", flat=True)
+    found = plan([SPEECH, VIDEO, entry("speech.txt"), entry("readme.txt")], flat=True)
+    assert found.scripts == {"speech.wav": "speech.txt"}

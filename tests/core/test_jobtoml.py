@@ -11,9 +11,11 @@ def test_an_absent_file_asks_for_nothing() -> None:
 
 def test_every_wish_is_understood() -> None:
     lines = ('engine = "rewrite"', 'fit = "video"', "face = 2", "label = true", "quality = 18", "priority = -5", "zip = false")
-    options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"')))
+    options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
     assert problem is None
-    assert options == Options(engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, text="Hello 你好")
+    assert options == Options(
+        engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, text="Hello 你好", language="pt-BR"
+    )
 
 
 def test_the_keys_are_the_fields_of_the_options() -> None:
@@ -38,6 +40,8 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
         ('engine = ""', "engine must be the name of an engine in quotes."),
         ("engine = 3", "engine must be"),
         ("text = 3", "text must be the spoken words in quotes"),
+        ("language = 7", "language must be the code of a language in quotes"),
+        ('language = "../mb"', "language must be"),
         (f'text = "{"x" * (MAX_TEXT + 1)}"', "text must be"),
         ("fit = audio", "line 1"),
         ("fit = ", "at end of document"),

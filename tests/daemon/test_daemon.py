@@ -140,6 +140,16 @@ def test_several_recordings_make_every_combination(world: World) -> None:
     assert made == ["en/a.mp4", "en/b.mp4", "zh/a.mp4", "zh/b.mp4"]
 
 
+def test_the_words_beside_a_recording_travel_to_the_worker(world: World) -> None:
+    folder = world.drop("lesson", 'language = "en"')
+    (folder / "speech.txt").write_text("Hello there", encoding="utf-8")
+    world.until(lambda: world.told("job_finished"))
+    (order,) = world.session.orders
+    assert order.script is not None
+    assert (Path(order.script).name, Path(order.script).parent, order.language) == ("speech.txt", Path(order.recording).parent, "en")
+    assert (world.inbox / "_done" / "lesson" / "speech.txt").read_text(encoding="utf-8") == "Hello there"
+
+
 def test_a_claim_without_a_job_goes_back_to_its_inbox_after_a_crash(world: World) -> None:
     folder = world.drop("lesson")
     claimed = world.inbox / ".heygem" / "claimed" / "20260101-000000-lesson-abcd"

@@ -271,3 +271,10 @@ def test_a_thousand_drops_are_scanned_in_well_under_a_second(inbox: Path) -> Non
 
 def test_a_real_disk_is_not_a_network(inbox: Path) -> None:
     assert scan(inbox).network is False
+
+
+def test_a_script_alone_in_the_inbox_waits_for_its_recording(inbox: Path) -> None:
+    fill(inbox, "speech.txt", "job.toml")
+    assert scan(inbox).sightings == ()
+    fill(inbox, "speech.wav", "videos/a.mp4")
+    assert paths(only(scan(inbox))) == ["job.toml", "speech.txt", "speech.wav", "videos/a.mp4"]

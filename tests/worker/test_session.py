@@ -2,6 +2,7 @@
 
 import dataclasses
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -77,4 +78,7 @@ def test_an_order_says_everything_that_a_request_needs(tmp_path):
     request = request_of(work)
     assert (request.fit, request.face, request.quality, request.visible_label, request.text) == ("video", "left", 20, True, "hello")
     assert request.thumbnail is None
+    assert (request.script, request.language) == (None, None)
+    assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).script == Path("/drop/speech.txt")
+    assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).language == "zh"
     assert str(request.output) == work.output
