@@ -19,7 +19,7 @@ ALLOWED: Final = {
     "core": set(),
     "durable": set(),
     "media": {"core.errors", "durable"},
-    "lipsync": {"media", "core.errors", "durable"},
+    "lipsync": {"media", "core.errors", "core.warning_codes", "durable"},
     "worker": {"lipsync", "media", "core"},
     "executors": {"worker", "lipsync", "media", "core"},
     "intake": {"core", "media", "durable"},
@@ -36,10 +36,10 @@ ALLOWED: Final = {
 }  # fmt: skip
 """What the modules of a part may import of the other parts; a dotted name allows that one module only."""
 
-HEAVY: Final = {"torch", "cv2", "librosa", "scipy", "skimage", "numba", "sklearn"}
+HEAVY: Final = {"torch", "cv2", "librosa", "matplotlib", "scipy", "skimage", "numba", "sklearn"}
 HEAVY_PARTS: Final = {"lipsync", "worker"}
 ARRAY_PARTS: Final = {"lipsync", "worker", "media"}
-ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa"}
+ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib"}
 """Adapters to the outside: each is imported in one file of the package, so that it can be replaced there."""
 
 

@@ -67,7 +67,7 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
         frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.source_frames), READ_AHEAD)))
         speech = stack.enter_context(closing(speech_blocks(scene.recording)))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
-        motion = scene.driver.motion(_clean(speech), rate, count)
+        motion = drawn.asked.overhear(scene.driver.motion(_clean(speech), rate, count))
         rendered = scene.renderer.render(scene.prepared, _remembered(frames, waiting), motion)
         stack.enter_context(writer)
         for done, picture in enumerate(rendered, start=1):

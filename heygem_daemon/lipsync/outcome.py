@@ -1,7 +1,7 @@
 """Did the mouth do what was asked? The finished file is tracked again and compared."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.face.measure import lip_opening, sync_offset
 from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
 from heygem_daemon.lipsync.face.tracks import FaceTracks
-from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.ports import VISEMES, MouthMotion, RenderedFrame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
 
@@ -24,40 +25,88 @@ LONGEST: Final = 60
 """Seconds of the result that are tracked again: enough for the figures, and cheap beside rendering."""
 _LEAST_MOTION: Final = 0.003
 """Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002."""
+_SHUT: Final = 0.15
+"""Share of a curve's own 95th percentile below which lips count as shut."""
+_SYNC_MS: Final = 45.0
+"""Offsets of picture against sound beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
+_CORRELATION: Final = 0.7
 
 
 @dataclass(kw_only=True)
 class Asked:
-    """What was asked of the first frames: the opening, and the frame of the source each shows. Two numbers per frame."""
+    """What was asked of the first `limit` frames; a score of numbers per frame.
+
+    opening: as the tracker measures it, NaN where nothing was drawn; source: the frame of the source each shows;
+    width and visemes (16 per frame, in the order of VISEMES): as the driver said them.
+    """
 
     limit: int
     opening: "array[float]" = field(default_factory=lambda: array("f"))
     source: "array[int]" = field(default_factory=lambda: array("l"))
+    width: "array[float]" = field(default_factory=lambda: array("f"))
+    visemes: "array[float]" = field(default_factory=lambda: array("f"))
 
     def note(self, rendered: RenderedFrame) -> None:
         if len(self.opening) < self.limit:
             self.opening.append(rendered.asked_opening)
             self.source.append(rendered.frame.index)
 
+    def overhear(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
+        """Pass the blocks of a driver on and remember the beginning."""
+        for block in motion:
+            room = self.limit - len(self.width)
+            self.width.extend(map(float, block.width[:room]))
+            self.visemes.extend(map(float, block.visemes[:room].ravel()))
+            yield block
+
+    def viseme_rows(self) -> FloatArray:
+        """Return float32 [n, 16]."""
+        return np.array(self.visemes, np.float32).reshape(-1, len(VISEMES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closure:
+    """Lips that were asked to shut, over the frames start to stop - 1; is_shut: whether the picture shows them shut."""
+
+    start: int
+    stop: int
+    is_shut: bool
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """sync_offset_ms: how late the mouth is against what was asked; correlation: Pearson r of the opening at lag 0.
 
-    Both None where nothing moved, or too little was drawn to tell.
+    Both None where nothing moved, or too little was drawn to tell. closures: those that were asked for where the face was seen.
     """
 
     sync_offset_ms: float | None = None
     correlation: float | None = None
+    closures: tuple[Closure, ...] = ()
+
+    @property
+    def closure_rate(self) -> float | None:
+        """The share of the asked closures that the picture shows shut; None where none was asked for."""
+        if not self.closures:
+            return None
+        return round(sum(closure.is_shut for closure in self.closures) / len(self.closures), 3)
+
+    def warnings(self) -> dict[WarningCode, bool]:
+        """Return which warnings about sync apply."""
+        offset, correlation = self.sync_offset_ms, self.correlation
+        return {
+            WarningCode.OUT_OF_SYNC: offset is not None and abs(offset) > _SYNC_MS,
+            WarningCode.WEAK_MOUTH: correlation is not None and correlation < _CORRELATION,
+        }
 
 
-def measure(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> Outcome:
-    """Track the beginning of the finished file `result` and compare its mouth with what was asked.
+def track(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> FloatArray:
+    """Track the beginning of the finished file `result`; return its lip opening, float32 [n], NaN where the face was not seen.
 
     tracks: those of the source; they tell which of several faces was drawn on. on_frame hears the number of frames done.
     """
-    rate, count = tracks.frame_rate, len(asked.opening)
-    tracker = FaceTracker(models, frame_rate=rate)
+    count = len(asked.opening)
+    tracker = FaceTracker(models, frame_rate=tracks.frame_rate)
     obtained = np.full(count, np.nan, np.float32)
     with closing(VideoReader(result).frames(0, count)) as frames:
         for i, frame in enumerate(frames):
@@ -66,7 +115,7 @@ def measure(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, o
             if face is not None:
                 obtained[i] = lip_opening(face.landmarks[None])[0]
             on_frame(i + 1)
-    return compare(np.array(asked.opening, np.float32), obtained, rate)
+    return obtained
 
 
 def compare(asked: FloatArray, obtained: FloatArray, frame_rate: Fraction) -> Outcome:
@@ -77,7 +126,22 @@ def compare(asked: FloatArray, obtained: FloatArray, frame_rate: Fraction) -> Ou
     offset, _ = sync_offset(asked, obtained, frame_rate)
     still = obtained[both].std() < 1e-6
     correlation = 0.0 if still else float(np.corrcoef(asked[both], obtained[both])[0, 1])
-    return Outcome(sync_offset_ms=None if np.isnan(offset) else round(offset, 1), correlation=round(correlation, 3))
+    return Outcome(
+        sync_offset_ms=None if np.isnan(offset) else round(offset, 1),
+        correlation=round(correlation, 3),
+        closures=tuple(_closures(asked, obtained)),
+    )
+
+
+def _closures(asked: FloatArray, obtained: FloatArray) -> Iterator[Closure]:
+    """Yield every run of frames asked to be shut in which the face was seen. A frame early or late is no miss: the eye allows it."""
+    shown_shut = obtained < _SHUT * np.nanpercentile(obtained, 95)
+    wanted_shut = asked < _SHUT * np.nanpercentile(asked, 95)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted_shut, [False]])))
+    for start, stop in edges.reshape(-1, 2).tolist():
+        around = slice(max(start - 1, 0), stop + 1)
+        if np.isfinite(obtained[around]).any():
+            yield Closure(start=start, stop=stop, is_shut=bool(shown_shut[around].any()))
 
 
 def _nearest(faces: tuple[FollowedFace, ...], wanted: FloatArray) -> FollowedFace | None:

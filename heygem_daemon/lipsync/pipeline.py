@@ -3,7 +3,7 @@
     check -> measure the speech -> face tracks -> presenter -> render -> verify -> thumbnail
              (exact length)        (both cached by content)    decode | draw | encode, a few frames at a time
 
-Nothing here grows with the length of the video but two numbers per frame of its first minute.
+Nothing here grows with the length of the video but a score of numbers per frame of its first minute.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from heygem_daemon.core.errors import error
+from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import models, outcome
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
@@ -22,7 +25,7 @@ from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
 from heygem_daemon.lipsync.face.analyse import analyse
 from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks, parse_selection
 from heygem_daemon.lipsync.outcome import Outcome
-from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, Renderer
+from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
 from heygem_daemon.lipsync.readahead import read_ahead
 from heygem_daemon.lipsync.shelf import Shelf
@@ -36,15 +39,13 @@ from heygem_daemon.media.writer import Fit, VideoWriter
 
 LABEL: Final = "AI-generated"
 """The visible label, where it is asked for."""
-_SYNC_MS: Final = 45.0
-"""Offsets of picture against sound beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
-_CORRELATION: Final = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderRequest:
-    """One result. `output` and `thumbnail` are written, and nothing else beside them. fit: "audio" makes the result as long as the
-    recording, "video" as long as the video (a picture has no length: always "audio"). face: see face.tracks.parse_selection.
+    """One result. `output`, `thumbnail` and `explain` (see explain.py) are written, and nothing else beside them. fit: "audio" makes
+    the result as long as the recording, "video" as long as the video (a picture has no length: always "audio"). face: see
+    face.tracks.parse_selection.
     quality: x264 CRF. text: the words of the recording, for drivers that can use them (`bands` cannot); where it is None, `script`
     names a text file with them. language: their language, None = found out; see speech.script."""
 
@@ -52,6 +53,7 @@ class RenderRequest:
     video: Path
     output: Path
     thumbnail: Path | None = None
+    explain: Path | None = None
     engine: str = "rewrite"
     fit: Fit = "audio"
     face: str = "largest"
@@ -66,8 +68,8 @@ class RenderRequest:
 class RenderReport:
     """What came out. seconds: length of the sound that the result must have; speed: seconds of result per second of work.
 
-    faces_drawn and faces_passed: frames drawn on, and passed through untouched. warnings: `hdr_tone_mapped`,
-    `variable_frame_rate`, `label_without_font`, `frames_without_face`, `out_of_sync`, `weak_mouth`.
+    faces_drawn and faces_passed: frames drawn on, and passed through untouched. sync_offset_ms, mouth_correlation, closure_rate: see
+    outcome.Outcome. warnings: see core.warning_codes. explained: whether `explain` was written.
     """
 
     frames: int
@@ -85,9 +87,11 @@ class RenderReport:
     speed: float
     sync_offset_ms: float | None
     mouth_correlation: float | None
+    closure_rate: float | None
     faces_drawn: int
     faces_passed: int
     warnings: tuple[str, ...]
+    explained: bool
     cached: bool
 
 
@@ -148,12 +152,12 @@ class RenderSession:
         return describe_device(self._surroundings.device)
 
     def render(self, request: RenderRequest, on_progress: OnProgress = lambda _: None) -> RenderReport:
-        """Make `request.output` (and the thumbnail). Raises HeygemError; then neither file is there."""
+        """Make `request.output` (and what else is wanted). Raises HeygemError; then none of the files is there."""
         clock, say = StageClock(), throttled(on_progress)
         try:
             return self._render(request, say, clock)
         except BaseException:
-            for path in (request.output, request.thumbnail):
+            for path in (request.output, request.thumbnail, request.explain):
                 if path is not None:
                     with suppress(OSError):
                         path.unlink(missing_ok=True)
@@ -192,9 +196,13 @@ class RenderSession:
                 writer = _writer(task)
                 drawn = draw(_scene(task, prepared), writer, say)
             with clock.stage("verify"):
-                found = self._verify(task, drawn, say)
+                obtained = self._track(task, drawn, say)
+                found = outcome.compare(np.array(drawn.asked.opening, np.float32), obtained, task.video.frame_rate)
             if request.thumbnail is not None and drawn.thumbnail is not None:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
+            if request.explain is not None:
+                with clock.stage("explain"):
+                    _explain(task, drawn, obtained, found, request.explain)
         warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, cached=not shelf.built)
 
@@ -231,13 +239,13 @@ class RenderSession:
         workspace = shelf.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, say)
 
-    def _verify(self, task: _Task, drawn: Drawn, say: OnProgress) -> Outcome:
+    def _track(self, task: _Task, drawn: Drawn, say: OnProgress) -> FloatArray:
         total = len(drawn.asked.opening)
 
         def on_frame(done: int) -> None:
             say(Progress(stage="verify", done=done, total=total))
 
-        return outcome.measure(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
+        return outcome.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
 
     def _report(
         self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, cached: bool
@@ -259,9 +267,11 @@ class RenderSession:
             speed=round(float(task.frames / task.video.frame_rate) / elapsed, 3),
             sync_offset_ms=found.sync_offset_ms,
             mouth_correlation=found.correlation,
+            closure_rate=found.closure_rate,
             faces_drawn=drawn.drawn,
             faces_passed=drawn.passed,
             warnings=warnings,
+            explained=task.request.explain is not None,
             cached=cached,
         )
 
@@ -298,14 +308,28 @@ def _writer(task: _Task) -> VideoWriter:
     )
 
 
+def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, path: Path) -> None:
+    from heygem_daemon.lipsync.explain import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
+
+    explanation = Explanation(
+        recording=task.request.recording,
+        frame_rate=task.video.frame_rate,
+        asked=drawn.asked,
+        obtained=obtained,
+        outcome=found,
+        engine=task.request.engine,
+        driver=task.loaded.driver.name,
+        seconds=task.seconds,
+    )
+    explain(explanation, path)
+
+
 def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> tuple[str, ...]:
-    offset, correlation = found.sync_offset_ms, found.correlation
     possible = {
-        "hdr_tone_mapped": task.video.source_colour.is_hdr,
-        "variable_frame_rate": task.video.is_variable,
-        "frames_without_face": drawn.passed > 0,
-        "out_of_sync": offset is not None and abs(offset) > _SYNC_MS,
-        "label_without_font": not has_label,
-        "weak_mouth": correlation is not None and correlation < _CORRELATION,
+        WarningCode.HDR_TONE_MAPPED: task.video.source_colour.is_hdr,
+        WarningCode.VARIABLE_FRAME_RATE: task.video.is_variable,
+        WarningCode.FRAMES_WITHOUT_FACE: drawn.passed > 0,
+        WarningCode.LABEL_WITHOUT_FONT: not has_label,
+        **found.warnings(),
     }
-    return tuple(code for code, applies in possible.items() if applies)
+    return tuple(str(code) for code, applies in possible.items() if applies)
