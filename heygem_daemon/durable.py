@@ -64,12 +64,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace the file `path` (never what a link of that name points to) by `content`, all of it or nothing."""
+def write_durably(path: Path, content: bytes, *, mode: int = 0o664) -> None:
+    """Replace the file `path` (never what a link of that name points to) by `content`, all of it or nothing.
+
+    mode: its permissions, less the umask."""
     temporary = path.with_name(f".{path.name[:200]}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o664)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()

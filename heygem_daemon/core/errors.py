@@ -187,6 +187,22 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="No face was found in {name}.",
         hint="Use a video in which the presenter's face is visible, not turned away, and at least about 40 pixels wide.",
     ),
+    # -- footage to learn from (heygem learn) -----------------------------------------------------------------------
+    "no_speech_in_footage": ErrorSpec(
+        kind=InputError,
+        message="Nobody is heard speaking in {name}.",
+        hint="Learning takes videos with their own sound, in which the person in the picture speaks.",
+    ),
+    "footage_without_speaker": ErrorSpec(
+        kind=InputError,
+        message="There is speech in {name}, but never for {seconds:g} s on end with one face large enough and turned to the camera.",
+        hint="Use footage in which the speaker's eyes are at least 40 pixels apart; or name the face with --face.",
+    ),
+    "sound_not_in_sync": ErrorSpec(
+        kind=InputError,
+        message="The sound of {name} does not belong to the mouth in the picture, or too little is said to tell ({evidence}).",
+        hint="Dubbed, voice-over and heavily edited footage cannot be learned from. Short clips prove little: add longer ones.",
+    ),
     # -- the surroundings -------------------------------------------------------------------------------------------
     "disk_full": ErrorSpec(
         kind=TransientError,

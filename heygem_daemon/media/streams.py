@@ -123,6 +123,7 @@ def audio_stream(report: Json, container_seconds: float) -> AudioStream | None:
         channels=int(track.get("channels", 0)),
         seconds=seconds_of(track) or container_seconds,
         index=int(track["index"]),
+        start=int(track.get("start_pts", 0)) * (rational(track.get("time_base")) or Fraction(1, 1000)),
     )
 
 

@@ -62,11 +62,14 @@ class VideoStream:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioStream:
+    """`start` is the time of the first sample in s, on the clock of the file (as `VideoStream.start`)."""
+
     codec: str
     sample_rate: int
     channels: int
     seconds: float
     index: int = 0
+    start: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, kw_only=True)
