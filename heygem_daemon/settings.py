@@ -81,6 +81,7 @@ class Engine(_Section):
     quality: int = Field(16, ge=0, le=51, description="x264 constant rate factor; smaller is better and bigger.")
     visible_label: bool = Field(False, description="Write 'AI-generated' into the picture. The label in the metadata is always there.")
     zip: bool = Field(False, description="Also write a ZIP of a job's results.")
+    explain: bool = Field(False, description="Also write a picture per result: what was heard, asked of the mouth, and obtained.")
 
 
 class Retry(_Section):

@@ -177,6 +177,7 @@ def _defaults(settings: Settings) -> Defaults:
         quality=engine.quality,
         visible_label=engine.visible_label,
         zip=engine.zip,
+        explain=engine.explain,
         item_seconds=settings.limits.item_seconds,
         reserve_bytes=settings.disk.reserve_bytes,
         outputs=str(settings.outputs),

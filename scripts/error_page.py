@@ -1,15 +1,16 @@
-"""Write docs/errors.md from the table of errors: `make docs`."""
+"""Write docs/errors.md from the tables of errors and warnings: `make docs`."""
 
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.errors import CATALOG, DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError
+from heygem_daemon.core.warning_codes import WARNINGS
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "errors.md"
 
-HEAD: Final = """# Errors
+HEAD: Final = """# Errors and warnings
 
-Generated from `heygem_daemon/core/errors.py` by `make docs`; a test keeps it current.
+Generated from `heygem_daemon/core/errors.py` and `warning_codes.py` by `make docs`; a test keeps it current.
 
 Wherever something fails, `status.json` (and `reason.txt` beside inputs moved to `_failed/`) carries an error with a `code`, a
 sentence (`message`), a `hint` and `retryable`. Codes are stable: scripts may match on them. Words in braces are filled in.
@@ -34,12 +35,18 @@ KINDS: Final[tuple[tuple[type[HeygemError], str, str], ...]] = (
 
 def error_page() -> str:
     """Return the text of the page."""
-    return "\n".join([HEAD, *(_section(*each) for each in KINDS)])
+    return "\n".join([HEAD, *(_section(*each) for each in KINDS), _warnings()])
 
 
 def _section(kind: type[HeygemError], title: str, policy: str) -> str:
     rows = [f"| `{code}` | {_cell(spec.message)} | {_cell(spec.hint)} |" for code, spec in CATALOG.items() if spec.kind is kind]
     return "\n".join([f"## {title}", "", policy, "", "| code | sentence | hint |", "|---|---|---|", *rows, ""])
+
+
+def _warnings() -> str:
+    rows = [f"| `{code}` | {_cell(spec.message)} | {_cell(spec.hint)} |" for code, spec in WARNINGS.items()]
+    policy = "The result was made and published; `warnings` of its item in `status.json` has the code. Somebody should look at it."
+    return "\n".join(["## Warnings", "", policy, "", "| code | sentence | hint |", "|---|---|---|", *rows, ""])
 
 
 def _cell(text: str) -> str:

@@ -79,6 +79,7 @@ def render(
     fit: Annotated[str | None, typer.Option(help="audio: as long as the speech; video: as long as the video.")] = None,
     face: Annotated[str | None, typer.Option(help="largest, left, right, center, or a number from the left.")] = None,
     quality: Annotated[int | None, typer.Option(min=0, max=51, help="x264 CRF; smaller is better.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also write a picture: what was heard, asked and obtained.")] = False,
     script: Annotated[Path | None, typer.Option(help="A text file with the words of the speech.")] = None,
     language: Annotated[str | None, typer.Option(help="The language of the script: en, zh, pt-br ...; else it is found out.")] = None,
     config: Config = None,
@@ -90,7 +91,7 @@ def render(
     from heygem_daemon.cli import rendering
     from heygem_daemon.cli.configuration import settings_or_exit
 
-    options = {"name": engine, "fit": fit, "face": face, "quality": quality}
+    options = {"name": engine, "fit": fit, "face": face, "quality": quality, "explain": explain or None}
     settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
     raise typer.Exit(rendering.render(settings, recording, videos, out, script=script, language=language))
 

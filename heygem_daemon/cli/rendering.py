@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from heygem_daemon.cli.app import Exit
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.warning_codes import explained
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.ports import OnProgress
 from heygem_daemon.lipsync.ports import Progress as Step
@@ -55,6 +56,8 @@ def render(
                 console.print(f"  {problem.hint} ({problem.code})", markup=False, highlight=False)
             else:
                 typer.echo(f"{request.output}  {_figures(report)}")
+                for code in report.warnings:
+                    console.print(f"  {explained(code)}", style="yellow", markup=False, highlight=False)
     return Exit.SOME_FAILED if failures else Exit.OK
 
 
@@ -70,6 +73,7 @@ def _request(settings: Settings, recording: Path, video: Path, output: Path) -> 
         face=engine.face,
         quality=engine.quality,
         visible_label=engine.visible_label,
+        explain=output.with_suffix(".explain.png").absolute() if engine.explain else None,
     )
 
 
@@ -82,4 +86,6 @@ def _shower(progress: Progress, task: TaskID) -> OnProgress:
 
 def _figures(report: RenderReport) -> str:
     sync = "" if report.sync_offset_ms is None else f", sync {report.sync_offset_ms:+.0f} ms"
-    return f"{report.frames} frames at {report.frame_rate}, {report.seconds:.2f} s, {report.speed:.2f} x real time on {report.device}{sync}"
+    shut = "" if report.closure_rate is None else f", {report.closure_rate:.0%} of the closures shut"
+    size = f"{report.frames} frames at {report.frame_rate}, {report.seconds:.2f} s"
+    return f"{size}, {report.speed:.2f} x real time on {report.device}{sync}{shut}"

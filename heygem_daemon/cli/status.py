@@ -18,6 +18,7 @@ from heygem_daemon.cli.app import Exit
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.core.status import DaemonStatus, JobStatus, JobSummary
+from heygem_daemon.core.warning_codes import explained
 
 STATUS: Final = "status.json"
 STALE_SECONDS: Final = 30.0
@@ -122,13 +123,15 @@ def _job_picture(status: JobStatus) -> RenderableType:
     lines: list[RenderableType] = [head]
     if status.error:
         lines += [Text(f"{status.error.message}\n{status.error.hint} ({status.error.code})", style="red")]
-    table = Table("item", "state", "progress", "result", "sync", box=None, pad_edge=False)
+    table = Table("item", "state", "progress", "result", "sync", "closures", box=None, pad_edge=False)
     for item in status.items:
         percent = 100.0 if item.state in FINAL else item.progress.percent if item.progress else 0.0
         told = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
-        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(told), sync)
-    return Group(*lines, table)
+        shut = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
+        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(told), sync, shut)
+    warned = [Text(f"{item.key}: {explained(code)}", style="yellow") for item in status.items for code in item.warnings]
+    return Group(*lines, table, *warned)
 
 
 def _why(status: JobStatus | JobSummary) -> str:

@@ -156,7 +156,15 @@ def items(drop: Plan, problems: Mapping[str, HeygemError]) -> tuple[Item, ...]:
 
 def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
     script = drop.scripts.get(recording, "")
-    item = Item(key=key, recording=recording, video=video, script=script, output=f"{key}.mp4", thumbnail=f"thumbnails/{key}.jpg")
+    item = Item(
+        key=key,
+        recording=recording,
+        video=video,
+        script=script,
+        output=f"{key}.mp4",
+        thumbnail=f"thumbnails/{key}.jpg",
+        explain=f"explain/{key}.png",
+    )
     problem = problems.get(recording) or problems.get(video)
     if problem is None:
         return item

@@ -70,6 +70,7 @@ class Options:
     quality: int | None = None
     priority: int | None = None
     zip: bool | None = None
+    explain: bool | None = None
     text: str | None = None
     language: str | None = None
 
@@ -78,8 +79,8 @@ class Options:
 class Item:
     """One recording x one video.
 
-    `recording`, `video` and `script` (the recording's words; "" without) are paths inside the drop; `output` and `thumbnail` are paths
-    inside the job's output folder.
+    `recording`, `video` and `script` (the recording's words; "" without) are paths inside the drop; `output`, `thumbnail` and `explain`
+    (a picture that explains the result, where one is wanted) are paths inside the job's output folder.
     `token` names the running attempt: a report that carries another token is late and is thrown away.
     `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
     `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts.
@@ -91,6 +92,7 @@ class Item:
     video: str
     output: str
     thumbnail: str
+    explain: str = ""
     script: str = ""
     state: State = State.QUEUED
     attempt: int = 0

@@ -71,6 +71,7 @@ _CHECKS: Final[dict[str, _Check]] = {
     "quality": lambda value: _whole(value, 0, 51),
     "priority": lambda value: _whole(value, -100, 100),
     "zip": _flag,
+    "explain": _flag,
     "text": _text,
     "language": _language,
 }

@@ -42,7 +42,7 @@ _UNSHOWABLE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _WINDOWS_DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³")}
 )
-_OWN_NAMES: Final = frozenset({"status", "thumbnails"})
+_OWN_NAMES: Final = frozenset({"status", "thumbnails", "explain"})
 _OWN_SUFFIXES: Final = (".json", ".zip")
 _NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from heygem_daemon.core.drop import Entry
 from heygem_daemon.core.errors import HeygemError
@@ -189,11 +189,19 @@ class Published:
     problem: HeygemError | None
 
 
+class Staged(NamedTuple):
+    """Where a worker writes; the thumbnail and the picture that explains the result may stay absent."""
+
+    result: Path
+    thumbnail: Path
+    explain: Path
+
+
 class Publisher(Protocol):
     """Staging, verification and the final rename. Verification runs beside the daemon."""
 
-    def stage(self, job: Job, item: Item, token: str) -> tuple[Path, Path]:
-        """Return fresh paths for the result and the thumbnail of this attempt, on the file system of outputs.
+    def stage(self, job: Job, item: Item, token: str) -> Staged:
+        """Return fresh paths for the files of this attempt, on the file system of outputs.
 
         Raises TransientError (`outputs_offline`, `disk_full`)."""
         ...

@@ -86,6 +86,7 @@ class Figures(_Model):
     elapsed_s: float | None = None
     sync_offset_ms: float | None = None
     mouth_correlation: float | None = None
+    closure_rate: float | None = Field(default=None, description="share of the lip closures asked for that the picture shows")
     warnings: tuple[str, ...] = ()
 
 
@@ -100,6 +101,7 @@ class ItemStatus(Figures):
     reason: str = ""
     output: str | None = Field(default=None, description="the result beside this file, once it is published")
     thumbnail: str | None = None
+    explain: str | None = Field(default=None, description="the picture of what was asked and obtained, where one was wanted")
     progress: ProgressStatus | None = None
     error: ErrorStatus | None = None
 
@@ -293,6 +295,7 @@ def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
         reason=item.reason,
         output=item.output if published else None,
         thumbnail=item.thumbnail if published else None,
+        explain=item.explain if published and item.result.get("explained") is True else None,
         progress=progress if item.state is State.RUNNING else None,
         error=ErrorStatus.of(item.failure) if item.failure else None,
     )

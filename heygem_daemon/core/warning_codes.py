@@ -17,6 +17,10 @@ class WarningCode(StrEnum):
     OUT_OF_SYNC = "out_of_sync"
     WEAK_MOUTH = "weak_mouth"
     MISSED_CLOSURES = "missed_closures"
+    SCRIPT_MISMATCH = "script_mismatch"
+    SCRIPT_UNREADABLE = "script_unreadable"
+    SCRIPT_LANGUAGE_UNKNOWN = "script_language_unknown"
+    SCRIPT_WITHOUT_ESPEAK = "script_without_espeak"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,7 @@ class WarningSpec:
     hint: str
 
 
-WARNINGS: Final[Mapping[WarningCode, WarningSpec]] = {
+WARNINGS: Final[Mapping[str, WarningSpec]] = {
     WarningCode.HDR_TONE_MAPPED: WarningSpec(
         message="The video has HDR colours; they were converted to standard ones (BT.709).",
         hint="Compare the colours with the original; if they disturb you, export the video without HDR and drop it again.",
@@ -54,4 +58,26 @@ WARNINGS: Final[Mapping[WarningCode, WarningSpec]] = {
         message="The lips often stay open where they should meet (p, b, m and pauses).",
         hint="Watch the result; use a video in which the presenter closes the lips now and then.",
     ),
+    WarningCode.SCRIPT_MISMATCH: WarningSpec(
+        message="The script is not what is spoken in the recording; it was ignored.",
+        hint="Put the words of this very recording into its text file, in the language that is spoken, or remove the file.",
+    ),
+    WarningCode.SCRIPT_UNREADABLE: WarningSpec(
+        message="The script could not be read as text; it was ignored.",
+        hint="Save it as a plain text file in UTF-8 (or UTF-16), of at most one megabyte, and drop the folder again.",
+    ),
+    WarningCode.SCRIPT_LANGUAGE_UNKNOWN: WarningSpec(
+        message="The language of the script is unknown to the server; the script was ignored.",
+        hint='Name the language in job.toml, for example language = "de". `espeak-ng --voices` on the server lists those it knows.',
+    ),
+    WarningCode.SCRIPT_WITHOUT_ESPEAK: WarningSpec(
+        message="The server could not turn the script into sounds, because espeak-ng is missing there or failed; the script was ignored.",
+        hint="Ask the administrator to install the package espeak-ng, then drop the folder again.",
+    ),
 }
+
+
+def explained(code: str) -> str:
+    """Return the sentence and the hint of a code with the code itself; of one from another version the code alone."""
+    spec = WARNINGS.get(code)
+    return code if spec is None else f"{spec.message} {spec.hint} ({code})"

@@ -9,8 +9,9 @@ from heygem_daemon.core.job import Failure
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOrder:
-    """One attempt at one item. All paths are absolute; `output` and `thumbnail` lie in the staging folder of this attempt.
+    """One attempt at one item. All paths are absolute; `output`, `thumbnail` and `explain` lie in the staging folder of this attempt.
 
+    explain: where to write the picture that explains the result; "" where none is wanted.
     text: the words of the recording; where it is None, `script` names a file with them."""
 
     token: str
@@ -28,6 +29,7 @@ class WorkOrder:
     text: str | None = None
     script: str | None = None
     language: str | None = None
+    explain: str = ""
     limit_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Defaults:
     quality: int
     visible_label: bool
     zip: bool
+    explain: bool
     item_seconds: float
     reserve_bytes: int
     outputs: str
@@ -156,7 +157,7 @@ class Dispatch:
         token = secrets.token_hex(8)
         running = item.move(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
         try:
-            output, thumbnail = self._publisher.stage(job, running, token)
+            staged = self._publisher.stage(job, running, token)
             _name, root, _entries = self._claims.listing(Path(job.claimed))
             started = job.with_item(running).rollup(now.wall)
             self.books.begin(started)
@@ -168,14 +169,15 @@ class Dispatch:
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now)
         options, defaults = job.options, self._defaults
+        wants_picture = defaults.explain if options.explain is None else options.explain
         order = WorkOrder(
             token=token,
             job_id=job.id,
             item=item.key,
             recording=str(root / item.recording),
             video=str(root / item.video),
-            output=str(output),
-            thumbnail=str(thumbnail),
+            output=str(staged.result),
+            thumbnail=str(staged.thumbnail),
             engine=options.engine or defaults.engine,
             fit=options.fit or defaults.fit,
             face=options.face or defaults.face,
@@ -184,6 +186,7 @@ class Dispatch:
             text=options.text,
             script=str(root / item.script) if item.script else None,
             language=options.language,
+            explain=str(staged.explain) if wants_picture else "",
             limit_seconds=defaults.item_seconds,
         )
         self.breaker = self.breaker.started()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Item, Job, State
-from heygem_daemon.core.ports import Published
+from heygem_daemon.core.ports import Published, Staged
 from heygem_daemon.durable import sync_folder
 from heygem_daemon.media.verify import verify_result
 from heygem_daemon.publishing import record
@@ -41,20 +41,23 @@ class FolderPublisher:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="publish")
         self._pending: dict[str, _Pending] = {}
 
-    def stage(self, job: Job, item: Item, token: str) -> tuple[Path, Path]:
-        """Return fresh paths for the result and the thumbnail of this attempt. Raises TransientError (outputs_offline, disk_full)."""
+    def stage(self, job: Job, item: Item, token: str) -> Staged:
+        """Return fresh paths for the files of this attempt. Raises TransientError (outputs_offline, disk_full)."""
         with outputs_errors(self._outputs):
             self._staging.create(token)
         return self._staged(item, token)
 
-    def _staged(self, item: Item, token: str) -> tuple[Path, Path]:
+    def _staged(self, item: Item, token: str) -> Staged:
         folder = self._staging.folder(token)
-        return folder / f"result{PurePosixPath(item.output).suffix}", folder / f"thumbnail{PurePosixPath(item.thumbnail).suffix}"
+        return Staged(
+            result=folder / f"result{PurePosixPath(item.output).suffix}",
+            thumbnail=folder / f"thumbnail{PurePosixPath(item.thumbnail).suffix}",
+            explain=folder / "explain.png",
+        )
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
         """Start to verify and fsync what this attempt staged; `poll` renames it and says so."""
-        staged, _thumbnail = self._staged(item, token)
-        checked = self._pool.submit(_check, staged, result)
+        checked = self._pool.submit(_check, self._staged(item, token).result, result)
         self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
 
     def poll(self) -> Iterable[Published]:
@@ -77,12 +80,13 @@ class FolderPublisher:
 
     def _bring_in(self, token: str, pending: _Pending) -> None:
         job, item = pending.job, pending.item
-        staged, thumbnail = self._staged(item, token)
+        staged = self._staged(item, token)
         home = folder_inside(self._outputs, job.output)
-        if thumbnail.exists():
-            self._rename(thumbnail, job, item.thumbnail)
-        record.announce(home, job, item, staged, pending.result)
-        self._rename(staged, job, item.output)
+        for extra, name in ((staged.thumbnail, item.thumbnail), (staged.explain, item.explain)):
+            if name and extra.exists():
+                self._rename(extra, job, name)
+        record.announce(home, job, item, staged.result, pending.result)
+        self._rename(staged.result, job, item.output)
 
     def _rename(self, source: Path, job: Job, relative: str) -> None:
         target = PurePosixPath(job.output, relative)

@@ -88,6 +88,7 @@ def request_of(order: WorkOrder) -> RenderRequest:
         video=Path(order.video),
         output=Path(order.output),
         thumbnail=Path(order.thumbnail) if order.thumbnail else None,
+        explain=Path(order.explain) if order.explain else None,
         engine=order.engine,
         fit=cast(Fit, order.fit),
         face=order.face,

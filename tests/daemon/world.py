@@ -112,7 +112,7 @@ class World:
             identity=Identity(version="0", pid=1, started=self.wall, outputs=str(self.outputs), reserve_bytes=self.reserve_bytes),
         )  # fmt: skip
         defaults = Defaults(
-            engine="rewrite", fit="audio", face="largest", quality=16, visible_label=False, zip=False, item_seconds=100.0,
+            engine="rewrite", fit="audio", face="largest", quality=16, visible_label=False, zip=False, explain=False, item_seconds=100.0,
             reserve_bytes=self.reserve_bytes, outputs=str(self.outputs), engines=("rewrite",),
         )  # fmt: skip
         dispatch = Dispatch(

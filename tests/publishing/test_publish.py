@@ -32,7 +32,7 @@ def item_of(job: Job) -> Item:
 
 def work(publisher: FolderPublisher, job: Job, token: str, rendered: Path, item: Item | None = None) -> tuple[Path, Path]:
     """Do what a worker does: write the result and the thumbnail to the staged paths."""
-    result, thumbnail = publisher.stage(job, item or item_of(job), token)
+    result, thumbnail, _explain = publisher.stage(job, item or item_of(job), token)
     shutil.copyfile(rendered, result)
     thumbnail.write_bytes(b"jpeg")
     return result, thumbnail
@@ -68,9 +68,9 @@ def test_a_verified_result_stands_in_outputs_with_its_thumbnail(
 
 
 def test_staging_lies_on_the_file_system_of_outputs(publisher: FolderPublisher, outputs: Path, job: Job) -> None:
-    result, thumbnail = publisher.stage(job, item_of(job), "t1")
+    result, thumbnail, explain = publisher.stage(job, item_of(job), "t1")
     assert result.is_relative_to(outputs / ".heygem/staging/t1")
-    assert (result.suffix, thumbnail.suffix) == (".mp4", ".jpg")
+    assert (result.suffix, thumbnail.suffix, explain.suffix) == (".mp4", ".jpg", ".png")
     assert not result.exists()
 
 
@@ -139,7 +139,7 @@ def test_discarding_what_was_never_staged_is_fine(publisher: FolderPublisher) ->
 
 
 def test_a_late_worker_cannot_write_once_its_attempt_is_discarded(publisher: FolderPublisher, job: Job) -> None:
-    result, _ = publisher.stage(job, item_of(job), "t1")
+    result = publisher.stage(job, item_of(job), "t1").result
     publisher.discard("t1")
     with pytest.raises(FileNotFoundError):
         result.write_bytes(b"late")
@@ -212,7 +212,7 @@ outputs, claimed, rendered, figures, moment = sys.argv[1:]
 item = Item(key="a", recording="speech.wav", video="videos/a.mp4", output="a.mp4", thumbnail="thumbnails/a.jpg")
 job = Job(id="job-1", name="lesson-01", inbox="", claimed=claimed, output="lesson-01", items=(item,))
 publisher = publish.FolderPublisher(Path(outputs))
-result, thumbnail = publisher.stage(job, item, "t1")
+result, thumbnail, _explain = publisher.stage(job, item, "t1")
 result.write_bytes(Path(rendered).read_bytes())
 publisher.publish(job, item, "t1", json.loads(figures))
 announce, rename = record.announce, publisher._rename
