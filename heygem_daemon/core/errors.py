@@ -203,6 +203,21 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The sound of {name} does not belong to the mouth in the picture, or too little is said to tell ({evidence}).",
         hint="Dubbed, voice-over and heavily edited footage cannot be learned from. Short clips prove little: add longer ones.",
     ),
+    "footage_twice": ErrorSpec(
+        kind=InputError,
+        message="{name} is the same video as {other}.",
+        hint="Nothing needs to be done: it is learned from once.",
+    ),
+    "unknown_footage": ErrorSpec(
+        kind=InputError,
+        message="Nothing named {name} is in the corpus.",
+        hint="`heygem learn --list` shows the ids of videos and people.",
+    ),
+    "nothing_learned": ErrorSpec(
+        kind=InputError,
+        message="The shipped weights are in force: there is nothing to take back.",
+        hint="`heygem learn VIDEO...` learns weights of your own.",
+    ),
     # -- the surroundings -------------------------------------------------------------------------------------------
     "disk_full": ErrorSpec(
         kind=TransientError,

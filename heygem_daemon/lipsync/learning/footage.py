@@ -53,7 +53,7 @@ _SILENT: Final = VISEMES.index("sil")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Heard:
+class HeardSpeech:
     """What a driver makes of a sound track, at HEARD_RATE from its first sample: opening float32 [n], speech bool [n]."""
 
     opening: FloatArray
@@ -79,7 +79,7 @@ class Footage:
 
     info: MediaInfo
     tracks: FaceTracks
-    heard: Heard
+    heard: HeardSpeech
     times: Times
     opening: FloatArray
     spans: tuple[slice, ...]
@@ -141,7 +141,7 @@ def watch(
     )
 
 
-def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> Heard:
+def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> HeardSpeech:
     """Hear the sound track of a video. Raises InputError: no_speech_in_footage, audio_too_long."""
     name = display_name(info.path)
     if info.audio is None:
@@ -158,11 +158,11 @@ def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIM
     return heard
 
 
-def hear(speech: Iterable[FloatArray], seconds: float, driver: Driver) -> Heard:
+def hear(speech: Iterable[FloatArray], seconds: float, driver: Driver) -> HeardSpeech:
     """Return what `driver` makes of 16 kHz blocks of `seconds` in all."""
     blocks = list(driver.motion(speech, Fraction(HEARD_RATE), max(1, round(seconds * HEARD_RATE))))
     silence = np.concatenate([block.visemes[:, _SILENT] for block in blocks])
-    return Heard(opening=np.concatenate([block.opening for block in blocks]), speech=silence < 0.5)
+    return HeardSpeech(opening=np.concatenate([block.opening for block in blocks]), speech=silence < 0.5)
 
 
 def _openings(tracks: FaceTracks) -> FloatArray:
@@ -182,7 +182,7 @@ def _openings(tracks: FaceTracks) -> FloatArray:
     return opening
 
 
-def _spans(heard: Heard, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
+def _spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
     """Return the stretches of frames of one shot with a usable face, in and around speech."""
     reach = round(_BRIDGE * float(tracks.frame_rate))
     spoken = maximum_filter1d(heard.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)

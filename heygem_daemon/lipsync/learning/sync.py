@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
-from heygem_daemon.lipsync.learning.footage import HEARD_RATE, Heard
+from heygem_daemon.lipsync.learning.footage import HEARD_RATE, HeardSpeech
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ ACCEPTED_Z: Final = 3.5
 
 _REACH: Final = 0.2
 _STEP: Final = 0.01
-_LAGS: Final = np.arange(-round(_REACH / _STEP), round(_REACH / _STEP) + 1) * _STEP
+_LAGS: Final[FloatArray] = np.arange(-round(_REACH / _STEP), round(_REACH / _STEP) + 1, dtype=np.float64) * _STEP
 _RATE: Final = 25
 """Rows per second that are compared: the mouth does nothing faster than 12 Hz."""
 _SLOW: Final = 1.0
@@ -43,7 +43,7 @@ class Seen:
 
     times: FloatArray
     opening: npt.NDArray[np.float32]
-    heard: Heard
+    heard: HeardSpeech
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class SyncEvidence:
         return f"r {self.r:.2f} at {self.lag * 1000:+.0f} ms, z {self.z:.1f} of {ACCEPTED_Z:g}, {self.seconds:.0f} s"
 
 
-def sync_evidence(stretches: Sequence[Seen], others: Sequence[Heard] = ()) -> SyncEvidence:
+def sync_evidence(stretches: Sequence[Seen], others: Sequence[HeardSpeech] = ()) -> SyncEvidence:
     """Compare sound and mouth over all stretches of a video, which have one offset together.
 
     others: what is heard in other videos; of no use for a long video, of much use for a short one.
@@ -114,7 +114,7 @@ def _grid(stretch: Seen) -> FloatArray:
 def _seen_curve(stretch: Seen) -> FloatArray:
     """Return [n]: the quick part of the opening, mean 0, deviation 1."""
     opening = np.interp(_grid(stretch), stretch.times, stretch.opening)
-    return _standardised(_quick(opening, _RATE)[None])[0]
+    return np.asarray(_standardised(_quick(opening, _RATE)[None])[0])
 
 
 def _heard_curves(stretch: Seen, lags: FloatArray = _LAGS) -> FloatArray:
@@ -124,7 +124,7 @@ def _heard_curves(stretch: Seen, lags: FloatArray = _LAGS) -> FloatArray:
     return _standardised(np.interp(rows, np.arange(len(quick)), quick))
 
 
-def _heard_alone(heard: Heard) -> FloatArray:
+def _heard_alone(heard: HeardSpeech) -> FloatArray:
     """Return [lags, n] of a sound that comes without a mouth: the part of it where somebody speaks."""
     spoken = np.flatnonzero(heard.speech)
     times = np.arange(spoken[0], max(spoken[-1], spoken[0] + 2 * HEARD_RATE)) / HEARD_RATE
