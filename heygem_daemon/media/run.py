@@ -41,11 +41,14 @@ class Completed:
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def capture(command: Sequence[str], *, seconds: float) -> Completed:
-    """Run `command` to its end. Raises `ffmpeg_missing`, or `timed_out` after `seconds` of wall clock (the group is killed)."""
-    child = _start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+def capture(command: Sequence[str], *, seconds: float, given: bytes | None = None) -> Completed:
+    """Run `command` to its end, with `given` on its standard input.
+
+    Raises `ffmpeg_missing`, or `timed_out` after `seconds` of wall clock (the group is killed).
+    """
+    child = _start(command, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        stdout, stderr = child.communicate(timeout=seconds)
+        stdout, stderr = child.communicate(given, timeout=seconds)
     except BaseException as problem:
         _kill(child)
         child.communicate()
