@@ -157,7 +157,7 @@ def _head(figure: Figure, explanation: Explanation, height: float) -> None:
     }
     figure.legend(handles=visemes, ncols=len(VISEMES), loc="upper left", bbox_to_anchor=(_LEFT, 1 - 0.66 / height), **style)
     curves = [
-        Line2D([], [], color=_ASKED, lw=2, label="opening asked"),
+        Line2D([], [], color=_ASKED, lw=2, label="opening asked (eye corners 1 apart)"),
         Line2D([], [], color=_OBTAINED, lw=1.6, label="opening obtained"),
         Patch(color=_SHUT, label="closure asked, lips shut"),
         Patch(color=_MISSED, label="closure asked, lips open"),
@@ -221,7 +221,7 @@ class _Rows:
         axis.set_ylim(0, 1.08 * self.widest)
         axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_axisbelow(True)
-        _label(axis, "opening\n(eye corners\n1 apart)")
+        _label(axis, "opening")
 
     def _width(self, axis: Axes) -> None:
         width = np.array(self.explanation.asked.width, np.float32)
@@ -229,7 +229,7 @@ class _Rows:
         axis.plot(self.times[: len(width)], width[: len(self.times)], color=_ASKED, lw=1.6)
         axis.set_ylim(-0.08, 1.08)
         _label(axis, "", ticks=(0, 0.5, 1))
-        axis.set_yticklabels(["rounded", "rest", "spread"])
+        axis.set_yticklabels(["rounded", "width asked", "spread"])
 
 
 def _named(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str] | None) -> None:

@@ -197,7 +197,7 @@ class RenderSession:
                 drawn = draw(_scene(task, prepared), writer, say)
             with clock.stage("verify"):
                 obtained = self._track(task, drawn, say)
-                found = outcome.compare(np.array(drawn.asked.opening, np.float32), obtained, task.video.frame_rate)
+                found = outcome.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
             if request.thumbnail is not None and drawn.thumbnail is not None:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
             if request.explain is not None:
