@@ -83,14 +83,17 @@ _CHOICES: Final = 5
 
 
 def voices_of(language: str) -> Iterator[str]:
-    """Yield the names under which espeak-ng may know a language, the closest first: "zh-CN" -> "zh-cn", MANDARIN."""
+    """Yield the names under which espeak-ng may know a language, the closest first: "pt-PT" -> "pt-pt", "pt"; "zh-CN" -> MANDARIN."""
     code = language.strip().lower().replace("_", "-")
     if not _CODE.fullmatch(code):
         return
-    while code:
-        plain = _THREE_LETTERS.get(code, code)
-        yield _VOICES.get(plain, plain)
-        code = code.rpartition("-")[0]
+    primary, dash, rest = code.partition("-")
+    code = _THREE_LETTERS.get(primary, primary) + dash + rest
+    prefixes = [code]
+    while "-" in prefixes[-1]:
+        prefixes.append(prefixes[-1].rpartition("-")[0])
+    renamed = next((_VOICES[each] for each in prefixes if each in _VOICES), None)
+    yield from prefixes if renamed is None else [renamed]
 
 
 def find_voice(text: str, language: str | None, has_voice: Callable[[str], bool]) -> str | None:

@@ -35,6 +35,35 @@ class Path:
     score: float
 
 
+_STAYED: Final = 0
+_ENTERED: Final = 3
+"""Ways into a state: it stayed, from the state before, from the last but one, from a boundary."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sight:
+    """The states in sight for some rows: the first one's number, and int32 [states] the boundary from which each can be entered."""
+
+    lowest: int
+    boundary: IntArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Back:
+    """Where the paths of one row came from: int8 [states] the way, int32 [boundaries] the state (a place in sight) of each boundary."""
+
+    sight: _Sight
+    way: npt.NDArray[np.int8]
+    origin: IntArray
+
+    def before(self, states: IntArray) -> IntArray:
+        """Return in which states (by number) the paths that are in `states` were a row earlier."""
+        places = states - self.sight.lowest
+        way = self.way[places]
+        came = np.where(way == _ENTERED, self.origin[self.sight.boundary[places]], places - way)
+        return np.asarray(came + self.sight.lowest, np.int32)
+
+
 def best_path(scores: FloatArray, chain: Chain) -> Path:
     """scores: float32 [n, 17], n >= 1: natural logarithms for the visemes and for unscripted speech, best with the best at 0."""
     search = _Search(chain)
@@ -56,7 +85,7 @@ class _Search:
         self._lowest = 0
         self._values = np.empty(0, np.float32)
         self._offset = 0.0
-        self._back: list[tuple[int, npt.NDArray[np.int16]]] = []
+        self._back: list[_Back] = []
         self._decided: list[IntArray] = []
         self._starting = True
 
@@ -99,66 +128,53 @@ class _Search:
     def _prepare(self, lowest: int, highest: int) -> None:
         """Cut the costs of the states in sight out of the chain, once for several rows."""
         chain, first, last = self._chain, self._first, self._last
+        states, count = highest - lowest, last - first
         self._stay = chain.stay[lowest:highest]
         self._advance = chain.advance[lowest:highest][1:]
         self._jump = chain.jump[lowest:highest][2:]
-        self._pauses = chain.base[first:last] - lowest
-        self._others = self._pauses + 1
-        spoken = min(last, chain.words) - first  # the last boundary has no word after it
-        self._starts = self._pauses[:spoken] + 2
-        self._ends = self._pauses[1:] - 1
+        pauses = chain.base[first:last] - lowest
+        ends = np.maximum(pauses - 1, 0)
         # A word of one sound has no last state but one: what stands there has NEVER in leave_early.
-        self._ends_early = self._ends - 1
-        self._leave, self._leave_early = chain.leave[first : last - 1], chain.leave_early[first : last - 1]
-        self._pause, self._other = chain.pause[first:last], chain.other[first:last]
+        self._exits = np.stack([pauses, pauses + 1, ends, np.maximum(ends - 1, 0)]).astype(np.int32)
+        self._exit_costs = np.zeros((4, count), np.float32)
+        self._exit_costs[2:, 0] = NEVER  # the word before the first boundary is out of sight
+        self._exit_costs[2, 1:], self._exit_costs[3, 1:] = chain.leave[first : last - 1], chain.leave_early[first : last - 1]
+        spoken = min(last, chain.words) - first  # the last boundary has no word after it
+        numbers = np.arange(count)
+        self._entered = np.concatenate([pauses, pauses + 1, pauses[:spoken] + 2])
+        self._from = np.concatenate([numbers, numbers, numbers[:spoken]])
+        self._entry_costs = np.concatenate([chain.pause[first:last], chain.other[first:last], np.zeros(spoken, np.float32)])
         self._omit = (chain.omit[first:last] - chain.omit[first]).astype(np.float32)
-        self._numbers = np.arange(len(self._pauses))
-        self._places = np.arange(highest - lowest, dtype=np.int32)
+        self._numbers = numbers
+        self._ways = np.full((4, states), NEVER, np.float32)
+        self._sight = _Sight(lowest=lowest, boundary=np.zeros(states, np.int32))
+        self._sight.boundary[self._entered] = self._from
 
     def step(self, row: int) -> None:
         """Take one more row; `row` counts from the last look."""
-        values = self._values
-        best = values + self._stay
-        came = self._places.copy()
-        self._inside(values, best, came)
+        values, ways = self._values, self._ways
         score, origin = self._boundaries(values)
-        for targets, entered in (
-            (self._pauses, score + self._pause),
-            (self._others, score + self._other),
-            (self._starts, score[: len(self._starts)]),
-        ):
-            better = entered > best[targets]
-            chosen = targets[better]
-            best[chosen] = entered[better]
-            came[chosen] = origin[: len(targets)][better]
+        np.add(values, self._stay, out=ways[_STAYED])
+        np.add(values[:-1], self._advance, out=ways[1, 1:])
+        np.add(values[:-2], self._jump, out=ways[2, 2:])
+        ways[_ENTERED, self._entered] = score[self._from] + self._entry_costs
+        way = ways.argmax(0)
+        self._back.append(_Back(sight=self._sight, way=way.astype(np.int8), origin=origin))
+        values = ways.max(0) + self._scores[row]
+        self._values = np.maximum(values, NEVER, out=values)
         self._starting = False
-        best += self._scores[row]
-        self._back.append((self._lowest, (self._places - came).astype(np.int16)))
-        self._values = np.maximum(best, NEVER)
-
-    def _inside(self, values: FloatArray, best: FloatArray, came: IntArray) -> None:
-        for distance, cost in ((1, self._advance), (2, self._jump)):
-            entered = values[:-distance] + cost
-            better = entered > best[distance:]
-            np.copyto(best[distance:], entered, where=better)
-            np.copyto(came[distance:], self._places[:-distance], where=better)
 
     def _boundaries(self, values: FloatArray) -> tuple[FloatArray, IntArray]:
         """Return score and origin of every boundary in sight: the end of the word before, its own states, or words left out before."""
-        pause, other = values[self._pauses], values[self._others]
-        score = np.maximum(pause, other)
-        origin = np.where(pause >= other, self._pauses, self._others).astype(np.int32)
-        if self._starting and self._first == 0:
+        exits = values[self._exits] + self._exit_costs
+        chosen = exits.argmax(0)
+        score = exits[chosen, self._numbers]
+        if self._starting:
             score[0] = 0.0
-        for ends, leave in ((self._ends, self._leave), (self._ends_early, self._leave_early)):
-            left = values[ends] + leave
-            better = left > score[1:]
-            np.copyto(score[1:], left, where=better)
-            np.copyto(origin[1:], ends, where=better, casting="unsafe")
         gained = score - self._omit
         ahead = np.maximum.accumulate(gained)
         whence = np.maximum.accumulate(np.where(gained >= ahead, self._numbers, 0))
-        return ahead + self._omit, origin[whence]
+        return ahead + self._omit, self._exits[chosen, self._numbers][whence]
 
     def decide(self, lag: int) -> None:
         """Fix the path up to `lag` rows ago, and give up every state whose path was another one."""
@@ -173,17 +189,17 @@ class _Search:
 
     def _trace(self, states: IntArray, rows: int) -> IntArray:
         """Return where the paths that end in `states` were `rows` rows ago."""
-        for lowest, back in reversed(self._back[len(self._back) - rows :]):
-            states = states - back[states - lowest]
+        for back in reversed(self._back[len(self._back) - rows :]):
+            states = back.before(states)
         return states
 
     def _keep(self, state: int, rows: int) -> None:
         """Write down the path that ends in `state` at row `rows` of the undecided ones, and forget those rows."""
         path = np.empty(rows, np.int32)
+        place = np.array([state], np.int32)
         for row in range(rows - 1, -1, -1):
-            path[row] = state
-            lowest, back = self._back[row]
-            state -= int(back[state - lowest])
+            path[row] = place[0]
+            place = self._back[row].before(place)
         self._decided.append(path)
         del self._back[:rows]
 
