@@ -235,16 +235,13 @@ class _Rows:
 def _named(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str] | None) -> None:
     """Draw named segments; a name too long for its segment is left out."""
     first, last = axis.get_xlim()
-    for name, start, end in spans:
-        if end <= first or start >= last:
-            continue
-        colour = "#eeeeee" if colours is None else colours[name]
-        axis.axvspan(start, end, color=colour, lw=0)
-        axis.axvline(start, color="white", lw=0.8)
-        a, b = max(start, first), min(end, last)
+    inside = [(name, max(start, first), min(end, last)) for name, start, end in spans if start < last and end > first]
+    faces = ["#eeeeee" if colours is None else colours[name] for name, _, _ in inside]
+    axis.broken_barh([(a, b - a) for _, a, b in inside], (0, 1), facecolors=faces, edgecolor="white", linewidth=0.8)
+    for name, a, b in inside:
         if b - a >= _SMALLEST_LABEL * len(name) * (last - first) / STRIP:
             ink = "white" if name == "PP" else "black"
-            axis.text((a + b) / 2, 0.5, name, ha="center", va="center", fontsize=7.5, color=ink, clip_on=True, parse_math=False)
+            axis.text((a + b) / 2, 0.5, name, ha="center", va="center", fontsize=7.5, color=ink, parse_math=False)
     axis.set_ylim(0, 1)
     _label(axis, label, ticks=())
     axis.tick_params(bottom=False)

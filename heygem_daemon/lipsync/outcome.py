@@ -27,12 +27,14 @@ LONGEST: Final = 60
 _LEAST_MOTION: Final = 0.003
 """Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002."""
 _SHUT: Final = 0.15
-"""Share of the way from rest to a curve's own 95th percentile below which lips count as shut. From rest, because the tracker sees shut
-lips at .005-.014 of the eye distance, which on a presenter of small movements is more than 15 % of everything."""
+"""Share of the way from a curve's own 2nd to its own 95th percentile below which lips count as shut. The tracker sees lips that meet
+at .005-.016 of the eye distance, and at .07 on one who smiles: which is more than 15 % of all that some presenters ever open."""
 _SYNC_MS: Final = 45.0
 """Offsets of picture against sound beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
 _CORRELATION: Final = 0.7
 _CLOSURE_RATE: Final = 0.7
+"""Renders seen to be good reach .78-1 (13 of 7 real presenters), the same curves shifted at random against each other .71 in the mean,
+smeared over 7 frames .24-.5: below this, lips meet no more often than by chance."""
 _FEWEST_CLOSURES: Final = 5
 
 
@@ -150,14 +152,17 @@ def _closures(asked: FloatArray, obtained: FloatArray, shut: BoolArray) -> Itera
 
     Near a gap the drawn mouth gives way to the untouched one, so what the driver wants shut need not be asked of the picture.
     """
-    rest = np.nanmin(asked)
-    wanted_shut = shut & (asked < rest + _SHUT * (np.nanpercentile(asked, 95) - rest))
-    shown_shut = obtained < rest + _SHUT * (np.nanpercentile(obtained, 95) - rest)
+    wanted_shut, shown_shut = shut & _is_low(asked), _is_low(obtained)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted_shut, [False]])))
     for start, stop in edges.reshape(-1, 2).tolist():
         around = slice(max(start - 1, 0), stop + 1)
         if np.isfinite(obtained[around]).any():
             yield Closure(start=start, stop=stop, is_shut=bool(shown_shut[around].any()))
+
+
+def _is_low(curve: FloatArray) -> BoolArray:
+    shut, wide = np.nanpercentile(curve, (2, 95))
+    return np.asarray(curve < shut + _SHUT * (wide - shut))
 
 
 def _nearest(faces: tuple[FollowedFace, ...], wanted: FloatArray) -> FollowedFace | None:

@@ -85,6 +85,17 @@ def test_status_of_a_job_goes_by_folder_id_or_name_and_by_no_path(tmp_path: Path
         assert heygem("status", path, "--outputs", str(outputs), "--json").returncode == 1
 
 
+def test_status_of_a_job_shows_the_sync_of_its_items_and_their_warnings_in_sentences(tmp_path: Path) -> None:
+    item = ItemStatus(
+        key="a", recording="r", video="v", state=State.SUCCEEDED, sync_offset_ms=2.6, closure_rate=0.514, warnings=("missed_closures",)
+    )
+    outputs_with(tmp_path, JobStatus(job="x", name="x", output="x", state=State.SUCCEEDED, since=moment(0), items=(item,)))
+    told = " ".join(heygem("status", "x", "--outputs", str(tmp_path)).stdout.split())
+    assert "+3 ms" in told
+    assert "51%" in told
+    assert "a: The lips often stay open where they should meet" in told
+
+
 def test_status_of_a_drop_on_its_way_in_is_a_sentence(tmp_path: Path) -> None:
     job = JobStatus(job="x", name="x", output="x", state=State.SETTLING, since=moment(0), waiting_for="held", reason="Held back by x.hold")
     outputs_with(tmp_path, job)

@@ -187,6 +187,7 @@ def test_several_recordings_get_a_folder_each() -> None:
     made = items(plan_of("audios/en.wav", "audios/zh.wav", "videos/a.mp4"), {})
     assert [each.output for each in made] == ["en/a.mp4", "zh/a.mp4"]
     assert [each.thumbnail for each in made] == ["thumbnails/en/a.jpg", "thumbnails/zh/a.jpg"]
+    assert [each.explain for each in made] == ["explain/en/a.png", "explain/zh/a.png"]
 
 
 def test_a_problem_found_later_fails_its_items_only() -> None:

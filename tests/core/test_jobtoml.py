@@ -10,12 +10,22 @@ def test_an_absent_file_asks_for_nothing() -> None:
 
 
 def test_every_wish_is_understood() -> None:
-    lines = ('engine = "rewrite"', 'fit = "video"', "face = 2", "label = true", "quality = 18", "priority = -5", "zip = false")
+    lines = (
+        'engine = "rewrite"',
+        'fit = "video"',
+        "face = 2",
+        "label = true",
+        "quality = 18",
+        "priority = -5",
+        "zip = false",
+        "explain = true",
+    )
     options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
     assert problem is None
     assert options == Options(
-        engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, text="Hello 你好", language="pt-BR"
-    )
+        engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, explain=True, text="Hello 你好",
+        language="pt-BR",
+    )  # fmt: skip
 
 
 def test_the_keys_are_the_fields_of_the_options() -> None:
@@ -33,6 +43,7 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
         ("face = [1]", "counted from 0"),
         ('label = "yes"', "label must be true or false."),
         ("zip = 1", "zip must be true or false."),
+        ('explain = "png"', "explain must be true or false."),
         ("quality = 52", "quality must be a whole number from 0 to 51."),
         ("quality = true", "quality must be a whole number"),
         ("quality = 18.0", "quality must be a whole number"),

@@ -89,6 +89,7 @@ def test_namesakes_are_told_apart_by_their_suffix_then_by_number() -> None:
     [
         ("CON.mp4", "CON_"), ("nul.tar.mp4", "nul.tar_"), ("status.mp4", "status_"), ("Thumbnails.mov", "Thumbnails_"), ("a. .mp4", "a"),
         ("status.json.wav", "status.json_"), ("lesson.zip.wav", "lesson.zip_"), ("a:b?.mp4", "a_b_"), (".mp4", "mp4"), ("..mp4", "video"),
+        ("Explain.wav", "Explain_"),
         ("e\u0301.mp4", "é"), ("com10.mp4", "com10"), ("老师.mp4", "老师"), ("a\nb.mp4", "a_b"), ("bad\udcff.mp4", "bad_"),
     ],
 )  # fmt: skip

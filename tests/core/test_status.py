@@ -72,6 +72,14 @@ def test_a_published_item_shows_its_file_and_figures() -> None:
     assert shown.sync_offset_ms is None
 
 
+def test_the_picture_that_explains_is_named_where_one_was_written() -> None:
+    figures = {"closure_rate": 0.875, "explained": True}
+    (shown,) = job_status(job(item("a", State.SUCCEEDED, explain="explain/a.png", result=figures)), now=1).items
+    assert (shown.closure_rate, shown.explain) == (0.875, "explain/a.png")
+    (plain,) = job_status(job(item("a", State.SUCCEEDED, explain="explain/a.png", result={"explained": False})), now=1).items
+    assert plain.explain is None
+
+
 def test_an_unfinished_item_shows_no_file() -> None:
     shown = job_status(job(item("a", State.RUNNING)), now=1).items[0]
     assert (shown.output, shown.thumbnail) == (None, None)

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,13 @@ def test_the_inboxs_priority_and_the_drops_options_reach_the_worker(world: World
     (order,) = world.session.orders
     assert (order.fit, order.face, order.quality, order.visible_label) == ("video", "left", 20, True)
     assert status.priority == 5
+
+
+@pytest.mark.parametrize(("wish", "pictures"), [("explain = true\n", ["a.png"]), ("explain = false\n", []), ("", [])])
+def test_a_picture_that_explains_a_result_is_made_where_the_drop_asks_for_it(world: World, wish: str, pictures: list[str]) -> None:
+    (item,) = world.finish("lesson", wish).items
+    assert [path.name for path in world.outputs.glob("lesson/explain/*")] == pictures
+    assert item.explain == ("explain/a.png" if pictures else None)
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones(world: World) -> None:

@@ -61,7 +61,11 @@ class Filming:
             raise error(code, name="a.mp4", problem="told so", device="x", program="ffmpeg")
         shutil.copyfile(order.recording if order.item in self.spoilt else self.film, order.output)
         shutil.copyfile(self.film, order.thumbnail)
-        return {"frames": 10, "frame_rate": "10", "seconds": 1.0, "width": 64, "height": 64, "speed": 2.0}
+        if order.explain:
+            shutil.copyfile(self.film, order.explain)
+        return {
+            "frames": 10, "frame_rate": "10", "seconds": 1.0, "width": 64, "height": 64, "speed": 2.0, "explained": bool(order.explain)
+        }  # fmt: skip
 
 
 @dataclass(kw_only=True)

@@ -28,7 +28,7 @@ def published(site: Site, item: str) -> int:
 
 
 def test_a_folder_dropped_comes_back_as_a_speaking_presenter(site: Site, speech: Path, portrait_clip: Path, portrait: Path) -> None:
-    site.drop("lesson-01", speech, [portrait_clip, portrait.with_name("portrait.png")], {"job.toml": "zip = true\n"})
+    site.drop("lesson-01", speech, [portrait_clip, portrait.with_name("portrait.png")], {"job.toml": "zip = true\nexplain = true\n"})
     shutil.copyfile(portrait, site.inbox / "lesson-01" / "videos" / "still.png")
     (site.inbox / "lesson-01" / "videos" / "portrait.png").unlink()
     assert site.run_until_idle() == 0
@@ -43,6 +43,8 @@ def test_a_folder_dropped_comes_back_as_a_speaking_presenter(site: Site, speech:
         assert abs(float(found["audio"]["duration"]) - seconds) < 0.03
         assert (site.outputs / "lesson-01" / "thumbnails" / f"{item.key}.jpg").stat().st_size > 1000
         assert item.error is None
+        assert item.explain == f"explain/{item.key}.png"
+        assert (site.outputs / "lesson-01" / item.explain).read_bytes()[1:4] == b"PNG"
     assert "trainedAlgorithmicMedia" in json.dumps(streams(site.outputs / "lesson-01" / "portrait.mp4")).replace("Trained", "trained")
     with zipfile.ZipFile(site.outputs / "lesson-01" / "lesson-01.zip") as bundle:
         assert sorted(bundle.namelist()) == ["portrait.mp4", "still.mp4"]

@@ -74,7 +74,7 @@ def ask(folder, recording, video, **options):
 @pytest.fixture(scope="module")
 def made(place, session, recording, clip):
     """The request, the report and the progress of a first, uncached render."""
-    request, steps = ask(place / "made", recording, clip), []
+    request, steps = ask(place / "made", recording, clip, explain=place / "made" / "result.explain.png"), []
     report = session.render(request, lambda step: steps.append((time.monotonic(), step)))
     return request, report, steps
 
@@ -91,6 +91,8 @@ def test_the_mouth_does_what_was_asked_in_time(made):
     _, report, _ = made
     assert report.mouth_correlation > 0.8
     assert abs(report.sync_offset_ms) <= 40
+    assert report.closure_rate is not None
+    assert report.closure_rate > 0.6
 
 
 def test_only_the_lower_face_differs_from_the_source(made):
@@ -105,7 +107,7 @@ def test_the_report_says_what_was_used_and_what_it_took(made):
     _, report, _ = made
     assert (report.engine, report.driver, report.renderer, report.device) == ("rewrite", "bands", "atlas", "cpu")
     assert set(report.models) == {"face_detector", "face_mesh"}
-    assert set(report.stage_seconds) == {"measure", "analyse", "prepare", "render", "verify"}
+    assert set(report.stage_seconds) == {"measure", "analyse", "prepare", "render", "verify", "explain"}
     assert sum(report.stage_seconds.values()) <= report.elapsed_s + 0.1
     assert report.speed == pytest.approx(report.frames / (24000 / 1001) / report.elapsed_s, rel=0.05)
     assert report.faces_drawn + report.faces_passed == report.frames
@@ -123,10 +125,12 @@ def test_progress_passes_through_the_stages_in_order_and_completes_them(made):
     assert len(steps) <= 3 * len(stages) + 5 * report.elapsed_s
 
 
-def test_nothing_but_the_result_and_the_thumbnail_is_left_beside_them(made):
-    request, _, _ = made
-    assert sorted(path.name for path in request.output.parent.iterdir()) == ["result.jpg", "result.mp4"]
+def test_nothing_but_what_was_asked_for_is_written(made):
+    request, report, _ = made
+    assert sorted(path.name for path in request.output.parent.iterdir()) == ["result.explain.png", "result.jpg", "result.mp4"]
     assert cv2.imread(str(request.thumbnail)).shape[1] <= 1280
+    assert cv2.imread(str(request.explain)).shape[1] == 2000
+    assert report.explained
 
 
 def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_of_the_video(made, place, session, recording):
@@ -134,6 +138,7 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     again = ask(place / "again", recording, request.video, fit="video")
     report = session.render(again)
     assert report.cached
+    assert (report.explained, sorted(path.name for path in again.output.parent.iterdir())) == (False, ["result.jpg", "result.mp4"])
     assert (
         report.stage_seconds["analyse"] + report.stage_seconds["prepare"] < first.stage_seconds["analyse"] + first.stage_seconds["prepare"]
     )

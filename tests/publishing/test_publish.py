@@ -81,6 +81,28 @@ def test_several_recordings_make_subfolders(publisher: FolderPublisher, outputs:
     assert (outputs / "lesson-01/thumbnails/english/a.jpg").is_file()
 
 
+def test_the_picture_that_explains_a_result_is_published_beside_it(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    item = replace(item_of(job), explain="explain/a.png")
+    work(publisher, job, "t1", rendered, item)
+    publisher.stage(job, item, "t2").explain.write_bytes(b"another attempt's")
+    (outputs / ".heygem/staging/t1/explain.png").write_bytes(b"png")
+    publisher.publish(job, item, "t1", figures)
+    assert wait_for(publisher).problem is None
+    assert (outputs / "lesson-01/explain/a.png").read_bytes() == b"png"
+
+
+def test_an_item_of_an_older_ledger_has_no_name_for_that_picture_and_is_published_without(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+) -> None:
+    work(publisher, job, "t1", rendered)
+    (outputs / ".heygem/staging/t1/explain.png").write_bytes(b"png")
+    publisher.publish(job, item_of(job), "t1", figures)
+    assert wait_for(publisher).problem is None
+    assert sorted(os.listdir(outputs / "lesson-01")) == [".heygem.json", "a.mp4", "thumbnails"]
+
+
 def test_a_missing_thumbnail_keeps_no_result_back(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
 ) -> None:

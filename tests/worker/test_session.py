@@ -77,7 +77,8 @@ def test_an_order_says_everything_that_a_request_needs(tmp_path):
     work = dataclasses.replace(order("t1"), fit="video", face="left", quality=20, visible_label=True, text="hello", thumbnail="")
     request = request_of(work)
     assert (request.fit, request.face, request.quality, request.visible_label, request.text) == ("video", "left", 20, True, "hello")
-    assert request.thumbnail is None
+    assert (request.thumbnail, request.explain) == (None, None)
+    assert request_of(dataclasses.replace(work, explain="/staging/explain.png")).explain == Path("/staging/explain.png")
     assert (request.script, request.language) == (None, None)
     assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).script == Path("/drop/speech.txt")
     assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).language == "zh"
