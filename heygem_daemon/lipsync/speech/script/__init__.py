@@ -6,7 +6,7 @@
 `align` is the way in; `aligned_posteriors`, `blended` and `closure_gate` are what a driver takes out.
 """
 
-from heygem_daemon.lipsync.speech.script.align import ScriptResult, align
+from heygem_daemon.lipsync.speech.script.aligner import ScriptResult, align
 from heygem_daemon.lipsync.speech.script.alignment import AlignedWord, Alignment, Segment
 from heygem_daemon.lipsync.speech.script.curves import aligned_posteriors, blended, closure_gate
 from heygem_daemon.lipsync.speech.script.problem import ScriptProblem

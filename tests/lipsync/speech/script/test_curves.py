@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.speech.script.align import align_words
+from heygem_daemon.lipsync.speech.script.aligner import align_words
 from heygem_daemon.lipsync.speech.script.alignment import Alignment, Segment
 from heygem_daemon.lipsync.speech.script.curves import aligned_posteriors, blended, closure_gate
 from heygem_daemon.lipsync.speech.visemes import column

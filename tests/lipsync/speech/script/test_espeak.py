@@ -2,7 +2,7 @@ import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.ports import VISEMES
-from heygem_daemon.lipsync.speech.script.align import align
+from heygem_daemon.lipsync.speech.script.aligner import align
 from heygem_daemon.lipsync.speech.script.espeak import parse, phonemes_command, pieces, pronounce
 from heygem_daemon.lipsync.speech.script.language import MANDARIN
 from heygem_daemon.lipsync.speech.script.problem import ScriptProblem

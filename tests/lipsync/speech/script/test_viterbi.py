@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 
 from heygem_daemon.lipsync.speech.script import viterbi
-from heygem_daemon.lipsync.speech.script.align import scores_of
+from heygem_daemon.lipsync.speech.script.aligner import scores_of
 from heygem_daemon.lipsync.speech.script.chain import Chain, make_chain
 from heygem_daemon.lipsync.speech.script.viterbi import best_path
 from heygem_daemon.lipsync.speech.script.words import Word

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.speech.script.align import align, align_words
+from heygem_daemon.lipsync.speech.script.aligner import align, align_words
 from heygem_daemon.lipsync.speech.script.language import MANDARIN
 from tests.lipsync.speech.script.heard import FRENCH, LESSON, OTHER, hear, mumble, words_of
 
