@@ -28,10 +28,12 @@ class Engine:
     models: tuple[str, ...] = ("face_detector", "face_mesh")
 
 
-def _bands(_surroundings: Surroundings) -> Driver:
-    from heygem_daemon.lipsync.speech.bands import BandDriver  # noqa: PLC0415  (librosa is slow to import)
+def _phonetic(surroundings: Surroundings) -> Driver:
+    from heygem_daemon.lipsync.speech.model import load  # noqa: PLC0415  (torch is slow to import)
+    from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver  # noqa: PLC0415
+    from heygem_daemon.lipsync.speech.weights import weights_file  # noqa: PLC0415
 
-    return BandDriver()
+    return PhoneticDriver(load(weights_file(surroundings.models)))
 
 
 def _atlas(surroundings: Surroundings) -> Renderer[Any]:
@@ -47,7 +49,7 @@ def _atlas_version() -> str:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {
-    "rewrite": Engine(driver=_bands, renderer=_atlas, presenter_version=_atlas_version),
+    "rewrite": Engine(driver=_phonetic, renderer=_atlas, presenter_version=_atlas_version),
 }
 
 

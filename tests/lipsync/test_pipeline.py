@@ -105,7 +105,7 @@ def test_only_the_lower_face_differs_from_the_source(made):
 
 def test_the_report_says_what_was_used_and_what_it_took(made):
     _, report, _ = made
-    assert (report.engine, report.driver, report.renderer, report.device) == ("rewrite", "bands", "atlas", "cpu")
+    assert (report.engine, report.driver, report.renderer, report.device) == ("rewrite", "phonetic", "atlas", "cpu")
     assert set(report.models) == {"face_detector", "face_mesh"}
     assert set(report.stage_seconds) == {"measure", "analyse", "prepare", "render", "verify", "explain"}
     assert sum(report.stage_seconds.values()) <= report.elapsed_s + 0.1

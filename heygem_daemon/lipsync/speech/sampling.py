@@ -1,4 +1,4 @@
-"""From a curve at 100 rows per second to motion at the times of video frames."""
+"""From a curve at 50 rows per second to motion at the times of video frames."""
 
 from collections.abc import Iterator
 from fractions import Fraction

@@ -12,8 +12,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 SAMPLE_RATE: Final = 16000
-CURVE_RATE: Final = 100
-"""Rows per second of every feature and curve here."""
+CURVE_RATE: Final = 50
+"""Rows per second of every curve here."""
 BLOCK: Final = SAMPLE_RATE
 """Samples of one block: 1 s. The last block of a stream is shorter."""
 

@@ -1,0 +1,140 @@
+"""What rooms, microphones, codecs and other people do to a recording: every copy of a clip that the networks hear is another one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+import soxr
+
+FloatArray = npt.NDArray[np.float32]
+RATE: Final = 16000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength:
+    """How often and how much. Chances are 0-1; snr_db: range of the signal-to-noise ratio; speed: range of tempo and pitch together."""
+
+    speed_chance: float = 0.6
+    speed: tuple[float, float] = (0.85, 1.18)
+    equalise_chance: float = 0.8
+    reverb_chance: float = 0.35
+    noise_chance: float = 0.75
+    snr_db: tuple[float, float] = (3.0, 40.0)
+    codec_chance: float = 0.25
+    clip_chance: float = 0.1
+
+
+DEFAULT: Final = Strength()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Augmented:
+    """wave: float32 [m] 16 kHz; its moment t was the moment (t - lead) x speed of the original, s."""
+
+    wave: FloatArray
+    speed: float
+    lead: float
+
+
+def augmented(
+    wave: FloatArray, noise: np.random.Generator, voices: Sequence[FloatArray], strength: Strength = DEFAULT, *, longest_lead: float = 0.5
+) -> Augmented:
+    """Return one varied copy. wave: float32 [n]; voices: recordings of other people, for babble; `noise` decides everything."""
+    speed = float(noise.uniform(*strength.speed)) if noise.random() < strength.speed_chance else 1.0
+    varied = soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave
+    lead = float(noise.uniform(0, longest_lead))
+    pads = np.zeros(round(lead * RATE)), np.zeros(round(float(noise.uniform(0, longest_lead)) * RATE))
+    varied = np.concatenate([pads[0], varied, pads[1]]).astype(np.float64)
+    varied /= np.abs(varied).max(initial=1e-6)
+    if noise.random() < strength.equalise_chance:
+        varied = _equalised(varied, noise)
+    if noise.random() < strength.reverb_chance:
+        varied = _reverberated(varied, noise)
+    if noise.random() < strength.noise_chance:
+        varied = varied + _background(varied, noise, voices, float(noise.uniform(*strength.snr_db)))
+    if noise.random() < strength.codec_chance:
+        filters = scipy.signal.butter(8, noise.uniform(3200, 7000), fs=RATE, output="sos")
+        varied = scipy.signal.sosfilt(filters, varied)
+    if noise.random() < strength.clip_chance:
+        varied = np.tanh(varied * noise.uniform(1, 5))
+    return Augmented(wave=_at_a_level(varied, noise), speed=speed, lead=len(pads[0]) / RATE)
+
+
+def mixed(speech: FloatArray, other: FloatArray, snr_db: float) -> FloatArray:
+    """Return speech with `other` (repeated as needed) below it by `snr_db`, measured over the whole of both."""
+    background = np.resize(other, len(speech)).astype(np.float64)
+    gain = np.sqrt(np.mean(np.square(speech, dtype=np.float64)) / max(1e-12, float(np.mean(background**2)))) * 10 ** (-snr_db / 20)
+    return (speech + background * gain).astype(np.float32)
+
+
+def babble(voices: Sequence[FloatArray], samples: int, noise: np.random.Generator) -> FloatArray:
+    """Return float32 [samples]: three to seven people talking at once, each equally loud."""
+    total = np.zeros(samples)
+    for _ in range(int(noise.integers(3, 8))):
+        voice = voices[int(noise.integers(len(voices)))].astype(np.float64)
+        total += np.roll(np.resize(voice / max(1e-6, float(voice.std())), samples), int(noise.integers(samples)))
+    return total.astype(np.float32)
+
+
+def music(samples: int, noise: np.random.Generator) -> FloatArray:
+    """Return float32 [samples]: chords of decaying harmonic tones, and a beat."""
+    total, place = np.zeros(samples), 0
+    base, beat = noise.uniform(80, 300), noise.uniform(0, 0.5)
+    while place < samples:
+        length = int(noise.uniform(0.1, 0.6) * RATE)
+        t = np.arange(min(length, samples - place)) / RATE
+        for _ in range(int(noise.integers(1, 4))):
+            tone = base * 2 ** (noise.integers(0, 24) / 12)
+            fade = np.exp(-t * noise.uniform(1, 6))
+            tilt = noise.uniform(0.7, 2)
+            for harmonic in range(1, 6):
+                total[place : place + len(t)] += np.sin(2 * np.pi * tone * harmonic * t + noise.uniform(0, 6)) * fade / harmonic**tilt
+        total[place : place + len(t)] += beat * noise.standard_normal(len(t)) * np.exp(-t * 40)
+        place += length
+    return total.astype(np.float32)
+
+
+def coloured_noise(samples: int, noise: np.random.Generator) -> FloatArray:
+    """Return float32 [samples]: white noise, or noise that falls with frequency, as fans and streets do."""
+    white = noise.standard_normal(samples)
+    if noise.random() < 0.3:
+        return white.astype(np.float32)
+    b, a = scipy.signal.butter(1, noise.uniform(0.02, 0.4))
+    return np.asarray(scipy.signal.lfilter(b, a, white), np.float32)
+
+
+def _background(wave: npt.NDArray[np.float64], noise: np.random.Generator, voices: Sequence[FloatArray], snr_db: float) -> FloatArray:
+    kind = noise.random()
+    if kind < 0.45 or not voices:
+        other = coloured_noise(len(wave), noise)
+    elif kind < 0.65:
+        other = music(len(wave), noise)
+    else:
+        other = babble(voices, len(wave), noise)
+    power = float(np.sqrt(np.mean(wave**2)))
+    return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
+
+
+def _equalised(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> npt.NDArray[np.float64]:
+    frequencies = [0, 150, 400, 1000, 2500, 5000, 8000]
+    gains = np.clip(noise.normal(0, 4, 7) + np.linspace(-1, 1, 7) * noise.normal(0, 5), -18, 18)
+    taps = scipy.signal.firwin2(129, frequencies, 10 ** (gains / 20), fs=RATE)
+    return np.asarray(scipy.signal.fftconvolve(wave, taps, "same"))
+
+
+def _reverberated(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> npt.NDArray[np.float64]:
+    length = int(noise.uniform(0.08, 0.5) * RATE)
+    response = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * noise.uniform(0.05, 0.4)
+    response[0] = 1
+    return np.asarray(scipy.signal.fftconvolve(wave, response)[: len(wave)])
+
+
+def _at_a_level(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> FloatArray:
+    level = 10 ** (noise.uniform(-38, -14) / 20)
+    wave = wave / max(1e-6, float(np.sqrt(np.mean(wave**2)))) * level
+    if noise.random() < 0.15:
+        wave = wave * np.interp(np.arange(len(wave)), np.linspace(0, len(wave), 6), 10 ** (noise.uniform(-8, 8, 6) / 20))
+    return np.asarray(wave, np.float32)

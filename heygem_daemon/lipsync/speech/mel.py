@@ -1,0 +1,128 @@
+"""The mel spectrum of speech, levelled: loud and soft recordings look alike to what comes after."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+
+from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+BANDS: Final = 80
+HOP: Final = 160
+"""Samples from row to row: 10 ms."""
+"""Samples from row to row: 10 ms."""
+WINDOW: Final = 400
+LOOKAHEAD: Final = 150
+"""Rows (10 ms) of the future that the level of a row depends on."""
+SILENCE: Final = -2.5
+"""The value of a band that is 75 dB below the level of the speech, or more."""
+
+_FFT: Final = 512
+_LOWEST_DB: Final = -100.0
+_SOFTEST_SPEECH_DB: Final = -50.0
+"""A recording without anything louder than this (dB of full scale) is not amplified further: its noise is not speech."""
+_DECAY_DB: Final = 0.03
+"""The level falls by 3 dB per second after a loud moment: slower than sentences, faster than a change of place."""
+
+
+@lru_cache(maxsize=1)
+def _filters() -> FloatArray:
+    """Return float32 [80, 257]: mel bands from 50 Hz to 7.6 kHz."""
+    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=BANDS, fmin=50.0, fmax=7600.0, norm=None), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _taper() -> FloatArray:
+    window = np.hanning(WINDOW + 1)[:-1]
+    return np.asarray(window / np.sqrt(np.sum(window**2) * _FFT / 2), np.float32)
+
+
+def prepare_filters() -> None:
+    """Make what all spectra share, once per process: librosa compiles at its first use."""
+    _filters()
+    _taper()
+
+
+def mel_db(padded: FloatArray) -> FloatArray:
+    """Return float32 [n, 80], dB of full scale, -100 at least: row k is centred on sample 160 k + 200 of `padded`."""
+    rows = (len(padded) - WINDOW) // HOP + 1
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: rows * HOP : HOP]
+    spectrum = np.fft.rfft(frames * _taper(), _FFT, axis=1)
+    power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+    return np.asarray(np.maximum(10 * np.log10(power @ _filters().T + 1e-12), _LOWEST_DB), np.float32)
+
+
+def levelled_mel(wave: FloatArray) -> FloatArray:
+    """Return float32 [1 + n // 160, 80]: the levelled mel of a whole recording (float32 [n], 16 kHz mono)."""
+    rows = 1 + len(wave) // HOP
+    padded = np.concatenate([np.zeros(WINDOW // 2, np.float32), wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)])
+    return _Leveller().push(mel_db(padded)[: rows + LOOKAHEAD])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MelRows:
+    """Consecutive rows at 100 Hz: mel float32 [n, 80], levelled; is_sound bool [n]: the row lies inside the recording."""
+
+    mel: FloatArray
+    is_sound: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.mel)
+
+
+def mel_stream(blocks: Iterable[FloatArray]) -> Iterator[MelRows]:
+    """Yield rows without end: after the last sample comes silence, `is_sound` false.
+
+    blocks: float32, 1 s each at 16 kHz mono, the last one shorter (stream.reblock). Row k is centred on sample 160 k.
+    """
+    held = np.zeros(WINDOW // 2, np.float32)
+    level = _Leveller()
+    end: int | None = None
+    total, made = 0, 0
+    stream = iter(blocks)
+    while True:
+        block = next(stream, None) if end is None else None
+        if block is not None:
+            total += len(block)
+        if end is None and (block is None or len(block) < SAMPLE_RATE):
+            end = total
+        block = np.zeros(0, np.float32) if block is None else block
+        held = np.concatenate([held, block, np.zeros(SAMPLE_RATE - len(block), np.float32)])
+        spectrum = mel_db(held)
+        held = held[len(spectrum) * HOP :]
+        ready = level.push(spectrum)
+        if len(ready):
+            centres = (made + np.arange(len(ready))) * HOP
+            yield MelRows(mel=ready, is_sound=np.ones(len(ready), bool) if end is None else centres < end)
+            made += len(ready)
+
+
+@dataclass(kw_only=True)
+class _Leveller:
+    """Gives rows back `LOOKAHEAD` rows after they came, relative to the level of the speech around them."""
+
+    held: FloatArray = field(default_factory=lambda: np.zeros((0, BANDS), np.float32))
+    loud: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    past: float = _SOFTEST_SPEECH_DB
+
+    def push(self, rows: FloatArray) -> FloatArray:
+        """Take float32 [n, 80] in dB; return the rows that are ready, float32 [m, 80] in units of 30 dB about 1."""
+        self.held = np.concatenate([self.held, rows])
+        self.loud = np.concatenate([self.loud, 10 * np.log10((10 ** (rows.astype(np.float64) / 10)).sum(1))])
+        ready = len(self.held) - LOOKAHEAD
+        if ready <= 0:
+            return np.zeros((0, BANDS), np.float32)
+        ahead = maximum_filter1d(self.loud, LOOKAHEAD + 1, origin=-(LOOKAHEAD // 2), mode="nearest")[:ready]
+        fall = _DECAY_DB * np.arange(1, ready + 1)
+        level = np.maximum.accumulate(np.concatenate([[self.past], ahead + fall]))[1:] - fall
+        level = np.maximum(level, _SOFTEST_SPEECH_DB)
+        done, self.held, self.loud = self.held[:ready], self.held[ready:], self.loud[ready:]
+        self.past = float(level[-1])
+        return np.asarray(np.maximum((done - level[:, None]) / 30.0, SILENCE) + 0.0, np.float32)

@@ -1,0 +1,176 @@
+"""The weights of the speech driver: an encoder, some mappers whose mean is taken, and what turns their numbers into fractions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.speech.network import CODE, FEATURES, GUIDE_FEATURES, Encoder, Mapper, mapper_features
+
+FloatArray = npt.NDArray[np.float32]
+FORMAT: Final = "phonetic 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """From standardised outputs to fractions of a neutral person's range: fraction = mean + gain x output.
+
+    shut: the probability of "lips shut" from which the lips begin to close, and that at which they are shut.
+    script_part: how much the guides count beside the mappers where the words are known.
+    """
+
+    opening_mean: float = 0.4
+    opening_gain: float = 0.3
+    width_mean: float = 0.5
+    width_gain: float = 0.25
+    shut: tuple[float, float] = (0.3, 0.6)
+    script_part: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shapes:
+    """What the lips of all people have in common, for training: components [120, COMPONENTS] of the lip points, and typical deviations
+    [2 + COMPONENTS] of opening, width and components, outer eye corners 1 apart."""
+
+    components: FloatArray
+    deviations: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhoneticModel:
+    """Everything the driver knows. mappers hear all the encoder says, guides only its visemes: a script can correct those. card: what the weights were made of and how well they do, for people (JSON values)."""
+
+    encoder: Encoder
+    mappers: tuple[Mapper, ...]
+    shapes: Shapes
+    guides: tuple[Mapper, ...] = ()
+    calibration: Calibration = field(default_factory=Calibration)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> "PhoneticModel":
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Heard:
+    """What the encoder makes of a stretch, at 50 Hz: posteriors float32 [n, 16], features float32 [n, FEATURES]."""
+
+    posteriors: FloatArray
+    features: FloatArray
+
+
+def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
+    """Return what the encoder makes of levelled mel, float32 [2 n, 80] at 100 Hz."""
+    with torch.inference_mode():
+        spectrum = torch.from_numpy(np.ascontiguousarray(mel.T))[None]
+        code, logits = model.encoder(spectrum)
+        features = mapper_features(code, logits, spectrum)
+    return Heard(posteriors=_rows(torch.softmax(logits, 1)), features=_rows(features))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Told:
+    """What the mappers say of a stretch, at 50 Hz: opening and width float32 [n], standardised; shut float32 [n], probability that
+    the lips are shut."""
+
+    opening: FloatArray
+    width: FloatArray
+    shut: FloatArray
+
+
+def tell(model: PhoneticModel, features: FloatArray) -> Told:
+    """Return the mean of the mappers for features, float32 [n, FEATURES]."""
+    return _mean(model.mappers, features)
+
+
+def guided(model: PhoneticModel, told: Told, heard: Heard) -> Told:
+    """Return `told` mixed with what the guides say, where a script has corrected the posteriors of `heard`."""
+    features = guide_features(heard)
+    script = _mean(model.guides, features)
+    part = model.calibration.script_part
+    return Told(
+        opening=(1 - part) * told.opening + part * script.opening,
+        width=(1 - part) * told.width + part * script.width,
+        shut=(1 - part) * told.shut + part * script.shut,
+    )
+
+
+def guide_features(heard: Heard) -> FloatArray:
+    """Return float32 [n, GUIDE_FEATURES]: the visemes of `heard`, the loudness and how it changes."""
+    loud = heard.features[:, CODE + len(VISEMES) :][:, :2]
+    return np.concatenate([2 * np.sqrt(heard.posteriors), loud], axis=1)
+
+
+def _mean(mappers: Sequence[Mapper], features: FloatArray) -> Told:
+    with torch.inference_mode():
+        inputs = torch.from_numpy(np.ascontiguousarray(features.T))[None]
+        outputs = torch.stack([mapper(inputs) for mapper in mappers])
+        rows = _rows(outputs.mean(0))
+        shut = torch.sigmoid(outputs[:, :, 2]).mean(0)[0].numpy()
+    return Told(opening=rows[:, 0], width=rows[:, 1], shut=shut)
+
+
+def _rows(tensor: Tensor) -> FloatArray:
+    return np.ascontiguousarray(tensor[0].numpy().T)
+
+
+def save(model: PhoneticModel, path: Path) -> None:
+    """Write the weights as safetensors; calibration and card travel in its metadata."""
+    tensors: dict[str, Tensor] = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    for kind, mappers in (("mappers", model.mappers), ("guides", model.guides)):
+        for i, mapper in enumerate(mappers):
+            tensors |= {f"{kind}.{i}.{name}": value for name, value in mapper.state_dict().items()}
+    tensors |= {f"shapes.{name}": torch.from_numpy(value) for name, value in vars(model.shapes).items()}
+    metadata = {"format": FORMAT, "calibration": json.dumps(asdict(model.calibration)), "card": json.dumps(dict(model.card))}
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata)
+
+
+def load(path: Path) -> PhoneticModel:
+    """Read weights. Raises OSError where there are none, ValueError for a file of another kind or format."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (no mapping: it has no __iter__)
+    except safetensors.SafetensorError as problem:
+        raise ValueError(f"{path.name} is no safetensors file: {problem}") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path.name} holds {metadata.get('format', 'unknown weights')}; this version reads {FORMAT}")
+    calibration = json.loads(metadata["calibration"])
+    calibration["shut"] = tuple(calibration["shut"])
+    encoder = Encoder()
+    encoder.load_state_dict(_part(tensors, "encoder."))
+    return PhoneticModel(
+        encoder=encoder.eval(),
+        mappers=_mappers(tensors, "mappers", FEATURES),
+        guides=_mappers(tensors, "guides", GUIDE_FEATURES),
+        shapes=Shapes(components=tensors["shapes.components"].numpy(), deviations=tensors["shapes.deviations"].numpy()),
+        calibration=Calibration(**calibration),
+        card=json.loads(metadata["card"]),
+    )
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _mappers(tensors: Mapping[str, Tensor], kind: str, inputs: int) -> tuple[Mapper, ...]:
+    count = len({name.split(".")[1] for name in tensors if name.startswith(f"{kind}.")})
+    mappers = tuple(Mapper(inputs=inputs) for _ in range(count))
+    for i, mapper in enumerate(mappers):
+        mapper.load_state_dict(_part(tensors, f"{kind}.{i}."))
+        mapper.eval()
+    return mappers

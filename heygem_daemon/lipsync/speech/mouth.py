@@ -1,0 +1,68 @@
+"""From what the networks say to a mouth: amplitude, closures, and rest where nobody speaks."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
+
+from heygem_daemon.lipsync.speech.model import Calibration, Told
+from heygem_daemon.lipsync.speech.stream import Curve
+
+FloatArray = npt.NDArray[np.float32]
+
+REACH: Final = 32
+"""Rows (20 ms) on each side that one row depends on."""
+
+_BEFORE: Final = 9
+_AFTER: Final = 8
+"""Rows that a mouth moves before the sound of a phrase begins, and after it ends."""
+_SHORTEST: Final = 3
+"""Rows of speech that are a word; anything shorter is a click."""
+_RAMP: Final = np.hanning(11)[1:-1] / np.hanning(11).sum()
+_VOICE: Final = (0.35, 0.65)
+_HIGHEST: Final = 1.25
+_LEAST: Final = 0.05
+"""An opening below this is drawn as shut lips."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """n rows at 50 Hz: told, posteriors float32 [n, 16], is_sound bool [n], gate float32 [n] (1 where a script says the lips meet)."""
+
+    told: Told
+    posteriors: FloatArray
+    is_sound: npt.NDArray[np.bool_]
+    gate: FloatArray
+
+
+def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
+    """Return the curve of all rows; the first and last REACH of them lack context."""
+    speaking = _speaking(rows)
+    opening = calibration.opening_mean + calibration.opening_gain * rows.told.opening
+    low, high = calibration.shut
+    shut = np.clip((rows.told.shut - low) / (high - low), 0, 1)
+    opening = np.clip(opening, 0, _HIGHEST) * (1 - shut * shut * (3 - 2 * shut))
+    opening = opening * (1 - rows.gate) * speaking
+    width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.told.width) * speaking
+    visemes = rows.posteriors * speaking[:, None]
+    visemes[:, 0] += 1 - visemes.sum(1)
+    return Curve(
+        opening=np.asarray(np.where(opening < _LEAST, opening * opening / _LEAST, opening), np.float32),
+        width=np.clip(width, 0, 1.1).astype(np.float32),
+        visemes=np.maximum(visemes, 0).astype(np.float32),
+    )
+
+
+def _speaking(rows: Rows) -> FloatArray:
+    """Return 0-1: 1 from a little before somebody speaks to a little after, with soft edges.
+
+    By what the encoder takes for speech, not by loudness: music and noise do not open a mouth.
+    """
+    voice = (1 - rows.posteriors[:, 0]) * rows.is_sound
+    heard = np.clip((voice - _VOICE[0]) / (_VOICE[1] - _VOICE[0]), 0, 1)
+    lasting = maximum_filter1d(minimum_filter1d(heard, _SHORTEST, mode="nearest"), _SHORTEST, mode="nearest")
+    size = _BEFORE + _AFTER + 1
+    wide = maximum_filter1d(lasting, size, origin=(_AFTER - _BEFORE) // 2, mode="nearest")
+    return np.asarray(correlate1d(wide, _RAMP, mode="nearest"), np.float32)

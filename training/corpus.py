@@ -1,0 +1,162 @@
+"""The synthetic corpus: hours of speech in many voices and languages, with the viseme of every 10 ms."""
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training import espeak, festival, flite
+from training.texts import sentences
+from training.utterance import Utterance, utterance
+
+VERSION: Final = 1
+
+_ESPEAK_LANGUAGES: Final[dict[str, tuple[tuple[str, ...], float]]] = {
+    "en": (("en-us", "en", "en-gb-scotland", "en-029", "en-gb-x-rp"), 0.32),
+    "cmn": (("cmn-latn-pinyin",), 0.12),
+    "cmn-latn-pinyin": (("cmn-latn-pinyin",), 0.04),
+    "es": (("es", "es-419"), 0.08),
+    "de": (("de",), 0.08),
+    "fr": (("fr",), 0.05),
+    "it": (("it",), 0.05),
+    "ru": (("ru",), 0.05),
+    "pt": (("pt", "pt-br"), 0.05),
+    "pl": (("pl",), 0.03),
+    "cs": (("cs",), 0.03),
+    "ja": (("ja",), 0.03),
+    "nl": (("nl",), 0.02),
+    "id": (("id",), 0.02),
+    "tr": (("tr",), 0.01),
+    "vi": (("vi",), 0.01),
+    "sv": (("sv",), 0.01),
+}
+"""Language of the sentences -> espeak-ng's voices, and its share of the hours."""
+_VARIANTS: Final = (
+    "Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen Storm adam anika announcer"
+    " antonio aunty belinda benjamin boris caleb david ed edward f1 f2 f3 f4 f5 grandma grandpa iven john kaukovalta klatt klatt2 klatt3"
+    " klatt4 linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert pablo paul pedro quincy rob robert sandro shelby steph steph2"
+    " steph3 travis victor"
+).split()
+"""espeak-ng's timbres, without the whispering, croaking and robot ones."""
+HELD_VOICES: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4", "awb", "kal_diphone", "czech_dita"})
+"""Voices that nothing is trained on: the figures are measured on them."""
+HELD_LANGUAGES: Final = frozenset({"tr", "vi", "sv", "fi"})
+_LONGEST_S: Final = 14.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Hours of speech per source; `chunks`: espeak-ng's hours are spoken in that many pieces of work."""
+
+    espeak: float
+    flite: float
+    festival: float
+    russian: float
+    chunks: int = 8
+
+
+FULL: Final = Size(espeak=2.6, flite=0.6, festival=0.8, russian=0.6)
+TINY: Final = Size(espeak=0.03, flite=0.005, festival=0.01, russian=0.01, chunks=1)
+
+
+def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
+    """Speak the corpus and write it to `path` (see `save`). The same seed gives the same corpus, whatever `workers` is."""
+    jobs: list[tuple[str, int, float]] = [("espeak", i, size.espeak / size.chunks) for i in range(size.chunks)]
+    jobs += [("flite", i, size.flite / len(flite.VOICES)) for i in range(len(flite.VOICES))]
+    jobs += [("festival", i, size.festival / len(festival.VOICES)) for i in range(len(festival.VOICES))]
+    jobs += [("russian", 0, size.russian)]
+    # Spawned: espeak-ng's library keeps its state in globals and is not made for a fork.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_speak, *zip(*[(*job, seed) for job in jobs], strict=True)))
+    save([spoken for part in parts for spoken in part], path)
+
+
+def save(utterances: Sequence[Utterance], path: Path) -> None:
+    """Write utterances to one npz: all waves and all labels in a row, and where each begins."""
+    np.savez(
+        path,
+        wave=np.concatenate([u.wave for u in utterances]),
+        wave_ends=np.cumsum([len(u.wave) for u in utterances]),
+        labels=np.concatenate([u.labels for u in utterances]),
+        label_ends=np.cumsum([len(u.labels) for u in utterances]),
+        language=np.array([u.language for u in utterances]),
+        voice=np.array([u.voice for u in utterances]),
+    )
+
+
+def load(path: Path) -> list[Utterance]:
+    """Read what `save` wrote."""
+    with np.load(path) as data:
+        waves = np.split(data["wave"], data["wave_ends"][:-1])
+        labels = np.split(data["labels"], data["label_ends"][:-1])
+        names = zip(data["language"].tolist(), data["voice"].tolist(), strict=True)
+    return [
+        Utterance(wave=wave, labels=label, language=language, voice=voice)
+        for wave, label, (language, voice) in zip(waves, labels, names, strict=True)
+    ]
+
+
+def is_held(spoken: Utterance) -> bool:
+    """Tell whether an utterance is kept for the figures."""
+    return spoken.voice in HELD_VOICES or spoken.language in HELD_LANGUAGES
+
+
+def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:
+    chance = random.Random(f"{source} {index} {seed}")  # noqa: S311  (sampling)
+    with tempfile.TemporaryDirectory() as folder:
+        speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian}[source]
+        spoken, seconds = [], 0.0
+        for said in speaker(chance, index, Path(folder), hours * 3600):
+            if said.seconds <= _LONGEST_S * 2 and np.abs(said.wave).max(initial=0) > 300:  # a voice that dropped out is silent
+                spoken.append(said)
+                seconds += said.seconds
+            if seconds >= hours * 3600:
+                break
+    return spoken
+
+
+def _espeak(chance: random.Random, _index: int, _folder: Path, _seconds: float) -> Iterator[Utterance]:
+    names, shares = list(_ESPEAK_LANGUAGES), [share for _, share in _ESPEAK_LANGUAGES.values()]
+    texts = {name: sentences(name) for name in names}
+    while True:
+        language = chance.choices(names, shares)[0]
+        variant = chance.choice(_VARIANTS) if chance.random() < 0.93 else ""
+        voice = chance.choice(_ESPEAK_LANGUAGES[language][0]) + (f"+{variant}" if variant else "")
+        text = ". ".join(chance.choices(texts[language], k=1 + (chance.random() < 0.3)))
+        prosody = {"rate": chance.randint(115, 250), "pitch": chance.randint(15, 85), "pitch_range": chance.randint(20, 90)}
+        samples, phones = espeak.espeak().speak(text, voice, **prosody)
+        if 16000 <= len(samples) <= _LONGEST_S * 16000:
+            yield utterance(samples, phones, language=language.split("-")[0], voice=variant or "base")
+
+
+def _flite(chance: random.Random, index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
+    texts = sentences("en")
+    while True:
+        said = ". ".join(chance.choices(texts, k=1 + (chance.random() < 0.5))) + "."
+        samples, phones = flite.speak(
+            said, flite.VOICES[index], folder, stretch=chance.uniform(0.8, 1.15), pitch_hz=chance.randint(85, 220)
+        )
+        yield utterance(samples, phones, language="en", voice=flite.VOICES[index])
+
+
+def _festival(chance: random.Random, index: int, folder: Path, seconds: float) -> Iterator[Utterance]:
+    voice = festival.VOICES[index]
+    texts = chance.choices(sentences(voice.language), k=int(seconds / 2.5) + 3)
+    return festival.speak(voice, [(text, chance.uniform(0.75, 1.2)) for text in texts], folder)
+
+
+def _russian(_chance: random.Random, _index: int, _folder: Path, seconds: float) -> Iterator[Utterance]:
+    return festival.recorded_russian(int(seconds / 4) + 1)
+
+
+def viseme_shares(utterances: Sequence[Utterance]) -> npt.NDArray[np.float64]:
+    """Return float64 [16]: how much of the time each viseme is seen."""
+    counts = np.bincount(np.concatenate([u.labels for u in utterances]), minlength=16)
+    return np.asarray(counts / counts.sum(), np.float64)

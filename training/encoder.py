@@ -1,0 +1,119 @@
+"""Stage A: the phonetic encoder, trained on synthetic speech to tell the viseme of every 20 ms."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from heygem_daemon.lipsync.learning.fit import rate_at
+from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
+from heygem_daemon.lipsync.speech.network import Encoder
+from training.features import Rows
+
+CROP: Final = 300
+_RARE: Final = {"PP": 1.6, "FF": 1.4, "TH": 1.4, "RR": 1.2}
+"""Weights in the loss: visemes that a viewer misses when they are not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """steps of `batch` crops of 3 s; learning rate with a warm-up and a cosine."""
+
+    steps: int
+    batch: int = 32
+    rate: float = 2e-3
+    decay: float = 1e-2
+    warm_up: int = 200
+
+
+def train_encoder(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: Callable[[int, float], None]) -> Encoder:
+    """Return a trained encoder, in evaluation mode, on the CPU. on_step hears (steps done, smoothed loss)."""
+    torch.manual_seed(seed)
+    encoder = Encoder().to(device)
+    optimiser = torch.optim.AdamW(encoder.parameters(), schedule.rate, weight_decay=schedule.decay)
+    weights = torch.tensor([_RARE.get(name, 1.0) for name in VISEMES], device=device)[None, :, None]
+    batches = _batches(rows, schedule.batch, np.random.default_rng(seed))
+    smoothed = 0.0
+    for step in range(schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate * rate_at(step, schedule.steps, schedule.warm_up)
+        mel, labels = (part.to(device) for part in next(batches))
+        _, logits = encoder(mel)
+        loss = -(soft_labels(labels) * functional.log_softmax(logits, 1) * weights).sum(1).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        smoothed = loss.item() if step == 0 else 0.98 * smoothed + 0.02 * loss.item()
+        on_step(step + 1, smoothed)
+    return encoder.cpu().eval()
+
+
+def soft_labels(labels: Tensor) -> Tensor:
+    """Return [B, 16, n] from labels [B, 2 n] at 100 Hz: a boundary of phonemes is no step in time."""
+    hot = functional.one_hot(labels, len(VISEMES)).float().transpose(1, 2)
+    padded = functional.pad(hot, (1, 1), mode="replicate")
+    return (0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:])[..., ::2]
+
+
+def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    lengths = np.array([len(r.labels) for r in rows], float)
+    chances = lengths / lengths.sum()
+    while True:
+        mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
+        labels = np.zeros((batch, CROP), np.int64)
+        for i, place in enumerate(noise.choice(len(rows), batch, p=chances)):
+            chosen = rows[place]
+            start = int(noise.integers(0, max(1, len(chosen.labels) - CROP)))
+            part = chosen.mel[start : start + CROP]
+            mel[i, :, : len(part)] = part.T
+            labels[i, : len(part)] = chosen.labels[start : start + CROP]
+            _vary(mel[i], noise)
+        yield torch.from_numpy(mel), torch.from_numpy(labels)
+
+
+def _vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], noise: np.random.Generator) -> None:
+    """Tilt the spectrum a little, and hide some bands (after SpecAugment, Park et al. 2019), in place."""
+    mel += np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 6), noise.normal(0, 0.07, 6))[:, None].astype(np.float32)
+    mel += np.float32(noise.normal(0, 0.08))
+    if noise.random() < 0.5:
+        first = int(noise.integers(0, BANDS - 8))
+        mel[first : first + int(noise.integers(3, 14))] = mel.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """How well visemes are told: frames, share right of all, share right while somebody speaks (with silence not allowed), recall
+    and precision of the bilabials."""
+
+    frames: int
+    accuracy: float
+    in_speech: float
+    bilabial_recall: float
+    bilabial_precision: float
+
+
+def recognition(encoder: Encoder, rows: Sequence[Rows]) -> Recognition:
+    """Measure an encoder on utterances it was not trained on."""
+    confusion = np.zeros((len(VISEMES), len(VISEMES)), np.int64)
+    right_in_speech = 0
+    with torch.inference_mode():
+        for one in rows:
+            mel = torch.from_numpy(one.mel.astype(np.float32).T[None])
+            logits = encoder(mel)[1][0].numpy()
+            truth = one.labels[::2][: logits.shape[1]]
+            np.add.at(confusion, (truth, logits.argmax(0)[: len(truth)]), 1)
+            spoken = truth > 0
+            right_in_speech += int((logits[1:].argmax(0)[: len(truth)][spoken] + 1 == truth[spoken]).sum())
+    bilabial = VISEMES.index("PP")
+    return Recognition(
+        frames=int(confusion.sum()),
+        accuracy=float(np.trace(confusion) / confusion.sum()),
+        in_speech=right_in_speech / max(1, int(confusion[1:].sum())),
+        bilabial_recall=float(confusion[bilabial, bilabial] / max(1, confusion[bilabial].sum())),
+        bilabial_precision=float(confusion[bilabial, bilabial] / max(1, confusion[:, bilabial].sum())),
+    )

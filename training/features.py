@@ -1,0 +1,72 @@
+"""The corpus as the encoder sees it: augmented copies as levelled mel, with a viseme per row."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.learning.augment import augmented, coloured_noise, mixed, music
+from heygem_daemon.lipsync.speech.mel import levelled_mel
+from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
+
+FloatArray = npt.NDArray[np.float32]
+_VOICES_FOR_BABBLE = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """One utterance: mel float16 [n, 80] at 100 Hz, labels int8 [n]."""
+
+    mel: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.int8]
+
+
+def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int) -> list[Rows]:
+    """Return `copies` augmented versions of every utterance, and one stretch without speech for every tenth of them."""
+    seeds = [(seed, i) for i in range(len(spoken))]
+    step = max(1, len(spoken) // _VOICES_FOR_BABBLE)
+    voices = [np.asarray(u.wave, np.float32) / 32768 for u in spoken[::step]]
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_share, initargs=(voices,)) as pool:
+        made = pool.map(_copies, spoken, seeds, repeat(copies), chunksize=32)
+        return [rows for some in made for rows in some]
+
+
+_VOICES: list[FloatArray] = []
+
+
+def _share(voices: list[FloatArray]) -> None:
+    _VOICES[:] = voices
+
+
+def _copies(spoken: Utterance, seed: tuple[int, int], copies: int) -> list[Rows]:
+    noise = np.random.default_rng(seed)
+    wave = np.asarray(spoken.wave, np.float32) / 32768
+    made = [_copy(wave, spoken.labels, noise) for _ in range(copies)]
+    if seed[1] % 10 == 0:
+        made.append(_no_speech(noise))
+    return made
+
+
+def _copy(wave: FloatArray, labels: npt.NDArray[np.int8], noise: np.random.Generator) -> Rows:
+    varied = augmented(wave, noise, _VOICES)
+    mel = levelled_mel(varied.wave)
+    original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
+    rows = np.floor(original * LABEL_RATE).astype(np.int64)
+    inside = (rows >= 0) & (rows < len(labels))
+    seen = np.where(inside, labels[rows.clip(0, len(labels) - 1)], SILENCE)
+    return Rows(mel=mel.astype(np.float16), labels=seen.astype(np.int8))
+
+
+def _no_speech(noise: np.random.Generator) -> Rows:
+    """Return some seconds of noise or music: no mouth moves to them."""
+    samples = int(noise.uniform(3, 6) * SAMPLE_RATE)
+    sound = music(samples, noise) if noise.random() < 0.6 else coloured_noise(samples, noise)
+    sound = sound / max(1e-6, float(sound.std())) * 10 ** (noise.uniform(-45, -15) / 20)
+    if noise.random() < 0.5:
+        sound = mixed(sound.astype(np.float32), coloured_noise(samples, noise), float(noise.uniform(0, 30)))
+    mel = levelled_mel(np.asarray(sound, np.float32))
+    return Rows(mel=mel.astype(np.float16), labels=np.full(len(mel), SILENCE, np.int8))
