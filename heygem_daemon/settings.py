@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     state: Path = Field(default_factory=lambda: _home("/var/lib/heygem", "XDG_STATE_HOME", ".local/state"), description="The ledger.")
     cache: Path = Field(default_factory=lambda: _home("/var/cache/heygem", "XDG_CACHE_HOME", ".cache"), description="Learned presenters.")
     weights: Path = Field(default_factory=_weights, description="The model files.")
+    corpus: Path = Field(
+        default_factory=lambda given: Path(given["state"]) / "corpus", description="What `heygem learn` keeps: sound and numbers."
+    )
     intake: Intake = Intake()
     limits: Limits = Limits()
     engine: Engine = Engine()

@@ -33,7 +33,7 @@ def test_the_example_as_shipped_changes_nothing() -> None:
 
 def test_the_example_names_every_setting_with_its_default() -> None:
     example, defaults = uncommented_example(), Settings()
-    machine_dependent = {("state",), ("cache",), ("weights",), ("inboxes",)}
+    machine_dependent = {("state",), ("cache",), ("weights",), ("corpus",), ("inboxes",)}
     for path in setting_paths():
         shown: Any = example
         actual: Any = defaults
@@ -69,7 +69,7 @@ def test_inboxes_may_be_plain_paths_or_tables(tmp_path: Path) -> None:
     [
         ('outpts = "/x"', "unknown key outpts; did you mean outputs?"),
         ('[engine]\ndevise = "cpu"', "unknown key engine.devise; did you mean device?"),
-        ("[qqq]\nx = 1", "known keys: cache, disk"),
+        ("[qqq]\nx = 1", "known keys: cache, corpus, disk"),
         ('[engine]\nfit = "sound"', "engine.fit"),
         ("[disk]\nreserve_bytes = -1", "disk.reserve_bytes"),
         ("inboxes = []", "inboxes"),

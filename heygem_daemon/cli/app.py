@@ -97,6 +97,40 @@ def render(
 
 
 @app.command()
+def learn(
+    videos: Annotated[list[Path] | None, typer.Argument(help="Videos with their own sound, or folders of them.")] = None,
+    same_person: Annotated[bool, typer.Option("--same-person", help="All these videos show one person.")] = False,
+    person: Annotated[str | None, typer.Option(help="They show this person of the corpus, an id that --list shows.")] = None,
+    face: Annotated[str | None, typer.Option(help="Who speaks: largest, left, right, center, or a number from the left.")] = None,
+    collect_only: Annotated[bool, typer.Option("--collect-only", help="Add to the corpus; learn nothing yet.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how much better it is; change nothing.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Show the corpus and the weights learned from it.")] = False,
+    forget: Annotated[str | None, typer.Option(help="Delete a video or person from the corpus by its id, or all.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the weights before.")] = False,
+    config: Config = None,
+    corpus: Annotated[Path | None, typer.Option(help="Folder of what is kept of the footage.")] = None,
+    cache: Cache = None,
+    weights: Weights = None,
+) -> None:
+    """Learn how people speak from your own footage, on this machine. Without videos: learn again from what the corpus holds."""
+    from heygem_daemon.cli import learning
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    settings = settings_or_exit(config, corpus=corpus, cache=cache, weights=weights, engine={"face": face})
+    if sum((show, rollback, forget is not None)) + bool(videos) > 1 or (same_person and person):
+        typer.echo("heygem: choose one of VIDEO..., --list, --forget, --rollback; and of --same-person, --person", err=True)
+        raise typer.Exit(Exit.USAGE)
+    if show:
+        raise typer.Exit(learning.show(settings))
+    if forget is not None:
+        raise typer.Exit(learning.forget(settings, forget))
+    if rollback:
+        raise typer.Exit(learning.rollback(settings))
+    who = learning.Who(person=person or "", same_person=same_person)
+    raise typer.Exit(learning.learn(settings, videos or [], who, collect_only=collect_only, dry_run=dry_run))
+
+
+@app.command()
 def status(
     job: Annotated[str | None, typer.Argument(help="One job in detail: its folder in outputs, its name or its id.")] = None,
     config: Config = None,

@@ -36,7 +36,7 @@ def settings_or_exit(
 
 
 def _absolute(settings: Settings) -> Settings:
-    changes: dict[str, Any] = {name: getattr(settings, name).absolute() for name in ("outputs", "state", "cache", "weights")}
+    changes: dict[str, Any] = {name: getattr(settings, name).absolute() for name in ("outputs", "state", "cache", "weights", "corpus")}
     changes["inboxes"] = tuple(inbox.model_copy(update={"path": inbox.path.absolute()}) for inbox in settings.inboxes)
     return settings.model_copy(update=changes)
 
@@ -44,6 +44,7 @@ def _absolute(settings: Settings) -> Settings:
 def _keep_apart(settings: Settings) -> None:
     """Raise ConfigurationError where one of our folders lies in an inbox: it would be taken for a drop, and moved."""
     folders = [("outputs", settings.outputs), ("state", settings.state), ("cache", settings.cache), ("weights", settings.weights)]
+    folders += [("corpus", settings.corpus)]
     folders += [("inbox", inbox.path) for inbox in settings.inboxes]
     mistakes = [
         f"{name} {folder} lies in the inbox {inbox.path}; choose a place outside"

@@ -18,8 +18,8 @@ from typing import Final, Self
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.durable import sync_folder, write_durably
+from heygem_daemon.lipsync.speech.weights import FILE_NAME, LOCAL
 
-FILE_NAME: Final = "phonetic.safetensors"
 KEPT: Final = 10
 """Adoptions that stay in the history."""
 
@@ -72,8 +72,8 @@ class LocalWeights:
 
     def __init__(self, weights: Path) -> None:
         """weights: the directory of the model files."""
-        self.path = weights / "local" / FILE_NAME
-        self._history = weights / "local" / "history"
+        self.path = weights / LOCAL
+        self._history = self.path.parent / "history"
 
     def history(self) -> list[Card]:
         """Return the cards of what was adopted, the oldest first."""
