@@ -38,7 +38,7 @@ STRIP: Final = 10
 _PEAKS: Final = 160
 """Columns of the waveform per second, about one per pixel."""
 _WIDTH, _STRIP_HEIGHT, _HEAD_HEIGHT, _DPI = 20.0, 3.6, 1.0, 100
-_LEFT, _RIGHT, _FOOT_HEIGHT = 0.045, 0.992, 0.45
+_LEFT, _RIGHT, _FOOT_HEIGHT = 0.05, 0.992, 0.45
 _SMALLEST_LABEL: Final = 0.034
 """Seconds per character below which a name does not fit its segment."""
 
@@ -189,10 +189,11 @@ class _Rows:
             widest=float(np.nanmax(both)),
         )
 
-    def draw(self, axes: Sequence[Axes], start: float, end: float) -> None:
+    def draw(self, axes: Sequence[Axes], start: int, end: float) -> None:
         sound, *named, opening, width = axes
         for axis in axes:
             axis.set_xlim(start, end)
+            axis.set_xticks(range(start, math.floor(end) + 1))
             axis.tick_params(labelbottom=axis is width, labelsize=8, length=2)
             for side in ("top", "right"):
                 axis.spines[side].set_visible(False)

@@ -67,8 +67,8 @@ def test_closures_are_marked_where_they_are_and_a_missed_one_in_another_colour(r
     plain = explanation(recording)
     picture = drawn(dataclasses.replace(plain, outcome=CLOSURES), tmp_path)
     shut, missed = (np.flatnonzero((np.abs(picture.astype(int) - colour).max(2) <= 2).any(0)) for colour in (GREEN, RED))
-    body = picture.shape[1] * (0.992 - 0.045)
-    left = picture.shape[1] * 0.045
+    body = picture.shape[1] * (0.992 - 0.05)
+    left = picture.shape[1] * 0.05
     legend = picture.shape[1] * 0.7  # the colours stand in the legend too, above on the right
     for columns, start, stop in ((shut, 10, 12), (missed, 40, 50)):
         marks = columns[columns < legend]
