@@ -4,7 +4,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-SOURCES := heygem_daemon tests scripts benchmarks
+SOURCES := heygem_daemon tests scripts benchmarks training
 
 # make demo DROP=/path/to/folder   a drop of your own;   make demo VOICE=zh   the sample speaks Mandarin
 DROP ?=

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.learning.augment import augmented, coloured_noise, mixed, music
+from heygem_daemon.lipsync.learning.augment import augmented, coloured_noise, hum, mixed, music
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
 
@@ -29,8 +29,8 @@ def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int
     """Return `copies` augmented versions of every utterance, and one stretch without speech for every tenth of them."""
     seeds = [(seed, i) for i in range(len(spoken))]
     step = max(1, len(spoken) // _VOICES_FOR_BABBLE)
-    voices = [np.asarray(u.wave, np.float32) / 32768 for u in spoken[::step]]
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_share, initargs=(voices,)) as pool:
+    voices = [np.asarray(u.wave / np.float32(32768), np.float32) for u in spoken[::step]]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (voices,)) as pool:
         made = pool.map(_copies, spoken, seeds, repeat(copies), chunksize=32)
         return [rows for some in made for rows in some]
 
@@ -44,7 +44,7 @@ def _share(voices: list[FloatArray]) -> None:
 
 def _copies(spoken: Utterance, seed: tuple[int, int], copies: int) -> list[Rows]:
     noise = np.random.default_rng(seed)
-    wave = np.asarray(spoken.wave, np.float32) / 32768
+    wave = np.asarray(spoken.wave / np.float32(32768), np.float32)
     made = [_copy(wave, spoken.labels, noise) for _ in range(copies)]
     if seed[1] % 10 == 0:
         made.append(_no_speech(noise))
@@ -62,9 +62,10 @@ def _copy(wave: FloatArray, labels: npt.NDArray[np.int8], noise: np.random.Gener
 
 
 def _no_speech(noise: np.random.Generator) -> Rows:
-    """Return some seconds of noise or music: no mouth moves to them."""
+    """Return some seconds of noise, tones or music: no mouth moves to them."""
     samples = int(noise.uniform(3, 6) * SAMPLE_RATE)
-    sound = music(samples, noise) if noise.random() < 0.6 else coloured_noise(samples, noise)
+    kind = noise.random()
+    sound = music(samples, noise) if kind < 0.5 else hum(samples, noise) if kind < 0.65 else coloured_noise(samples, noise)
     sound = sound / max(1e-6, float(sound.std())) * 10 ** (noise.uniform(-45, -15) / 20)
     if noise.random() < 0.5:
         sound = mixed(sound.astype(np.float32), coloured_noise(samples, noise), float(noise.uniform(0, 30)))

@@ -1,4 +1,7 @@
-"""Festival's voices from Debian: diphones cut from recordings of real people, and the phoneme times of what they say."""
+"""Festival's voices from Debian: made of recordings of real people, with the phoneme times of what they say.
+
+Only those whose recordings are under a permissive licence: the Czech, Italian and Finnish voices are GPL or LGPL.
+"""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from training.phone_sets import CZECH, FINNISH, ITALIAN, RADIO, RUSSIAN
+from training.phone_sets import RADIO, RUSSIAN
 from training.utterance import SAMPLE_RATE, Phone, Utterance, utterance
 
 _RUSSIAN_VOICE: Final = Path("/usr/share/festival/voices/russian/msu_ru_nsh_clunits")
@@ -38,13 +41,6 @@ VOICES: Final = (
     FestivalVoice(name="kal_diphone", language="en", phones=RADIO, encoding="ascii"),
     FestivalVoice(name="ked_diphone", language="en", phones=RADIO, encoding="ascii"),
     FestivalVoice(name="cmu_us_slt_arctic_hts", language="en", phones=RADIO, encoding="ascii"),
-    FestivalVoice(name="lp_diphone", language="it", phones=ITALIAN, encoding="latin-1"),
-    FestivalVoice(name="pc_diphone", language="it", phones=ITALIAN, encoding="latin-1"),
-    FestivalVoice(name="czech_dita", language="cs", phones=CZECH, encoding="iso8859-2"),
-    FestivalVoice(name="czech_krb", language="cs", phones=CZECH, encoding="iso8859-2"),
-    FestivalVoice(name="czech_machac", language="cs", phones=CZECH, encoding="iso8859-2"),
-    FestivalVoice(name="suo_fi_lj_diphone", language="fi", phones=FINNISH, encoding="latin-1"),
-    FestivalVoice(name="hy_fi_mv_diphone", language="fi", phones=FINNISH, encoding="latin-1"),
 )
 
 
@@ -84,7 +80,9 @@ def recorded_russian(count: int) -> Iterator[Utterance]:
 def _read(sound: Path, phones: Sequence[Phone], language: str, voice: str) -> Utterance:
     samples, rate = soundfile.read(sound, dtype="float32")
     samples = np.asarray(soxr.resample(samples, rate, SAMPLE_RATE), np.float32)
-    return utterance(samples / max(1e-3, float(np.abs(samples).max())) * 0.5, phones, language=language, voice=voice)
+    return utterance(
+        np.asarray(samples / max(1e-3, float(np.abs(samples).max())) * 0.5, np.float32), phones, language=language, voice=voice
+    )
 
 
 def _ends(path: Path, *, first_line: int, name_column: int, end_column: int, names: Mapping[str, str]) -> list[Phone]:

@@ -29,14 +29,20 @@ _SYLLABLES: Final[Mapping[str, tuple[str, str, str]]] = {
     "vi": ("b ph m đ t th n l g kh h ch r s x v ng nh tr", "a á à ạ ê ơ i o ô u ư ao ia ươ", " n ng m t"),
 }
 """Beginnings, middles and ends of made-up syllables. Their words mean nothing, but a voice says them with its language's sounds."""
-_KANA: Final = "あいうえおかきくけこがぎぐげごさしすせそざじずぜぞたちつてとだでどなにぬねのはひふへほばびぶべぼぱぴぷぺぽまみむめもやゆよらりるれろわん"
+_KANA: Final = (
+    "あいうえおかきくけこがぎぐげごさしすせそざじずぜぞたちつてとだでどなにぬねのはひ"
+    "ふへほばびぶべぼぱぴぷぺぽまみむめもやゆよらりるれろわん"
+)
 _INITIALS: Final = "b p m f d t n l g k h j q x zh ch sh r z c s"
 _AFTER: Final[Mapping[str, str]] = {
     "jqx": "i ia ie iao iu ian in iang ing u ue uan un",
     "bpmf": "a ai ei ao an en ang eng u",
     "": "a ai ao an en ang eng ou u uo uan un ong",
 }
-_FREQUENT: Final = "de shi yi bu wo le ren zai you ta zhe zhong da lai shang guo ge dao shuo men wei zi he ni di chu dui sheng neng er yu na zuo hao ma mei fa"
+_FREQUENT: Final = (
+    "de shi yi bu wo le ren zai you ta zhe zhong da lai shang guo ge dao shuo men wei zi he ni di chu"
+    " dui sheng neng er yu na zuo hao ma mei fa"
+)
 _WORDS: Final = (4, 16)
 
 
@@ -85,7 +91,7 @@ def _chinese(text: str) -> Iterator[str]:
 
 def _made_up(chance: random.Random, beginnings: str, middles: str, ends: str) -> str:
     def syllable() -> str:
-        end = chance.choice(ends.split(" ")) if chance.random() < 0.4 else ""  # noqa: PLR2004
+        end = chance.choice(ends.split(" ")) if chance.random() < 0.4 else ""
         return chance.choice(beginnings.split()) + chance.choice(middles.split()) + end
 
     return " ".join("".join(syllable() for _ in range(chance.randint(1, 4))) for _ in range(chance.randint(5, 12)))
@@ -95,7 +101,7 @@ def _pinyin(chance: random.Random) -> str:
     """Return a line of pinyin with tone digits; espeak-ng's `cmn-latn-pinyin` reads them as tones."""
 
     def syllable() -> str:
-        if chance.random() < 0.35:  # noqa: PLR2004
+        if chance.random() < 0.35:
             return chance.choice(_FREQUENT.split())
         initial = chance.choice(_INITIALS.split())
         finals = next(finals for starts, finals in _AFTER.items() if not starts or initial in starts)

@@ -10,6 +10,7 @@ import scipy.signal
 import soxr
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 RATE: Final = 16000
 
 
@@ -22,7 +23,7 @@ class Strength:
     equalise_chance: float = 0.8
     reverb_chance: float = 0.35
     noise_chance: float = 0.75
-    snr_db: tuple[float, float] = (3.0, 40.0)
+    snr_db: tuple[float, float] = (0.0, 36.0)
     codec_chance: float = 0.25
     clip_chance: float = 0.1
 
@@ -44,10 +45,10 @@ def augmented(
 ) -> Augmented:
     """Return one varied copy. wave: float32 [n]; voices: recordings of other people, for babble; `noise` decides everything."""
     speed = float(noise.uniform(*strength.speed)) if noise.random() < strength.speed_chance else 1.0
-    varied = soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave
+    quick: DoubleArray = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
     lead = float(noise.uniform(0, longest_lead))
     pads = np.zeros(round(lead * RATE)), np.zeros(round(float(noise.uniform(0, longest_lead)) * RATE))
-    varied = np.concatenate([pads[0], varied, pads[1]]).astype(np.float64)
+    varied: DoubleArray = np.concatenate([pads[0], quick, pads[1]])
     varied /= np.abs(varied).max(initial=1e-6)
     if noise.random() < strength.equalise_chance:
         varied = _equalised(varied, noise)
@@ -57,7 +58,7 @@ def augmented(
         varied = varied + _background(varied, noise, voices, float(noise.uniform(*strength.snr_db)))
     if noise.random() < strength.codec_chance:
         filters = scipy.signal.butter(8, noise.uniform(3200, 7000), fs=RATE, output="sos")
-        varied = scipy.signal.sosfilt(filters, varied)
+        varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
     if noise.random() < strength.clip_chance:
         varied = np.tanh(varied * noise.uniform(1, 5))
     return Augmented(wave=_at_a_level(varied, noise), speed=speed, lead=len(pads[0]) / RATE)
@@ -67,7 +68,7 @@ def mixed(speech: FloatArray, other: FloatArray, snr_db: float) -> FloatArray:
     """Return speech with `other` (repeated as needed) below it by `snr_db`, measured over the whole of both."""
     background = np.resize(other, len(speech)).astype(np.float64)
     gain = np.sqrt(np.mean(np.square(speech, dtype=np.float64)) / max(1e-12, float(np.mean(background**2)))) * 10 ** (-snr_db / 20)
-    return (speech + background * gain).astype(np.float32)
+    return np.asarray(speech + background * gain, np.float32)
 
 
 def babble(voices: Sequence[FloatArray], samples: int, noise: np.random.Generator) -> FloatArray:
@@ -106,10 +107,20 @@ def coloured_noise(samples: int, noise: np.random.Generator) -> FloatArray:
     return np.asarray(scipy.signal.lfilter(b, a, white), np.float32)
 
 
-def _background(wave: npt.NDArray[np.float64], noise: np.random.Generator, voices: Sequence[FloatArray], snr_db: float) -> FloatArray:
+def hum(samples: int, noise: np.random.Generator) -> FloatArray:
+    """Return float32 [samples]: steady tones, as mains, ventilators and machines make them."""
+    t = np.arange(samples) / RATE
+    base = float(noise.choice([50.0, 60.0, noise.uniform(40, 800)]))
+    parts = [noise.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + noise.uniform(0, 6)) for k in range(1, 7)]
+    return np.asarray(np.sum(parts, axis=0), np.float32)
+
+
+def _background(wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], snr_db: float) -> FloatArray:
     kind = noise.random()
-    if kind < 0.45 or not voices:
+    if kind < 0.38 or not voices:
         other = coloured_noise(len(wave), noise)
+    elif kind < 0.45:
+        other = hum(len(wave), noise)
     elif kind < 0.65:
         other = music(len(wave), noise)
     else:
@@ -118,21 +129,21 @@ def _background(wave: npt.NDArray[np.float64], noise: np.random.Generator, voice
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 
 
-def _equalised(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> npt.NDArray[np.float64]:
+def _equalised(wave: DoubleArray, noise: np.random.Generator) -> DoubleArray:
     frequencies = [0, 150, 400, 1000, 2500, 5000, 8000]
     gains = np.clip(noise.normal(0, 4, 7) + np.linspace(-1, 1, 7) * noise.normal(0, 5), -18, 18)
     taps = scipy.signal.firwin2(129, frequencies, 10 ** (gains / 20), fs=RATE)
     return np.asarray(scipy.signal.fftconvolve(wave, taps, "same"))
 
 
-def _reverberated(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> npt.NDArray[np.float64]:
+def _reverberated(wave: DoubleArray, noise: np.random.Generator) -> DoubleArray:
     length = int(noise.uniform(0.08, 0.5) * RATE)
     response = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * noise.uniform(0.05, 0.4)
     response[0] = 1
     return np.asarray(scipy.signal.fftconvolve(wave, response)[: len(wave)])
 
 
-def _at_a_level(wave: npt.NDArray[np.float64], noise: np.random.Generator) -> FloatArray:
+def _at_a_level(wave: DoubleArray, noise: np.random.Generator) -> FloatArray:
     level = 10 ** (noise.uniform(-38, -14) / 20)
     wave = wave / max(1e-6, float(np.sqrt(np.mean(wave**2)))) * level
     if noise.random() < 0.15:

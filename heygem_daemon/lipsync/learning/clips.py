@@ -51,7 +51,7 @@ def read_clip(path: Path) -> AvClip:
         return AvClip(
             name=path.stem,
             person=str(data["person"]),
-            audio=np.asarray(data["audio"], np.float32) / 32768,
+            audio=np.asarray(data["audio"] / np.float32(32768), np.float32),
             times=np.asarray(data["t"], np.float64),
             lag=float(data["av_lag"]),
             opening=np.asarray(data["raw"], np.float32),

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heygem_daemon.lipsync.learning.augment import Strength, augmented
+from heygem_daemon.lipsync.learning.augment import Augmented, Strength, augmented
 from heygem_daemon.lipsync.learning.clips import AvClip
 from heygem_daemon.lipsync.learning.score import SHUT
-from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear
 from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
 
@@ -47,9 +47,9 @@ class Recipe:
     agreement: float = 0.5
     closure: float = 0.3
     anchor: float = 0.0
-    strength: Strength = Strength(snr_db=(0.0, 30.0))
 
 
+STRENGTH: Final = Strength(snr_db=(0.0, 30.0))
 DEFAULT: Final = Recipe()
 GUIDES: Final = Recipe(members=2, dropout=0.2)
 FINE: Final = Recipe(steps=160, rate=5e-4, decay=0.0, anchor=0.05)
@@ -85,7 +85,7 @@ def examples_of(
     *,
     copies: int = COPIES,
     seed: int = 0,
-    strength: Strength = DEFAULT.strength,
+    strength: Strength = STRENGTH,
 ) -> list[Example]:
     """Return the clips as examples: each as it is, and in `copies` augmented versions."""
     made = []
@@ -93,10 +93,10 @@ def examples_of(
         noise = np.random.default_rng((seed, i))
         voices = [other.audio for other in clips if other.person != clip.person]
         weight = min(len(clip.times), 1000) ** 0.8 / (1 + copies)
-        made.append(_example(model, clip, shapes, clip.audio, 1.0, 0.0, weight))
+        made.append(_example(model, clip, shapes, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
         for _ in range(copies):
             varied = augmented(clip.audio, noise, voices, strength)
-            made.append(_example(model, clip, shapes, varied.wave, varied.speed, varied.lead, weight))
+            made.append(_example(model, clip, shapes, varied, weight))
     return made
 
 
@@ -143,10 +143,10 @@ def _raw_targets(clip: AvClip, components: FloatArray) -> FloatArray:
     return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
 
 
-def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, wave: FloatArray, speed: float, lead: float, weight: float) -> Example:
-    mel = levelled_mel(wave)
+def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmented, weight: float) -> Example:
+    mel = levelled_mel(sound.wave)
     features = hear(model, mel[: len(mel) // 2 * 2]).features
-    heard = (np.arange(len(features)) / ROW_RATE - lead) * speed
+    heard = (np.arange(len(features)) / ROW_RATE - sound.lead) * sound.speed
     times = clip.true_times
     raw = _raw_targets(clip, shapes.components)
     deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * shapes.deviations**2) / (len(raw) + _SHRINK_ROWS))

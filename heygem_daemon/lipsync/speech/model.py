@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from heygem_daemon.lipsync.ports import VISEMES
-from heygem_daemon.lipsync.speech.network import CODE, FEATURES, GUIDE_FEATURES, Encoder, Mapper, mapper_features
+from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Encoder, Mapper, mapper_features
 
 FloatArray = npt.NDArray[np.float32]
 FORMAT: Final = "phonetic 1"
@@ -44,10 +44,19 @@ class Shapes:
     components: FloatArray
     deviations: FloatArray
 
+    @classmethod
+    def none(cls) -> "Shapes":
+        """Return what is known before anybody was seen."""
+        return cls(components=np.zeros((120, COMPONENTS), np.float32), deviations=np.ones(2 + COMPONENTS, np.float32))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhoneticModel:
-    """Everything the driver knows. mappers hear all the encoder says, guides only its visemes: a script can correct those. card: what the weights were made of and how well they do, for people (JSON values)."""
+    """Everything the driver knows.
+
+    mappers hear all the encoder says, guides only its visemes: a script can correct those. card: what the weights were made of and
+    how well they do, for people (JSON values).
+    """
 
     encoder: Encoder
     mappers: tuple[Mapper, ...]

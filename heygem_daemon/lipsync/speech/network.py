@@ -23,7 +23,7 @@ class Encoder(nn.Module):
     Residual dilated convolutions, after the time-delay networks of Peddinti, Povey and Khudanpur (2015).
     """
 
-    def __init__(self, *, channels: int = 160, dilations: tuple[int, ...] = (1, 1, 2, 2, 3), dropout: float = 0.1) -> None:
+    def __init__(self, *, channels: int = 160, dilations: tuple[int, ...] = (1, 1, 2, 2, 3), dropout: float = 0.12) -> None:
         super().__init__()
         self.entry = nn.Conv1d(BANDS, channels, 5, stride=2, padding=2)
         self.entry_norm = nn.BatchNorm1d(channels)
@@ -57,9 +57,8 @@ class Mapper(nn.Module):
         self.entry = nn.Conv1d(inputs, channels, 1)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
         self.exit = nn.Conv1d(channels, OUTPUTS, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout1d(dropout)
         nn.init.normal_(self.exit.weight, std=0.01)
-        nn.init.zeros_(self.exit.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         x = functional.relu(self.entry(self.dropout(features)))
@@ -79,10 +78,11 @@ def mapper_features(code: Tensor, logits: Tensor, mel: Tensor) -> Tensor:
     code [B, 64, n], logits [B, 16, n] (or log probabilities), mel [B, 80, 2 n] of the same stretch.
     """
     visemes = torch.softmax(logits, 1).sqrt()
-    pairs = mel.unflatten(2, (-1, 2)).mean(3)
+    batch, rows = mel.shape[0], code.shape[2]
+    pairs = mel.reshape(batch, BANDS, rows, 2).mean(3)
     loud = torch.logsumexp(pairs * 3.0, 1, keepdim=True) / 3.0 - 1.0
     slope = functional.pad(loud[..., 2:] - loud[..., :-2], (1, 1))
-    bands = pairs.unflatten(1, (16, 5)).mean(2)
+    bands = pairs.reshape(batch, 16, BANDS // 16, rows).mean(2)
     return torch.cat([code * 0.5, visemes * 2.0, loud, slope * 2.0, bands * 0.5 + 0.5], 1)
 
 

@@ -18,11 +18,11 @@ from heygem_daemon.lipsync.speech.script.transcript import cleaned
 from heygem_daemon.lipsync.speech.script.viterbi import best_path
 from heygem_daemon.lipsync.speech.script.words import Word
 
-OTHER_COST: Final = 1.2
+OTHER_COST: Final = 2.0
 """Unscripted speech is as likely as the likeliest viseme less this, per row: a script that fits loses less."""
 _FLOOR: Final = 0.01
 """Every viseme is given this probability at least, so that one row in which the network errs does not forbid a path."""
-_PRIOR_SHARE: Final = 0.5
+_PRIOR_SHARE: Final = 0.7
 """Posteriors hold the frequencies of the training texts; this power of the recording's own is taken out (0 none, 1 all)."""
 
 

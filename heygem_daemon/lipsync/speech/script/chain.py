@@ -35,7 +35,7 @@ _LENGTHS: Final = {column(name): rows for name, rows in _ROWS.items()}
 
 _DROP_SOUND: Final = -5.0
 """Natural logarithms of odds. A sound is sometimes swallowed ..."""
-_DROP_WORD: Final = -3.0
+_DROP_WORD: Final = -6.0
 _DROP_WORD_SOUND: Final = -1.0
 """... a word is rarely left out, a long one less often than a short one ..."""
 _PAUSE: Final = -3.0

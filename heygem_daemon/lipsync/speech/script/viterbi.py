@@ -13,7 +13,7 @@ import numpy.typing as npt
 from heygem_daemon.lipsync.speech.script.chain import NEVER, Chain, FloatArray, IntArray
 
 BEAM: Final = 120.0
-"""Natural logarithm of odds: what is this much worse than the best is given up. 90 rows (1.8 s) of unscripted speech cost as much."""
+"""Natural logarithm of odds: what is this much worse than the best is given up. 60 rows (1.2 s) of unscripted speech cost as much."""
 WIDEST: Final = 4000
 """States in sight at most: some four minutes of script."""
 LAG: Final = 6000

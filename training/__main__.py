@@ -1,0 +1,157 @@
+"""`python -m training`: from nothing to the weights of the speech driver, in stages that are kept on disk."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from heygem_daemon.lipsync.learning.clips import AvClip, people, read_clips
+from heygem_daemon.lipsync.learning.fit import DEFAULT, GUIDES, Recipe
+from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, load, save
+from heygem_daemon.lipsync.speech.network import Encoder
+from training import card, corpus, mapper
+from training.encoder import Schedule, recognition, train_encoder
+from training.features import Rows, rows_of
+from training.people import KEPT_BACK, person_of
+from training.taught import taught_mappers
+from training.utterance import Utterance
+
+_AVDATA: Final = "folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are taught by the weights in use"
+_TESTS: Final = 60
+"""Utterances that each figure of recognition is measured on, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much of everything. steps: of the encoder; copies: augmented copies of each utterance."""
+
+    size: corpus.Size
+    copies: int
+    steps: int
+    mappers: Recipe
+    guides: Recipe
+
+
+FULL: Final = Plan(size=corpus.FULL, copies=2, steps=2500, mappers=replace(DEFAULT, members=4), guides=GUIDES)
+TINY: Final = Plan(
+    size=corpus.TINY,
+    copies=1,
+    steps=20,
+    mappers=replace(DEFAULT, members=1, steps=10),
+    guides=replace(GUIDES, members=1, steps=10),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    plan = TINY if options.tiny else FULL
+    torch.set_num_threads(options.workers)
+    options.work.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - began:5.0f} s] {text}", flush=True)
+
+    clips = read_clips(options.avdata) if options.avdata else []
+    if options.avdata and len({person_of(clip) for clip in clips}) < mapper.FOLDS:
+        print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to judge by people held back", file=sys.stderr)
+        return 2
+    encoder, recognised = _encoder(plan, options, say)
+    start = PhoneticModel(encoder=encoder, mappers=(), shapes=Shapes.none())
+    model, judgement = _learned(start, clips, plan, options, say) if clips else (_taught(start, plan, options, say), None)
+    written = card.make(model, recognised, judgement, clips, seed=options.seed, minutes=(time.monotonic() - began) / 60)
+    model = model.with_(card=written)
+    save(model, options.out)
+    options.out.with_suffix(".md").write_text(card.as_markdown(written), "utf-8")
+    say(f"{options.out} written, and {options.out.with_suffix('.md').name} beside it")
+    print(json.dumps(written, indent=2))
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument(
+        "--avdata",
+        type=Path,
+        help="folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are taught by the shipped weights",
+    )
+    parser.add_argument("--out", type=Path, default=Path("weights/phonetic.safetensors"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/training"), help="stages already done are read from here")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=2, help="processes and threads")
+    parser.add_argument("--tiny", action="store_true", help="a run of a minute that shows that every stage works; its weights are useless")
+    return parser.parse_args(arguments)
+
+
+def _encoder(plan: Plan, options: argparse.Namespace, say: mapper.OnStage) -> tuple[Encoder, card.Recognised]:
+    """Return the encoder and what it recognises; both are kept in the work folder, named by all they depend on."""
+    name = f"{'tiny' if options.tiny else 'full'}-{corpus.VERSION}-{options.seed}"
+    kept = options.work / f"encoder-{name}.pt"
+    if kept.exists():
+        say(f"encoder from {kept}")
+        stored = torch.load(kept, weights_only=True)
+        encoder = Encoder()
+        encoder.load_state_dict(stored["weights"])
+        return encoder.eval(), stored["recognised"]
+    speech = options.work / f"corpus-{name}.npz"
+    if not speech.exists():
+        say("corpus: speaking")
+        corpus.build(plan.size, speech, seed=options.seed, workers=options.workers)
+    spoken = corpus.load(speech)
+    say(f"corpus: {sum(u.seconds for u in spoken) / 3600:.2f} h, {len({u.voice for u in spoken})} voices; augmenting")
+    learned = [u for u in spoken if not corpus.is_held(u)]
+    rows = rows_of(learned, copies=plan.copies, seed=options.seed + 1, workers=options.workers)
+    tests = {name: _test_rows(spoken, name, options) for name in corpus.TESTS}
+    say(f"encoder: {plan.steps} steps on {sum(len(r.labels) for r in rows) / 360000:.2f} h ({options.device})")
+
+    def on_step(step: int, loss: float) -> None:
+        if step % 250 == 0:
+            say(f"encoder: step {step}, loss {loss:.3f}")
+
+    encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=on_step)
+    recognised = {name: asdict(recognition(encoder, some)) for name, some in tests.items() if some}
+    torch.save({"weights": encoder.state_dict(), "recognised": recognised}, kept)
+    return encoder, recognised
+
+
+def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespace) -> list[Rows]:
+    chosen = [u for u in spoken if corpus.TESTS[name](u)][:_TESTS]
+    made = rows_of(chosen, copies=1, seed=options.seed + 2, workers=1) if chosen else []
+    return [rows for rows in made if rows.labels.any()]
+
+
+def _learned(
+    start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: mapper.OnStage
+) -> tuple[PhoneticModel, card.Judgement]:
+    say(f"mappers: {len(clips)} clips of {len(people(clips))} people")
+    torch.set_num_threads(1)
+    unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, on_stage=say)
+    calibration = mapper.calibrated(clips, unseen)
+    say("mappers: from everybody")
+    kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK]
+    model = mapper.learn_mappers(start, kept, seed=options.seed, mappers=plan.mappers, guides=plan.guides)
+    model = model.with_(calibration=calibration)
+    judgement = card.Judgement(
+        clean=mapper.judged(clips, unseen.clean, calibration),
+        babble=mapper.judged(clips, unseen.noisy, calibration),
+        music_motion=mapper.music_motion(model, clips, seed=options.seed),
+    )
+    return model, judgement
+
+
+def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: mapper.OnStage) -> PhoneticModel:
+    say("mappers: taught by the weights in use, no footage was given")
+    teacher = load(options.out)
+    waves = [u.wave for u in corpus.load(next(options.work.glob("corpus-*.npz")))[:400]]
+    return taught_mappers(start, teacher, waves, mappers=plan.mappers, guides=plan.guides, seed=options.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The model card: what the weights were made of and how well they do, as data and as a page."""
+
+import datetime
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from heygem_daemon.lipsync.learning.clips import AvClip, people
+from heygem_daemon.lipsync.learning.score import Score
+from heygem_daemon.lipsync.speech.model import PhoneticModel
+from training.mapper import BABBLE_DB, FOLDS, figures
+from training.people import KEPT_BACK, person_of
+
+Recognised = Mapping[str, Mapping[str, Any]]
+
+_SOURCES = (
+    "Synthetic speech: espeak-ng (a GPL-3.0 program run as a tool; 17 languages, 70 timbres), the flite voices slt, rms, awb, kal16"
+    " (BSD-like), Festival's voices ked, kal (free for any use) and slt (BSD-like)",
+    "Recorded speech with phoneme labels: the recordings inside Debian's festvox-ru (one speaker, BSD-like)",
+    "Sentences: Debian's fortunes packages, and made-up syllables; no sentence is part of the weights",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Figures on people held back: clean; babble: with other people talking 10 dB below; music_motion: lip speed to music alone over
+    that to speech."""
+
+    clean: Score
+    babble: Score
+    music_motion: float
+
+
+def make(
+    model: PhoneticModel, recognised: Recognised, judgement: Judgement | None, clips: Sequence[AvClip], *, seed: int, minutes: float
+) -> dict[str, Any]:
+    """Return the card as JSON values."""
+    taught = [clip for clip in clips if person_of(clip) not in KEPT_BACK]
+    card: dict[str, Any] = {
+        "name": "phonetic",
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "licence": "Apache-2.0",
+        "seed": seed,
+        "made_with": f"torch {torch.__version__}, Python {platform.python_version()}, {minutes:.0f} minutes",
+        "sources": list(_SOURCES),
+        "parameters": sum(p.numel() for net in (model.encoder, *model.mappers, *model.guides) for p in net.parameters()),
+        "encoder": {name: {k: round(v, 3) for k, v in found.items()} for name, found in recognised.items()},
+    }
+    if judgement is not None:
+        minutes_seen = sum(clip.seconds for clip in taught) / 60
+        card["footage"] = {"clips": len(taught), "people": len(people(taught)), "minutes": round(minutes_seen, 1)}
+        card["mapper"] = {
+            "method": f"{FOLDS} folds by person, each clip's constant offset removed",
+            "clean": figures(judgement.clean),
+            f"babble {BABBLE_DB:.0f} dB": figures(judgement.babble),
+            "music_motion": round(judgement.music_motion, 3),
+        }
+    return card
+
+
+def as_markdown(card: Mapping[str, Any]) -> str:
+    """Return the card as a page."""
+    lines = [
+        "# Model card: phonetic.safetensors",
+        "",
+        "From the sound of speech to the motion of a mouth: an encoder that tells 16 visemes 50 times a second, mappers from what it"
+        " hears to opening, width and closed lips, and guides that do the same from visemes alone, for speech whose words are known."
+        " Written by `make train-driver` (training/README.md).",
+        "",
+        f"- Made on {card['date']} with {card['made_with']}, seed {card['seed']}; {card['parameters']:,} parameters",
+        f"- Licence of the weights: {card['licence']}",
+        *(f"- {source}" for source in card["sources"]),
+        *_footage(card),
+        "",
+        "## How well the encoder tells visemes, augmented speech of voices it never heard",
+        "",
+        "| | frames | right | right while somebody speaks | p b m found | p b m right |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {f['frames']} | {f['accuracy']:.3f} | {f['in_speech']:.3f} | {f['bilabial_recall']:.2f} |"
+            f" {f['bilabial_precision']:.2f} |"
+            for name, f in card["encoder"].items()
+        ),
+        *_mapper(card),
+        "",
+        "## Limits",
+        "",
+        "Few people and few minutes: r rises with every doubling of footage. Lips that rest a little apart in pauses are asked to shut."
+        " Singing, whispering and several people talking at once were not judged.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _footage(card: Mapping[str, Any]) -> list[str]:
+    if "footage" not in card:
+        return ["- No footage: the mappers were taught by the weights in use"]
+    seen = card["footage"]
+    return [
+        f"- Real mouths: {seen['clips']} clips, {seen['people']} people, {seen['minutes']} minutes, as sound and face-mesh points only, of"
+        " clips from sources under Apache-2.0, MIT and CC BY 4.0 (the GRID corpus, Cooke et al. 2006; HDTF; the sample clips of"
+        " SadTalker, VideoReTalking, LatentSync, LipNet, open-dubbing and others)"
+    ]
+
+
+def _mapper(card: Mapping[str, Any]) -> list[str]:
+    if "mapper" not in card:
+        return []
+    found = card["mapper"]
+    rows = {name: values for name, values in found.items() if isinstance(values, dict)}
+    return [
+        "",
+        f"## How well mouths are followed, people it never saw ({found['method']})",
+        "",
+        "| | opening r (by frames) | mean of clips | median | width r | amplitude | closures hit | false |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {f['opening_r']:.3f} | {f['opening_r_mean']:.3f} | {f['opening_r_median']:.3f} | {f['width_r']:.3f} |"
+            f" {f['amplitude']:.2f} | {f['closures_hit']:.2f} | {f['closures_false']:.2f} |"
+            for name, f in rows.items()
+        ),
+        "",
+        f"Music alone moves the mouth {found['music_motion']:.0%} as much as speech.",
+    ]

@@ -1,0 +1,33 @@
+"""Mappers without footage: an encoder made anew is taught what the weights in use make of the same speech."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.learning.fit import TARGETS, Example, Recipe, train_guides, train_mappers
+from heygem_daemon.lipsync.speech.mel import levelled_mel
+from heygem_daemon.lipsync.speech.model import PhoneticModel, hear, tell
+
+
+def taught_mappers(
+    start: PhoneticModel, teacher: PhoneticModel, waves: Sequence[npt.NDArray[np.int16]], *, mappers: Recipe, guides: Recipe, seed: int
+) -> PhoneticModel:
+    """Return `start` with mappers that say of `waves` (int16 [n], 16 kHz) what `teacher` says, and its calibration and shapes."""
+    examples = [_example(start, teacher, wave) for wave in waves]
+    return start.with_(
+        shapes=teacher.shapes,
+        calibration=teacher.calibration,
+        mappers=train_mappers(examples, mappers, seed=seed),
+        guides=train_guides(examples, guides, seed=seed),
+    )
+
+
+def _example(start: PhoneticModel, teacher: PhoneticModel, wave: npt.NDArray[np.int16]) -> Example:
+    mel = levelled_mel(np.asarray(wave / np.float32(32768), np.float32))
+    mel = mel[: len(mel) // 2 * 2]
+    told = tell(teacher, hear(teacher, mel).features)
+    targets = np.zeros((len(told.opening), TARGETS), np.float32)
+    targets[:, 0], targets[:, 1] = told.opening, told.width
+    mask = np.ones(len(targets), np.float32)
+    return Example(features=hear(start, mel).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets))
