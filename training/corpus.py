@@ -38,13 +38,11 @@ _ESPEAK_LANGUAGES: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "sv": (("sv",), 0.01),
 }
 """Language of the sentences -> espeak-ng's voices, and its share of the hours."""
-_VARIANTS: Final = tuple(
-    (
-        "Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen Storm adam"
-        " anika announcer antonio aunty belinda benjamin boris caleb david ed edward f1 f2 f3 f4 f5 grandma grandpa iven john"
-        " kaukovalta klatt klatt2 klatt3 klatt4 linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert pablo paul pedro"
-        " quincy rob robert sandro shelby steph steph2 steph3 travis victor"
-    ).split()  # noqa: SIM905  (seventy names in four lines instead of seventy)
+_VARIANTS: Final = (
+    "Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen Storm adam"
+    " anika announcer antonio aunty belinda benjamin boris caleb david ed edward f1 f2 f3 f4 f5 grandma grandpa iven john"
+    " kaukovalta klatt klatt2 klatt3 klatt4 linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert pablo paul pedro"
+    " quincy rob robert sandro shelby steph steph2 steph3 travis victor"
 )
 """espeak-ng's timbres, without the whispering, croaking and robot ones."""
 HELD_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
@@ -139,7 +137,7 @@ def _espeak(chance: random.Random, _index: int, _folder: Path, _seconds: float) 
     texts = {name: sentences(name) for name in names}
     while True:
         language = chance.choices(names, shares)[0]
-        variant = chance.choice(_VARIANTS) if chance.random() < 0.93 else ""
+        variant = chance.choice(_VARIANTS.split()) if chance.random() < 0.93 else ""
         voice = chance.choice(_ESPEAK_LANGUAGES[language][0]) + (f"+{variant}" if variant else "")
         text = ". ".join(chance.choices(texts[language], k=1 + (chance.random() < 0.3)))
         prosody = {"rate": chance.randint(115, 250), "pitch": chance.randint(15, 85), "pitch_range": chance.randint(20, 90)}
