@@ -8,11 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from heygem_daemon.lipsync.outcome import LONGEST, Asked
-from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, RenderedFrame, Renderer
+from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, RenderedFrame, Renderer
 from heygem_daemon.lipsync.readahead import read_ahead
+from heygem_daemon.lipsync.scripted import motion_of
+from heygem_daemon.lipsync.speech.clean import clean
+from heygem_daemon.lipsync.speech.script import Alignment
 from heygem_daemon.lipsync.thumbnail import Image, before_after
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
@@ -26,7 +27,8 @@ READ_AHEAD: Final = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """Everything that is drawn from. frames: how many to make; source_frames: how many the video has; prepared: the renderer's."""
+    """Everything that is drawn from. frames: how many to make; source_frames: how many the video has; prepared: the renderer's.
+    script: the words along the recording, where they are known."""
 
     info: MediaInfo
     video: VideoStream
@@ -34,6 +36,7 @@ class Scene:
     frames: int
     source_frames: int
     driver: Driver
+    script: Alignment | None
     renderer: Renderer[Any]
     prepared: Any
 
@@ -67,7 +70,7 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
         frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.source_frames), READ_AHEAD)))
         speech = stack.enter_context(closing(speech_blocks(scene.recording)))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
-        motion = drawn.asked.overhear(scene.driver.motion(_clean(speech), rate, count))
+        motion = drawn.asked.overhear(motion_of(scene.driver, clean(speech), rate, count, scene.script))
         rendered = scene.renderer.render(scene.prepared, _remembered(frames, waiting), motion)
         stack.enter_context(writer)
         for done, picture in enumerate(rendered, start=1):
@@ -81,9 +84,3 @@ def _remembered(frames: Iterator[Frame], waiting: deque[Frame]) -> Iterator[Fram
     for frame in frames:
         waiting.append(frame)
         yield frame
-
-
-def _clean(blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
-    """Float recordings may hold NaN or infinity, which would spoil everything that comes after."""
-    for block in blocks:
-        yield np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)

@@ -28,6 +28,7 @@ from heygem_daemon.lipsync.outcome import Outcome
 from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
 from heygem_daemon.lipsync.readahead import read_ahead
+from heygem_daemon.lipsync.scripted import Finding, find_script
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.thumbnail import write_jpeg
 from heygem_daemon.media.formats import display_name
@@ -46,7 +47,7 @@ class RenderRequest:
     """One result. `output`, `thumbnail` and `explain` (see explain.py) are written, and nothing else beside them. fit: "audio" makes
     the result as long as the recording, "video" as long as the video (a picture has no length: always "audio"). face: see
     face.tracks.parse_selection.
-    quality: x264 CRF. text: the words of the recording, for drivers that can use them (`bands` cannot); where it is None, `script`
+    quality: x264 CRF. text: the words of the recording, for drivers that can use them; where it is None, `script`
     names a text file with them. language: their language, None = found out; see speech.script."""
 
     recording: Path
@@ -192,9 +193,11 @@ class RenderSession:
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded)
             with clock.stage("prepare"):
                 prepared = self._prepared(shelf, task, say)
+            with clock.stage("script"):
+                words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             with clock.stage("render"):
                 writer = _writer(task)
-                drawn = draw(_scene(task, prepared), writer, say)
+                drawn = draw(_scene(task, prepared, words), writer, say)
             with clock.stage("verify"):
                 obtained = self._track(task, drawn, say)
                 found = outcome.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
@@ -203,7 +206,7 @@ class RenderSession:
             if request.explain is not None:
                 with clock.stage("explain"):
                     _explain(task, drawn, obtained, found, request.explain)
-        warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
+        warnings = _warnings(task, drawn, found, words, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, cached=not shelf.built)
 
     def _tracks(self, shelf: Shelf, request: RenderRequest, info: MediaInfo, say: OnProgress) -> FaceTracks:
@@ -282,7 +285,7 @@ def _video_of(info: MediaInfo) -> VideoStream:
     return info.video
 
 
-def _scene(task: _Task, prepared: Any) -> Scene:
+def _scene(task: _Task, prepared: Any, words: Finding) -> Scene:
     return Scene(
         info=task.info,
         video=task.video,
@@ -290,6 +293,7 @@ def _scene(task: _Task, prepared: Any) -> Scene:
         frames=task.frames,
         source_frames=task.tracks.frames,
         driver=task.loaded.driver,
+        script=words.alignment,
         renderer=task.loaded.renderer,
         prepared=prepared,
     )
@@ -324,7 +328,7 @@ def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, pa
     explain(explanation, path)
 
 
-def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> tuple[str, ...]:
+def _warnings(task: _Task, drawn: Drawn, found: Outcome, words: Finding, *, has_label: bool) -> tuple[str, ...]:
     possible = {
         WarningCode.HDR_TONE_MAPPED: task.video.source_colour.is_hdr,
         WarningCode.VARIABLE_FRAME_RATE: task.video.is_variable,
@@ -332,4 +336,5 @@ def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> 
         WarningCode.LABEL_WITHOUT_FONT: not has_label,
         **found.warnings(),
     }
-    return tuple(str(code) for code, applies in possible.items() if applies)
+    noticed = [code for code, applies in possible.items() if applies]
+    return tuple(str(code) for code in (*noticed, *([words.warning] if words.warning else [])))
