@@ -17,7 +17,7 @@ from heygem_daemon.lipsync.learning.footage import HEARD_RATE, HeardSpeech
 
 FloatArray = npt.NDArray[np.float64]
 
-ACCEPTED_Z: Final = 3.5
+ACCEPTED_Z: Final = 3.0
 """Standard deviations above mismatched sound from which sound and mouth belong together."""
 
 _REACH: Final = 0.2
