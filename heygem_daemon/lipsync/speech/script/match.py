@@ -11,7 +11,9 @@ from heygem_daemon.lipsync.speech.script.viterbi import best_path
 from heygem_daemon.lipsync.speech.script.words import Sound, Word
 
 MARGIN: Final = 0.12
-"""Natural logarithm of odds per row of speech by which the right script must win."""
+CHANCE: Final = 0.8
+"""Natural logarithm of odds per row of speech by which the right script must win: MARGIN, and CHANCE divided by the root of the number of
+sounds compared, for the luck of short scripts. Six words of a real speaker (17 sounds): right 0.33-1.05, another language up to 0.25."""
 COVERAGE: Final = 0.4
 """Share of the script's words that must be found, and share of the speech that must be words of the script, at least."""
 
@@ -33,14 +35,15 @@ def judge(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Wo
     columns, spoken = chain.column[states], chain.sound[states] >= 0
     coverage = len(np.unique(chain.word[states[spoken]])) / len(words)
     scripted = float(spoken.sum() / max(np.count_nonzero(spoken | ((columns == OTHER) & (scores[:, SILENCE] < 0))), 1))
-    margin = _margin(scores, states, chain, words) if spoken.any() else 0.0
-    matches = margin >= MARGIN and min(coverage, scripted) >= COVERAGE
+    margin, sounds = _margin(scores, states, chain, words) if spoken.any() else (0.0, 0)
+    matches = sounds > 0 and margin >= MARGIN + CHANCE / sounds**0.5 and min(coverage, scripted) >= COVERAGE
     return Verdict(coverage=coverage, margin=margin, matches=matches)
 
 
-def _margin(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Word]) -> float:
-    """Return by how much the script beats the best of its shuffled twins, per row of speech, in excerpts of the recording."""
-    gained, rows = 0.0, 0
+def _margin(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Word]) -> tuple[float, int]:
+    """Return by how much the script beats the best of its shuffled twins, per row of speech, in excerpts of the recording, and the number
+    of sounds compared."""
+    gained, rows, sounds = 0.0, 0, 0
     for begin in _excerpts(len(states)):
         there = states[begin : begin + _EXCERPT_ROWS]
         part = words[int(chain.word[there[0]]) : int(chain.word[there[-1]]) + 1]
@@ -51,7 +54,8 @@ def _margin(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[
         others = [best_path(scores[begin : begin + _EXCERPT_ROWS], make_chain(twin)).score for twin in twins(part)]
         gained += own - max(others)
         rows += speech
-    return gained / rows if rows else 0.0
+        sounds += sum(len(word.sounds) for word in part)
+    return (gained / rows if rows else 0.0), sounds
 
 
 def _excerpts(rows: int) -> list[int]:
