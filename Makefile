@@ -12,10 +12,15 @@ VOICE ?= en
 # make test PYTEST="-k settle -x"   further words for pytest
 PYTEST ?=
 
-.PHONY: help setup demo demo-clean test lint types fmt docs clean
+# make train-driver AVDATA=/path/to/clips   a folder of audio-visual clips (docs/learning.md)
+AVDATA ?=
+# make train-driver TRAINING="--seed 1 --out /tmp/phonetic.safetensors"   further words for python -m training
+TRAINING ?=
+
+.PHONY: help setup demo demo-clean test lint types fmt docs train-driver clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Debian packages, .venv, the package, the model files; a second run takes a second or two
 	@bash scripts/setup.sh
@@ -43,6 +48,10 @@ fmt: setup  ## mend what ruff can mend
 
 docs: setup  ## write the generated pages again: docs/errors.md
 	@$(BIN)/python -m scripts.error_page
+
+train-driver:  ## make the weights of the speech driver from nothing (under two hours on two cores); AVDATA=/path/to/clips
+	@bash scripts/setup.sh --training
+	@$(BIN)/python -m training $(if $(AVDATA),--avdata '$(AVDATA)') $(TRAINING)
 
 clean:  ## remove .venv and every cache; weights/, inbox/ and outputs/ stay
 	@rm -rf .venv .cache build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

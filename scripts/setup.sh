@@ -2,6 +2,7 @@
 # Makes a checkout ready to run: Debian packages, .venv, the package with its development tools, the model files.
 # Safe to run again and again; does only what is missing. Called by `make setup`, and so by `make demo` and `make test`.
 #
+#   --training                  also the voices and sentences that `make train-driver` speaks
 #   PYTHON=python3.12           which interpreter .venv is made with (3.11 or newer)
 #   TORCH_INDEX=URL             a further package index for torch, e.g. the one of its smaller CPU-only builds
 set -euo pipefail
@@ -16,6 +17,12 @@ debian_packages=(
     espeak-ng                     # speaks in the demo and in the tests
     "libgl1" "libglib2.0-0t64|libglib2.0-0"   # opencv-python opens them
     gcc libc6-dev pkg-config libsystemd-dev   # systemd-python comes as source only
+)
+
+# Recorded voices under permissive licences, and sentences in nine languages for them to say.
+training_packages=(
+    flite festival festlex-cmu festlex-poslex festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-ru
+    fortunes fortunes-min fortunes-br fortunes-cs fortunes-de fortunes-es fortunes-it fortunes-pl fortunes-ru fortunes-zh
 )
 
 say() { printf '== %s\n' "$*"; }
@@ -179,3 +186,4 @@ flock 9 # two makes at once: the second waits, and finds everything done
 ensure_system
 ensure_package
 ensure_models
+if [ "${1:-}" = --training ]; then ensure_debian_packages "${training_packages[@]}"; fi

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from training.people import KEPT_BACK, person_of
 from training.taught import taught_mappers
 from training.utterance import Utterance
 
+OnStage = Callable[[str], None]
 _AVDATA: Final = "folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are taught by the weights in use"
 _TESTS: Final = 60
 """Utterances that each figure of recognition is measured on, at most."""
@@ -90,7 +91,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _encoder(plan: Plan, options: argparse.Namespace, say: mapper.OnStage) -> tuple[Encoder, card.Recognised]:
+def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Encoder, card.Recognised]:
     """Return the encoder and what it recognises; both are kept in the work folder, named by all they depend on."""
     name = f"{'tiny' if options.tiny else 'full'}-{corpus.VERSION}-{options.seed}"
     kept = options.work / f"encoder-{name}.pt"
@@ -128,11 +129,11 @@ def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespa
 
 
 def _learned(
-    start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: mapper.OnStage
+    start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: OnStage
 ) -> tuple[PhoneticModel, card.Judgement]:
-    say(f"mappers: {len(clips)} clips of {len(people(clips))} people")
+    say(f"mappers: {len(clips)} clips of {len(people(clips))} people; cross-validation")
     torch.set_num_threads(1)
-    unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, on_stage=say)
+    unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)
     calibration = mapper.calibrated(clips, unseen)
     say("mappers: from everybody")
     kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK]
@@ -146,7 +147,7 @@ def _learned(
     return model, judgement
 
 
-def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: mapper.OnStage) -> PhoneticModel:
+def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: OnStage) -> PhoneticModel:
     say("mappers: taught by the weights in use, no footage was given")
     teacher = load(options.out)
     waves = [u.wave for u in corpus.load(next(options.work.glob("corpus-*.npz")))[:400]]

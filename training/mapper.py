@@ -1,22 +1,25 @@
 """Stage B: mappers from what the encoder hears to what real mouths do, judged on people held back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import product, repeat
+from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from heygem_daemon.lipsync.learning.augment import babble, mixed, music
 from heygem_daemon.lipsync.learning.clips import AvClip
-from heygem_daemon.lipsync.learning.fit import DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
+from heygem_daemon.lipsync.learning.fit import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
 from heygem_daemon.lipsync.learning.score import Prediction, Score, score
-from heygem_daemon.lipsync.speech.mel import levelled_mel
-from heygem_daemon.lipsync.speech.model import Calibration, PhoneticModel, Told, hear, tell
+from heygem_daemon.lipsync.speech.model import Calibration, PhoneticModel, Told, hear_wave, tell
 from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from training.people import folds, person_of
+from training.scripted import scripted_examples
 
 FloatArray = npt.NDArray[np.float32]
 FOLDS: Final = 6
@@ -24,11 +27,11 @@ BABBLE_DB: Final = 10.0
 _GAINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8)
 _MEANS: Final = (0.25, 0.3, 0.35, 0.4)
 _SHUT: Final = ((0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.5, 0.8))
+_SCRIPTED_TIMES: Final = 6
+"""Clips with a script are few: each counts as often as this in the training of the guides."""
 _AMPLITUDE: Final = (0.9, 1.1)
 _WIDTH_AMPLITUDE: Final = 0.2
 """Of the width, as a share of the range from rounded to spread. Real mouths have .30; width is heard less surely than opening."""
-
-OnStage = Callable[[str], None]
 
 
 def learn_mappers(
@@ -37,41 +40,55 @@ def learn_mappers(
     """Return `start` with mappers and guides that learnt from these clips; its calibration stays."""
     shapes = shapes_of(clips)
     examples = examples_of(start, clips, shapes, seed=seed)
-    return start.with_(
-        shapes=shapes,
-        mappers=train_mappers(examples, mappers, seed=seed),
-        guides=train_guides(examples, guides, seed=seed) if guides.members else (),
-    )
+    made = start.with_(shapes=shapes, mappers=train_mappers(examples, mappers, seed=seed))
+    if guides.members:
+        scripted = scripted_examples(start, clips, examples[:: COPIES + 1]) * _SCRIPTED_TIMES
+        made = made.with_(guides=train_guides([*examples, *scripted], guides, seed=seed))
+    return made
+
+
+Heard = Mapping[str, tuple[Told, FloatArray]]
+"""Clip name -> what a model says of its sound, and the posteriors."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Unseen:
-    """What models say of clips of persons they never saw: clip name -> (told, posteriors), for the clean sound and with babble."""
+    """What models say of clips of persons they never saw: of the clean sound, and with babble."""
 
-    clean: Mapping[str, tuple[Told, FloatArray]]
-    noisy: Mapping[str, tuple[Told, FloatArray]]
+    clean: Heard
+    noisy: Heard
 
 
-def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, on_stage: OnStage) -> Unseen:
+def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> Unseen:
     """Train once per fold without the persons of the fold, and hear them."""
-    clean, noisy = {}, {}
-    groups = folds(clips, FOLDS)
-    no_guides = Recipe(members=0)
-    for i, group in enumerate(groups):
-        on_stage(f"cross-validation, fold {i + 1} of {len(groups)}")
-        model = learn_mappers(start, [c for c in clips if person_of(c) not in group], seed=seed, mappers=recipe, guides=no_guides)
-        for clip in clips:
-            if person_of(clip) in group:
-                others = [other.audio for other in clips if person_of(other) != person_of(clip)]
-                voices = babble(others, len(clip.audio), np.random.default_rng(len(clip.audio)))
-                clean[clip.name] = _heard(model, clip.audio)
-                noisy[clip.name] = _heard(model, mixed(clip.audio, voices, BABBLE_DB))
+    clean: dict[str, tuple[Told, FloatArray]] = {}
+    noisy: dict[str, tuple[Told, FloatArray]] = {}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for heard in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
+            clean |= heard.clean
+            noisy |= heard.noisy
     return Unseen(clean=clean, noisy=noisy)
 
 
+def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], seed: int, recipe: Recipe) -> Unseen:
+    """Train without the persons `held`, and hear them."""
+    torch.set_num_threads(1)
+    taught = [clip for clip in clips if person_of(clip) not in held]
+    model = learn_mappers(start, taught, seed=seed, mappers=recipe, guides=Recipe(members=0))
+    judges = [clip for clip in clips if person_of(clip) in held]
+    return Unseen(
+        clean={clip.name: _heard(model, clip.audio) for clip in judges},
+        noisy={clip.name: _heard(model, _with_babble(clip, clips)) for clip in judges},
+    )
+
+
+def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> FloatArray:
+    others = [other.audio for other in clips if person_of(other) != person_of(clip)]
+    return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
+
+
 def _heard(model: PhoneticModel, wave: FloatArray) -> tuple[Told, FloatArray]:
-    mel = levelled_mel(wave)
-    heard = hear(model, mel[: len(mel) // 2 * 2])
+    heard = hear_wave(model, wave)
     return tell(model, heard.features), heard.posteriors
 
 
@@ -81,7 +98,7 @@ def curve_of(told: Told, posteriors: FloatArray, calibration: Calibration) -> Cu
     return mouth_curve(Rows(told=told, posteriors=posteriors, is_sound=np.ones(rows, bool), gate=np.zeros(rows, np.float32)), calibration)
 
 
-def judged(clips: Sequence[AvClip], heard: Mapping[str, tuple[Told, FloatArray]], calibration: Calibration) -> Score:
+def judged(clips: Sequence[AvClip], heard: Heard, calibration: Calibration) -> Score:
     """Return the score of what was heard, by clip name, at the clips' true times."""
     predictions = {}
     for clip in clips:

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.learning.fit import TARGETS, Example, Recipe, train_guides, train_mappers
-from heygem_daemon.lipsync.speech.mel import levelled_mel
-from heygem_daemon.lipsync.speech.model import PhoneticModel, hear, tell
+from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave, tell
 
 
 def taught_mappers(
@@ -24,10 +23,9 @@ def taught_mappers(
 
 
 def _example(start: PhoneticModel, teacher: PhoneticModel, wave: npt.NDArray[np.int16]) -> Example:
-    mel = levelled_mel(np.asarray(wave / np.float32(32768), np.float32))
-    mel = mel[: len(mel) // 2 * 2]
-    told = tell(teacher, hear(teacher, mel).features)
+    samples = np.asarray(wave / np.float32(32768), np.float32)
+    told = tell(teacher, hear_wave(teacher, samples).features)
     targets = np.zeros((len(told.opening), TARGETS), np.float32)
     targets[:, 0], targets[:, 1] = told.opening, told.width
     mask = np.ones(len(targets), np.float32)
-    return Example(features=hear(start, mel).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets))
+    return Example(features=hear_wave(start, samples).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets))

@@ -16,7 +16,8 @@ RATE: Final = 16000
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How often and how much. Chances are 0-1; snr_db: range of the signal-to-noise ratio; speed: range of tempo and pitch together."""
+    """How often and how much. Chances are 0-1; snr_db: range of the signal-to-noise ratio;
+    babble_share: how much of the noise is other people talking; speed: range of tempo and pitch together."""
 
     speed_chance: float = 0.6
     speed: tuple[float, float] = (0.85, 1.18)
@@ -24,6 +25,7 @@ class Strength:
     reverb_chance: float = 0.35
     noise_chance: float = 0.75
     snr_db: tuple[float, float] = (0.0, 36.0)
+    babble_share: float = 0.35
     codec_chance: float = 0.25
     clip_chance: float = 0.1
 
@@ -55,7 +57,7 @@ def augmented(
     if noise.random() < strength.reverb_chance:
         varied = _reverberated(varied, noise)
     if noise.random() < strength.noise_chance:
-        varied = varied + _background(varied, noise, voices, float(noise.uniform(*strength.snr_db)))
+        varied = varied + _background(varied, noise, voices, strength)
     if noise.random() < strength.codec_chance:
         filters = scipy.signal.butter(8, noise.uniform(3200, 7000), fs=RATE, output="sos")
         varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
@@ -115,16 +117,14 @@ def hum(samples: int, noise: np.random.Generator) -> FloatArray:
     return np.asarray(np.sum(parts, axis=0), np.float32)
 
 
-def _background(wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], snr_db: float) -> FloatArray:
-    kind = noise.random()
-    if kind < 0.38 or not voices:
-        other = coloured_noise(len(wave), noise)
-    elif kind < 0.45:
-        other = hum(len(wave), noise)
-    elif kind < 0.65:
-        other = music(len(wave), noise)
-    else:
+def _background(wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], strength: Strength) -> FloatArray:
+    snr_db = float(noise.uniform(*strength.snr_db))
+    other: FloatArray
+    if voices and noise.random() < strength.babble_share:
         other = babble(voices, len(wave), noise)
+    else:
+        make = (coloured_noise, music, hum)[int(noise.choice(3, p=(0.55, 0.33, 0.12)))]
+        other = make(len(wave), noise)
     power = float(np.sqrt(np.mean(wave**2)))
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 

@@ -14,8 +14,7 @@ from heygem_daemon.lipsync.learning.augment import Augmented, Strength, augmente
 from heygem_daemon.lipsync.learning.clips import AvClip
 from heygem_daemon.lipsync.learning.score import SHUT
 from heygem_daemon.lipsync.ports import VISEMES
-from heygem_daemon.lipsync.speech.mel import levelled_mel
-from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear
+from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear_wave
 from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,16 +41,16 @@ class Recipe:
     batch: int = 24
     rate: float = 1.5e-3
     decay: float = 0.2
-    dropout: float = 0.45
+    dropout: float = 0.15
     velocity: float = 0.4
     agreement: float = 0.5
-    closure: float = 0.3
+    closure: float = 0.6
     anchor: float = 0.0
 
 
-STRENGTH: Final = Strength(snr_db=(0.0, 30.0))
+STRENGTH: Final = Strength(snr_db=(2.0, 25.0), babble_share=0.6)
 DEFAULT: Final = Recipe()
-GUIDES: Final = Recipe(members=2, dropout=0.2)
+GUIDES: Final = Recipe(members=2, dropout=0.1)
 FINE: Final = Recipe(steps=160, rate=5e-4, decay=0.0, anchor=0.05)
 """From finished weights, on little footage: a short way, and a pull back."""
 
@@ -100,6 +99,13 @@ def examples_of(
     return made
 
 
+def with_posteriors(example: Example, posteriors: FloatArray) -> Example:
+    """Return the example as if the encoder had been as sure of its visemes as `posteriors`, float32 [n, 16]."""
+    features = example.features.copy()
+    features[:, CODE : CODE + len(VISEMES)] = 2 * np.sqrt(posteriors[: len(features)])
+    return replace(example, features=features)
+
+
 def train_mappers(
     examples: Sequence[Example], recipe: Recipe = DEFAULT, *, seed: int = 0, start: Sequence[Mapper] = ()
 ) -> tuple[Mapper, ...]:
@@ -144,8 +150,7 @@ def _raw_targets(clip: AvClip, components: FloatArray) -> FloatArray:
 
 
 def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmented, weight: float) -> Example:
-    mel = levelled_mel(sound.wave)
-    features = hear(model, mel[: len(mel) // 2 * 2]).features
+    features = hear_wave(model, sound.wave).features
     heard = (np.arange(len(features)) / ROW_RATE - sound.lead) * sound.speed
     times = clip.true_times
     raw = _raw_targets(clip, shapes.components)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Encoder, Mapper, mapper_features
 
 FloatArray = npt.NDArray[np.float32]
@@ -84,6 +85,12 @@ def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
         code, logits = model.encoder(spectrum)
         features = mapper_features(code, logits, spectrum)
     return Heard(posteriors=_rows(torch.softmax(logits, 1)), features=_rows(features))
+
+
+def hear_wave(model: PhoneticModel, wave: FloatArray) -> Heard:
+    """Return what the encoder makes of a whole recording in memory, float32 [n] at 16 kHz."""
+    mel = levelled_mel(wave)
+    return hear(model, mel[: len(mel) // 2 * 2])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,8 +185,11 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _mappers(tensors: Mapping[str, Tensor], kind: str, inputs: int) -> tuple[Mapper, ...]:
     count = len({name.split(".")[1] for name in tensors if name.startswith(f"{kind}.")})
-    mappers = tuple(Mapper(inputs=inputs) for _ in range(count))
-    for i, mapper in enumerate(mappers):
-        mapper.load_state_dict(_part(tensors, f"{kind}.{i}."))
-        mapper.eval()
-    return mappers
+    mappers = []
+    for i in range(count):
+        state = _part(tensors, f"{kind}.{i}.")
+        layers = sum(name.startswith("layers.") and name.endswith(".bias") for name in state)
+        mapper = Mapper(inputs=inputs, dilations=tuple(2**layer for layer in range(layers)))
+        mapper.load_state_dict(state)
+        mappers.append(mapper.eval())
+    return tuple(mappers)

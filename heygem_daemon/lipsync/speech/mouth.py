@@ -15,8 +15,8 @@ FloatArray = npt.NDArray[np.float32]
 REACH: Final = 32
 """Rows (20 ms) on each side that one row depends on."""
 
-_BEFORE: Final = 9
-_AFTER: Final = 8
+_BEFORE: Final = 11
+_AFTER: Final = 11
 """Rows that a mouth moves before the sound of a phrase begins, and after it ends."""
 _SHORTEST: Final = 3
 """Rows of speech that are a word; anything shorter is a click."""

@@ -1,0 +1,51 @@
+"""Clips whose words are known, so that the guides meet real alignments while they learn."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from heygem_daemon.lipsync.learning.clips import AvClip
+from heygem_daemon.lipsync.learning.fit import Example, with_posteriors
+from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave
+from heygem_daemon.lipsync.speech.script import align, blended
+
+_GRID: Final[tuple[Mapping[str, str], ...]] = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"},
+    dict(zip("z123456789", ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), strict=True)),
+    {"n": "now", "a": "again", "p": "please", "s": "soon"},
+)
+"""GRID's sentences are six words, and its files are named by a sign of each (Cooke, Barker, Cunningham and Shao 2006)."""
+_SIGNS: Final = re.compile(r"(?:^|_)([blps][bgrw][abiw][a-z][z1-9][naps])$")
+
+
+def words_of(clip: AvClip) -> str | None:
+    """Return what is said in a clip of the GRID corpus, None in another.
+
+    >>> words_of(clip)  # called grid_s31_lgbj5a
+    'lay green by j five again'
+    """
+    signs = _SIGNS.search(clip.name)
+    return " ".join(words[sign] for words, sign in zip(_GRID, signs.group(1), strict=True)) if signs else None
+
+
+def scripted_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
+    """Return one more example for every clip whose words are known and found in its sound: with the posteriors that a script gives.
+
+    examples: of the same clips as they are (not augmented), one each, in the same order.
+    """
+    made = []
+    for clip, example in zip(clips, examples, strict=True):
+        words = words_of(clip)
+        if words is None:
+            continue
+        posteriors = hear_wave(model, clip.audio).posteriors
+        alignment = align(words, "en", [posteriors]).alignment
+        if alignment is not None:
+            rows = np.asarray(blended(posteriors, alignment, 0), np.float32)
+            made.append(with_posteriors(example, rows))
+    return made
