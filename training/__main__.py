@@ -82,6 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are taught by the shipped weights",
     )
+    parser.add_argument("--without", nargs="+", default=[], metavar="PERSON", help="people who teach nothing, to be judged by them")
     parser.add_argument("--out", type=Path, default=Path("weights/phonetic.safetensors"))
     parser.add_argument("--work", type=Path, default=Path(".cache/training"), help="stages already done are read from here")
     parser.add_argument("--seed", type=int, default=0)
@@ -136,7 +137,7 @@ def _learned(
     unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)
     calibration = mapper.calibrated(clips, unseen)
     say("mappers: from everybody")
-    kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK]
+    kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK.union(options.without)]
     model = mapper.learn_mappers(start, kept, seed=options.seed, mappers=plan.mappers, guides=plan.guides)
     model = model.with_(calibration=calibration)
     judgement = card.Judgement(
