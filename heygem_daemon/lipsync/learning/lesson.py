@@ -52,14 +52,19 @@ def learn(
 def in_force_merits(clips: Sequence[AvClip], method: Method[Model], store: Store[Model], local: LocalWeights) -> Merits | None:
     """Return clip name -> merit of the weights learned earlier, None while the shipped ones are in force.
 
-    For clips they were learned from, that is what they were worth when these clips were held back.
+    For clips they were learned from, that is what they were worth when these clips were held back. Weights of another format, which
+    no driver of this version can use, stand for nothing.
     """
     card = local.in_force()
     if card is None:
         return None
-    unknown = [clip for clip in clips if clip.name not in card.merits]
-    predictions = method.predict(store.load(local.path), unknown) if unknown else {}
-    return {**{clip.name: card.merits[clip.name] for clip in clips if clip.name in card.merits}, **merits_of(unknown, predictions)}
+    known = {clip.name: card.merits[clip.name] for clip in clips if clip.name in card.merits}
+    unknown = [clip for clip in clips if clip.name not in known]
+    try:
+        predictions = method.predict(store.load(local.path), unknown) if unknown else {}
+    except ValueError:
+        return None
+    return {**known, **merits_of(unknown, predictions)}
 
 
 def _card(clips: Sequence[AvClip], method: Method[Model], store: Store[Model], trial: Trial) -> Card:
