@@ -1,7 +1,7 @@
 """The two questions of lip-sync, as ports: what should the mouth do (Driver), and how does it look (Renderer)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -44,9 +44,13 @@ class MouthMotion:
 
 
 class Driver(Protocol):
-    """Speech to mouth motion, streaming: memory does not grow with the recording."""
+    """Speech to mouth motion, streaming: memory does not grow with the recording.
+
+    model_hashes: the sha256 of its weights, by name.
+    """
 
     name: str
+    model_hashes: Mapping[str, str]
 
     def motion(self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int) -> Iterator[MouthMotion]:
         """Yield consecutive blocks of motion, `frames` frame times in all, at i / frame_rate.

@@ -20,6 +20,7 @@ class Deaf:
     """A driver that cannot say what it hears."""
 
     name = "deaf"
+    model_hashes = {}
 
     def motion(self, speech, frame_rate, frames):
         yield MOTION
@@ -29,6 +30,7 @@ class Hearing:
     """A driver that hears LESSON in any recording."""
 
     name = "hearing"
+    model_hashes = {}
 
     def __init__(self):
         self.scripts = []

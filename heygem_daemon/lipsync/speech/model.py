@@ -1,5 +1,6 @@
 """The weights of the speech driver: an encoder, some mappers whose mean is taken, and what turns their numbers into fractions."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -56,7 +57,7 @@ class PhoneticModel:
     """Everything the driver knows.
 
     mappers hear all the encoder says, guides only its visemes: a script can correct those. card: what the weights were made of and
-    how well they do, for people (JSON values).
+    how well they do, for people (JSON values). sha256: of the file the weights were read from, "" where there is none.
     """
 
     encoder: Encoder
@@ -65,6 +66,7 @@ class PhoneticModel:
     guides: tuple[Mapper, ...] = ()
     calibration: Calibration = field(default_factory=Calibration)
     card: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
     def with_(self, **changes: Any) -> "PhoneticModel":
         return replace(self, **changes)
@@ -161,6 +163,13 @@ def load(path: Path) -> PhoneticModel:
         raise ValueError(f"{path.name} is no safetensors file: {problem}") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds {metadata.get('format', 'unknown weights')}; this version reads {FORMAT}")
+    try:
+        return _model(tensors, metadata).with_(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    except (KeyError, TypeError, RuntimeError) as problem:  # torch raises the last where a shape differs
+        raise ValueError(f"{path.name} does not fit this version: {problem}") from problem
+
+
+def _model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> PhoneticModel:
     calibration = json.loads(metadata["calibration"])
     calibration["shut"] = tuple(calibration["shut"])
     encoder = Encoder()

@@ -11,6 +11,7 @@ from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.script import Alignment, align
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
+from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 
 FloatArray = npt.NDArray[np.float32]
@@ -44,11 +45,11 @@ def motion_at(driver: PhoneticDriver, wav: FloatArray, times: npt.NDArray[np.flo
     curve = _first_rows(driver, wav, wanted, script)
     rows = np.arange(len(curve)) / CURVE_RATE
 
-    def at(values: FloatArray) -> FloatArray:
-        return np.interp(times, rows, values).astype(np.float32)
+    def at(values: FloatArray, rest: float) -> FloatArray:
+        return np.interp(times, rows, values, left=rest).astype(np.float32)
 
-    visemes = np.stack([at(column) for column in curve.visemes.T], axis=1)
-    return MouthMotion(times=times, opening=at(curve.opening), width=at(curve.width), visemes=visemes)
+    visemes = np.stack([at(values, float(i == column("sil"))) for i, values in enumerate(curve.visemes.T)], axis=1)
+    return MouthMotion(times=times, opening=at(curve.opening, 0.0), width=at(curve.width, 0.5), visemes=visemes)
 
 
 def _first_rows(driver: PhoneticDriver, wav: FloatArray, rows: int, script: Alignment | None) -> Curve:

@@ -3,7 +3,7 @@
 speech -> levelled mel (100 Hz) -> encoder: visemes -> mappers: opening, width, "shut" -> rules of mouth.py -> frame times
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -40,6 +40,7 @@ class PhoneticDriver:
     def __init__(self, model: PhoneticModel) -> None:
         prepare_filters()  # librosa compiles at its first use: that belongs to the start of a worker, not to its first order
         self._model = model
+        self.model_hashes: Mapping[str, str] = {"phonetic": model.sha256}
 
     def motion(
         self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None

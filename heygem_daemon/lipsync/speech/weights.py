@@ -2,22 +2,34 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 
 FILE_NAME: Final = "phonetic.safetensors"
 LOCAL: Final = Path("local") / FILE_NAME
 """Inside the directory of the model files: weights that `heygem learn` adopted. They win."""
 
 
+def load_weights(models: Path) -> PhoneticModel:
+    """Return the weights to use. models: the directory of the model files. Raises SetupError (`models_missing`), ValueError.
+
+    Weights learned under another version of the network are passed over: the shipped ones serve until `heygem learn` is run again.
+    """
+    if (models / LOCAL).is_file():
+        with suppress(ValueError):
+            return load(models / LOCAL)
+    own = models / FILE_NAME
+    return load(own if own.is_file() else shipped_weights())
+
+
 def weights_file(models: Path) -> Path:
-    """Return the weights to use. models: the directory of the model files. Raises SetupError (`models_missing`)."""
-    for path in (models / LOCAL, models / FILE_NAME, *shipped_places()):
-        if path.is_file():
-            return path
-    raise error("models_missing", name=FILE_NAME)
+    """Return the file that `load_weights` looks at first. Raises SetupError (`models_missing`)."""
+    local, own = models / LOCAL, models / FILE_NAME
+    return next((path for path in (local, own) if path.is_file()), None) or shipped_weights()
 
 
 def shipped_weights() -> Path:
