@@ -150,7 +150,7 @@ def save(model: PhoneticModel, path: Path) -> None:
     tensors |= {f"shapes.{name}": torch.from_numpy(value) for name, value in vars(model.shapes).items()}
     metadata = {"format": FORMAT, "calibration": json.dumps(asdict(model.calibration)), "card": json.dumps(dict(model.card))}
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
-    safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata)
+    path.write_bytes(safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}, metadata))
 
 
 def load(path: Path) -> PhoneticModel:
