@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from heygem_daemon.lipsync.habits import Habits
 from heygem_daemon.lipsync.outcome import LONGEST, Asked
 from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, RenderedFrame, Renderer
 from heygem_daemon.lipsync.readahead import read_ahead
@@ -28,7 +29,7 @@ READ_AHEAD: Final = 4
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
     """Everything that is drawn from. frames: how many to make; source_frames: how many the video has; prepared: the renderer's.
-    script: the words along the recording, where they are known."""
+    script: the words along the recording, where they are known; habits: the presenter's."""
 
     info: MediaInfo
     video: VideoStream
@@ -39,6 +40,7 @@ class Scene:
     script: Alignment | None
     renderer: Renderer[Any]
     prepared: Any
+    habits: Habits
 
 
 @dataclass(kw_only=True)
@@ -70,7 +72,8 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
         frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.source_frames), READ_AHEAD)))
         speech = stack.enter_context(closing(speech_blocks(scene.recording)))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
-        motion = drawn.asked.overhear(motion_of(scene.driver, clean(speech), rate, count, scene.script))
+        said = motion_of(scene.driver, clean(speech), rate, count, scene.script)
+        motion = drawn.asked.overhear(scene.habits.applied(said))
         rendered = scene.renderer.render(scene.prepared, _remembered(frames, waiting), motion)
         stack.enter_context(writer)
         for done, picture in enumerate(rendered, start=1):

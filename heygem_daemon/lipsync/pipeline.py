@@ -24,6 +24,8 @@ from heygem_daemon.lipsync.drawing import READ_AHEAD, Drawn, Scene, draw
 from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
 from heygem_daemon.lipsync.face.analyse import analyse
 from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks, parse_selection
+from heygem_daemon.lipsync.habits import Habits
+from heygem_daemon.lipsync.learning.habits import presenter_habits
 from heygem_daemon.lipsync.outcome import Outcome
 from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
@@ -70,7 +72,7 @@ class RenderReport:
     """What came out. seconds: length of the sound that the result must have; speed: seconds of result per second of work.
 
     faces_drawn and faces_passed: frames drawn on, and passed through untouched. sync_offset_ms, mouth_correlation, closure_rate: see
-    outcome.Outcome. warnings: see core.warning_codes. explained: whether `explain` was written.
+    outcome.Outcome. habits: of the presenter. warnings: see core.warning_codes. explained: whether `explain` was written.
     """
 
     frames: int
@@ -89,6 +91,7 @@ class RenderReport:
     sync_offset_ms: float | None
     mouth_correlation: float | None
     closure_rate: float | None
+    habits: Habits
     faces_drawn: int
     faces_passed: int
     warnings: tuple[str, ...]
@@ -102,6 +105,7 @@ class _Loaded:
 
     engine: Engine
     driver: Driver
+    driver_version: str
     renderer: Renderer[Any]
 
 
@@ -170,13 +174,18 @@ class RenderSession:
             chosen = engine(name)
             for model in chosen.models:
                 models.model_path(self._surroundings.models, model)
-            made = _Loaded(engine=chosen, driver=chosen.driver(self._surroundings), renderer=chosen.renderer(self._surroundings))
-            self._loaded[name] = made
+            self._loaded[name] = _Loaded(
+                engine=chosen,
+                driver_version=chosen.driver_version(self._surroundings),
+                driver=chosen.driver(self._surroundings),
+                renderer=chosen.renderer(self._surroundings),
+            )
         return self._loaded[name]
 
     def model_hashes(self, name: str) -> dict[str, str]:
-        """Return model name -> sha256 of the files that the engine uses; they are checked against it when it loads."""
-        return {model.name: model.sha256 for model in models.MODELS if model.name in engine(name).models}
+        """Return model name -> sha256 of the files that the engine uses; those that were fetched are checked against it when it loads."""
+        fetched = {model.name: model.sha256 for model in models.MODELS if model.name in engine(name).models}
+        return {**fetched, **self.load(name).driver.model_hashes}
 
     def _render(self, request: RenderRequest, say: OnProgress, clock: StageClock) -> RenderReport:
         loaded = self.load(request.engine)
@@ -193,11 +202,12 @@ class RenderSession:
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded)
             with clock.stage("prepare"):
                 prepared = self._prepared(shelf, task, say)
+                habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face, loaded.driver_version)
             with clock.stage("script"):
                 words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             with clock.stage("render"):
                 writer = _writer(task)
-                drawn = draw(_scene(task, prepared, words), writer, say)
+                drawn = draw(_scene(task, prepared, words, habits), writer, say)
             with clock.stage("verify"):
                 obtained = self._track(task, drawn, say)
                 found = outcome.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
@@ -207,7 +217,7 @@ class RenderSession:
                 with clock.stage("explain"):
                     _explain(task, drawn, obtained, found, request.explain)
         warnings = _warnings(task, drawn, found, words, has_label=not writer.warnings)
-        return self._report(task, drawn, found, warnings, clock, cached=not shelf.built)
+        return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not shelf.built)
 
     def _tracks(self, shelf: Shelf, request: RenderRequest, info: MediaInfo, say: OnProgress) -> FaceTracks:
         video = _video_of(info)
@@ -251,7 +261,7 @@ class RenderSession:
         return outcome.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
 
     def _report(
-        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, cached: bool
+        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, habits: Habits, cached: bool
     ) -> RenderReport:
         elapsed = clock.elapsed()
         return RenderReport(
@@ -271,6 +281,7 @@ class RenderSession:
             sync_offset_ms=found.sync_offset_ms,
             mouth_correlation=found.correlation,
             closure_rate=found.closure_rate,
+            habits=habits,
             faces_drawn=drawn.drawn,
             faces_passed=drawn.passed,
             warnings=warnings,
@@ -285,7 +296,7 @@ def _video_of(info: MediaInfo) -> VideoStream:
     return info.video
 
 
-def _scene(task: _Task, prepared: Any, words: Finding) -> Scene:
+def _scene(task: _Task, prepared: Any, words: Finding, habits: Habits) -> Scene:
     return Scene(
         info=task.info,
         video=task.video,
@@ -296,6 +307,7 @@ def _scene(task: _Task, prepared: Any, words: Finding) -> Scene:
         script=words.alignment,
         renderer=task.loaded.renderer,
         prepared=prepared,
+        habits=habits,
     )
 
 

@@ -137,7 +137,7 @@ def watch(
         heard=heard,
         times=times,
         opening=opening,
-        spans=_spans(heard, times, np.isfinite(opening), tracks, display_name(path)),
+        spans=speaking_spans(heard, times, np.isfinite(opening), tracks, display_name(path)),
     )
 
 
@@ -182,7 +182,7 @@ def _openings(tracks: FaceTracks) -> FloatArray:
     return opening
 
 
-def _spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
+def speaking_spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
     """Return the stretches of frames of one shot with a usable face, in and around speech."""
     reach = round(_BRIDGE * float(tracks.frame_rate))
     spoken = maximum_filter1d(heard.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
