@@ -53,9 +53,8 @@ def main() -> None:
                     counts[which] += found(opening, times, wanted)
                     shares[which].append(float((opening < 0.15 * np.percentile(opening, 95)).mean()))
                 total += len(wanted)
-            print(
-                f"{voice} | {total} | {counts[0] / total:.0%} | {counts[1] / total:.0%} | {np.mean(shares[0]):.0%}, {np.mean(shares[1]):.0%}"
-            )
+            rates, shut = [count / total for count in counts], [float(np.mean(share)) for share in shares]
+            print(f"{voice} | {total} | {rates[0]:.0%} | {rates[1]:.0%} | {shut[0]:.0%}, {shut[1]:.0%}")
 
 
 if __name__ == "__main__":
