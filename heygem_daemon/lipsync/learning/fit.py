@@ -1,5 +1,6 @@
 """Stage B: the mapper, trained on real people to tell the motion of a mouth from what the encoder hears."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -171,9 +172,8 @@ def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmente
 
 def _train_mapper(source: "_Source", recipe: Recipe, inputs: int, *, seed: int, start: Mapper | None) -> Mapper:
     torch.manual_seed(seed)
-    mapper = Mapper(inputs=inputs, dropout=recipe.dropout)
-    if start is not None:
-        mapper.load_state_dict(start.state_dict())
+    mapper = Mapper(inputs=inputs) if start is None else copy.deepcopy(start)  # of the depth of its own file
+    mapper.dropout.p = recipe.dropout
     anchors = [parameter.detach().clone() for parameter in mapper.parameters()]
     mapper.train()
     optimiser = torch.optim.AdamW(mapper.parameters(), recipe.rate, weight_decay=recipe.decay)
