@@ -82,8 +82,8 @@ def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
     jobs += [("flite", i, size.flite / len(flite.VOICES)) for i in range(len(flite.VOICES))]
     jobs += [("festival", i, size.festival / len(festival.VOICES)) for i in range(len(festival.VOICES))]
     jobs += [("russian", 0, size.russian)]
-    # Spawned: espeak-ng's library keeps its state in globals and is not made for a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Spawned, one process for each job: espeak-ng's library keeps its state in globals, and its flutter depends on all it said before.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         parts = list(pool.map(_speak, *zip(*[(*job, seed) for job in jobs], strict=True)))
     save([spoken for part in parts for spoken in part], path)
 
