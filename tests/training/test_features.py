@@ -1,0 +1,60 @@
+"""What the encoder sees: copies whose labels stay in time with their sound, and stretches without speech."""
+
+import numpy as np
+import pytest
+
+from training.features import Rows, rows_of
+from training.utterance import SILENCE, Utterance
+
+
+def beeps(seed):
+    """Two seconds with three loud tones, labelled 10 ("aa"), silence between."""
+    labels = np.zeros(200, np.int8)
+    for first in (30, 80 + seed, 140):
+        labels[first : first + 25] = 10
+    t = np.arange(32000) / 16000
+    wave = (8000 * np.sin(2 * np.pi * 700 * t) * np.repeat(labels > 0, 160)).astype(np.int16)
+    return Utterance(wave=wave, labels=labels, language="en", voice="beeps")
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Rows]:
+    return rows_of([beeps(seed) for seed in range(11)], copies=2, seed=5, workers=1)
+
+
+def test_every_utterance_comes_in_copies_and_every_tenth_brings_a_stretch_without_speech(made):
+    assert len(made) == 11 * 2 + 2
+    silent = [place for place, rows in enumerate(made) if (rows.labels == SILENCE).all()]
+    assert silent == [2, 23]
+    for rows in made:
+        assert rows.mel.shape == (len(rows.labels), 80)
+        assert (rows.mel.dtype, rows.labels.dtype) == (np.float16, np.int8)
+
+
+def test_the_labels_of_a_copy_are_in_time_with_its_sound(made):
+    """Whatever its tempo and its lead, the tone is loudest in the rows that are labelled, and less so 150 ms away from them."""
+    gains = []
+    for rows in made:
+        said = rows.labels == 10
+        if said.any():
+            tone = rows.mel.astype(np.float32).max(1)
+            away = np.roll(said, 15) & ~said
+            gains.append(tone[said].mean() - tone[away].mean())
+    assert len(gains) == 22
+    assert np.median(gains) > 0.3
+    assert np.mean(np.array(gains) > 0) > 0.9
+
+
+def test_copies_differ_in_tempo(made):
+    lengths = {int((rows.labels == 10).sum()) for rows in made} - {0}
+    assert len(lengths) > 6
+    assert min(lengths) >= 75 / 1.18 - 4
+    assert max(lengths) <= 75 / 0.85 + 4
+
+
+def test_the_same_seed_gives_the_same_rows():
+    first, again = (rows_of([beeps(0)], copies=1, seed=6, workers=1) for _ in range(2))
+    assert len(first) == len(again) == 2
+    for there, here in zip(first, again, strict=True):
+        assert np.array_equal(there.mel, here.mel)
+        assert np.array_equal(there.labels, here.labels)

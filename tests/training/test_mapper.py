@@ -1,0 +1,80 @@
+"""What mappers say of strangers is judged, and calibrated to move as much as real mouths do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heygem_daemon.lipsync.learning.fit import Recipe
+from heygem_daemon.lipsync.speech.model import Calibration, Told, load
+from heygem_daemon.lipsync.speech.weights import shipped_weights
+from tests.lipsync.learning.conftest import make_clip, syllables
+from training import mapper
+from training.espeak import espeak
+
+CLIPS = [make_clip(name, name, seed=seed) for seed, name in enumerate("abcd")]
+
+
+def told_of(clip, gain=1.0):
+    """Return (told, posteriors) of a model that hears the mouth's loudness well, all of it speech."""
+    true = syllables(clip.seconds + 0.04, int("abcd".index(clip.name)), 50)
+    standard = (true - true.mean()) / true.std()
+    posteriors = np.zeros((len(true), 16), np.float32)
+    posteriors[:, 10] = 1
+    told = Told(
+        opening=(gain * standard).astype(np.float32),
+        width=(0.5 * gain * standard).astype(np.float32),
+        shut=(true < 0.08).astype(np.float32),
+    )
+    return told, posteriors
+
+
+def test_a_model_that_hears_well_is_judged_well_and_a_deaf_one_is_not():
+    good = mapper.judged(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration())
+    strange = mapper.judged(CLIPS, {clip.name: told_of(CLIPS[i - 1]) for i, clip in enumerate(CLIPS)}, Calibration())
+    assert good.clips == strange.clips == 4
+    assert good.opening_r > 0.8
+    assert abs(strange.opening_r) < 0.4
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.7])
+def test_the_calibration_gives_strangers_the_amplitude_of_real_mouths(gain):
+    heard = {clip.name: told_of(clip, gain) for clip in CLIPS}
+    found = mapper.calibrated(CLIPS, mapper.Unseen(clean=heard, noisy={}))
+    judged = mapper.judged(CLIPS, heard, found)
+    assert 0.85 < judged.amplitude < 1.15
+    assert judged.closures_hit > 0.5
+    width = found.width_gain * np.mean([told.width.std() for told, _ in heard.values()])
+    assert width == pytest.approx(0.2, rel=1e-3)
+
+
+def test_a_weaker_model_gets_a_larger_gain():
+    gains = [
+        mapper.calibrated(CLIPS, mapper.Unseen(clean={clip.name: told_of(clip, gain) for clip in CLIPS}, noisy={})).opening_gain
+        for gain in (0.4, 0.8)
+    ]
+    assert gains[0] > gains[1]
+
+
+def test_mappers_are_learned_without_touching_encoder_and_calibration():
+    start = load(shipped_weights())
+    tiny = Recipe(members=1, steps=2, batch=2)
+    short = [make_clip(name, name, seed=seed, seconds=2) for seed, name in enumerate("ab")]
+    learned = mapper.learn_mappers(start, short, seed=0, mappers=tiny, guides=replace(tiny, members=0))
+    assert learned.encoder is start.encoder
+    assert learned.calibration == start.calibration
+    assert len(learned.mappers) == 1
+    assert learned.guides is start.guides  # none were asked for
+    assert learned.shapes.components.shape == start.shapes.components.shape
+
+
+def test_music_moves_a_mouth_less_than_speech():
+    wave, _ = espeak().speak("Nobody remembers what was said before the meeting began.", "en-us")
+    clip = replace(CLIPS[0], audio=wave)
+    assert 0 <= mapper.music_motion(load(shipped_weights()), [clip], seed=0) < 0.5
+
+
+def test_figures_are_rounded_for_the_card():
+    found = mapper.figures(mapper.judged(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration()))
+    assert found["clips"] == 4
+    assert all(value == round(value, 3) for value in found.values())
