@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.avdata and len({person_of(clip) for clip in clips}) < mapper.FOLDS:
         print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to judge by people held back", file=sys.stderr)
         return 2
-    encoder, recognised = _encoder(plan, options, say)
+    encoder, recognised, earlier = _encoder(plan, options, say)
     start = PhoneticModel(encoder=encoder, mappers=(), shapes=Shapes.none())
     model, judgement = _learned(start, clips, plan, options, say) if clips else (_taught(start, plan, options, say), None)
-    written = card.make(model, recognised, judgement, clips, seed=options.seed, minutes=(time.monotonic() - began) / 60)
+    written = card.make(model, recognised, judgement, clips, seed=options.seed, minutes=earlier + (time.monotonic() - began) / 60)
     model = model.with_(card=written)
     save(model, options.out)
     options.out.with_suffix(".md").write_text(card.as_markdown(written), "utf-8")
@@ -92,8 +92,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Encoder, card.Recognised]:
-    """Return the encoder and what it recognises; both are kept in the work folder, named by all they depend on."""
+def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Encoder, card.Recognised, float]:
+    """Return the encoder, what it recognises, and the minutes it took where that was another time; kept in the work folder."""
+    began = time.monotonic()
     name = f"{'tiny' if options.tiny else 'full'}-{corpus.VERSION}-{options.seed}"
     kept = options.work / f"encoder-{name}.pt"
     if kept.exists():
@@ -101,7 +102,7 @@ def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Enc
         stored = torch.load(kept, weights_only=True)
         encoder = Encoder()
         encoder.load_state_dict(stored["weights"])
-        return encoder.eval(), stored["recognised"]
+        return encoder.eval(), stored["recognised"], stored["minutes"]
     speech = options.work / f"corpus-{name}.npz"
     if not speech.exists():
         say("corpus: speaking")
@@ -119,8 +120,8 @@ def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Enc
 
     encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=on_step)
     recognised = {name: asdict(recognition(encoder, some)) for name, some in tests.items() if some}
-    torch.save({"weights": encoder.state_dict(), "recognised": recognised}, kept)
-    return encoder, recognised
+    torch.save({"weights": encoder.state_dict(), "recognised": recognised, "minutes": (time.monotonic() - began) / 60}, kept)
+    return encoder, recognised, 0.0
 
 
 def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespace) -> list[Rows]:
