@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.learning.augment import mixed
 from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech.motion import mouth_motion
 from tests.lipsync.driver_contract import RATE, talk
@@ -58,12 +59,15 @@ def test_the_motion_of_speech_is_smooth_between_the_rows(spoken, times, unscript
     np.testing.assert_allclose(middle[:-1], (rows[:-1] + rows[1:])[: len(middle) - 1] / 2, atol=1e-5)
 
 
-def test_a_script_makes_more_lips_meet_at_p_b_and_m(spoken, times, unscripted):
-    scripted = mouth_motion(spoken.wave, times, script=spoken.text, language="en-us")
+@pytest.mark.parametrize("snr_db", [30, 0])
+def test_a_script_makes_lips_meet_at_p_b_and_m_also_where_noise_hides_them(spoken, times, snr_db):
+    noise = np.random.default_rng(4).normal(0, 1, len(spoken.wave)).astype(np.float32)
+    wave = mixed(spoken.wave, noise, snr_db)
+    unscripted, scripted = (mouth_motion(wave, times, script=script, language="en-us") for script in (None, spoken.text))
     before, after = (spoken.closures_met(times, motion.opening) for motion in (unscripted, scripted))
-    print(f"p b m met: {before:.0%} without the script, {after:.0%} with it")  # noqa: T201
+    print(f"p b m met at {snr_db} dB: {before:.0%} without the script, {after:.0%} with it")  # noqa: T201
     assert after > before or after == 1
-    assert after > 0.9
+    assert after > 0.65
 
 
 def test_a_script_does_not_shut_the_mouth_everywhere(spoken, times, unscripted):

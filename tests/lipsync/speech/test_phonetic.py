@@ -1,20 +1,154 @@
 """PhoneticDriver keeps the contract of drivers, and hears what it was taught."""
 
+import tracemalloc
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.speech.model import load
+from heygem_daemon.lipsync.learning.augment import music
+from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, levelled_mel
+from heygem_daemon.lipsync.speech.model import hear, load, tell
+from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.stream import Curve
 from heygem_daemon.lipsync.speech.weights import shipped_weights
-from tests.lipsync.driver_contract import RATE, DriverContract, talk
+from tests.lipsync.driver_contract import RATE, DriverContract, cut, talk
 
-
-@pytest.fixture(scope="module")
-def driver():
-    return PhoneticDriver(load(shipped_weights()))
+ROW = 320
+"""Samples from row to row of a curve."""
+PAD = 100
+"""Rows of silence around a recording that is heard as a whole."""
 
 
 class TestPhoneticDriver(DriverContract):
     """The contract, with the weights that are shipped."""
+
+
+def rows_of(wave):
+    return -(-len(wave) // ROW)
+
+
+def curve_of(driver, blocks, rows):
+    """Return the first `rows` rows of a driver's curve."""
+    curves = driver.curve(blocks)
+    whole = next(curves)
+    while len(whole) < rows:
+        whole = whole.joined(next(curves))
+    return Curve(opening=whole.opening[:rows], width=whole.width[:rows], visemes=whole.visemes[:rows])
+
+
+def heard_at_once(model, wave):
+    """Return (posteriors, curve) of the whole recording, from networks that see all of it at the same time, silence around it."""
+    mel = levelled_mel(np.concatenate([wave, np.zeros(PAD * ROW, np.float32)]))
+    mel = np.concatenate([np.full((2 * PAD, BANDS), SILENCE, np.float32), mel])
+    heard = hear(model, mel[: len(mel) // 2 * 2])
+    place = np.arange(len(heard.posteriors)) - PAD
+    rows = Rows(
+        told=tell(model, heard.features),
+        posteriors=heard.posteriors,
+        is_sound=(place >= 0) & (place * ROW < len(wave)),
+        gate=np.zeros(len(place), np.float32),
+    )
+    curve = mouth_curve(rows, model.calibration)
+    inside = slice(PAD, PAD + rows_of(wave))
+    return heard.posteriors[inside], Curve(opening=curve.opening[inside], width=curve.width[inside], visemes=curve.visemes[inside])
+
+
+@pytest.fixture(scope="module")
+def whole(model, spoken):
+    return heard_at_once(model, spoken.wave)
+
+
+def motion_of(curve):
+    """Return how much the lips move: the mean step of the opening."""
+    return float(np.abs(np.diff(curve.opening)).mean())
+
+
+@pytest.mark.parametrize("sizes", [[1_000_000], [4321]], ids=str)
+def test_there_is_no_seam_between_the_stretches_that_are_heard_one_by_one(driver, spoken, whole, sizes):
+    _, expected = whole
+    curve = curve_of(driver, cut(spoken.wave, sizes), len(expected))
+    assert len(expected) > 3 * 200
+    for name in ("opening", "width", "visemes"):
+        np.testing.assert_allclose(getattr(curve, name), getattr(expected, name), atol=1e-3)
+
+
+def test_posteriors_come_to_the_end_of_the_speech_and_are_those_of_the_whole(driver, spoken, whole):
+    expected, _ = whole
+    posteriors = np.concatenate(list(driver.posteriors(cut(spoken.wave, [7777]))))
+    assert posteriors.dtype == np.float32
+    np.testing.assert_allclose(posteriors, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 320, 321, 4 * RATE - 1, 4 * RATE, 4 * RATE + 1, 8 * RATE])
+def test_posteriors_are_as_many_as_rows_begin_in_the_speech(driver, samples):
+    blocks = list(driver.posteriors([talk(8)[:samples]]))
+    assert sum(map(len, blocks)) == -(-samples // ROW)
+
+
+def test_the_visemes_of_clear_speech_are_heard(driver, spoken):
+    """Of the instants in which espeak-ng says p, b or m most are told from everything else."""
+    posteriors = np.concatenate(list(driver.posteriors([spoken.wave])))
+    lips = np.zeros(len(posteriors), bool)
+    for phone in spoken.phones:
+        if phone.ipa and phone.ipa[0] in "pbm":
+            lips[round(phone.start * 50) : round(phone.end * 50) + 1] = True
+    assert posteriors[lips, 1].mean() > 4 * posteriors[~lips, 1].mean()
+
+
+def test_the_lips_meet_at_most_p_b_and_m(driver, spoken):
+    curve = curve_of(driver, [spoken.wave], rows_of(spoken.wave))
+    met = spoken.closures_met(np.arange(len(curve)) / 50, curve.opening)
+    print(f"p b m met without a script: {met:.0%}")  # noqa: T201
+    assert met >= 0.6
+
+
+@pytest.mark.parametrize("gain", [0.03, 0.3, 3.0])
+def test_a_mouth_moves_alike_whatever_the_level_of_the_recording(driver, spoken, gain):
+    rows = rows_of(spoken.wave)
+    usual, other = (curve_of(driver, [factor * spoken.wave], rows).opening for factor in (1.0, gain))
+    assert np.abs(usual - other).mean() < 0.06
+    assert np.corrcoef(usual, other)[0, 1] > 0.95
+
+
+def test_two_drivers_from_the_same_file_agree_to_the_last_bit(driver, spoken):
+    other = PhoneticDriver(load(shipped_weights()))
+    a, b = (curve_of(each, [spoken.wave[: 5 * RATE]], 250) for each in (driver, other))
+    assert np.array_equal(a.opening, b.opening)
+    assert np.array_equal(a.visemes, b.visemes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_music_alone_hardly_moves_the_mouth(driver, spoken, seed):
+    played = music(len(spoken.wave), np.random.default_rng(seed))
+    played *= spoken.wave.std() / played.std()
+    rows = rows_of(spoken.wave)
+    share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
+    print(f"music moves the mouth {share:.0%} as much as speech")  # noqa: T201
+    assert share <= 0.15
+
+
+@pytest.mark.parametrize("kind", ["speech", "silence"])
+def test_a_long_stream_is_not_kept(driver, spoken, kind):
+    """What is held after a minute and a half is what was held after half a minute."""
+    second = spoken.wave[:RATE] if kind == "speech" else np.zeros(RATE, np.float32)
+    taken = 0
+
+    def stream():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield second.copy()
+
+    curves = driver.curve(stream())
+    held, ahead = [], []
+    tracemalloc.start()
+    try:
+        for done, _ in enumerate(islice(curves, 22), 1):
+            held.append(tracemalloc.get_traced_memory()[0])
+            ahead.append(taken - 4 * done)
+    finally:
+        tracemalloc.stop()
+    assert max(ahead) <= 5
+    assert max(held[8:]) - max(held[4:8]) < 150_000  # one stretch is 400 kB of sound and spectrum
