@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.atlas import anatomy
+from heygem_daemon.lipsync.atlas.gestures import PURSED_WIDTH, TEETH_OPENING, Gesture, lip_shift
 from heygem_daemon.lipsync.face.topology import INNER_LOWER, INNER_MIDDLE, INNER_UPPER, LIP_AREA, LIPS, OUTER_CORNERS, lower_face_weight
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +23,8 @@ _CEILING: Final = 1.25
 _OWN_STRETCH: Final = 1.3
 _LIP_REACH: Final = 0.06
 """How far an asked lip displacement is felt by the points around it, in IOD."""
+_AS_GOOD_AS_SHUT: Final = 0.1
+_NO_GESTURE: Final = Gesture()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,14 +48,27 @@ class MouthModel:
     widths: tuple[float, float, float]
     is_talking: bool
 
-    def target(self, opening: float, width: float, lips: npt.NDArray[np.floating] | None = None) -> FloatArray:
+    def target(
+        self, opening: float, width: float, lips: npt.NDArray[np.floating] | None = None, gesture: Gesture = _NO_GESTURE
+    ) -> FloatArray:
         """Return the canonical face [468, 3] that is asked for: rest plus what opening and width (fractions of the person's
-        range), or the explicit displacement `lips` [40, 3], do to the lower face."""
+        range) and the gesture, or the explicit displacement `lips` [40, 3], do to the lower face."""
         if lips is not None:
             return self._target_of_lips(np.asarray(lips, np.float64))
-        aperture = (self.openings[1] - self.openings[0]) * compressed(opening)
-        spread = float(np.interp(width, (0, 0.5, 1), self.widths)) - self.widths[1]
-        return parted(self.rest + self.weight[:, None] * (aperture * self.open_basis + spread * self.width_basis))
+        aperture = self._aperture(opening, gesture)
+        spread = float(np.interp(width - gesture.pursed * PURSED_WIDTH, (0, 0.5, 1), self.widths)) - self.widths[1]
+        moved = aperture * self.open_basis + spread * self.width_basis
+        if gesture.teeth or gesture.pursed:
+            moved = moved + self._reach @ lip_shift(self.rest, gesture)
+        return parted(self.rest + self.weight[:, None] * moved)
+
+    def _aperture(self, opening: float, gesture: Gesture) -> float:
+        """Return by how much the lips part, in IOD: little at the teeth, nothing where they press."""
+        shut, wide = self.openings
+        asked = compressed(opening)
+        asked += gesture.teeth * (min(asked, TEETH_OPENING) - asked)
+        pressed = gesture.pressed * max(0.0, 1 - asked / _AS_GOOD_AS_SHUT)
+        return (wide - shut) * asked - pressed * max(0.0, shut)
 
     def _target_of_lips(self, lips: FloatArray) -> FloatArray:
         rows = {landmark: row for row, landmark in enumerate(LIPS)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import repeat, tee
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
+from heygem_daemon.lipsync.atlas.gestures import gestures
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
 from heygem_daemon.lipsync.atlas.mesh import triangulated
 from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
@@ -98,10 +99,12 @@ def _catalogue(presenter: Presenter) -> Catalogue:
 
 def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[FloatArray]:
     """Yield the canonical face asked for at each frame time; after the end of the motion the mouth rests."""
-    for block in motion:
+    said, heard = tee(motion)
+    gesture = gestures(heard)
+    for block in said:
         for i in range(len(block)):
             lips = None if block.lips is None else block.lips[i]
-            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips)
+            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(gesture))
     yield from repeat(presenter.mouth.rest)
 
 
