@@ -26,8 +26,8 @@ LEAD: Final = Fraction(0)
 """The mappers learnt from real mouths when to be early: nothing is added."""
 _CLOSURE_LEAD: Final = 0.06
 """s that the lips are together before the p, b or m is where the alignment puts it (44 of them by a GRID speaker: 50 to 80 ms)."""
-_BLOCK: Final = 200
-"""Rows at 50 Hz that the networks hear at once: 4 s."""
+_BLOCK: Final = 400
+"""Rows at 50 Hz that the networks hear at once: 8 s, for three of context."""
 _CONTEXT: Final = ENCODER_REACH // 2 + MAPPER_REACH + REACH
 _INNER: Final = slice(_CONTEXT, _CONTEXT + _BLOCK)
 
@@ -45,7 +45,7 @@ class PhoneticDriver:
     def motion(
         self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
-        """Yield motion in blocks of about four seconds. script: which phoneme is said when, where the words are known."""
+        """Yield motion in blocks of about eight seconds. script: which phoneme is said when, where the words are known."""
         return sample(self.curve(speech, script), frame_rate, frames, LEAD)
 
     def posteriors(self, speech: Iterable[FloatArray]) -> Iterator[FloatArray]:

@@ -65,19 +65,23 @@ def test_gestures_are_as_large_as_the_mouth(face):
 
 
 def test_every_viseme_has_its_gesture():
-    motion = saying(*["PP"] * 3, *["FF"] * 3, *["ou"] * 3, *["aa"] * 3)
+    motion = saying(*["PP"] * 6, *["FF"] * 6, *["ou"] * 6, *["aa"] * 6)
     found = list(gestures([motion]))
     assert len(found) == len(motion)
-    assert found[1] == Gesture(pressed=1.0)
-    assert found[4] == Gesture(teeth=1.0)
-    assert found[7] == Gesture(pursed=1.0)
-    assert found[10] == Gesture()
+    assert found[2] == Gesture(pressed=1.0)
+    assert found[8] == Gesture(teeth=1.0)
+    assert found[14] == Gesture(pursed=1.0)
+    assert found[20] == Gesture()
 
 
-def test_a_gesture_comes_and_goes_over_several_frames():
-    teeth = [gesture.teeth for gesture in gestures([saying("aa", "aa", "FF", "aa", "aa")])]
-    assert 0 == teeth[0] < teeth[2] < 1
-    assert teeth == sorted(teeth[:3]) + sorted(teeth[3:], reverse=True)
+@pytest.mark.parametrize("rate", [24, 25, 30, 60])
+def test_a_gesture_comes_before_its_sound_and_goes_over_several_frames(rate):
+    motion = saying(*["aa"] * 30, *["FF"] * (rate // 8), *["aa"] * 30)
+    teeth = np.array([gesture.teeth for gesture in gestures([replace(motion, times=np.arange(len(motion)) / rate)])])
+    centre = (teeth * np.arange(len(teeth))).sum() / teeth.sum()
+    assert centre / rate == pytest.approx((29.5 + rate // 8 / 2) / rate - 0.045, abs=0.012)
+    assert 0 < teeth.max() <= 1
+    assert len(set(teeth)) > 3
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
