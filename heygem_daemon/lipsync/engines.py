@@ -1,6 +1,5 @@
 """The engines by name: which driver hears, which renderer draws. Nothing heavy is imported before one is made."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,11 @@ class Surroundings:
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """A driver and a renderer. `models`: names of the model files it needs (lipsync.models); `presenter_version`: part of the cache
-    key of what the renderer learns of a presenter; `driver_version`: of what is learnt with the driver."""
+    key of what the renderer learns of a presenter."""
 
     driver: Callable[[Surroundings], Driver]
     renderer: Callable[[Surroundings], Renderer[Any]]
     presenter_version: Callable[[], str]
-    driver_version: Callable[[Surroundings], str]
     models: tuple[str, ...] = ("face_detector", "face_mesh")
 
 
@@ -35,13 +33,6 @@ def _phonetic(surroundings: Surroundings) -> Driver:
     from heygem_daemon.lipsync.speech.weights import load_weights  # noqa: PLC0415
 
     return PhoneticDriver(load_weights(surroundings.models))
-
-
-def _phonetic_version(surroundings: Surroundings) -> str:
-    from heygem_daemon.lipsync.speech.weights import weights_file  # noqa: PLC0415
-
-    with weights_file(surroundings.models).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _atlas(surroundings: Surroundings) -> Renderer[Any]:
@@ -57,7 +48,7 @@ def _atlas_version() -> str:
 
 
 ENGINES: Final[Mapping[str, Engine]] = {
-    "rewrite": Engine(driver=_phonetic, driver_version=_phonetic_version, renderer=_atlas, presenter_version=_atlas_version),
+    "rewrite": Engine(driver=_phonetic, renderer=_atlas, presenter_version=_atlas_version),
 }
 
 

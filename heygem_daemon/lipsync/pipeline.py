@@ -105,7 +105,6 @@ class _Loaded:
 
     engine: Engine
     driver: Driver
-    driver_version: str
     renderer: Renderer[Any]
 
 
@@ -176,7 +175,6 @@ class RenderSession:
                 models.model_path(self._surroundings.models, model)
             self._loaded[name] = _Loaded(
                 engine=chosen,
-                driver_version=chosen.driver_version(self._surroundings),
                 driver=chosen.driver(self._surroundings),
                 renderer=chosen.renderer(self._surroundings),
             )
@@ -202,7 +200,7 @@ class RenderSession:
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded)
             with clock.stage("prepare"):
                 prepared = self._prepared(shelf, task, say)
-                habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face, loaded.driver_version)
+                habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
             with clock.stage("script"):
                 words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             with clock.stage("render"):
@@ -215,7 +213,7 @@ class RenderSession:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
             if request.explain is not None:
                 with clock.stage("explain"):
-                    _explain(task, drawn, obtained, found, request.explain)
+                    _explain(task, drawn, obtained, found, words, request.explain)
         warnings = _warnings(task, drawn, found, words, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not shelf.built)
 
@@ -324,7 +322,7 @@ def _writer(task: _Task) -> VideoWriter:
     )
 
 
-def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, path: Path) -> None:
+def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, words: Finding, path: Path) -> None:
     from heygem_daemon.lipsync.explain import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
 
     explanation = Explanation(
@@ -336,6 +334,7 @@ def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, pa
         engine=task.request.engine,
         driver=task.loaded.driver.name,
         seconds=task.seconds,
+        phonemes=words.phonemes,
     )
     explain(explanation, path)
 

@@ -34,6 +34,12 @@ class Finding:
     alignment: Alignment | None = None
     warning: WarningCode | None = None
 
+    @property
+    def phonemes(self) -> tuple[tuple[str, float, float], ...]:
+        """Return (IPA, start s, end s) of every phoneme that was found, pauses left out."""
+        segments = self.alignment.segments if self.alignment is not None else ()
+        return tuple((segment.ipa, segment.start, segment.end) for segment in segments if segment.word >= 0)
+
 
 def find_script(driver: Driver, recording: Path, *, text: str | None, script: Path | None, language: str | None) -> Finding:
     """Align the words (`text`, else those of the file `script`) with the recording; costs a second hearing of it where there are any."""

@@ -2,6 +2,7 @@
 
 import wave
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Deaf:
     """A driver that cannot say what it hears."""
 
     name = "deaf"
-    model_hashes = {}
+    model_hashes = MappingProxyType({})
 
     def motion(self, speech, frame_rate, frames):
         yield MOTION
@@ -30,7 +31,7 @@ class Hearing:
     """A driver that hears LESSON in any recording."""
 
     name = "hearing"
-    model_hashes = {}
+    model_hashes = MappingProxyType({})
 
     def __init__(self):
         self.scripts = []

@@ -71,12 +71,13 @@ def presenter_habits(shelf: Shelf, info: MediaInfo, tracks: FaceTracks, driver: 
     """Return the habits of the presenter of a video, learnt now or earlier; those of most people where its sound tells nothing:
     no sound, no speech, a sound that does not belong to the mouth, or one that cannot be read.
 
-    parts: what the cached habits depend on beside the video: the version of the tracks, the face chosen, the version of the driver.
+    parts: what the cached habits depend on beside the video and the driver: the version of the tracks, the face chosen.
     """
     if info.video is None or info.video.is_still or info.audio is None:
         return Habits()
+    version = (driver.name, *driver.model_hashes.values())
     try:
-        directory = shelf.entry(lambda place: learn_habits(info, tracks, driver).save(place), HABITS_VERSION, driver.name, *parts)
+        directory = shelf.entry(lambda place: learn_habits(info, tracks, driver).save(place), HABITS_VERSION, *version, *parts)
         return load_habits(directory)
     except (HeygemError, OSError, ValueError, TypeError):
         return Habits()

@@ -26,12 +26,6 @@ def load_weights(models: Path) -> PhoneticModel:
     return load(own if own.is_file() else shipped_weights())
 
 
-def weights_file(models: Path) -> Path:
-    """Return the file that `load_weights` looks at first. Raises SetupError (`models_missing`)."""
-    local, own = models / LOCAL, models / FILE_NAME
-    return next((path for path in (local, own) if path.is_file()), None) or shipped_weights()
-
-
 def shipped_weights() -> Path:
     """Return the weights that came with the project. Raises SetupError (`models_missing`)."""
     for path in shipped_places():

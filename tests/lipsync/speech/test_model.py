@@ -145,20 +145,28 @@ def test_a_script_counts_as_much_as_the_calibration_says(untrained, mel):
     assert np.abs(part(1.0) - told.opening).max() > 0.01
 
 
-def test_weights_learned_here_win_over_those_put_here_and_those_over_the_shipped(tmp_path):
-    assert weights.weights_file(tmp_path) == weights.shipped_weights()
-    own = tmp_path / "phonetic.safetensors"
-    own.touch()
-    assert weights.weights_file(tmp_path) == own
+def test_weights_learned_here_win_over_those_put_here_and_those_over_the_shipped(tmp_path, untrained):
+    def name() -> str:
+        return weights.load_weights(tmp_path).card["name"]
+
+    assert name() == "phonetic"
+    save(untrained.with_(card={"name": "own"}), tmp_path / "phonetic.safetensors")
+    assert name() == "own"
+    (tmp_path / "local").mkdir()
+    save(untrained.with_(card={"name": "learned"}), tmp_path / "local" / "phonetic.safetensors")
+    assert name() == "learned"
+
+
+def test_weights_learned_under_another_version_are_passed_over(tmp_path):
     learned = tmp_path / "local" / "phonetic.safetensors"
     learned.parent.mkdir()
-    learned.touch()
-    assert weights.weights_file(tmp_path) == learned
+    learned.write_bytes(b"of an earlier version")
+    assert weights.load_weights(tmp_path).card["name"] == "phonetic"
 
 
 def test_weights_that_are_nowhere_are_an_error_of_the_set_up(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "shipped_places", lambda: (tmp_path / "a", tmp_path / "b"))
-    for look in (weights.shipped_weights, lambda: weights.weights_file(tmp_path)):
+    for look in (weights.shipped_weights, lambda: weights.load_weights(tmp_path)):
         with pytest.raises(SetupError) as raised:
             look()
         assert raised.value.code == "models_missing"
