@@ -8,7 +8,7 @@ from heygem_daemon.lipsync.ports import VISEMES
 from training.encoder import Schedule, recognition, soft_labels, train_encoder
 from training.features import Rows
 
-STEPS = 40
+STEPS = 30
 
 
 def toy(seed):
@@ -25,7 +25,7 @@ def toy(seed):
 @pytest.fixture(scope="module")
 def trained():
     losses = []
-    schedule = Schedule(steps=STEPS, batch=8, warm_up=5)
+    schedule = Schedule(steps=STEPS, batch=4, warm_up=5)
     encoder = train_encoder([toy(seed) for seed in range(12)], schedule, seed=1, device="cpu", on_step=lambda *at: losses.append(at))
     return encoder, losses
 
