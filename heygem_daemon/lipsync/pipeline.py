@@ -118,6 +118,7 @@ class _Task:
     speech: Fraction
     tracks: FaceTracks
     loaded: _Loaded
+    words: Finding
 
     @property
     def fit(self) -> Fit:
@@ -197,15 +198,15 @@ class RenderSession:
             shelf = Shelf(cache=cache, key=key)
             with clock.stage("analyse"):
                 tracks = self._tracks(shelf, request, info, say)
-            task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded)
+            with clock.stage("script"):
+                words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
+            task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, words=words)
             with clock.stage("prepare"):
                 prepared = self._prepared(shelf, task, say)
                 habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
-            with clock.stage("script"):
-                words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             with clock.stage("render"):
                 writer = _writer(task)
-                drawn = draw(_scene(task, prepared, words, habits), writer, say)
+                drawn = draw(_scene(task, prepared, habits), writer, say)
             with clock.stage("verify"):
                 obtained = self._track(task, drawn, say)
                 found = outcome.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
@@ -213,8 +214,8 @@ class RenderSession:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
             if request.explain is not None:
                 with clock.stage("explain"):
-                    _explain(task, drawn, obtained, found, words, request.explain)
-        warnings = _warnings(task, drawn, found, words, has_label=not writer.warnings)
+                    _explain(task, drawn, obtained, found, request.explain)
+        warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not shelf.built)
 
     def _tracks(self, shelf: Shelf, request: RenderRequest, info: MediaInfo, say: OnProgress) -> FaceTracks:
@@ -294,7 +295,7 @@ def _video_of(info: MediaInfo) -> VideoStream:
     return info.video
 
 
-def _scene(task: _Task, prepared: Any, words: Finding, habits: Habits) -> Scene:
+def _scene(task: _Task, prepared: Any, habits: Habits) -> Scene:
     return Scene(
         info=task.info,
         video=task.video,
@@ -302,7 +303,7 @@ def _scene(task: _Task, prepared: Any, words: Finding, habits: Habits) -> Scene:
         frames=task.frames,
         source_frames=task.tracks.frames,
         driver=task.loaded.driver,
-        script=words.alignment,
+        script=task.words.alignment,
         renderer=task.loaded.renderer,
         prepared=prepared,
         habits=habits,
@@ -322,7 +323,7 @@ def _writer(task: _Task) -> VideoWriter:
     )
 
 
-def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, words: Finding, path: Path) -> None:
+def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, path: Path) -> None:
     from heygem_daemon.lipsync.explain import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
 
     explanation = Explanation(
@@ -334,12 +335,12 @@ def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, wo
         engine=task.request.engine,
         driver=task.loaded.driver.name,
         seconds=task.seconds,
-        phonemes=words.phonemes,
+        phonemes=task.words.phonemes,
     )
     explain(explanation, path)
 
 
-def _warnings(task: _Task, drawn: Drawn, found: Outcome, words: Finding, *, has_label: bool) -> tuple[str, ...]:
+def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> tuple[str, ...]:
     possible = {
         WarningCode.HDR_TONE_MAPPED: task.video.source_colour.is_hdr,
         WarningCode.VARIABLE_FRAME_RATE: task.video.is_variable,
@@ -348,4 +349,4 @@ def _warnings(task: _Task, drawn: Drawn, found: Outcome, words: Finding, *, has_
         **found.warnings(),
     }
     noticed = [code for code, applies in possible.items() if applies]
-    return tuple(str(code) for code in (*noticed, *([words.warning] if words.warning else [])))
+    return tuple(str(code) for code in (*noticed, *([task.words.warning] if task.words.warning else [])))

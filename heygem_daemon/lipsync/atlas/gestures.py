@@ -5,8 +5,10 @@ beyond what the driver says. The tracker hardly sees lips roll in or push forwar
 those displacements are small, and in the directions of anatomy.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from typing import Final
 
 import numpy as np
@@ -19,15 +21,18 @@ FloatArray = npt.NDArray[np.float64]
 
 TEETH_OPENING: Final = 0.15
 """The lips are this far apart at most on f and v, as a share of the range [.19 in the mean, .06 at the tenth percentile]."""
-PURSED_WIDTH: Final = 0.1
-"""A pursed mouth is narrower than the width heard by this share of the range [oh .11, RR .10, CH .11, ou .05]."""
+PURSED_WIDTH: Final = 0.03
+"""A pursed mouth is narrower than the width heard by this share of the range: people the driver learnt from need nothing beyond what
+it says, with weights that knew them less it was [oh .11, RR .10, CH .11, ou .05]."""
 
 _PRESSED: Final = ("PP",)
 _TEETH: Final = ("FF",)
 _PURSED: Final = ("ou", "oh", "CH", "RR")
 _SURE: Final = (0.3, 0.7)
-_SHARES: Final = (0.25, 0.5, 0.25)
-"""Of the frame before, the frame and the one after: a lip is not there at once."""
+_LEAD: Final = 0.045
+"""Lips are at their place this long (s) before the sound is at its clearest [f v .02-.06, p b m .06-.08]."""
+_BREADTH: Final = 0.06
+"""A gesture comes and goes over this time (s): a lip is not there at once."""
 _LIFTED: Final = 0.010
 """How far both lips rise on f and v: the lower one goes to the teeth, the upper one does not come down to it. In IOD."""
 _ROLLED_IN: Final = (0.010, 0.010)
@@ -48,15 +53,37 @@ class Gesture:
 
 
 def gestures(motion: Iterable[MouthMotion]) -> Iterator[Gesture]:
-    """Yield the gesture of every frame of the motion; a frame is known when the next one is."""
-    rows = (row for block in motion for row in _weights(block.visemes))
-    before = here = next(rows, None)
-    while here is not None and before is not None:
-        after = next(rows, None)
-        smooth = sum(s * row for s, row in zip(_SHARES, (before, here, here if after is None else after), strict=True))
-        pressed, teeth, pursed = _smoothstep(np.asarray(smooth))
+    """Yield the gesture of every frame of the motion; a frame is known when what is heard a tenth of a second later is."""
+    timed = ((float(time), row) for block in motion for time, row in zip(block.times, _weights(block.visemes), strict=True))
+    begin = list(islice(timed, 2))
+    if not begin:
+        return
+    step = begin[1][0] - begin[0][0] if len(begin) > 1 else 1.0
+    back, ahead = int((_BREADTH - _LEAD) / step), int((_BREADTH + _LEAD) / step)
+    shares = np.maximum(0, 1 - np.abs(np.arange(-back, ahead + 1) * step - _LEAD) / _BREADTH) + 1e-9
+    rows = (row for _, row in chain(begin, timed))
+    for window in _windows(rows, back, ahead):
+        pressed, teeth, pursed = _smoothstep(shares @ window / shares.sum())
         yield Gesture(pressed=float(pressed), teeth=float(teeth), pursed=float(pursed))
-        before, here = here, after
+
+
+def _windows(rows: Iterator[FloatArray], back: int, ahead: int) -> Iterator[FloatArray]:
+    """Yield [back + 1 + ahead, 3] around every row."""
+    length = back + 1 + ahead
+    held: deque[FloatArray] = deque(maxlen=length)
+    for row in _continued(rows, back, ahead):
+        held.append(row)
+        if len(held) == length:
+            yield np.array(held)
+
+
+def _continued(rows: Iterator[FloatArray], back: int, ahead: int) -> Iterator[FloatArray]:
+    """Yield the rows, the first one `back` times more before them, the last one `ahead` times more after them."""
+    row = next(rows)
+    yield from repeat(row, back + 1)
+    for row in rows:
+        yield row
+    yield from repeat(row, ahead)
 
 
 def lip_shift(rest: FloatArray, gesture: Gesture) -> FloatArray:

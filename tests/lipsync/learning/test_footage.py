@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heygem_daemon.lipsync.speech.bands import BandDriver
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.learning.clips import read_clip
 from heygem_daemon.lipsync.learning.footage import Footage, watch
 from heygem_daemon.lipsync.shelf import Shelf
-from heygem_daemon.lipsync.speech.bands import BandDriver
 
 GRID = ("grid_sbwe5n_360x288_25.mpg", "grid_lbbc2a_360x288_25.mpg")
 
