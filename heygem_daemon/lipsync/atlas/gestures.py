@@ -28,7 +28,7 @@ it says, with weights that knew them less it was [oh .11, RR .10, CH .11, ou .05
 _PRESSED: Final = ("PP",)
 _TEETH: Final = ("FF",)
 _PURSED: Final = ("ou", "oh", "CH", "RR")
-_SURE: Final = (0.3, 0.7)
+_SURE: Final = (0.1, 0.8)
 _LEAD: Final = 0.045
 """Lips are at their place this long (s) before the sound is at its clearest [f v .02-.06, p b m .06-.08]."""
 _BREADTH: Final = 0.06
