@@ -24,14 +24,12 @@ from training.scripted import scripted_examples
 FloatArray = npt.NDArray[np.float32]
 FOLDS: Final = 6
 BABBLE_DB: Final = 10.0
-_GAINS: Final = (0.4, 0.5, 0.6, 0.7, 0.8)
+_GAINS: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _MEANS: Final = (0.3, 0.35, 0.4, 0.45)
 _SHUT: Final = ((0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.5, 0.8))
 _SCRIPTED_TIMES: Final = 6
 """Clips with a script are few: each counts as often as this in the training of the guides."""
 _AMPLITUDE: Final = (0.9, 1.1)
-_ENOUGH_HIT: Final = 0.62
-"""Beyond this share of closures, every further one is paid for with more false ones."""
 _WIDTH_AMPLITUDE: Final = 0.2
 """Of the width, as a share of the range from rounded to spread. Real mouths have .30; width is heard less surely than opening."""
 
@@ -124,7 +122,7 @@ def calibrated(clips: Sequence[AvClip], unseen: Unseen) -> Calibration:
     def merit(calibration: Calibration) -> float:
         found = judged(clips, unseen.clean, calibration)
         off = max(_AMPLITUDE[0] - found.amplitude, found.amplitude - _AMPLITUDE[1], 0.0)
-        return found.opening_r + 1.5 * min(found.closures_hit, _ENOUGH_HIT) - found.closures_false - 3 * off
+        return found.opening_r + 0.4 * found.closures_hit - 0.6 * found.closures_false - 3 * off
 
     choices = product(_MEANS, _GAINS, _SHUT)
     tried = [Calibration(opening_mean=m, opening_gain=g, shut=s, width_gain=width_gain) for m, g, s in choices]

@@ -50,9 +50,9 @@ ENCODER_REACH: Final = 24
 
 
 class Mapper(nn.Module):
-    """Features [B, FEATURES, n] at 50 Hz -> motion [B, OUTPUTS, n]; sees 640 ms on each side."""
+    """Features [B, FEATURES, n] at 50 Hz -> motion [B, OUTPUTS, n]; sees 320 ms on each side."""
 
-    def __init__(self, *, inputs: int, channels: int = 96, dilations: tuple[int, ...] = (1, 2, 4, 8, 16), dropout: float = 0.4) -> None:
+    def __init__(self, *, inputs: int, channels: int = 96, dilations: tuple[int, ...] = (1, 2, 4, 8), dropout: float = 0.4) -> None:
         super().__init__()
         self.entry = nn.Conv1d(inputs, channels, 1)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
@@ -68,7 +68,7 @@ class Mapper(nn.Module):
         return motion
 
 
-MAPPER_REACH: Final = 32
+MAPPER_REACH: Final = 16
 """Rows (20 ms) on each side that one row of the mapper's output depends on."""
 
 
