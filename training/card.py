@@ -17,8 +17,9 @@ from training.people import KEPT_BACK, person_of
 Recognised = Mapping[str, Mapping[str, Any]]
 
 _SOURCES = (
-    "Synthetic speech: espeak-ng (a GPL-3.0 program run as a tool; 17 languages, 70 timbres), the flite voices slt, rms, awb, kal16"
-    " (BSD-like), Festival's voices ked, kal (free for any use) and slt (BSD-like)",
+    "Synthetic speech: espeak-ng (a GPL-3.0 program run as a tool; 13 languages, 67 timbres), the flite voices slt and rms (BSD-like),"
+    " Festival's voices ked (free for any use) and slt (BSD-like); five timbres, the voices awb and kal, and four languages are held"
+    " back for the tests",
     "Recorded speech with phoneme labels: the recordings inside Debian's festvox-ru (one speaker, BSD-like)",
     "Sentences: Debian's fortunes packages, and made-up syllables; no sentence is part of the weights",
 )
