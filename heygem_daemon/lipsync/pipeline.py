@@ -7,7 +7,7 @@ Nothing here grows with the length of the video but a score of numbers per frame
 """
 
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,22 +20,20 @@ from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import models, outcome
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
-from heygem_daemon.lipsync.drawing import READ_AHEAD, Drawn, Scene, draw
+from heygem_daemon.lipsync.drawing import Drawn, Scene, draw
 from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
-from heygem_daemon.lipsync.face.analyse import analyse
-from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks, parse_selection
+from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks
 from heygem_daemon.lipsync.habits import Habits
 from heygem_daemon.lipsync.learning.habits import presenter_habits
 from heygem_daemon.lipsync.outcome import Outcome
 from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
-from heygem_daemon.lipsync.readahead import read_ahead
 from heygem_daemon.lipsync.scripted import Finding, find_script
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.thumbnail import write_jpeg
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
-from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import frame_count, measure_speech
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
 from heygem_daemon.media.writer import Fit, VideoWriter
@@ -197,7 +195,7 @@ class RenderSession:
                 key = content_key(request.video)
             shelf = Shelf(cache=cache, key=key)
             with clock.stage("analyse"):
-                tracks = self._tracks(shelf, request, info, say)
+                tracks = cached_tracks(shelf, info, face=request.face, models=self._surroundings.models, on_progress=say)
             with clock.stage("script"):
                 words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, words=words)
@@ -217,29 +215,6 @@ class RenderSession:
                     _explain(task, drawn, obtained, found, request.explain)
         warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not shelf.built)
-
-    def _tracks(self, shelf: Shelf, request: RenderRequest, info: MediaInfo, say: OnProgress) -> FaceTracks:
-        video = _video_of(info)
-        try:
-            selection = parse_selection(request.face)
-        except ValueError as problem:
-            raise error("bad_job_toml", problem=str(problem)) from None
-
-        def build(directory: Path) -> None:
-            with closing(read_ahead(VideoReader(info).frames(), READ_AHEAD)) as frames:
-                analyse(
-                    frames,
-                    size=(video.width, video.height),
-                    frame_rate=video.frame_rate,
-                    models=self._surroundings.models,
-                    selection=selection,
-                    directory=directory,
-                    total=video.frames,
-                    name=display_name(info.path),
-                    on_progress=say,
-                )
-
-        return FaceTracks.open(shelf.entry(build, TRACKS_VERSION, request.face))
 
     def _prepared(self, shelf: Shelf, task: _Task, say: OnProgress) -> Any:
         renderer = task.loaded.renderer
