@@ -17,7 +17,7 @@ AVDATA ?=
 # make train-driver TRAINING="--seed 1 --out /tmp/phonetic.safetensors"   further words for python -m training
 TRAINING ?=
 
-.PHONY: help setup demo demo-clean test lint types fmt docs train-driver clean
+.PHONY: help setup demo demo-clean test test-slow lint types fmt docs train-driver clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothi
 # Lint and types come first, so that the run closes with pytest's own last line.
 test: lint types  ## everything that must hold before a change is merged; what CI runs
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
+
+test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning
+	@$(BIN)/python -m pytest -m slow $(PYTEST)
 
 lint: setup  ## ruff: rules and format
 	@$(BIN)/ruff check $(SOURCES)

@@ -56,6 +56,7 @@ def footage(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
+@pytest.mark.slow
 def test_dubbed_and_silent_footage_is_refused_with_the_reason_and_real_speech_is_kept_once(
     footage: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def read_card(printed):
     return json.loads(printed[printed.index("\n{") :])
 
 
+@pytest.mark.slow
 def test_without_footage_new_mappers_are_taught_by_the_weights_in_use(folder, capsys):
     before = load(folder / "out.safetensors")
     assert main(arguments(folder)) == 0
@@ -69,6 +70,7 @@ def test_without_footage_new_mappers_are_taught_by_the_weights_in_use(folder, ca
     assert "augmenting" in printed
 
 
+@pytest.mark.slow
 def test_with_footage_mappers_learn_from_people_and_are_judged_on_others(folder, tmp_path, capsys):
     write_clips(tmp_path / "clips", FOLDS)
     assert main(arguments(folder, "--avdata", str(tmp_path / "clips"))) == 0
