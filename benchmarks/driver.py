@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+import librosa
 import numpy as np
 import torch
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path)
     parser.add_argument("--words", type=Path, help='JSON: clip name -> [["word", start s, end s], ...]; only the words are used')
     parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--music", type=Path, nargs="*", default=[], help="recordings of real music without voices")
     options = parser.parse_args()
     torch.set_num_threads(1)
     driver = PhoneticDriver(load(options.weights or shipped_weights()))
@@ -40,7 +42,7 @@ def main() -> None:
     _say("babble, 10 dB below", _judge(driver, clips, lambda clip: _noisy(clip, clips)))
     if options.words:
         _with_words(driver, clips, json.loads(options.words.read_text("utf-8")))
-    _other_sounds(driver, clips)
+    _other_sounds(driver, clips, options.music)
     _speed(driver, np.concatenate([clip.audio for clip in clips]))
 
 
@@ -68,7 +70,7 @@ def _noisy(clip: AvClip, clips: list[AvClip]) -> np.ndarray:
     return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), 10.0)
 
 
-def _other_sounds(driver: PhoneticDriver, clips: list[AvClip]) -> None:
+def _other_sounds(driver: PhoneticDriver, clips: list[AvClip], recordings: list[Path]) -> None:
     noise = np.random.default_rng(0)
 
     def speed(wave: np.ndarray) -> float:
@@ -76,9 +78,13 @@ def _other_sounds(driver: PhoneticDriver, clips: list[AvClip]) -> None:
         return float(np.abs(np.diff(motion_at(driver, wave.astype(np.float32), times).opening)).mean())
 
     spoken = np.mean([speed(clip.audio) for clip in clips[:40]])
-    for name, make in (("music", music), ("noise", coloured_noise)):
+    for name, make in (("synthetic music", music), ("noise", coloured_noise)):
         played = np.mean([speed(_as_loud(clip.audio, make(len(clip.audio), noise))) for clip in clips[:40]])
         print(f"lip speed to {name} alone: {played / spoken:.0%} of that to speech")
+
+    for path in recordings:
+        played = speed(librosa.load(path, sr=16000, duration=60)[0])
+        print(f"lip speed to {path.name} alone: {played / spoken:.0%} of that to speech")
 
 
 def _as_loud(speech: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--avdata",
         type=Path,
-        help="folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are taught by the shipped weights",
+        help=_AVDATA,
     )
     parser.add_argument("--without", nargs="+", default=[], metavar="PERSON", help="people who teach nothing, to be judged by them")
     parser.add_argument("--out", type=Path, default=Path("weights/phonetic.safetensors"))

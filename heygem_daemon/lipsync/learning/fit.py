@@ -17,10 +17,10 @@ from heygem_daemon.lipsync.learning.score import SHUT
 from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear_wave
 from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
+from heygem_daemon.lipsync.speech.stream import CURVE_RATE
 
 FloatArray = npt.NDArray[np.float32]
 
-ROW_RATE: Final = 50
 CROP: Final = 150
 COPIES: Final = 8
 TARGETS: Final = 2 + COMPONENTS
@@ -152,7 +152,7 @@ def _raw_targets(clip: AvClip, components: FloatArray) -> FloatArray:
 
 def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmented, weight: float) -> Example:
     features = hear_wave(model, sound.wave).features
-    heard = (np.arange(len(features)) / ROW_RATE - sound.lead) * sound.speed
+    heard = (np.arange(len(features)) / CURVE_RATE - sound.lead) * sound.speed
     times = clip.true_times
     raw = _raw_targets(clip, shapes.components)
     deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * shapes.deviations**2) / (len(raw) + _SHRINK_ROWS))

@@ -72,7 +72,7 @@ def _lips_together(posteriors: FloatArray) -> FloatArray:
 def _speaking(rows: Rows) -> FloatArray:
     """Return 0-1: 1 from a little before somebody speaks to a little after, with soft edges.
 
-    By what the encoder takes for speech, not by loudness: music and noise do not open a mouth.
+    By what the encoder takes for speech, not by loudness: noise does not open a mouth.
     """
     voice = (1 - rows.posteriors[:, 0]) * rows.is_sound
     heard = np.clip((voice - _VOICE[0]) / (_VOICE[1] - _VOICE[0]), 0, 1)
