@@ -14,7 +14,7 @@ PYTEST ?=
 
 # make train-driver AVDATA=/path/to/clips   a folder of audio-visual clips (docs/learning.md)
 AVDATA ?=
-# make train-driver TRAINING="--seed 1 --out /tmp/phonetic.safetensors"   further words for python -m training
+# make train-driver TRAINING="--seed 1 --out FILE"   further words for python -m training
 TRAINING ?=
 
 .PHONY: help setup demo demo-clean test test-slow lint types fmt docs train-driver clean

@@ -124,7 +124,7 @@ def _mapper(card: Mapping[str, Any]) -> list[str]:
             for name, f in rows.items()
         ),
         "",
-        f"Music alone moves the mouth {found['music_motion']:.0%} as much as speech where it is synthetic music as in the training. Five"
-        " recordings of real music moved it 59 to 75 % as much (benchmarks/driver.py --music). The recipe, the rules and the calibration"
+        f"Music alone moves the mouth {found['music_motion']:.0%} as much as speech where it is synthetic music as in the training. Real"
+        " music moves it far more and was not judged here (benchmarks/driver.py --music). The recipe, the rules and the calibration"
         " were chosen by these same folds, so strangers may do a little worse.",
     ]
