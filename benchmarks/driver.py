@@ -25,6 +25,7 @@ from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 
 _SECONDS = 120
+_INTRO_S = 10
 
 
 def main() -> None:
@@ -82,9 +83,11 @@ def _other_sounds(driver: PhoneticDriver, clips: list[AvClip], recordings: list[
         played = np.mean([speed(_as_loud(clip.audio, make(len(clip.audio), noise))) for clip in clips[:40]])
         print(f"lip speed to {name} alone: {played / spoken:.0%} of that to speech")
 
-    for path in recordings:
-        played = speed(librosa.load(path, sr=16000, duration=60)[0])
-        print(f"lip speed to {path.name} alone: {played / spoken:.0%} of that to speech")
+    shares = [speed(librosa.load(path, sr=16000, offset=_INTRO_S, duration=60)[0]) / spoken for path in recordings]
+    for path, share in zip(recordings, shares, strict=True):
+        print(f"lip speed to {path.name} alone: {share:.0%} of that to speech")
+    if shares:
+        print(f"lip speed to these {len(shares)} recordings alone: {np.mean(shares):.1%}, the most {max(shares):.0%}")
 
 
 def _as_loud(speech: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -19,10 +19,11 @@ debian_packages=(
     gcc libc6-dev pkg-config libsystemd-dev   # systemd-python comes as source only
 )
 
-# Recorded voices under permissive licences, and sentences in nine languages for them to say.
+# Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to say.
 training_packages=(
     flite festival festlex-cmu festlex-poslex festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-ru
     fortunes fortunes-min fortunes-br fortunes-cs fortunes-de fortunes-es fortunes-it fortunes-pl fortunes-ru fortunes-zh
+    fluidsynth fluid-soundfont-gm
 )
 
 say() { printf '== %s\n' "$*"; }

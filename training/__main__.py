@@ -14,8 +14,9 @@ import torch
 from heygem_daemon.lipsync.learning.clips import AvClip, people, read_clips
 from heygem_daemon.lipsync.learning.fit import DEFAULT, GUIDES, Recipe
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, load, save
-from heygem_daemon.lipsync.speech.network import Encoder
-from training import card, corpus, mapper
+from heygem_daemon.lipsync.speech.network import Encoder, SpeechDetector
+from training import card, corpus, mapper, music
+from training.detector import detection, train_detector
 from training.encoder import Schedule, recognition, train_encoder
 from training.features import Rows, rows_of
 from training.people import KEPT_BACK, person_of
@@ -30,20 +31,22 @@ _TESTS: Final = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much of everything. steps: of the encoder; copies: augmented copies of each utterance."""
+    """How much of everything. steps: of the encoder; detector_steps: of the detector; copies: augmented copies of each utterance."""
 
     size: corpus.Size
     copies: int
     steps: int
+    detector_steps: int
     mappers: Recipe
     guides: Recipe
 
 
-FULL: Final = Plan(size=corpus.FULL, copies=2, steps=2500, mappers=replace(DEFAULT, members=4), guides=GUIDES)
+FULL: Final = Plan(size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), guides=GUIDES)
 TINY: Final = Plan(
     size=corpus.TINY,
     copies=1,
     steps=20,
+    detector_steps=20,
     mappers=replace(DEFAULT, members=1, steps=10),
     guides=replace(GUIDES, members=1, steps=10),
 )
@@ -63,10 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.avdata and len({person_of(clip) for clip in clips}) < mapper.FOLDS:
         print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to judge by people held back", file=sys.stderr)
         return 2
-    encoder, recognised, earlier = _encoder(plan, options, say)
-    start = PhoneticModel(encoder=encoder, mappers=(), shapes=Shapes.none())
+    hearing = _hearing(plan, options, say)
+    start = PhoneticModel(encoder=hearing.encoder, detector=hearing.detector, mappers=(), shapes=Shapes.none())
     model, judgement = _learned(start, clips, plan, options, say) if clips else (_taught(start, plan, options, say), None)
-    written = card.make(model, recognised, judgement, clips, seed=options.seed, minutes=earlier + (time.monotonic() - began) / 60)
+    minutes = hearing.earlier + (time.monotonic() - began) / 60
+    written = card.make(model, hearing.told, judgement, clips, seed=options.seed, minutes=minutes)
     model = model.with_(card=written)
     save(model, options.out)
     options.out.with_suffix(".md").write_text(card.as_markdown(written), "utf-8")
@@ -92,36 +96,68 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _encoder(plan: Plan, options: argparse.Namespace, say: OnStage) -> tuple[Encoder, card.Recognised, float]:
-    """Return the encoder, what it recognises, and the minutes it took where that was another time; kept in the work folder."""
+@dataclass(frozen=True, kw_only=True)
+class _Hearing:
+    """The encoder and the detector, what they tell of voices and music they never heard, and the minutes they took where that was
+    another time."""
+
+    encoder: Encoder
+    detector: SpeechDetector
+    told: card.Told
+    earlier: float = 0.0
+
+
+def _hearing(plan: Plan, options: argparse.Namespace, say: OnStage) -> _Hearing:
+    """Return what hears; kept in the work folder."""
     began = time.monotonic()
-    name = f"{'tiny' if options.tiny else 'full'}-{corpus.VERSION}-{options.seed}"
-    kept = options.work / f"encoder-{name}.pt"
+    kept = options.work / f"hearing-{_name(options)}.pt"
     if kept.exists():
-        say(f"encoder from {kept}")
+        say(f"encoder and detector from {kept}")
         stored = torch.load(kept, weights_only=True)
-        encoder = Encoder()
-        encoder.load_state_dict(stored["weights"])
-        return encoder.eval(), stored["recognised"], stored["minutes"]
-    speech = options.work / f"corpus-{name}.npz"
-    if not speech.exists():
-        say("corpus: speaking")
-        corpus.build(plan.size, speech, seed=options.seed, workers=options.workers)
-    spoken = corpus.load(speech)
-    say(f"corpus: {sum(u.seconds for u in spoken) / 3600:.2f} h, {len({u.voice for u in spoken})} voices; augmenting")
+        encoder, detector = Encoder(), SpeechDetector()
+        encoder.load_state_dict(stored["encoder"])
+        detector.load_state_dict(stored["detector"])
+        told = card.Told(recognised=stored["recognised"], detected=stored["detected"])
+        return _Hearing(encoder=encoder.eval(), detector=detector.eval(), told=told, earlier=stored["minutes"])
+    made = _corpus(options)
+    if not made.exists():
+        say("corpus: speaking and playing")
+        corpus.build(plan.size, made, seed=options.seed, workers=options.workers)
+    spoken = corpus.load(made)
+    speech = [u for u in spoken if u.language != music.LANGUAGE]
+    played = _hours(spoken) - _hours(speech)
+    say(f"corpus: {_hours(speech):.2f} h in {len({u.voice for u in speech})} voices, {played:.2f} h of music; augmenting")
     learned = [u for u in spoken if not corpus.is_held(u)]
     rows = rows_of(learned, copies=plan.copies, seed=options.seed + 1, workers=options.workers)
     tests = {name: _test_rows(spoken, name, options) for name in corpus.TESTS}
     say(f"encoder: {plan.steps} steps on {sum(len(r.labels) for r in rows) / 360000:.2f} h ({options.device})")
 
-    def on_step(step: int, loss: float) -> None:
-        if step % 250 == 0:
-            say(f"encoder: step {step}, loss {loss:.3f}")
+    def steps_of(name: str) -> Callable[[int, float], None]:
+        return lambda step, loss: say(f"{name}: step {step}, loss {loss:.3f}") if step % 250 == 0 else None
 
-    encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=on_step)
-    recognised = {name: asdict(recognition(encoder, some)) for name, some in tests.items() if some}
-    torch.save({"weights": encoder.state_dict(), "recognised": recognised, "minutes": (time.monotonic() - began) / 60}, kept)
-    return encoder, recognised, 0.0
+    encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=steps_of("encoder"))
+    schedule = Schedule(steps=plan.detector_steps)
+    detector = train_detector(rows, schedule, seed=options.seed, device=options.device, on_step=steps_of("detector"))
+    told = card.Told(
+        recognised={name: asdict(recognition(encoder, some)) for name, some in tests.items() if some},
+        detected=asdict(detection(detector, [*_held_music(spoken, options), *(one for some in tests.values() for one in some)])),
+    )
+    stored = {"encoder": encoder.state_dict(), "detector": detector.state_dict(), "minutes": (time.monotonic() - began) / 60}
+    torch.save({**stored, **vars(told)}, kept)
+    return _Hearing(encoder=encoder, detector=detector, told=told)
+
+
+def _name(options: argparse.Namespace) -> str:
+    """Return what tells stages of one run from those of another."""
+    return f"{'tiny' if options.tiny else 'full'}-{corpus.VERSION}-{options.seed}"
+
+
+def _corpus(options: argparse.Namespace) -> Path:
+    return Path(options.work, f"corpus-{_name(options)}.npz")
+
+
+def _hours(spoken: Sequence[Utterance]) -> float:
+    return sum(u.seconds for u in spoken) / 3600
 
 
 def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespace) -> list[Rows]:
@@ -130,9 +166,15 @@ def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespa
     return [rows for rows in made if rows.labels.any()]
 
 
+def _held_music(spoken: Sequence[Utterance], options: argparse.Namespace) -> list[Rows]:
+    held = [u for u in spoken if u.voice in corpus.HELD_PIECES]
+    return rows_of(held, copies=1, seed=options.seed + 3, workers=1) if held else []
+
+
 def _learned(
     start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: OnStage
 ) -> tuple[PhoneticModel, card.Judgement]:
+    held_music = [u for u in corpus.load(_corpus(options)) if u.voice in corpus.HELD_PIECES]
     say(f"mappers: {len(clips)} clips of {len(people(clips))} people; cross-validation")
     torch.set_num_threads(1)
     unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)
@@ -144,7 +186,7 @@ def _learned(
     judgement = card.Judgement(
         clean=mapper.judged(clips, unseen.clean, calibration),
         babble=mapper.judged(clips, unseen.noisy, calibration),
-        music_motion=mapper.music_motion(model, clips, seed=options.seed),
+        music_motion=mapper.music_motion(model, clips, held_music),
     )
     return model, judgement
 
@@ -152,7 +194,7 @@ def _learned(
 def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: OnStage) -> PhoneticModel:
     say("mappers: taught by the weights in use, no footage was given")
     teacher = load(options.out)
-    waves = [u.wave for u in corpus.load(next(options.work.glob("corpus-*.npz")))[:400]]
+    waves = [u.wave for u in corpus.load(_corpus(options)) if u.language != music.LANGUAGE][:400]
     return taught_mappers(start, teacher, waves, mappers=plan.mappers, guides=plan.guides, seed=options.seed)
 
 

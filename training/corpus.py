@@ -1,4 +1,4 @@
-"""The synthetic corpus: hours of speech in many voices and languages, with the viseme of every 10 ms."""
+"""The synthetic corpus: hours of speech in many voices and languages, with the viseme of every 10 ms, and music without any."""
 
 import random
 import tempfile
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from training import espeak, festival, flite
+from training import espeak, festival, flite, music
 from training.texts import sentences
 from training.utterance import Utterance, utterance
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 _ESPEAK_LANGUAGES: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "en": (("en-us", "en", "en-gb-scotland", "en-029", "en-gb-x-rp"), 0.32),
@@ -49,6 +48,7 @@ HELD_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
 HELD_VOICES: Final = HELD_VARIANTS | {"awb", "kal_diphone", "kal16"}
 """Voices that nothing is trained on: the figures are measured on them. kal_diphone and kal16 are one man."""
 HELD_LANGUAGES: Final = frozenset({"tr", "vi", "sv"})
+HELD_PIECES: Final = frozenset({music.piece(0), music.piece(1)})
 TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
     "unseen voices": lambda u: u.voice in HELD_VARIANTS and u.language not in HELD_LANGUAGES,
     "unseen voices, English": lambda u: u.voice in HELD_VARIANTS and u.language == "en",
@@ -63,17 +63,18 @@ _LONGEST_S: Final = 14.0
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Hours of speech per source; `chunks`: espeak-ng's hours are spoken in that many pieces of work."""
+    """Hours per source; `chunks`: espeak-ng's speech and the music are made in that many pieces of work."""
 
     espeak: float
     flite: float
     festival: float
     russian: float
+    music: float
     chunks: int = 8
 
 
-FULL: Final = Size(espeak=3.0, flite=0.8, festival=0.45, russian=0.8)
-TINY: Final = Size(espeak=0.03, flite=0.005, festival=0.01, russian=0.01, chunks=1)
+FULL: Final = Size(espeak=3.0, flite=0.8, festival=0.45, russian=0.8, music=0.9)
+TINY: Final = Size(espeak=0.03, flite=0.005, festival=0.01, russian=0.01, music=0.03, chunks=1)
 
 
 def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
@@ -82,6 +83,7 @@ def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
     jobs += [("flite", i, size.flite / len(flite.VOICES)) for i in range(len(flite.VOICES))]
     jobs += [("festival", i, size.festival / len(festival.VOICES)) for i in range(len(festival.VOICES))]
     jobs += [("russian", 0, size.russian)]
+    jobs += [("music", i, size.music / size.chunks) for i in range(size.chunks)]
     # Spawned, one process for each job: espeak-ng's library keeps its state in globals, and its flutter depends on all it said before.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         parts = list(pool.map(_speak, *zip(*[(*job, seed) for job in jobs], strict=True)))
@@ -115,13 +117,13 @@ def load(path: Path) -> list[Utterance]:
 
 def is_held(spoken: Utterance) -> bool:
     """Tell whether an utterance is kept for the figures."""
-    return spoken.voice in HELD_VOICES or spoken.language in HELD_LANGUAGES
+    return spoken.voice in HELD_VOICES | HELD_PIECES or spoken.language in HELD_LANGUAGES
 
 
 def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:
     chance = random.Random(f"{source} {index} {seed}")  # noqa: S311  (sampling)
     with tempfile.TemporaryDirectory() as folder:
-        speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian}[source]
+        speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian, "music": _music}[source]
         spoken, seconds = [], 0.0
         for said in speaker(chance, index, Path(folder), hours * 3600):
             if said.seconds <= _LONGEST_S * 2 and np.abs(said.wave).max(initial=0) > 300:  # a voice that dropped out is silent
@@ -166,7 +168,5 @@ def _russian(_chance: random.Random, _index: int, _folder: Path, seconds: float)
     return festival.recorded_russian(int(seconds / 4) + 1)
 
 
-def viseme_shares(utterances: Sequence[Utterance]) -> npt.NDArray[np.float64]:
-    """Return float64 [16]: how much of the time each viseme is seen."""
-    counts = np.bincount(np.concatenate([u.labels for u in utterances]), minlength=16)
-    return np.asarray(counts / counts.sum(), np.float64)
+def _music(chance: random.Random, _index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
+    return music.speechless(chance, folder)

@@ -72,11 +72,11 @@ def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> It
             part = chosen.mel[start : start + CROP]
             mel[i, :, : len(part)] = part.T
             labels[i, : len(part)] = chosen.labels[start : start + CROP]
-            _vary(mel[i], noise)
+            vary(mel[i], noise)
         yield torch.from_numpy(mel), torch.from_numpy(labels)
 
 
-def _vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], noise: np.random.Generator) -> None:
+def vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], noise: np.random.Generator) -> None:
     """Tilt the spectrum a little, and hide some bands (after SpecAugment, Park et al. 2019), in place."""
     mel += np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 6), noise.normal(0, 0.07, 6))[:, None].astype(np.float32)
     mel += np.float32(noise.normal(0, 0.08))

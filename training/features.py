@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.learning.augment import augmented, coloured_noise, hum, mixed, music
 from heygem_daemon.lipsync.speech.mel import levelled_mel
+from training.music import LANGUAGE as MUSIC
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
 
 FloatArray = npt.NDArray[np.float32]
-_VOICES_FOR_BABBLE = 60
+_BACKGROUNDS = 60
+"""Voices for the babble, and tunes, that are heard behind others, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,33 +28,45 @@ class Rows:
 
 
 def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int) -> list[Rows]:
-    """Return `copies` augmented versions of every utterance, and one stretch without speech for every tenth of them."""
+    """Return `copies` augmented versions of every utterance, one of every piece of music, and a stretch of noise or tones for every
+    tenth of all. The music is also heard behind the speech.
+    """
     seeds = [(seed, i) for i in range(len(spoken))]
-    step = max(1, len(spoken) // _VOICES_FOR_BABBLE)
-    voices = [np.asarray(u.wave / np.float32(32768), np.float32) for u in spoken[::step]]
-    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (voices,)) as pool:
+    voices = _backgrounds([u for u in spoken if u.language != MUSIC])
+    tunes = _backgrounds([u for u in spoken if u.language == MUSIC])
+    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (voices, tunes)) as pool:
         made = pool.map(_copies, spoken, seeds, repeat(copies), chunksize=32)
         return [rows for some in made for rows in some]
 
 
 _VOICES: list[FloatArray] = []
+_TUNES: list[FloatArray] = []
 
 
-def _share(voices: list[FloatArray]) -> None:
-    _VOICES[:] = voices
+def _share(voices: list[FloatArray], tunes: list[FloatArray]) -> None:
+    _VOICES[:], _TUNES[:] = voices, tunes
+
+
+def _backgrounds(heard: Sequence[Utterance]) -> list[FloatArray]:
+    return [_wave(u) for u in heard[:: max(1, len(heard) // _BACKGROUNDS)]]
+
+
+def _wave(spoken: Utterance) -> FloatArray:
+    return np.asarray(spoken.wave / np.float32(32768), np.float32)
 
 
 def _copies(spoken: Utterance, seed: tuple[int, int], copies: int) -> list[Rows]:
     noise = np.random.default_rng(seed)
-    wave = np.asarray(spoken.wave / np.float32(32768), np.float32)
-    made = [_copy(wave, spoken.labels, noise) for _ in range(copies)]
+    made = [_copy(spoken, noise) for _ in range(1 if spoken.language == MUSIC else copies)]
     if seed[1] % 10 == 0:
         made.append(_no_speech(noise))
     return made
 
 
-def _copy(wave: FloatArray, labels: npt.NDArray[np.int8], noise: np.random.Generator) -> Rows:
-    varied = augmented(wave, noise, _VOICES)
+def _copy(spoken: Utterance, noise: np.random.Generator) -> Rows:
+    voices = _VOICES if spoken.language != MUSIC else []
+    varied = augmented(_wave(spoken), noise, voices, tunes=_TUNES)
+    labels = spoken.labels
     mel = levelled_mel(varied.wave)
     original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
     rows = np.floor(original * LABEL_RATE).astype(np.int64)
@@ -62,10 +76,10 @@ def _copy(wave: FloatArray, labels: npt.NDArray[np.int8], noise: np.random.Gener
 
 
 def _no_speech(noise: np.random.Generator) -> Rows:
-    """Return some seconds of noise, tones or music: no mouth moves to them."""
+    """Return some seconds of noise or tones: no mouth moves to them."""
     samples = int(noise.uniform(3, 6) * SAMPLE_RATE)
     kind = noise.random()
-    sound = music(samples, noise) if kind < 0.5 else hum(samples, noise) if kind < 0.65 else coloured_noise(samples, noise)
+    sound = music(samples, noise) if kind < 0.3 else hum(samples, noise) if kind < 0.5 else coloured_noise(samples, noise)
     sound = sound / max(1e-6, float(sound.std())) * 10 ** (noise.uniform(-45, -15) / 20)
     if noise.random() < 0.5:
         sound = mixed(sound.astype(np.float32), coloured_noise(samples, noise), float(noise.uniform(0, 30)))

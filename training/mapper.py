@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from heygem_daemon.lipsync.learning.augment import babble, mixed, music
+from heygem_daemon.lipsync.learning.augment import babble, mixed
 from heygem_daemon.lipsync.learning.clips import AvClip
 from heygem_daemon.lipsync.learning.fit import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
 from heygem_daemon.lipsync.learning.score import Prediction, Score, score
@@ -20,6 +20,7 @@ from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from training.people import folds, person_of
 from training.scripted import scripted_examples
+from training.utterance import Utterance
 
 FloatArray = npt.NDArray[np.float32]
 FOLDS: Final = 6
@@ -129,21 +130,16 @@ def calibrated(clips: Sequence[AvClip], unseen: Unseen) -> Calibration:
     return max(tried, key=merit)
 
 
-def music_motion(model: PhoneticModel, clips: Sequence[AvClip], *, seed: int) -> float:
-    """Return lip speed to music alone over lip speed to these people's speech (music at the speech's own level)."""
+def music_motion(model: PhoneticModel, clips: Sequence[AvClip], pieces: Sequence[Utterance]) -> float:
+    """Return lip speed to music alone over lip speed to these people's speech; 0 without any music."""
 
     def speed(wave: FloatArray) -> float:
         curve = curve_of(*_heard(model, wave), model.calibration)
         return float(np.abs(np.diff(curve.opening)).mean())
 
-    noise = np.random.default_rng(seed)
     spoken = [speed(clip.audio) for clip in clips]
-    played = [speed(_as_loud_as(clip.audio, music(len(clip.audio), noise))) for clip in clips]
-    return float(np.mean(played) / np.mean(spoken))
-
-
-def _as_loud_as(speech: FloatArray, other: FloatArray) -> FloatArray:
-    return np.asarray(other / max(1e-6, float(other.std())) * float(speech.std()), np.float32)
+    played = [speed(np.asarray(piece.wave / np.float32(32768), np.float32)) for piece in pieces]
+    return float(np.mean(played) / np.mean(spoken)) if played else 0.0
 
 
 def figures(found: Score) -> dict[str, Any]:

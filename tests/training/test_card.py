@@ -9,7 +9,7 @@ import torch
 
 from heygem_daemon.lipsync.learning.score import Score
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes
-from heygem_daemon.lipsync.speech.network import FEATURES, GUIDE_FEATURES, Encoder, Mapper
+from heygem_daemon.lipsync.speech.network import FEATURES, GUIDE_FEATURES, Encoder, Mapper, SpeechDetector
 from tests.lipsync.learning.conftest import make_clip
 from training import card
 
@@ -28,6 +28,7 @@ CLEAN = Score(
     clips=31,
 )
 BABBLE = replace(CLEAN, opening_r=0.6911, opening_r_mean=0.6922, opening_r_median=0.6933, width_r=0.3811)
+TOLD = card.Told(recognised=RECOGNISED, detected={"speech_kept": 0.98712, "music_passed": 0.0123})
 JUDGEMENT = card.Judgement(clean=CLEAN, babble=BABBLE, music_motion=0.0712)
 CLIPS = [replace(make_clip(str(i), person, seed=i, seconds=30), person=person) for i, person in enumerate(["a", "a", "b", "grid_s1"])]
 
@@ -35,9 +36,13 @@ CLIPS = [replace(make_clip(str(i), person, seed=i, seconds=30), person=person) f
 def make(judgement, clips):
     torch.manual_seed(0)
     model = PhoneticModel(
-        encoder=Encoder(), mappers=(Mapper(inputs=FEATURES),), guides=(Mapper(inputs=GUIDE_FEATURES),), shapes=Shapes.none()
+        encoder=Encoder(),
+        detector=SpeechDetector(),
+        mappers=(Mapper(inputs=FEATURES),),
+        guides=(Mapper(inputs=GUIDE_FEATURES),),
+        shapes=Shapes.none(),
     )
-    return model, card.make(model, RECOGNISED, judgement, clips, seed=17, minutes=42.0)
+    return model, card.make(model, TOLD, judgement, clips, seed=17, minutes=42.0)
 
 
 def figures(value):
@@ -51,11 +56,12 @@ def test_the_page_shows_every_figure_of_the_card():
     _, made = make(JUDGEMENT, CLIPS)
     page = card.as_markdown(made).replace(",", "")
     shown = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", page)}
-    told = figures({name: value for name, value in made.items() if name != "mapper"})
+    told = figures({name: value for name, value in made.items() if name not in {"mapper", "detector"}})
     judged = figures({name: {k: v for k, v in made["mapper"][name].items() if k != "clips"} for name in ("clean", "babble 10 dB")})
     assert len(told) + len(judged) > 20
     assert [number for number in told + judged if not any(abs(number - there) < 0.0051 for there in shown)] == []
-    assert "Music alone moves the mouth 7% as much" in page
+    assert "moves the mouth 7.1% as much" in page
+    assert "takes 98.7% of that speech for speech and 1.2% of" in page
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,8 @@ def test_the_card_says_what_it_is_and_what_made_it():
     model, made = make(JUDGEMENT, CLIPS)
     assert (made["name"], made["licence"], made["seed"]) == ("phonetic", "Apache-2.0", 17)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", made["date"])
-    assert made["parameters"] == sum(p.numel() for net in (model.encoder, *model.mappers, *model.guides) for p in net.parameters())
+    networks = (model.encoder, model.detector, *model.mappers, *model.guides)
+    assert made["parameters"] == sum(p.numel() for network in networks for p in network.parameters())
     page = card.as_markdown(made)
     assert made["date"] in page
     assert made["made_with"] in page

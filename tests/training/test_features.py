@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.learning.augment import augmented
+from training import features
 from training.features import Rows, rows_of
+from training.music import LANGUAGE as MUSIC
 from training.utterance import SILENCE, Utterance
 
 
@@ -15,6 +18,12 @@ def beeps(seed):
     t = np.arange(32000) / 16000
     wave = (8000 * np.sin(2 * np.pi * 700 * t) * np.repeat(labels > 0, 160)).astype(np.int16)
     return Utterance(wave=wave, labels=labels, language="en", voice="beeps")
+
+
+def tune():
+    """Two seconds of a low tone, marked as music."""
+    wave = (8000 * np.sin(2 * np.pi * 220 * np.arange(32000) / 16000)).astype(np.int16)
+    return Utterance(wave=wave, labels=np.zeros(200, np.int8), language=MUSIC, voice="a piece")
 
 
 def speak() -> list[Rows]:
@@ -60,3 +69,19 @@ def test_the_same_seed_gives_the_same_rows(made):
     for there, here in zip(made, speak(), strict=True):
         assert np.array_equal(there.mel, here.mel)
         assert np.array_equal(there.labels, here.labels)
+
+
+def test_music_is_copied_as_silence_and_heard_behind_speech(monkeypatch):
+    """It is never the babble, and nobody talks behind it."""
+    heard = []
+
+    def listening(wave, noise, voices, *, tunes):
+        heard.append((len(voices), len(tunes)))
+        return augmented(wave, noise, voices, tunes=tunes)
+
+    monkeypatch.setattr(features, "augmented", listening)
+    features._share(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))
+    rows = [features._copies(u, (5, 1), 2) for u in (beeps(0), tune())]
+    assert heard == [(1, 1), (1, 1), (0, 1)]
+    assert all(one.labels.any() for one in rows[0])
+    assert not any(one.labels.any() for one in rows[1])

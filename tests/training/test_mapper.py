@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.learning.augment import music
 from heygem_daemon.lipsync.learning.fit import Recipe
 from heygem_daemon.lipsync.speech.model import Calibration, Told, load
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.learning.conftest import make_clip, syllables
 from training import mapper
 from training.espeak import espeak
+from training.utterance import Utterance
 
 CLIPS = [make_clip(name, name, seed=seed) for seed, name in enumerate("abcd")]
 
@@ -71,7 +73,14 @@ def test_mappers_are_learned_without_touching_encoder_and_calibration():
 def test_music_moves_a_mouth_less_than_speech():
     wave, _ = espeak().speak("Nobody remembers what was said before the meeting began.", "en-us")
     clip = replace(CLIPS[0], audio=wave)
-    assert 0 <= mapper.music_motion(load(shipped_weights()), [clip], seed=0) < 0.5
+    tones = music(16000 * 5, np.random.default_rng(0))
+    piece = Utterance(
+        wave=(tones / np.abs(tones).max() * 9000).astype(np.int16), labels=np.zeros(500, np.int8), language="music", voice="a piece"
+    )
+    said = Utterance(wave=(wave * 32767).astype(np.int16), labels=piece.labels, language="en", voice="a voice")
+    assert mapper.music_motion(load(shipped_weights()), [clip], [piece]) < 0.15
+    assert mapper.music_motion(load(shipped_weights()), [clip], [said]) == pytest.approx(1, abs=0.05)
+    assert mapper.music_motion(load(shipped_weights()), [clip], []) == 0
 
 
 def test_figures_are_rounded_for_the_card():

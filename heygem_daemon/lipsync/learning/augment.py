@@ -43,9 +43,18 @@ class Augmented:
 
 
 def augmented(
-    wave: FloatArray, noise: np.random.Generator, voices: Sequence[FloatArray], strength: Strength = DEFAULT, *, longest_lead: float = 0.5
+    wave: FloatArray,
+    noise: np.random.Generator,
+    voices: Sequence[FloatArray],
+    strength: Strength = DEFAULT,
+    *,
+    longest_lead: float = 0.5,
+    tunes: Sequence[FloatArray] = (),
 ) -> Augmented:
-    """Return one varied copy. wave: float32 [n]; voices: recordings of other people, for babble; `noise` decides everything."""
+    """Return one varied copy. wave: float32 [n]; `noise` decides everything.
+
+    voices: recordings of other people, for babble; tunes: recordings of music, in whose stead simple tones are made up.
+    """
     speed = float(noise.uniform(*strength.speed)) if noise.random() < strength.speed_chance else 1.0
     quick: DoubleArray = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
     lead = float(noise.uniform(0, longest_lead))
@@ -57,7 +66,7 @@ def augmented(
     if noise.random() < strength.reverb_chance:
         varied = _reverberated(varied, noise)
     if noise.random() < strength.noise_chance:
-        varied = varied + _background(varied, noise, voices, strength)
+        varied = varied + _background(varied, noise, voices, tunes, strength)
     if noise.random() < strength.codec_chance:
         filters = scipy.signal.butter(8, noise.uniform(3200, 7000), fs=RATE, output="sos")
         varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
@@ -80,6 +89,12 @@ def babble(voices: Sequence[FloatArray], samples: int, noise: np.random.Generato
         voice = voices[int(noise.integers(len(voices)))].astype(np.float64)
         total += np.roll(np.resize(voice / max(1e-6, float(voice.std())), samples), int(noise.integers(samples)))
     return total.astype(np.float32)
+
+
+def excerpt(tunes: Sequence[FloatArray], samples: int, noise: np.random.Generator) -> FloatArray:
+    """Return float32 [samples] of one of the tunes, from anywhere, repeated where it is too short."""
+    tune = tunes[int(noise.integers(len(tunes)))]
+    return np.resize(np.roll(tune, -int(noise.integers(len(tune)))), samples)
 
 
 def music(samples: int, noise: np.random.Generator) -> FloatArray:
@@ -117,14 +132,16 @@ def hum(samples: int, noise: np.random.Generator) -> FloatArray:
     return np.asarray(np.sum(parts, axis=0), np.float32)
 
 
-def _background(wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], strength: Strength) -> FloatArray:
+def _background(
+    wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], tunes: Sequence[FloatArray], strength: Strength
+) -> FloatArray:
     snr_db = float(noise.uniform(*strength.snr_db))
     other: FloatArray
     if voices and noise.random() < strength.babble_share:
         other = babble(voices, len(wave), noise)
     else:
-        make = (coloured_noise, music, hum)[int(noise.choice(3, p=(0.55, 0.33, 0.12)))]
-        other = make(len(wave), noise)
+        kind = int(noise.choice(3, p=(0.55, 0.33, 0.12)))
+        other = excerpt(tunes, len(wave), noise) if kind == 1 and tunes else (coloured_noise, music, hum)[kind](len(wave), noise)
     power = float(np.sqrt(np.mean(wave**2)))
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 

@@ -16,10 +16,23 @@ from torch import Tensor
 
 from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech.mel import levelled_mel
-from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Encoder, Mapper, mapper_features
+from heygem_daemon.lipsync.speech.network import (
+    CODE,
+    COMPONENTS,
+    DETECTOR_STRIDE,
+    FEATURES,
+    GUIDE_FEATURES,
+    Encoder,
+    Mapper,
+    SpeechDetector,
+    mapper_features,
+)
 
 FloatArray = npt.NDArray[np.float32]
-FORMAT: Final = "phonetic 1"
+FORMAT: Final = "phonetic 2"
+
+_SPEAKS: Final = (0.15, 0.4)
+"""Probabilities of speech below which nobody speaks, and from which on the encoder is believed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +69,13 @@ class Shapes:
 class PhoneticModel:
     """Everything the driver knows.
 
-    mappers hear all the encoder says, guides only its visemes: a script can correct those. card: what the weights were made of and
-    how well they do, for people (JSON values). sha256: of the file the weights were read from, "" where there is none.
+    detector tells speech from music and noise; mappers hear all the encoder says, guides only its visemes: a script can correct those.
+    card: what the weights were made of and how well they do, for people (JSON values). sha256: of the file the weights were read from,
+    "" where there is none.
     """
 
     encoder: Encoder
+    detector: SpeechDetector
     mappers: tuple[Mapper, ...]
     shapes: Shapes
     guides: tuple[Mapper, ...] = ()
@@ -74,23 +89,32 @@ class PhoneticModel:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Heard:
-    """What the encoder makes of a stretch, at 50 Hz: posteriors float32 [n, 16], features float32 [n, FEATURES]."""
+    """What is heard in a stretch, at 50 Hz: posteriors float32 [n, 16], silence where nobody speaks; features float32 [n, FEATURES]."""
 
     posteriors: FloatArray
     features: FloatArray
 
 
 def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
-    """Return what the encoder makes of levelled mel, float32 [2 n, 80] at 100 Hz."""
+    """Return what is heard in levelled mel, float32 [2 n, 80] at 100 Hz."""
     with torch.inference_mode():
         spectrum = torch.from_numpy(np.ascontiguousarray(mel.T))[None]
         code, logits = model.encoder(spectrum)
         features = mapper_features(code, logits, spectrum)
-    return Heard(posteriors=_rows(torch.softmax(logits, 1)), features=_rows(features))
+        speaks = _at_50_hz(torch.sigmoid(model.detector(spectrum))[0].numpy(), logits.shape[2])
+    low, high = _SPEAKS
+    posteriors = _rows(torch.softmax(logits, 1)) * np.clip((speaks - low) / (high - low), 0, 1)[:, None]
+    posteriors[:, 0] += 1 - posteriors.sum(1)
+    return Heard(posteriors=posteriors, features=_rows(features))
+
+
+def _at_50_hz(values: FloatArray, rows: int) -> FloatArray:
+    """Return float32 [rows]: values at 25 Hz, and between them."""
+    return np.interp(np.arange(rows), np.arange(len(values)) * (DETECTOR_STRIDE // 2), values).astype(np.float32)
 
 
 def hear_wave(model: PhoneticModel, wave: FloatArray) -> Heard:
-    """Return what the encoder makes of a whole recording in memory, float32 [n] at 16 kHz."""
+    """Return what is heard in a whole recording in memory, float32 [n] at 16 kHz."""
     mel = levelled_mel(wave)
     return hear(model, mel[: len(mel) // 2 * 2])
 
@@ -147,6 +171,7 @@ def _rows(tensor: Tensor) -> FloatArray:
 def save(model: PhoneticModel, path: Path) -> None:
     """Write the weights as safetensors; calibration and card travel in its metadata."""
     tensors: dict[str, Tensor] = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    tensors |= {f"detector.{name}": value for name, value in model.detector.state_dict().items()}
     for kind, mappers in (("mappers", model.mappers), ("guides", model.guides)):
         for i, mapper in enumerate(mappers):
             tensors |= {f"{kind}.{i}.{name}": value for name, value in mapper.state_dict().items()}
@@ -177,8 +202,11 @@ def _model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Phonet
     calibration["shut"] = tuple(calibration["shut"])
     encoder = Encoder()
     encoder.load_state_dict(_part(tensors, "encoder."))
+    detector = SpeechDetector()
+    detector.load_state_dict(_part(tensors, "detector."))
     return PhoneticModel(
         encoder=encoder.eval(),
+        detector=detector.eval(),
         mappers=_mappers(tensors, "mappers", FEATURES),
         guides=_mappers(tensors, "guides", GUIDE_FEATURES),
         shapes=Shapes(components=tensors["shapes.components"].numpy(), deviations=tensors["shapes.deviations"].numpy()),

@@ -20,6 +20,8 @@ _BEFORE: Final = 7
 _AFTER: Final = 5
 """Rows that a mouth moves before the sound of a phrase begins, and after it ends. Longer follows real mouths a little better (r .637 at
 12 and 12, .619 here) but keeps moving in the silence of short pauses, where a viewer sees it."""
+_WIDTH_AROUND: Final = 16
+"""Rows before and after for the width: lips that are shut already spread or round for what comes, and nobody sees chatter in that."""
 _SHORTEST: Final = 3
 """Rows of speech that are a word; anything shorter is a click."""
 _RAMP: Final = np.hanning(7)[1:-1] / np.hanning(7).sum()
@@ -46,13 +48,14 @@ class Rows:
 
 def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
     """Return the curve of all rows; the first and last REACH of them lack context."""
-    speaking = _speaking(rows)
+    speaking = _speaking(rows, _BEFORE, _AFTER)
     opening = calibration.opening_mean + calibration.opening_gain * rows.told.opening
     low, high = calibration.shut
     shut = np.clip((rows.told.shut - low) / (high - low), 0, 1)
     opening = np.clip(opening, 0, _HIGHEST) * (1 - shut * shut * (3 - 2 * shut))
     opening = opening * (1 - np.maximum(rows.gate, _lips_together(rows.posteriors))) * speaking
-    width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.told.width) * speaking
+    width_moves = _speaking(rows, _WIDTH_AROUND, _WIDTH_AROUND)
+    width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.told.width) * width_moves
     visemes = rows.posteriors * speaking[:, None]
     visemes[:, 0] += 1 - visemes.sum(1)
     return Curve(
@@ -69,14 +72,13 @@ def _lips_together(posteriors: FloatArray) -> FloatArray:
     return np.concatenate([heard[_LIPS_AHEAD:], np.zeros(_LIPS_AHEAD, np.float32)])
 
 
-def _speaking(rows: Rows) -> FloatArray:
-    """Return 0-1: 1 from a little before somebody speaks to a little after, with soft edges.
+def _speaking(rows: Rows, before: int, after: int) -> FloatArray:
+    """Return 0-1: 1 from `before` rows before somebody speaks to `after` rows after it, with soft edges.
 
     By what the encoder takes for speech, not by loudness: noise does not open a mouth.
     """
     voice = (1 - rows.posteriors[:, 0]) * rows.is_sound
     heard = np.clip((voice - _VOICE[0]) / (_VOICE[1] - _VOICE[0]), 0, 1)
     lasting = maximum_filter1d(minimum_filter1d(heard, _SHORTEST, mode="nearest"), _SHORTEST, mode="nearest")
-    size = _BEFORE + _AFTER + 1
-    wide = maximum_filter1d(lasting, size, origin=(_AFTER - _BEFORE) // 2, mode="nearest")
+    wide = maximum_filter1d(lasting, before + after + 1, origin=(after - before) // 2, mode="nearest")
     return np.asarray(correlate1d(wide, _RAMP, mode="nearest"), np.float32)

@@ -1,4 +1,5 @@
-"""The two small networks of the speech driver: sound to visemes (Encoder), and visemes to the motion of a mouth (Mapper)."""
+"""The small networks of the speech driver: sound to visemes (Encoder), whether anybody speaks (SpeechDetector), and visemes to the
+motion of a mouth (Mapper)."""
 
 from typing import Final
 
@@ -47,6 +48,37 @@ class Encoder(nn.Module):
 
 ENCODER_REACH: Final = 24
 """Rows of mel (10 ms) on each side that one row of the encoder's output depends on (2 + 2 x 9, rounded up)."""
+
+
+class SpeechDetector(nn.Module):
+    """Levelled mel [B, 80, 4 n] at 100 Hz -> logit of "somebody speaks hereabouts" [B, n] at 25 Hz; sees 1 s on each side.
+
+    What tells speech from music and noise is the rhythm of a second, not the sound of an instant (Scheirer and Slaney 1997): a held
+    note of a saxophone is a vowel to the encoder.
+    """
+
+    def __init__(self, *, channels: int = 48, dilations: tuple[int, ...] = (1, 2, 4, 8, 8), dropout: float = 0.1) -> None:
+        super().__init__()
+        self.entries = nn.ModuleList(nn.Conv1d(inputs, channels, 5, stride=2, padding=2) for inputs in (BANDS, channels))
+        self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(2 + len(dilations)))
+        self.dropout = nn.Dropout1d(dropout)
+        self.exit = nn.Conv1d(channels, 1, 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x = mel + 1
+        for entry, norm in zip(self.entries, self.norms, strict=False):
+            x = functional.relu(norm(entry(x)))
+        for layer, norm in zip(self.layers, list(self.norms)[2:], strict=True):
+            x = x + self.dropout(functional.relu(norm(layer(x))))
+        logits: Tensor = self.exit(x)[:, 0]
+        return logits
+
+
+DETECTOR_STRIDE: Final = 4
+"""Rows of mel (10 ms) from one row of the detector's output to the next."""
+DETECTOR_REACH: Final = 104
+"""Rows of mel on each side that one row of its output depends on (2 + 4 + 4 x 23, and a row for the interpolation)."""
 
 
 class Mapper(nn.Module):

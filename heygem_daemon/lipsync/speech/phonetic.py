@@ -1,6 +1,7 @@
 """The driver `phonetic`: our own small networks hear phonemes in the sound and know what real mouths do with them.
 
-speech -> levelled mel (100 Hz) -> encoder: visemes -> mappers: opening, width, "shut" -> rules of mouth.py -> frame times
+speech -> levelled mel (100 Hz) -> encoder: visemes, detector: whether anybody speaks -> mappers: opening, width, "shut"
+       -> rules of mouth.py -> frame times
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from heygem_daemon.lipsync.ports import MouthMotion
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
 from heygem_daemon.lipsync.speech.model import Heard, PhoneticModel, guided, hear, tell
 from heygem_daemon.lipsync.speech.mouth import REACH, Rows, mouth_curve
-from heygem_daemon.lipsync.speech.network import ENCODER_REACH, MAPPER_REACH
+from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, ENCODER_REACH, MAPPER_REACH
 from heygem_daemon.lipsync.speech.sampling import sample
 from heygem_daemon.lipsync.speech.script import Alignment, blended, closure_gate
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, reblock
@@ -27,8 +28,9 @@ LEAD: Final = Fraction(0)
 _CLOSURE_LEAD: Final = 0.06
 """s that the lips are together before the p, b or m is where the alignment puts it (44 of them by a GRID speaker: 50 to 80 ms)."""
 _BLOCK: Final = 400
-"""Rows at 50 Hz that the networks hear at once: 8 s, for three of context."""
-_CONTEXT: Final = ENCODER_REACH // 2 + MAPPER_REACH + REACH
+"""Rows at 50 Hz that the networks hear at once: 8 s, for three and a half of context."""
+_CONTEXT: Final = max(ENCODER_REACH // 2 + MAPPER_REACH, DETECTOR_REACH // 2) + REACH
+"""Even, so that the detector's rows fall on the same instants in every block."""
 _INNER: Final = slice(_CONTEXT, _CONTEXT + _BLOCK)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.learning.augment import DEFAULT, Strength, augmented, babble, coloured_noise, hum, mixed, music
+from heygem_daemon.lipsync.learning.augment import DEFAULT, Strength, augmented, babble, coloured_noise, excerpt, hum, mixed, music
 from tests.lipsync.learning.conftest import make_clip
 
 RATE = 16000
@@ -102,3 +102,28 @@ def test_babble_is_several_voices_of_equal_weight() -> None:
     alone = np.random.default_rng(7).normal(0, 1, RATE).astype(np.float32)
     made = babble([alone, 100 * alone], RATE, np.random.default_rng(8))
     assert 1.5 < made.std() < 3.5
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_an_excerpt_is_a_stretch_of_one_of_the_tunes(seconds: int) -> None:
+    tunes = [np.full(2 * RATE, level, np.float32) for level in (0.1, 0.2)]
+    taken = [excerpt(tunes, seconds * RATE, np.random.default_rng(seed)) for seed in range(12)]
+    assert {len(one) for one in taken} == {seconds * RATE}
+    assert {float(level) for one in taken for level in np.unique(one)} == {float(np.float32(0.1)), float(np.float32(0.2))}
+    assert all(len(np.unique(one)) == 1 for one in taken)
+
+
+def test_tunes_are_heard_in_the_stead_of_made_up_music(speech: np.ndarray) -> None:
+    """Whenever the background is music, it is the tune: a tone that nothing else makes."""
+    tone = np.sin(2 * np.pi * 6500 * np.arange(3 * RATE) / RATE).astype(np.float32)
+    strength = replace(PLAIN, noise_chance=1.0, snr_db=(0.0, 0.0), babble_share=0.0)
+
+    def shares(tunes: list[np.ndarray]) -> list[float]:
+        """Return the share of the power that lies within 20 Hz of the tone, of 30 copies."""
+        made = [augmented(speech, np.random.default_rng(seed), (), strength, tunes=tunes).wave for seed in range(30)]
+        powers = [np.abs(np.fft.rfft(wave)) ** 2 for wave in made]
+        near = [power[round(6480 / RATE * 2 * len(power)) : round(6520 / RATE * 2 * len(power))].sum() / power.sum() for power in powers]
+        return [float(share) for share in near]
+
+    assert sum(share > 0.3 for share in shares([tone])) in range(4, 17)
+    assert max(shares([])) < 0.1

@@ -10,7 +10,16 @@ from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech import weights
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import Calibration, Heard, PhoneticModel, Shapes, guided, hear, load, save, tell
-from heygem_daemon.lipsync.speech.network import COMPONENTS, ENCODER_REACH, FEATURES, GUIDE_FEATURES, MAPPER_REACH, Encoder, Mapper
+from heygem_daemon.lipsync.speech.network import (
+    COMPONENTS,
+    ENCODER_REACH,
+    FEATURES,
+    GUIDE_FEATURES,
+    MAPPER_REACH,
+    Encoder,
+    Mapper,
+    SpeechDetector,
+)
 from heygem_daemon.lipsync.speech.visemes import column
 from tests.lipsync.driver_contract import talk
 
@@ -24,6 +33,13 @@ def mappers(count, inputs):
     return made
 
 
+def always(logit=8.0):
+    """A detector to which everything is speech, or, far below 0, nothing is."""
+    detector = SpeechDetector().eval()
+    torch.nn.init.constant_(detector.exit.bias, logit)
+    return detector
+
+
 @pytest.fixture(scope="module")
 def untrained():
     """A model with weights by chance, whose every part differs from the defaults."""
@@ -31,6 +47,7 @@ def untrained():
     noise = np.random.default_rng(3)
     return PhoneticModel(
         encoder=Encoder().eval(),
+        detector=always(),
         mappers=mappers(2, FEATURES),
         guides=mappers(1, GUIDE_FEATURES),
         shapes=Shapes(
@@ -96,7 +113,7 @@ def test_half_a_file_is_no_model(untrained, tmp_path):
 def test_weights_of_another_format_are_refused_by_name(tmp_path, metadata, told):
     path = tmp_path / "old.safetensors"
     safetensors.torch.save_file({"encoder.weight": torch.zeros(3)}, path, metadata)
-    with pytest.raises(ValueError, match=f"holds {told}; this version reads phonetic 1"):
+    with pytest.raises(ValueError, match=f"holds {told}; this version reads phonetic 2"):
         load(path)
 
 
@@ -179,3 +196,10 @@ def test_the_shipped_weights_are_small_and_say_what_they_are(model):
     assert model.card.get("name") == "phonetic"
     assert model.card["licence"] == "Apache-2.0"
     assert len(model.card["date"]) == len("2026-01-01")
+
+
+def test_where_nobody_speaks_silence_is_heard_whatever_the_encoder_says(untrained, mel):
+    nobody, somebody = (hear(untrained.with_(detector=always(logit)), mel).posteriors for logit in (-30.0, 30.0))
+    assert (nobody[:, 0] > 0.999).all()
+    assert somebody[:, 0].max() < 0.9
+    np.testing.assert_allclose(somebody.sum(1), 1, atol=1e-5)

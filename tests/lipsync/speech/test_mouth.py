@@ -58,6 +58,14 @@ def test_the_width_is_calibrated_while_somebody_speaks_and_rests_at_a_half():
     assert curve.width[0] == curve.width[-1] == 0.5
 
 
+def test_lips_spread_or_round_before_they_open_and_after_they_shut():
+    curve = mouth_curve(rows(width=1.0, first=60, last=140), CALIBRATION)
+    for there in (48, 150):
+        assert curve.opening[there] == 0
+        assert curve.width[there] > 0.6
+    assert (curve.width[[30, 170]] == 0.5).all()
+
+
 def test_a_mouth_opens_a_little_before_the_sound_and_closes_a_little_after_it():
     opening = mouth_curve(rows(), CALIBRATION).opening
     moving = np.flatnonzero(opening > 0.02)

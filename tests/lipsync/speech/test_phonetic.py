@@ -2,11 +2,13 @@
 
 import tracemalloc
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from heygem_daemon.lipsync.learning.augment import music
+from heygem_daemon.lipsync.learning.augment import mixed, music
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, levelled_mel
 from heygem_daemon.lipsync.speech.model import hear, load, tell
 from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
@@ -127,6 +129,28 @@ def test_music_alone_hardly_moves_the_mouth(driver, spoken, seed):
     share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
     print(f"music moves the mouth {share:.0%} as much as speech")  # noqa: T201
     assert share <= 0.15
+
+
+@pytest.fixture(scope="module", params=["solo", "band"])
+def played(request, spoken):
+    """Sampled instruments, as long and as loud as the speech: pieces of training.music that nothing was trained on."""
+    wave, rate = soundfile.read(Path(__file__).with_name("music") / f"{request.param}.ogg", dtype="float32")
+    assert rate == RATE
+    return np.resize(wave, len(spoken.wave)) * (spoken.wave.std() / wave.std())
+
+
+def test_instruments_alone_hardly_move_the_mouth(driver, spoken, played):
+    rows = rows_of(spoken.wave)
+    share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
+    print(f"instruments move the mouth {share:.0%} as much as speech")  # noqa: T201
+    assert share <= 0.15
+
+
+def test_speech_before_instruments_moves_it_as_ever(driver, spoken, played):
+    rows = rows_of(spoken.wave)
+    alone, before = (curve_of(driver, [wave], rows).opening for wave in (spoken.wave, mixed(spoken.wave, played, 15.0)))
+    assert np.corrcoef(alone, before)[0, 1] > 0.85
+    assert np.abs(np.diff(before)).mean() > 0.75 * np.abs(np.diff(alone)).mean()
 
 
 @pytest.mark.parametrize("kind", ["speech", "silence"])

@@ -1,0 +1,72 @@
+"""The detector learns what is easily told apart in a few steps, and is judged by what it lets through."""
+
+import numpy as np
+import pytest
+import torch
+
+from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, DETECTOR_STRIDE, SpeechDetector
+from training.detector import detection, speech_labels, train_detector
+from training.encoder import Schedule
+from training.features import Rows
+
+
+def toy(seed, *, speech):
+    """Five seconds: speech is syllables, four in a second; what is none is a steady tone of the same band."""
+    noise = np.random.default_rng(seed)
+    labels = np.zeros(500, np.int8)
+    mel = np.full((500, 80), -2.0)
+    first = int(noise.integers(10, 50))
+    mel[:, first : first + 20] = 0.5
+    if speech:
+        silent = np.arange(500) % 25 < 10
+        mel[silent] = -2.0
+        labels[~silent] = 10
+    return Rows(mel=(mel + noise.normal(0, 0.1, mel.shape)).astype(np.float16), labels=labels)
+
+
+def both(*seeds):
+    return [toy(seed, speech=speech) for seed in seeds for speech in (True, False)]
+
+
+def train(rows, *, steps, seed=1):
+    losses = []
+    schedule = Schedule(steps=steps, batch=8, warm_up=5)
+    return train_detector(rows, schedule, seed=seed, device="cpu", on_step=lambda *at: losses.append(at)), losses
+
+
+def test_a_detector_learns():
+    detector, losses = train(both(*range(10)), steps=40)
+    assert [step for step, _ in losses] == list(range(1, 41))
+    assert losses[-1][1] < losses[0][1]
+    assert not detector.training
+    found = detection(detector, both(100, 101, 102))
+    assert found.speech_kept > 0.9
+    assert found.music_passed < 0.1
+    swapped = [Rows(mel=there.mel, labels=here.labels) for there, here in zip(both(100), reversed(both(100)), strict=True)]
+    assert detection(detector, swapped).music_passed > 0.9
+
+
+def test_the_same_seed_gives_the_same_detector():
+    there, here, elsewhere = (train(both(1), steps=2, seed=seed)[0].exit.weight for seed in (3, 3, 4))
+    assert torch.equal(there, here)
+    assert not torch.equal(there, elsewhere)
+
+
+def test_somebody_speaks_near_a_sound_of_speech_and_far_from_it_nobody_does():
+    labels = np.zeros(400, np.int8)
+    labels[200:210] = 3
+    speaks, asked = speech_labels(labels)
+    assert np.flatnonzero(speaks)[[0, -1]].tolist() == [180, 229]
+    assert np.flatnonzero(asked == 0).tolist() == [*range(120, 180), *range(230, 290)]
+
+
+@pytest.mark.parametrize("away", [1, 50])
+def test_what_is_further_away_than_its_reach_changes_nothing(away):
+    torch.manual_seed(0)
+    detector, mel = SpeechDetector().eval(), torch.randn(1, 80, 800)
+    changed = mel.clone()
+    row = 50
+    changed[..., row * DETECTOR_STRIDE + DETECTOR_REACH + away :] = 0
+    with torch.inference_mode():
+        assert torch.equal(detector(mel)[0, : row + 1], detector(changed)[0, : row + 1])
+        assert not torch.equal(detector(mel)[0], detector(changed)[0])

@@ -1,0 +1,109 @@
+"""Stage A, beside the encoder: the detector that tells whether somebody speaks, trained on the same synthetic speech and on music."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.ndimage import maximum_filter1d
+from torch import Tensor
+from torch.nn import functional
+
+from heygem_daemon.lipsync.learning.fit import rate_at
+from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
+from heygem_daemon.lipsync.speech.network import DETECTOR_STRIDE, SpeechDetector
+from training.encoder import Schedule, vary
+from training.features import Rows
+
+FloatArray = npt.NDArray[np.float32]
+
+CROP: Final = 400
+_NEAR: Final = 20
+"""Rows (10 ms) about a sound of speech at which somebody speaks."""
+_FAR: Final = 80
+"""Rows from any speech at which nobody does; what lies between is not asked."""
+_SPEECHLESS: Final = 0.4
+"""Share of the crops without any speech."""
+_NARROW: Final = 0.4
+"""Share of the crops with nothing above some frequency: the band of a telephone tells neither speech nor music."""
+_CUT: Final = -2.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """speech_kept: share of the rows near speech that are taken for it; music_passed: share of the rows without any that are."""
+
+    speech_kept: float
+    music_passed: float
+
+
+def train_detector(
+    rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: Callable[[int, float], None]
+) -> SpeechDetector:
+    """Return a trained detector, in evaluation mode, on the CPU. on_step hears (steps done, smoothed loss)."""
+    torch.manual_seed(seed)
+    detector = SpeechDetector().to(device)
+    optimiser = torch.optim.AdamW(detector.parameters(), schedule.rate, weight_decay=schedule.decay)
+    batches = _batches(rows, schedule.batch, np.random.default_rng(seed))
+    smoothed = 0.0
+    for step in range(schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate * rate_at(step, schedule.steps, schedule.warm_up)
+        mel, speaks, asked = (part.to(device) for part in next(batches))
+        losses = functional.binary_cross_entropy_with_logits(detector(mel), speaks, reduction="none")
+        loss = (losses * asked).sum() / asked.sum()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        smoothed = loss.item() if step == 0 else 0.98 * smoothed + 0.02 * loss.item()
+        on_step(step + 1, smoothed)
+    return detector.cpu().eval()
+
+
+def detection(detector: SpeechDetector, rows: Sequence[Rows]) -> Detection:
+    """Measure a detector on rows that it was not trained on, at a probability of one half."""
+    kept, passed = [np.zeros(0)], [np.zeros(0)]
+    with torch.inference_mode():
+        for one in rows:
+            mel = torch.from_numpy(one.mel.astype(np.float32).T[None])
+            says = detector(mel)[0].numpy() > 0
+            speaks, asked = (part[::DETECTOR_STRIDE] for part in speech_labels(one.labels))
+            kept.append(says[(speaks > 0) & (asked > 0)])
+            passed.append(says[(speaks == 0) & (asked > 0)])
+    return Detection(speech_kept=_mean(kept), music_passed=_mean(passed))
+
+
+def speech_labels(labels: npt.NDArray[np.int8]) -> tuple[FloatArray, FloatArray]:
+    """Return float32 [n] each: 1 where somebody speaks, and 1 where that is asked at all, from visemes int8 [n] at 100 Hz."""
+    spoken = (labels > 0).astype(np.int8)
+    near, far = (maximum_filter1d(spoken, 2 * rows + 1, mode="constant") for rows in (_NEAR, _FAR))
+    return near.astype(np.float32), ((near > 0) | (far == 0)).astype(np.float32)
+
+
+def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield (mel [B, 80, CROP], whether somebody speaks [B, CROP / 4], whether that is asked [B, CROP / 4]) without end."""
+    kinds = [[one for one in rows if one.labels.any()], [one for one in rows if not one.labels.any()]]
+    labels = [[speech_labels(one.labels) for one in some] for some in kinds]
+    lengths = [np.array([len(one.labels) for one in some], float) for some in kinds]
+    while True:
+        mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
+        speaks, asked = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
+        for i in range(batch):
+            kind = int(noise.random() < _SPEECHLESS)
+            place = int(noise.choice(len(kinds[kind]), p=lengths[kind] / lengths[kind].sum()))
+            start = int(noise.integers(0, max(1, int(lengths[kind][place]) - CROP)))
+            part = kinds[kind][place].mel[start : start + CROP]
+            mel[i, :, : len(part)] = part.T
+            speaks[i, : len(part)], asked[i, : len(part)] = (values[start : start + CROP] for values in labels[kind][place])
+            vary(mel[i], noise)
+            if noise.random() < _NARROW:
+                first = int(noise.integers(BANDS // 2, BANDS))
+                np.minimum(mel[i, first:], noise.normal(_CUT, 0.1, (BANDS - first, 1)), out=mel[i, first:])
+            np.maximum(mel[i], SILENCE, out=mel[i])
+        yield torch.from_numpy(mel), torch.from_numpy(speaks[:, ::DETECTOR_STRIDE]), torch.from_numpy(asked[:, ::DETECTOR_STRIDE])
+
+
+def _mean(parts: Sequence[npt.NDArray[np.generic]]) -> float:
+    return float(np.concatenate(parts).mean()) if sum(map(len, parts)) else 0.0
