@@ -1,7 +1,7 @@
 """Do the lips meet on p, b and m? Speech with known phoneme times, by voices that the weights were not trained on.
 
-    python benchmarks/closures.py [--count 12]                    what the driver asks for
-    python benchmarks/closures.py --render VIDEO... --out DIR     and what is seen in rendered videos
+    python -m benchmarks.closures [--count 12]                    what the driver asks for
+    python -m benchmarks.closures --render VIDEO... --out DIR     and what is seen in rendered videos
 
 flite and espeak-ng speak (scripts/setup.sh --training). A closure is found where the opening falls below 15 % of its 95th percentile
 within 40 ms of the phoneme; in videos also by 15 % of the way from its 2nd to its 95th, for presenters whose shut lips the tracker

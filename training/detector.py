@@ -29,6 +29,12 @@ _SPEECHLESS: Final = 0.4
 _NARROW: Final = 0.4
 """Share of the crops with nothing above some frequency: the band of a telephone tells neither speech nor music."""
 _CUT: Final = -2.2
+_SLOWED_CHANCE: Final = 0.4
+_SLOWED: Final = (0.5, 1.0)
+"""Tempo of the slowed crops: orators take their time, synthetic voices do not."""
+_ALONE_CHANCE: Final = 0.35
+_ALONE_ROWS: Final = (25, 130)
+"""Length of the speech that is left where the rest of a crop is blanked out: a word between long pauses is speech too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,24 +91,38 @@ def speech_labels(labels: npt.NDArray[np.int8]) -> tuple[FloatArray, FloatArray]
 def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield (mel [B, 80, CROP], whether somebody speaks [B, CROP / 4], whether that is asked [B, CROP / 4]) without end."""
     kinds = [[one for one in rows if one.labels.any()], [one for one in rows if not one.labels.any()]]
-    labels = [[speech_labels(one.labels) for one in some] for some in kinds]
     lengths = [np.array([len(one.labels) for one in some], float) for some in kinds]
     while True:
         mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
         speaks, asked = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
         for i in range(batch):
             kind = int(noise.random() < _SPEECHLESS)
-            place = int(noise.choice(len(kinds[kind]), p=lengths[kind] / lengths[kind].sum()))
-            start = int(noise.integers(0, max(1, int(lengths[kind][place]) - CROP)))
-            part = kinds[kind][place].mel[start : start + CROP]
-            mel[i, :, : len(part)] = part.T
-            speaks[i, : len(part)], asked[i, : len(part)] = (values[start : start + CROP] for values in labels[kind][place])
+            chosen = kinds[kind][int(noise.choice(len(kinds[kind]), p=lengths[kind] / lengths[kind].sum()))]
+            part, labels = _crop(chosen, noise)
+            mel[i, :, : len(labels)] = part.T
+            speaks[i, : len(labels)], asked[i, : len(labels)] = speech_labels(labels)
             vary(mel[i], noise)
             if noise.random() < _NARROW:
                 first = int(noise.integers(BANDS // 2, BANDS))
                 np.minimum(mel[i, first:], noise.normal(_CUT, 0.1, (BANDS - first, 1)), out=mel[i, first:])
             np.maximum(mel[i], SILENCE, out=mel[i])
         yield torch.from_numpy(mel), torch.from_numpy(speaks[:, ::DETECTOR_STRIDE]), torch.from_numpy(asked[:, ::DETECTOR_STRIDE])
+
+
+def _crop(chosen: Rows, noise: np.random.Generator) -> tuple[FloatArray, npt.NDArray[np.int8]]:
+    """Return mel [n, 80] and labels [n] of CROP rows or fewer: at times slowed, at times all but a word or two blanked out."""
+    tempo = float(noise.uniform(*_SLOWED)) if noise.random() < _SLOWED_CHANCE else 1.0
+    start = int(noise.integers(0, max(1, len(chosen.labels) - round(CROP * tempo))))
+    places = start + np.floor(np.arange(CROP) * tempo).astype(np.int64)
+    places = places[places < len(chosen.labels)]
+    mel, labels = chosen.mel[places].astype(np.float32), chosen.labels[places]
+    if labels.any() and noise.random() < _ALONE_CHANCE:
+        length, centre = noise.integers(*_ALONE_ROWS), noise.choice(np.flatnonzero(labels))
+        outside = np.abs(np.arange(len(labels)) - centre) > length / 2
+        floor = np.percentile(mel, 5, axis=0)
+        mel[outside] = floor + noise.normal(0, 0.08, (int(outside.sum()), BANDS))
+        labels = np.where(outside, 0, labels).astype(np.int8)
+    return mel, labels
 
 
 def _mean(parts: Sequence[npt.NDArray[np.generic]]) -> float:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, DETECTOR_STRIDE, SpeechDetector
-from training.detector import detection, speech_labels, train_detector
+from training.detector import CROP, _crop, detection, speech_labels, train_detector
 from training.encoder import Schedule
 from training.features import Rows
 
@@ -70,3 +70,20 @@ def test_what_is_further_away_than_its_reach_changes_nothing(away):
     with torch.inference_mode():
         assert torch.equal(detector(mel)[0, : row + 1], detector(changed)[0, : row + 1])
         assert not torch.equal(detector(mel)[0], detector(changed)[0])
+
+
+def test_a_crop_is_at_times_slowed_and_at_times_a_word_alone():
+    """The rows of its labels are those of its sound: what is loud is labelled, whatever was done."""
+    noise = np.random.default_rng(0)
+    spoken = Rows(mel=toy(1, speech=True).mel, labels=toy(1, speech=True).labels)
+    crops = [_crop(spoken, noise) for _ in range(100)]
+    shares = [float((labels > 0).mean()) for _, labels in crops]
+    assert 0.2 < np.mean(np.array(shares) < 0.45) < 0.5  # a word alone; 60 % of the toy is speech
+    syllables = [np.flatnonzero(np.diff(labels.astype(int)) > 0) for _, labels in crops]
+    apart = [np.diff(starts).mean() for starts in syllables if len(starts) > 2]
+    assert min(apart) < 25.5
+    assert max(apart) > 40
+    for mel, labels in crops:
+        assert len(mel) == len(labels) <= CROP
+        loud = mel.max(1)
+        assert loud[labels > 0].min() > loud[labels == 0].max()

@@ -31,7 +31,7 @@ from heygem_daemon.lipsync.speech.network import (
 FloatArray = npt.NDArray[np.float32]
 FORMAT: Final = "phonetic 2"
 
-_SPEAKS: Final = (0.15, 0.4)
+_SPEAKS: Final = (0.2, 0.5)
 """Probabilities of speech below which nobody speaks, and from which on the encoder is believed."""
 
 
@@ -103,8 +103,9 @@ def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
         features = mapper_features(code, logits, spectrum)
         speaks = _at_50_hz(torch.sigmoid(model.detector(spectrum))[0].numpy(), logits.shape[2])
     low, high = _SPEAKS
-    posteriors = _rows(torch.softmax(logits, 1)) * np.clip((speaks - low) / (high - low), 0, 1)[:, None]
-    posteriors[:, 0] += 1 - posteriors.sum(1)
+    speech = np.clip((speaks - low) / (high - low), 0, 1)
+    posteriors = _rows(torch.softmax(logits, 1)) * speech[:, None]
+    posteriors[:, 0] += 1 - speech
     return Heard(posteriors=posteriors, features=_rows(features))
 
 

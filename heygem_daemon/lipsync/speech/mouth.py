@@ -16,16 +16,19 @@ FloatArray = npt.NDArray[np.float32]
 REACH: Final = 32
 """Rows (20 ms) on each side that one row depends on."""
 
-_BEFORE: Final = 7
-_AFTER: Final = 5
-"""Rows that a mouth moves before the sound of a phrase begins, and after it ends. Longer follows real mouths a little better (r .637 at
-12 and 12, .619 here) but keeps moving in the silence of short pauses, where a viewer sees it."""
+_BEFORE: Final = 5
+_AFTER: Final = 4
+"""Rows that a mouth moves before the sound of a phrase begins, and after it ends. Longer follows real mouths a little better (r .619 at
+7 and 5) but keeps moving in the silence of short pauses, where a viewer sees it (lip speed in pauses of half a second, as a share of that
+in speech: .21 against .13)."""
 _WIDTH_AROUND: Final = 16
 """Rows before and after for the width: lips that are shut already spread or round for what comes, and nobody sees chatter in that."""
 _SHORTEST: Final = 3
 """Rows of speech that are a word; anything shorter is a click."""
 _RAMP: Final = np.hanning(7)[1:-1] / np.hanning(7).sum()
-_VOICE: Final = (0.35, 0.65)
+_VOICE: Final = (0.05, 0.25)
+"""Probabilities of speech from which a mouth begins to move, and at which it moves freely. Higher ones cut soft sounds off: at
+(.35, .65) r falls by .02, and pauses are hardly quieter. Music and noise were taken out before, by the detector."""
 _HEARD_CLEARLY: Final = (0.4, 0.7)
 """Probabilities of p, b or m from which the lips begin to close for it, and at which they are shut. On people held back this finds 3
 more of 100 closures, at one more false one and the same r."""

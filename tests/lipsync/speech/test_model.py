@@ -202,4 +202,6 @@ def test_where_nobody_speaks_silence_is_heard_whatever_the_encoder_says(untraine
     nobody, somebody = (hear(untrained.with_(detector=always(logit)), mel).posteriors for logit in (-30.0, 30.0))
     assert (nobody[:, 0] > 0.999).all()
     assert somebody[:, 0].max() < 0.9
-    np.testing.assert_allclose(somebody.sum(1), 1, atol=1e-5)
+    for posteriors in (nobody, somebody):
+        assert posteriors.min() >= 0
+        np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-5)

@@ -16,6 +16,7 @@ from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, talk
+from training.espeak import espeak
 
 ROW = 320
 """Samples from row to row of a curve."""
@@ -144,6 +145,20 @@ def test_instruments_alone_hardly_move_the_mouth(driver, spoken, played):
     share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
     print(f"instruments move the mouth {share:.0%} as much as speech")  # noqa: T201
     assert share <= 0.15
+
+
+@pytest.mark.parametrize("word", ["Yes.", "No.", "Maybe.", "Thank you.", "Five."])
+def test_a_word_between_long_pauses_is_spoken(driver, word):
+    """The rhythm of speech is not heard in a single word."""
+    wave, _ = espeak().speak(word, "en-us")
+    pause, noise = np.zeros(3 * RATE, np.float32), np.random.default_rng(0)
+    heard = np.concatenate([pause, wave, pause])
+    heard = (heard + noise.normal(0, 0.002, len(heard))).astype(np.float32)
+    opening = curve_of(driver, [heard], rows_of(heard)).opening
+    said = slice(150, 150 + rows_of(wave))
+    assert opening[said].max() > 0.25
+    assert opening[:100].max() == 0
+    assert opening[said.stop + 50 :].max() == 0
 
 
 def test_speech_before_instruments_moves_it_as_ever(driver, spoken, played):
