@@ -1,6 +1,6 @@
 """Stage A, beside the encoder: the detector that tells whether somebody speaks, trained on the same synthetic speech and on music."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +11,9 @@ from scipy.ndimage import maximum_filter1d
 from torch import Tensor
 from torch.nn import functional
 
-from heygem_daemon.lipsync.learning.fit import rate_at
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import DETECTOR_STRIDE, SpeechDetector
-from training.encoder import Schedule, vary
+from training.encoder import OnStep, Schedule, descend, vary
 from training.features import Rows
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,26 +44,18 @@ class Detection:
     music_passed: float
 
 
-def train_detector(
-    rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: Callable[[int, float], None]
-) -> SpeechDetector:
-    """Return a trained detector, in evaluation mode, on the CPU. on_step hears (steps done, smoothed loss)."""
+def train_detector(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: OnStep) -> SpeechDetector:
+    """Return a trained detector, in evaluation mode, on the CPU."""
     torch.manual_seed(seed)
     detector = SpeechDetector().to(device)
-    optimiser = torch.optim.AdamW(detector.parameters(), schedule.rate, weight_decay=schedule.decay)
     batches = _batches(rows, schedule.batch, np.random.default_rng(seed))
-    smoothed = 0.0
-    for step in range(schedule.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * rate_at(step, schedule.steps, schedule.warm_up)
+
+    def loss() -> Tensor:
         mel, speaks, asked = (part.to(device) for part in next(batches))
         losses = functional.binary_cross_entropy_with_logits(detector(mel), speaks, reduction="none")
-        loss = (losses * asked).sum() / asked.sum()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        smoothed = loss.item() if step == 0 else 0.98 * smoothed + 0.02 * loss.item()
-        on_step(step + 1, smoothed)
+        return (losses * asked).sum() / asked.sum()
+
+    descend(detector, loss, schedule, on_step)
     return detector.cpu().eval()
 
 

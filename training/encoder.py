@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from heygem_daemon.lipsync.learning.fit import rate_at
@@ -14,6 +14,8 @@ from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import Encoder
 from training.features import Rows
+
+OnStep = Callable[[int, float], None]
 
 CROP: Final = 300
 _RARE: Final = {"PP": 1.6, "FF": 1.4, "TH": 1.4, "RR": 1.2}
@@ -31,26 +33,35 @@ class Schedule:
     warm_up: int = 200
 
 
-def train_encoder(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: Callable[[int, float], None]) -> Encoder:
-    """Return a trained encoder, in evaluation mode, on the CPU. on_step hears (steps done, smoothed loss)."""
+def train_encoder(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: OnStep) -> Encoder:
+    """Return a trained encoder, in evaluation mode, on the CPU."""
     torch.manual_seed(seed)
     encoder = Encoder().to(device)
-    optimiser = torch.optim.AdamW(encoder.parameters(), schedule.rate, weight_decay=schedule.decay)
     weights = torch.tensor([_RARE.get(name, 1.0) for name in VISEMES], device=device)[None, :, None]
     batches = _batches(rows, schedule.batch, np.random.default_rng(seed))
+
+    def loss() -> Tensor:
+        mel, labels = (part.to(device) for part in next(batches))
+        _, logits = encoder(mel)
+        return -(soft_labels(labels) * functional.log_softmax(logits, 1) * weights).sum(1).mean()
+
+    descend(encoder, loss, schedule, on_step)
+    return encoder.cpu().eval()
+
+
+def descend(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule, on_step: OnStep) -> None:
+    """Train a network in place; `loss` takes the next batch. on_step hears (steps done, smoothed loss)."""
+    optimiser = torch.optim.AdamW(network.parameters(), schedule.rate, weight_decay=schedule.decay)
     smoothed = 0.0
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate * rate_at(step, schedule.steps, schedule.warm_up)
-        mel, labels = (part.to(device) for part in next(batches))
-        _, logits = encoder(mel)
-        loss = -(soft_labels(labels) * functional.log_softmax(logits, 1) * weights).sum(1).mean()
+        now = loss()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        now.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        smoothed = loss.item() if step == 0 else 0.98 * smoothed + 0.02 * loss.item()
+        smoothed = now.item() if step == 0 else 0.98 * smoothed + 0.02 * now.item()
         on_step(step + 1, smoothed)
-    return encoder.cpu().eval()
 
 
 def soft_labels(labels: Tensor) -> Tensor:

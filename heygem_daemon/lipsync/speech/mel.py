@@ -17,7 +17,6 @@ FloatArray = npt.NDArray[np.float32]
 BANDS: Final = 80
 HOP: Final = 160
 """Samples from row to row: 10 ms."""
-"""Samples from row to row: 10 ms."""
 WINDOW: Final = 400
 LOOKAHEAD: Final = 150
 """Rows (10 ms) of the future that the level of a row depends on."""
