@@ -76,7 +76,7 @@ def test_with_footage_mappers_learn_from_people_and_are_judged_on_others(folder,
     assert main(arguments(folder, "--avdata", str(tmp_path / "clips"))) == 0
     printed = capsys.readouterr().out
     card = load(folder / "out.safetensors").card
-    assert "encoder from" in printed  # it was there from the run before
+    assert "encoder and detector from" in printed  # it was there from the run before
     assert "augmenting" not in printed
     assert (card["footage"]["clips"], card["footage"]["people"]) == (FOLDS, FOLDS)
     assert card["mapper"]["clean"]["clips"] == FOLDS
