@@ -13,7 +13,7 @@ from heygem_daemon.lipsync.learning.fit import TARGETS, Recipe, examples_of, fin
 from heygem_daemon.lipsync.learning.score import correlation
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, guide_features, hear, load, tell
-from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, GUIDE_FEATURES
+from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
 from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.learning.conftest import make_clip
@@ -186,3 +186,13 @@ def test_the_learning_rate_warms_up_and_fades_away() -> None:
     assert np.all(np.diff(rates[21:]) <= 0)
     assert rates[100] == pytest.approx(0.5)
     assert rates[-1] == pytest.approx(0.01)
+
+
+def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned():
+    torch.manual_seed(1)
+    start, learned = ((Mapper(inputs=FEATURES).eval(),) for _ in range(2))
+    kept = [weight.detach().clone() for weight in learned[0].parameters()]
+    (between,) = fit._part_of_the_way(start, learned)
+    for weight, before, after, copy in zip(between.parameters(), start[0].parameters(), learned[0].parameters(), kept, strict=True):
+        torch.testing.assert_close(weight, before + fit._PART * (after - before))
+        assert torch.equal(after, copy)
