@@ -167,14 +167,14 @@ def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespa
 
 
 def _held_music(spoken: Sequence[Utterance], options: argparse.Namespace) -> list[Rows]:
-    held = [u for u in spoken if u.voice in corpus.HELD_PIECES]
+    held = [u for u in spoken if corpus.is_held_music(u)]
     return rows_of(held, copies=1, seed=options.seed + 3, workers=1) if held else []
 
 
 def _learned(
     start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: OnStage
 ) -> tuple[PhoneticModel, card.Judgement]:
-    held_music = [u for u in corpus.load(_corpus(options)) if u.voice in corpus.HELD_PIECES]
+    held_music = [u for u in corpus.load(_corpus(options)) if corpus.is_held_music(u)]
     say(f"mappers: {len(clips)} clips of {len(people(clips))} people; cross-validation")
     torch.set_num_threads(1)
     unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)

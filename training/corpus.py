@@ -117,7 +117,11 @@ def load(path: Path) -> list[Utterance]:
 
 def is_held(spoken: Utterance) -> bool:
     """Tell whether an utterance is kept for the figures."""
-    return spoken.voice in HELD_VOICES | HELD_PIECES or spoken.language in HELD_LANGUAGES
+    return spoken.voice in HELD_VOICES or spoken.language in HELD_LANGUAGES or is_held_music(spoken)
+
+
+def is_held_music(spoken: Utterance) -> bool:
+    return spoken.voice in HELD_PIECES
 
 
 def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:

@@ -32,7 +32,7 @@ _SCRIPTED_TIMES: Final = 6
 """Clips with a script are few: each counts as often as this in the training of the guides."""
 _AMPLITUDE: Final = (0.9, 1.1)
 _HITS: Final = 0.7
-"""Share of the true closures that are to be hit. More cost false ones: .65 and .29, .71 and .33, .78 and .37 go together."""
+"""Share of the true closures that are to be hit. More cost false ones: .65 and .29, .71 and .33 go together."""
 _WIDTH_AMPLITUDE: Final = 0.2
 """Of the width, as a share of the range from rounded to spread. Real mouths have .30; width is heard less surely than opening."""
 

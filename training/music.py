@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from training.utterance import SAMPLE_RATE, SILENCE, Utterance
+from training.utterance import SAMPLE_RATE, Utterance, viseme_labels
 
 LANGUAGE: Final = "music"
 """What an utterance of the corpus is marked with that nobody speaks."""
@@ -58,14 +58,13 @@ class Piece:
 
 
 def speechless(chance: random.Random, folder: Path) -> Iterator[Utterance]:
-    """Yield pieces of 10 to 20 s without end, as utterances in which nobody speaks. folder: a place for files.
+    """Yield pieces of 10 to 20 s, and what rings on, without end, as utterances in which nobody speaks. folder: a place for files.
 
     Raises FileNotFoundError without FluidSynth, CalledProcessError where it fails.
     """
     for number in count():
         wave = play(compose(chance, seconds=chance.uniform(10, 20)), folder)
-        labels = np.full(-(-len(wave) // 160), SILENCE, np.int8)
-        yield Utterance(wave=wave, labels=labels, language=LANGUAGE, voice=piece(number))
+        yield Utterance(wave=wave, labels=viseme_labels(wave.astype(np.float32), ()), language=LANGUAGE, voice=piece(number))
 
 
 def piece(number: int) -> str:

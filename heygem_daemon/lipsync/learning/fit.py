@@ -133,7 +133,7 @@ def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, o
     on_progress(0.4)
     mappers = train_mappers(examples, FINE, seed=seed, start=start.mappers)
     on_progress(0.8)
-    guides = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.guides)
+    guides = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.guides) if start.guides else ()
     on_progress(1.0)
     return start.with_(mappers=_part_of_the_way(start.mappers, mappers), guides=_part_of_the_way(start.guides, guides))
 

@@ -18,9 +18,9 @@ REACH: Final = 32
 
 _BEFORE: Final = 5
 _AFTER: Final = 4
-"""Rows that a mouth moves before the sound of a phrase begins, and after it ends. Longer follows real mouths a little better (r .619 at
-7 and 5) but keeps moving in the silence of short pauses, where a viewer sees it (lip speed in pauses of half a second, as a share of that
-in speech: .21 against .13)."""
+"""Rows that a mouth moves before the sound of a phrase begins, and after it ends. Longer follows real mouths a little better (r .612
+here, .619 at 7 and 5) but keeps moving in the silence of short pauses, where a viewer sees it (lip speed in pauses of half a second, as a
+share of that in speech: .13 and .21)."""
 _WIDTH_AROUND: Final = 16
 """Rows before and after for the width: lips that are shut already spread or round for what comes, and nobody sees chatter in that."""
 _SHORTEST: Final = 3
@@ -30,7 +30,7 @@ _VOICE: Final = (0.05, 0.25)
 """Probabilities of speech from which a mouth begins to move, and at which it moves freely. Higher ones cut soft sounds off: at
 (.35, .65) r falls by .02, and pauses are hardly quieter. Music and noise were taken out before, by the detector."""
 _HEARD_CLEARLY: Final = (0.4, 0.7)
-"""Probabilities of p, b or m from which the lips begin to close for it, and at which they are shut. On people held back this finds 3
+"""Probabilities of p, b or m from which the lips begin to close for it, and at which they are shut. On people held back this finds 2
 more of 100 closures, at one more false one and the same r."""
 _LIPS_AHEAD: Final = 3
 """Rows by which they do: later costs r (.604 at none, .629 at three)."""

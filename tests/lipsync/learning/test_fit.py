@@ -196,3 +196,9 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
     for weight, before, after, copy in zip(between.parameters(), start[0].parameters(), learned[0].parameters(), kept, strict=True):
         torch.testing.assert_close(weight, before + fit._PART * (after - before))
         assert torch.equal(after, copy)
+
+
+def test_a_model_without_guides_stays_without(start: PhoneticModel, clips: list[AvClip]) -> None:
+    tuned = fine_tune(start.with_(guides=()), clips[:2])
+    assert tuned.guides == ()
+    assert len(tuned.mappers) == 1
