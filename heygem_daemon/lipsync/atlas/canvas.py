@@ -100,6 +100,11 @@ def open_canvas(frame: Frame, points: FloatArray, moved: FloatArray, scale: floa
     low, high = outline.min(0) - _MARGIN * scale, outline.max(0) + _MARGIN * scale
     low[1] = points[NOSE_BASE, 1] - _ABOVE_NOSE * scale
     high[1] = max(high[1], points[list(JAW), 1].max() + _MARGIN * scale)
+    return canvas_between(frame, low, high, scale, device)
+
+
+def canvas_between(frame: Frame, low: FloatArray, high: FloatArray, scale: float, device: torch.device) -> Canvas:
+    """Return the canvas of at least the picture between the corners `low` and `high` (x, y in pixels)."""
     cell = max(1, round(scale / _CELLS_PER_IOD))
     x0, y0 = (int(v) for v in np.floor(low))
     columns, rows = (max(2, int(np.ceil(v / cell))) for v in high - (x0, y0))
@@ -144,12 +149,10 @@ def warp_face(canvas: Canvas, points: FloatArray, moved: FloatArray, mesh: Trian
     source, target = np.concatenate([points, still]), np.concatenate([moved, still])
     height, width = canvas.cells
     device = canvas.image.device
-    coordinates, covered = triangle_warp(
-        _in_cells(target, canvas.cell), _in_cells(source, canvas.cell), mesh.whole, (height, width), device
-    )
-    shift = (coordinates - _grid((height, width), device)) * covered
+    coordinates, covered = triangle_warp(in_cells(target, canvas.cell), in_cells(source, canvas.cell), mesh.whole, (height, width), device)
+    shift = (coordinates - pixel_grid((height, width), device)) * covered
     shift = enlarge(blur(shift, _SMOOTHNESS * canvas.scale / canvas.cell), canvas.cell) * canvas.cell
-    return sample(canvas.image, _grid(canvas.size, device) + shift), shift.abs().amax(0) > _LEAST_SHIFT
+    return sample(canvas.image, pixel_grid(canvas.size, device) + shift), shift.abs().amax(0) > _LEAST_SHIFT
 
 
 def lend_mouth(canvas: Canvas, lent: Lent, moved: FloatArray, mesh: Triangulation) -> tuple[Tensor, Tensor]:
@@ -188,41 +191,54 @@ def changed(difference: Tensor, alpha: Tensor) -> npt.NDArray[np.bool_]:
     return np.asarray((difference | (alpha > _LEAST_ALPHA)).cpu().numpy())
 
 
-def _membrane(canvas: Canvas, over: Tensor, covered: Tensor, moved: FloatArray) -> Tensor:
-    """Return the colour correction of `over`, float32 [3, h, w] in cells."""
-    size, cell = canvas.cells, canvas.cell
-    points = _in_cells(moved, cell)
-    hull = cv2.convexHull(points[list(MOUTH_HULL)].astype(np.float32))[:, 0].astype(np.float64)
-    lips = _grown(points[[*OUTER_UPPER, *OUTER_LOWER[-2:0:-1]]], _LIP_MARGIN * canvas.scale / cell)
-    device = canvas.image.device
-    skin = fill(hull, size, device) * (1 - fill(lips, size, device)) * shrink(covered[None], cell)[0]
-    difference = (shrink(canvas.image, cell) - shrink(over, cell)).clamp(-_MEMBRANE_LIMIT, _MEMBRANE_LIMIT)
+def lip_skin(canvas: Canvas, moved: FloatArray, margin: float) -> Tensor:
+    """Return float32 [h, w] in cells: 1 inside the outer lips of `moved` ([468, 2], canvas pixels) and up to `margin` IOD around them."""
+    points = in_cells(moved[[*OUTER_UPPER, *OUTER_LOWER[-2:0:-1]]], canvas.cell)
+    return fill(grown(points, margin * canvas.scale / canvas.cell), canvas.cells, canvas.image.device)
+
+
+def colour_membrane(canvas: Canvas, over: Tensor, skin: Tensor) -> Tensor:
+    """Return what to add to `over` (float32 [3, h, w]) so that it takes the light of the canvas, float32 [3, h, w] in cells.
+
+    skin: float32 [h, w] in cells, 1 where both show the same skin. It is the normalised convolution of the difference over it.
+    """
+    difference = (shrink(canvas.image, canvas.cell) - shrink(over, canvas.cell)).clamp(-_MEMBRANE_LIMIT, _MEMBRANE_LIMIT)
     stacked = torch.cat([difference * skin, skin[None]])
-    sigma = _MEMBRANE * canvas.scale / cell
+    sigma = _MEMBRANE * canvas.scale / canvas.cell
     spread = blur(stacked, sigma) + _MEMBRANE_FAR * blur(stacked, 3 * sigma)
     return spread[:3] / (spread[3:] + 1e-4)
+
+
+def _membrane(canvas: Canvas, over: Tensor, covered: Tensor, moved: FloatArray) -> Tensor:
+    """Return the colour correction of a lent mouth, float32 [3, h, w] in cells."""
+    hull = cv2.convexHull(in_cells(moved, canvas.cell)[list(MOUTH_HULL)].astype(np.float32))[:, 0].astype(np.float64)
+    inside = fill(hull, canvas.cells, canvas.image.device)
+    skin = inside * (1 - lip_skin(canvas, moved, _LIP_MARGIN)) * shrink(covered[None], canvas.cell)[0]
+    return colour_membrane(canvas, over, skin)
 
 
 def _soft_hull(canvas: Canvas, moved: FloatArray) -> Tensor:
     """Return float32 [h, w] in cells: 1 around the mouth, falling softly to 0 inside the hull's edge."""
     size = canvas.cells
-    points = _in_cells(moved[list(MOUTH_HULL)], canvas.cell).astype(np.float32)
+    points = in_cells(moved[list(MOUTH_HULL)], canvas.cell).astype(np.float32)
     hull = cv2.convexHull(points)[:, 0].astype(np.float64)
     edge = _EDGE * canvas.scale / canvas.cell
-    return blur(fill(_grown(hull, -edge), size, canvas.image.device)[None], edge / 2)[0]
+    return blur(fill(grown(hull, -edge), size, canvas.image.device)[None], edge / 2)[0]
 
 
-def _grown(polygon: FloatArray, distance: float) -> FloatArray:
+def grown(polygon: FloatArray, distance: float) -> FloatArray:
     """Return the polygon [n, 2] with its corners `distance` further from its centre (nearer, if negative)."""
     outward = polygon - polygon.mean(0)
     length = np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
     return np.asarray(polygon + outward / length * np.maximum(distance, -0.9 * length))
 
 
-def _in_cells(points: FloatArray, cell: int) -> FloatArray:
+def in_cells(points: FloatArray, cell: int) -> FloatArray:
+    """Return points in pixels of a canvas as points of the grid of its cells."""
     return np.asarray((points + 0.5) / cell - 0.5)
 
 
-def _grid(size: tuple[int, int], device: torch.device) -> Tensor:
+def pixel_grid(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Return float32 [2, h, w]: x and y of every pixel."""
     y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32, device=device) for n in size), indexing="ij")
     return torch.stack([x, y])

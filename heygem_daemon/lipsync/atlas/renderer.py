@@ -12,13 +12,12 @@ import torch
 from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
 from heygem_daemon.lipsync.atlas.gestures import gestures
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
-from heygem_daemon.lipsync.atlas.mesh import triangulated
-from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
 from heygem_daemon.lipsync.atlas.painter import Painter
 from heygem_daemon.lipsync.atlas.pose import FaceReader
 from heygem_daemon.lipsync.atlas.retrieval import Catalogue
 from heygem_daemon.lipsync.atlas.session import Session
 from heygem_daemon.lipsync.atlas.store import Presenter, load, save
+from heygem_daemon.lipsync.atlas.visibility import is_cut, visibility_of
 from heygem_daemon.lipsync.face.tracks import FaceTracks
 from heygem_daemon.lipsync.ports import MouthMotion, OnProgress, Progress, RenderedFrame
 from heygem_daemon.media.frame import Frame
@@ -69,7 +68,7 @@ class AtlasRenderer:
         session, face_of = self._session(presenter), FaceReader(tracks, presenter.reference)
         previous: int | None = None
         for frame, target in zip(frames, _targets(presenter, motion), strict=False):
-            if previous is not None and _is_cut(tracks, previous, frame.index):
+            if previous is not None and is_cut(tracks, previous, frame.index):
                 yield from session.cut()
             yield from session.push(frame, face_of(frame.index), target)
             previous = frame.index
@@ -85,11 +84,8 @@ class AtlasRenderer:
         return replace(presenter, correction=table)
 
     def _session(self, presenter: Presenter) -> Session:
-        faces, clear = presenter.faces, presenter.is_clear
-        sampler = SkinSampler(presenter.mouth.rest, triangulated(presenter.reference, presenter.mouth.weight))
-        occlusion = OcclusionTest(presenter.skins[clear], faces.angles[clear], presenter.skin_limit)
         correction = Correction(presenter.correction, presenter.mouth)
-        return Session(_catalogue(presenter), Painter(presenter, self._device), correction, sampler, occlusion)
+        return Session(_catalogue(presenter), Painter(presenter, self._device), correction, visibility_of(presenter))
 
 
 def _catalogue(presenter: Presenter) -> Catalogue:
@@ -106,8 +102,3 @@ def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[Fl
             lips = None if block.lips is None else block.lips[i]
             yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(gesture))
     yield from repeat(presenter.mouth.rest)
-
-
-def _is_cut(tracks: FaceTracks, before: int, after: int) -> bool:
-    """Return whether the picture jumps between two frames: another shot, or not neighbours in the video."""
-    return abs(after - before) > 1 or tracks.shot[before] != tracks.shot[after]

@@ -10,21 +10,18 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.atlas.calibration import Correction
 from heygem_daemon.lipsync.atlas.mouth import opening_of
-from heygem_daemon.lipsync.atlas.occlusion import OcclusionTest, SkinSampler
 from heygem_daemon.lipsync.atlas.painter import Drawing, Painter
 from heygem_daemon.lipsync.atlas.pose import Face
 from heygem_daemon.lipsync.atlas.retrieval import LAG, Catalogue, FixedLagPath
+from heygem_daemon.lipsync.atlas.visibility import FADE, Visibility, ramped, smoothstep
 from heygem_daemon.lipsync.face.topology import EYE_CORNERS, INNER_MIDDLE
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.frame import Frame
 
 FloatArray = npt.NDArray[np.float64]
 
-FADE: Final = 6
-"""Frames over which a drawn mouth gives way to the untouched picture before a gap, and comes back after it."""
 LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 """Frames that are held back at most."""
-_YAW_FADE: Final = (23.0, 31.0)
 _CROSS_FADE: Final = (0.67, 0.33)
 _INTERIOR_RATIO: Final = (0.55, 0.90)
 """A lent mouth that is open by less than this share of the one drawn keeps its teeth where they are in the skull."""
@@ -52,12 +49,10 @@ class _Pending:
 class Session:
     """Frames in, drawn frames out, in order, at most LOOK_AHEAD frames late."""
 
-    def __init__(
-        self, catalogue: Catalogue, painter: Painter, correction: Correction, sampler: SkinSampler, occlusion: OcclusionTest
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, painter: Painter, correction: Correction, visibility: Visibility) -> None:
         self._shown = painter.presenter.shown_opening
         self._correction = correction
-        self._catalogue, self._painter, self._sampler, self._occlusion = catalogue, painter, sampler, occlusion
+        self._catalogue, self._painter, self._visibility = catalogue, painter, visibility
         self._path = FixedLagPath(catalogue.transition)
         self._waiting: deque[_Pending] = deque()
         self._past: deque[_Pending] = deque(maxlen=FADE)
@@ -66,7 +61,7 @@ class Session:
     def push(self, frame: Frame, face: Face | None, target: FloatArray) -> Iterator[RenderedFrame]:
         """Take the next frame, with its face (None where it has none) and the canonical face asked for."""
         shape = target if face is None else self._correction(target, float(opening_of(face.canonical)))
-        pending = _Pending(frame=frame, face=face, target=target, shape=shape, raw=self._drawable(frame, face))
+        pending = _Pending(frame=frame, face=face, target=target, shape=shape, raw=self._visibility(frame, face))
         self._waiting.append(pending)
         if pending.raw > 0 and face is not None:
             self._undecided.append(pending)
@@ -83,19 +78,6 @@ class Session:
             yield self._emit()
         self._past.clear()
 
-    def _drawable(self, frame: Frame, face: Face | None) -> float:
-        if face is None:
-            return 0.0
-        towards = 1 - float(_smoothstep(abs(float(face.angles[0])), *_YAW_FADE))
-        if towards == 0:
-            return 0.0
-        return 0.0 if self._is_covered(frame, face) else towards
-
-    def _is_covered(self, frame: Frame, face: Face) -> bool:
-        if not np.isfinite(self._occlusion.limit):
-            return False
-        return self._occlusion.is_covered(self._sampler.of_frame(frame, face.picture, face.scale), face.angles)
-
     def _decide(self, rows: list[int]) -> None:
         for row in rows:
             self._undecided.popleft().row = row
@@ -108,15 +90,13 @@ class Session:
             rows = self._rows(pending)
             drawing = Drawing(target=pending.shape, rows=rows, interior=self._interior(pending), strength=strength)
             drawn = self._painter.draw(pending.frame, pending.face, drawing)
-            asked = _measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
+            asked = measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
         self._past.append(pending)
         return RenderedFrame(frame=drawn, asked_opening=asked)
 
     def _strength(self) -> float:
-        """Return how much is drawn on the oldest waiting frame: a ramp of FADE frames to and from every gap."""
-        before = [pending.raw + k / FADE for k, pending in enumerate(reversed(self._past), start=1)]
-        after = [pending.raw + k / FADE for k, pending in enumerate(self._waiting)]
-        return min([1.0, *before, *after])
+        """Return how much is drawn on the oldest waiting frame."""
+        return ramped((pending.raw for pending in reversed(self._past)), (pending.raw for pending in self._waiting))
 
     def _rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
         """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""
@@ -142,15 +122,10 @@ class Session:
         assert pending.row is not None  # noqa: S101
         asked = max(0.0, float(opening_of(pending.shape)))
         ratio = (self._shown(pending.row) + _INTERIOR_OFFSET) / (asked + _INTERIOR_OFFSET)
-        return float((1 - _smoothstep(ratio, *_INTERIOR_RATIO)) * _smoothstep(asked, *_INTERIOR_OPENING))
+        return float((1 - smoothstep(ratio, *_INTERIOR_RATIO)) * smoothstep(asked, *_INTERIOR_OPENING))
 
 
-def _measured_opening(face: FloatArray) -> float:
+def measured_opening(face: FloatArray) -> float:
     """Return the opening of a face [468, 3] as the tracker measures it: inner lips over outer eye corners, in 3D."""
     upper, lower, left, right = face[[*INNER_MIDDLE, *EYE_CORNERS]]
     return float(np.linalg.norm(lower - upper) / np.linalg.norm(right - left))
-
-
-def _smoothstep(x: float, low: float, high: float) -> float:
-    t = min(1.0, max(0.0, (x - low) / (high - low)))
-    return t * t * (3 - 2 * t)

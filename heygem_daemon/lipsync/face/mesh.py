@@ -19,7 +19,8 @@ FloatArray = npt.NDArray[np.float32]
 SCORE: Final = 0.5
 MARGIN: Final = 1.5
 OUTER_EYES: Final = (33, 263)
-_INPUT: Final = 192
+INPUT: Final = 192
+"""Pixels of a side of the square that the network sees."""
 _STEP: Final = 0.12
 
 
@@ -32,7 +33,10 @@ class FaceMesh:
 
     def read(self, picture: Picture, region: Square) -> tuple[FloatArray, float]:
         """Return landmarks float32 [468, 3] in pixels (z towards the back, same unit) and the score that there is a face (0-1)."""
-        pixels = picture.square(region, _INPUT, extend=True)
+        return self.read_square(picture.square(region, INPUT, extend=True), region)
+
+    def read_square(self, pixels: FloatArray, region: Square) -> tuple[FloatArray, float]:
+        """As `read`, from what the square shows: RGB float32 [192, 192, 3] in 0-255."""
         points, logit = self._network(pixels / np.float32(255))
         score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
         return _placed(points.reshape(-1, 3), region), score
@@ -63,7 +67,7 @@ def region_of(landmarks: FloatArray) -> Square:
 
 def _placed(points: FloatArray, region: Square) -> FloatArray:
     """Turn landmarks in pixels of the network's input into pixels of the picture."""
-    scale = region.size / _INPUT
+    scale = region.size / INPUT
     cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale
-    x, y = points[:, 0] - _INPUT / 2, points[:, 1] - _INPUT / 2
+    x, y = points[:, 0] - INPUT / 2, points[:, 1] - INPUT / 2
     return np.stack([region.x + cos * x - sin * y, region.y + sin * x + cos * y, points[:, 2] * scale], axis=1).astype(np.float32)
