@@ -84,6 +84,14 @@ class Engine(_Section):
     explain: bool = Field(False, description="Also write a picture per result: what was heard, asked of the mouth, and obtained.")
 
 
+class Wav2Lip(_Section):
+    checkpoint: str = Field("", description="Name of the checkpoint (`heygem models list`); empty = the one that was added last.")
+    licence_confirmed: bool = Field(
+        False, description="true confirms that the use here keeps to the licence of the checkpoint: research and other non-commercial use."
+    )
+    detail: bool = Field(True, description="Engine wav2lip: lay the presenter's own skin over what 96 pixels cannot show.")
+
+
 class Retry(_Section):
     attempts: int = Field(3, ge=1, description="Starts of one result that may end with a dead worker.")
     backoff_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(
@@ -130,6 +138,7 @@ class Settings(BaseSettings):
     intake: Intake = Intake()
     limits: Limits = Limits()
     engine: Engine = Engine()
+    wav2lip: Wav2Lip = Wav2Lip()
     retry: Retry = Retry()
     disk: Disk = Disk()
     keep: Keep = Keep()

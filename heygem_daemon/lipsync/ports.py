@@ -31,6 +31,8 @@ class MouthMotion:
     visemes:  float32 [T, 16], weights in the order of VISEMES, each row sums to 1
     lips:     float32 [T, 40, 3] or None: displacement of the lip landmarks (face.topology.LIPS, ascending index) from rest, in
               canonical units (outer eye corners 1 apart); where given it says more than opening and width, and wins
+    pictures: float32 [T, h, w, 3] or None: the mouth as the driver drew it, 0-255, blue first, for renderers that know where it belongs
+    trust:    float32 [T] or None: how far the driver itself believes this, 0-1
     """
 
     times: npt.NDArray[np.float64]
@@ -38,6 +40,8 @@ class MouthMotion:
     width: FloatArray
     visemes: FloatArray
     lips: FloatArray | None = None
+    pictures: FloatArray | None = None
+    trust: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -59,6 +63,14 @@ class Driver(Protocol):
         The result does not depend on how speech is cut into blocks.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sight:
+    """What there is to look at. frames: the source frame of each frame to make, in order (`frame.index` may run backwards)."""
+
+    frames: Iterable[Frame]
+    tracks: FaceTracks
 
 
 @dataclass(frozen=True, kw_only=True)

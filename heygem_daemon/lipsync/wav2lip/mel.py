@@ -1,0 +1,91 @@
+"""What Wav2Lip hears: 80 mel bands at 80 columns a second, cut into windows of 16 columns, one per frame.
+
+The figures are those the published checkpoints were trained with: 16 kHz, pre-emphasis .97, Hann windows of 800 samples every 200,
+magnitudes, 80 Slaney mel bands from 55 to 7600 Hz, 1.6 log10(x) + 2.4 between -4 and 4; digital silence is -4.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE, reblock
+from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
+
+FloatArray = npt.NDArray[np.float32]
+
+RATE: Final = 80
+"""Columns per second."""
+SILENCE: Final = -4.0
+_HOP: Final = SAMPLE_RATE // RATE
+_WINDOW: Final = 800
+_HALF: Final = _WINDOW // 2
+_EMPHASIS: Final = 0.97
+_LOWEST, _HIGHEST = 55.0, 7600.0
+_FLOOR: Final = 1e-5
+
+
+def mel_spectrogram(wav: npt.ArrayLike) -> FloatArray:
+    """Return float32 [80, 1 + n // 200] of a mono recording float [n] at 16 kHz, -1..1. Raises ValueError for another shape."""
+    samples = np.asarray(wav, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"a mono recording has one dimension, not the shape {samples.shape}")
+    return np.concatenate([*mel_columns([samples]), np.zeros((0, BANDS), np.float32)]).T
+
+
+def mel_columns(speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    """Yield float32 [k, 80]: column i is centred on sample 200 i; beyond both ends of the speech there is silence.
+
+    speech: consecutive blocks float32 [any]; the result does not depend on how they are cut.
+    """
+    held, last = np.zeros(_HALF, np.float64), 0.0
+    total = made = 0
+    for block in reblock(speech):
+        total += len(block)
+        before = np.concatenate([[last], block[:-1].astype(np.float64)])
+        held, last = np.concatenate([held, block - _EMPHASIS * before]), float(block[-1])
+        count = max(0, (len(held) - _WINDOW) // _HOP + 1)
+        if count:
+            yield _columns(held[: (count - 1) * _HOP + _WINDOW])
+            held, made = held[count * _HOP :], made + count
+    if total and (count := 1 + total // _HOP - made):
+        yield _columns(np.concatenate([held, np.zeros(_HALF)])[: (count - 1) * _HOP + _WINDOW])
+
+
+def mel_windows(speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, shift: Fraction) -> Iterator[FloatArray]:
+    """Yield float32 [80, 16] for each of `frames` frames: the columns from that at i / frame_rate + shift (s) on, rounded down.
+
+    All times are exact fractions, so nothing drifts over hours; before and after the speech is silence.
+    """
+    columns, first = np.zeros((0, BANDS), np.float32), 0
+    stream = mel_columns(speech)
+    for i in range(frames):
+        start = ((i / frame_rate + shift) * RATE).__floor__()
+        while first + len(columns) < start + COLUMNS:
+            more = next(stream, None)
+            columns = np.concatenate([columns, _silence(RATE) if more is None else more])
+        spare = min(len(columns), max(0, start - first))
+        columns, first = columns[spare:], first + spare
+        early = min(COLUMNS, max(0, first - start))
+        yield np.concatenate([_silence(early), columns[: COLUMNS - early]]).T
+
+
+def _silence(count: int) -> FloatArray:
+    return np.full((count, BANDS), SILENCE, np.float32)
+
+
+def _columns(samples: npt.NDArray[np.float64]) -> FloatArray:
+    """Return float32 [k, 80] of samples [800 + 200 (k - 1)], pre-emphasised."""
+    spectrum = np.abs(librosa.stft(samples, n_fft=_WINDOW, hop_length=_HOP, win_length=_WINDOW, center=False))
+    loud = 1.6 * np.log10(np.maximum(_FLOOR, _filters() @ spectrum)) + 2.4
+    return np.ascontiguousarray(np.clip(loud, SILENCE, -SILENCE).T, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _filters() -> npt.NDArray[np.float64]:
+    """Return [80, 401]."""
+    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS, fmin=_LOWEST, fmax=_HIGHEST), np.float64)
