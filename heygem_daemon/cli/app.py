@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="The model files: list, fetch, verify.", no_args_is_help=True, rich_markup_mode=None)
+models_app = typer.Typer(help="The model files: list, fetch, add, verify.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).", envvar="HEYGEM_CONFIG")]
@@ -252,7 +252,8 @@ def models_list(config: Config = None, weights: Weights = None) -> None:
     from heygem_daemon.cli import modelling
     from heygem_daemon.cli.configuration import settings_or_exit
 
-    raise typer.Exit(modelling.show(settings_or_exit(config, weights=weights).weights))
+    settings = settings_or_exit(config, weights=weights)
+    raise typer.Exit(modelling.show(settings.weights, licence_confirmed=settings.wav2lip.licence_confirmed))
 
 
 @models_app.command("fetch")
@@ -264,9 +265,24 @@ def models_fetch(config: Config = None, weights: Weights = None) -> None:
     raise typer.Exit(modelling.fetch(settings_or_exit(config, weights=weights).weights))
 
 
+@models_app.command("add")
+def models_add(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of Wav2Lip as downloaded: .pth, .pt or .safetensors.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; else as the file.")] = None,
+    config: Config = None,
+    weights: Weights = None,
+) -> None:
+    """Convert a Wav2Lip checkpoint of your own for this server. Nothing in it is executed."""
+    from heygem_daemon.cli import modelling
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    settings = settings_or_exit(config, weights=weights)
+    raise typer.Exit(modelling.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
+
+
 @models_app.command("verify")
 def models_verify(config: Config = None, weights: Weights = None) -> None:
-    """Compare the model files with their known hashes. Exit 1 when one is missing or damaged."""
+    """Compare the model files, and added checkpoints, with their known hashes. Exit 1 when one is missing or damaged."""
     from heygem_daemon.cli import modelling
     from heygem_daemon.cli.configuration import settings_or_exit
 

@@ -1,6 +1,7 @@
 """`heygem models`."""
 
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -9,14 +10,52 @@ from rich.table import Table
 from heygem_daemon.cli.app import Exit
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync import models
+from heygem_daemon.lipsync.wav2lip import library
+from heygem_daemon.lipsync.wav2lip.library import Checkpoint
+
+ENGINES: Final = "wav2lip, wav2lip+atlas"
 
 
-def show(directory: Path) -> Exit:
+def show(directory: Path, *, licence_confirmed: bool) -> Exit:
+    """licence_confirmed: what the configuration says of the licence of Wav2Lip checkpoints."""
     table = Table("name", "purpose", "licence", "source", "sha256", "state")
     for finding in models.verify(directory):
         model = finding.model
         table.add_row(model.name, model.purpose, model.licence, model.source, model.sha256[:12], finding.problem or "ok")
     Console().print(f"Models in {directory}", table)
+    if checkpoints := library.checkpoints(directory):
+        Console().print("Checkpoints of Wav2Lip", _table(checkpoints, licence_confirmed=licence_confirmed))
+    return Exit.OK
+
+
+def _table(checkpoints: list[Checkpoint], *, licence_confirmed: bool) -> Table:
+    table = Table("name", "engines", "size", "sha256", "source", "licence", "mouth offset", "state")
+    licence = f"research only, {'confirmed' if licence_confirmed else 'not confirmed'}"
+    for each in checkpoints:
+        offset = library.measured_offset(each)
+        table.add_row(
+            *(each.name, ENGINES, _megabytes(each.size), each.sha256[:12], each.source, licence),
+            *(offset if isinstance(offset, str) else f"{offset:+.0f} ms", each.problem or "ok"),
+        )
+    return table
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
+
+
+def add(directory: Path, file: Path, name: str | None, *, licence_confirmed: bool) -> Exit:
+    """Convert a checkpoint of Wav2Lip into `directory`, and say what it is and what comes next."""
+    try:
+        added = library.add(directory, file, name, on_step=typer.echo)
+    except HeygemError as problem:
+        return _told(problem)
+    typer.echo(f"It is a Wav2Lip generator of 96 x 96 pixels ({added.kind}, {_megabytes(added.size)}, sha256 {added.sha256}).")
+    typer.echo(f"Its name here is {added.name}: {added.path}")
+    typer.echo(library.LICENCE)
+    if not licence_confirmed:
+        typer.echo("Next: if your use keeps to the licence, set licence_confirmed = true under [wav2lip] in heygem.toml.")
+    typer.echo('Then ask for it with engine = "wav2lip" or engine = "wav2lip+atlas".')
     return Exit.OK
 
 
@@ -24,8 +63,7 @@ def fetch(directory: Path) -> Exit:
     try:
         paths = models.fetch(directory, on_step=typer.echo)
     except HeygemError as problem:
-        typer.echo(f"heygem: {problem.message}\n        {problem.hint}", err=True)
-        return Exit.PROBLEM
+        return _told(problem)
     for path in paths:
         typer.echo(f"{path}: ok")
     return Exit.OK
@@ -33,9 +71,20 @@ def fetch(directory: Path) -> Exit:
 
 def verify(directory: Path) -> Exit:
     findings = models.verify(directory)
+    checkpoints = [library.verified(each) for each in library.checkpoints(directory)]
     for finding in findings:
         typer.echo(f"{finding.path}: {finding.problem or 'ok'}")
-    if all(finding.is_right for finding in findings):
-        return Exit.OK
-    typer.echo("Run `heygem models fetch`.", err=True)
+    for each in checkpoints:
+        typer.echo(f"{each.path}: {each.problem or 'ok'}")
+    if not all(finding.is_right for finding in findings):
+        typer.echo("Run `heygem models fetch`.", err=True)
+    for each in checkpoints:
+        if not each.is_usable:
+            typer.echo(f"Run `heygem models add FILE --name {each.name}` with the original file.", err=True)
+    is_right = all(finding.is_right for finding in findings) and all(each.is_usable for each in checkpoints)
+    return Exit.OK if is_right else Exit.PROBLEM
+
+
+def _told(problem: HeygemError) -> Exit:
+    typer.echo(f"heygem: {problem.message}\n        {problem.hint}", err=True)
     return Exit.PROBLEM

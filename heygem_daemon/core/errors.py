@@ -265,6 +265,63 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The ledger was written by a newer version of this program (format {version}, this one knows {known}).",
         hint="Administrator: install the newer version again, or name another state folder.",
     ),
+    # -- Wav2Lip checkpoints ----------------------------------------------------------------------------------------
+    "licence_not_confirmed": ErrorSpec(
+        kind=SetupError,
+        message="Wav2Lip checkpoints are for research and other non-commercial use only, "
+        "and nobody has confirmed that this server may use one.",
+        hint="Administrator: read the licence of the checkpoint; if the use here keeps to it, set licence_confirmed = true "
+        "under [wav2lip] in heygem.toml; then the job goes on by itself.",
+    ),
+    "checkpoint_missing": ErrorSpec(
+        kind=SetupError,
+        message="No Wav2Lip checkpoint{named} is installed on the server.",
+        hint="Administrator: run `heygem models add FILE` with a checkpoint of Wav2Lip (wav2lip.pth, wav2lip_gan.pth), "
+        "or put the file into {path}; then the job goes on by itself.",
+    ),
+    "checkpoint_web_page": ErrorSpec(
+        kind=SetupError,
+        message="{name} is no checkpoint but {what}.",
+        hint="Administrator: the download gave a page instead of the file; open its address in a browser and save the file itself "
+        "(for a git-lfs pointer: `git lfs pull`).",
+    ),
+    "checkpoint_truncated": ErrorSpec(
+        kind=SetupError,
+        message="The checkpoint {name} is incomplete: {problem}.",
+        hint="Administrator: wait until its copy has finished, or download it again.",
+    ),
+    "checkpoint_unsafe": ErrorSpec(
+        kind=SetupError,
+        message="{name} was not opened: it holds program code ({what}), not only weights.",
+        hint="Administrator: take the checkpoint from the authors of Wav2Lip, or save only the weights where it was made: "
+        "torch.save(model.state_dict(), FILE).",
+    ),
+    "checkpoint_other_network": ErrorSpec(
+        kind=SetupError,
+        message="{name} is not a Wav2Lip generator of 96 x 96 pixels: it seems to be {what}.",
+        hint="Administrator: use wav2lip.pth or wav2lip_gan.pth of the authors of Wav2Lip, or weights trained with the same layers.",
+    ),
+    "checkpoint_unreadable": ErrorSpec(
+        kind=SetupError,
+        message="{name} cannot be read as a checkpoint: {problem}.",
+        hint="Administrator: give a file of PyTorch (.pth, .pt) or a safetensors file that holds a Wav2Lip generator.",
+    ),
+    "checkpoint_damaged": ErrorSpec(
+        kind=SetupError,
+        message="The checkpoint {name} is damaged: {problem}.",
+        hint="Administrator: download or copy it again, then run `heygem models add FILE`.",
+    ),
+    "checkpoint_name_taken": ErrorSpec(
+        kind=SetupError,
+        message="Another checkpoint is already installed as {name}.",
+        hint="Administrator: choose another name with `heygem models add FILE --name NAME`, or delete {path} first.",
+    ),
+    "checkpoint_not_saved": ErrorSpec(
+        kind=SetupError,
+        message="The checkpoint {name} cannot be converted into {path}: {problem}.",
+        hint="Administrator: the folder must be writable and have 200 MB free; "
+        "or run `heygem models add FILE` as a user who may write there.",
+    ),
     # -- the engine -------------------------------------------------------------------------------------------------
     "device_memory": ErrorSpec(
         kind=DeviceError,

@@ -1,0 +1,171 @@
+"""The weights in a TorchScript archive, without running what is in it.
+
+`torch.jit.load` compiles the program in the archive and runs parts of it (`__setstate__`); this reads no code at all. The modules lie in
+data.pkl, a pickle; whatever class or function that names becomes something inert here: a module is a bag of attributes, a tensor a note of
+where its bytes lie. Every other name ends the reading. The numbers are read when they are asked for, each from its own member of the zip.
+"""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+_TYPES: Final = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+_MOST: Final = 100_000
+_LONGEST: Final = 500
+"""Attributes that are looked at, and letters of a name; Wav2Lip has some 3,000, and 50. A pickle may hold itself, and few bytes may unfold
+to very many modules."""
+_MOST_AXES: Final = 8
+_LARGEST_PICKLE: Final = 64 * 2**20
+
+
+class ForeignCodeError(pickle.UnpicklingError):
+    """The pickle asks for a class or function that no weights need; the message is its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A tensor that is not read yet: `count` numbers in the member `data/key`, and how they are laid out."""
+
+    key: str
+    dtype: torch.dtype
+    count: int
+    offset: int = 0
+    shape: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+
+
+class TorchScript:
+    """An open archive. tensors: what its modules hold, by their dotted names.
+
+    Raises ForeignCodeError where its pickle names what no weights need, KeyError, ValueError, pickle.UnpicklingError and what else a
+    pickle raises where it is garbled.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        name = min((name for name in archive.namelist() if name.endswith("/data.pkl")), key=len)
+        if archive.getinfo(name).file_size > _LARGEST_PICKLE:
+            raise ValueError(f"{name} is too large")
+        self._root = name.removesuffix("data.pkl")
+        self.tensors = _walk(_Modules(io.BytesIO(archive.read(name))).load())
+
+    def read(self, name: str) -> Tensor:
+        """Return the tensor of that name. Raises as the class does, RuntimeError where its layout does not fit its bytes."""
+        stored = self.tensors[name]
+        content = bytearray(self._archive.read(f"{self._root}data/{stored.key}"))
+        if len(content) != stored.count * stored.dtype.itemsize:
+            raise ValueError(f"{name} has {len(content)} bytes")
+        return torch.frombuffer(content, dtype=stored.dtype).as_strided(stored.shape, stored.stride, stored.offset)
+
+
+class _Module:
+    """Stands for any TorchScript class. It has __setstate__, so that a pickle sets no attribute of it, nor of the class."""
+
+    attributes: dict[str, Any]
+
+    def __new__(cls, *_: object) -> "_Module":
+        made = super().__new__(cls)
+        made.attributes = {}
+        return made
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, dict):
+            self.attributes = {name: value for name, value in state.items() if isinstance(name, str) and len(name) < _LONGEST}
+
+
+class _Function:
+    """Stands for a function that a pickle may name. It has __setstate__ so that a pickle cannot change it."""
+
+    def __init__(self, do: Callable[..., object]) -> None:
+        self._do = do
+
+    def __call__(self, *arguments: object) -> object:
+        return self._do(*arguments)
+
+    def __setstate__(self, _: object) -> None:
+        raise ForeignCodeError("a change of a function")
+
+
+class _Modules(pickle.Unpickler):
+    """Reads data.pkl: see above."""
+
+    def find_class(self, module: str, name: str) -> object:
+        if module == "__torch__" or module.startswith("__torch__."):
+            return _Module
+        if module == "torch" and name in _TYPES:
+            return _StorageType(name)
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (do := _FUNCTIONS.get((module, name))) is None:
+            raise ForeignCodeError(f"{module}.{name}")
+        return _Function(do)
+
+    def persistent_load(self, pid: Any) -> Stored:
+        word, kind, key, _, count = pid
+        if word != "storage" or not isinstance(kind, _StorageType):
+            raise pickle.UnpicklingError("unknown storage")
+        return Stored(key=str(key), dtype=_TYPES[kind], count=int(count))
+
+
+class _StorageType(str):
+    """The name of a type of storage: no text in a pickle can pass for one."""
+
+    __slots__ = ()
+
+
+def _tensor(stored: Stored, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Stored:
+    if not isinstance(stored, Stored) or len(shape) > _MOST_AXES or len(stride) > _MOST_AXES:
+        raise pickle.UnpicklingError("no tensor")
+    lengths, steps = tuple(map(int, shape)), tuple(map(int, stride))
+    return Stored(key=stored.key, dtype=stored.dtype, count=stored.count, offset=int(offset), shape=lengths, stride=steps)
+
+
+def _first(value: object = None, *_: object) -> object:
+    return value
+
+
+_FUNCTIONS: Final[dict[tuple[str, str], Callable[..., object]]] = {
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _first,
+    ("torch", "device"): _first,
+    ("torch.jit._pickle", "build_intlist"): _first,
+    ("torch.jit._pickle", "build_doublelist"): _first,
+    ("torch.jit._pickle", "build_boollist"): _first,
+    ("torch.jit._pickle", "build_tensorlist"): _first,
+    ("torch.jit._pickle", "restore_type_tag"): _first,
+}
+
+
+def _walk(root: object) -> dict[str, Stored]:
+    """Return the tensors in a tree of modules, "block.0.weight" for the attribute weight of 0 of block."""
+    found: dict[str, Stored] = {}
+    waiting, seen = [("", root)], 0
+    while waiting:
+        prefix, module = waiting.pop()
+        if not isinstance(module, _Module):
+            continue
+        seen += 1 + len(module.attributes)
+        if seen > _MOST or len(prefix) > _LONGEST:
+            raise pickle.UnpicklingError("too many modules")
+        found |= {prefix + name: value for name, value in module.attributes.items() if isinstance(value, Stored)}
+        waiting += [(f"{prefix}{name}.", value) for name, value in module.attributes.items() if isinstance(value, _Module)]
+    return found
