@@ -88,6 +88,7 @@ def test_safetensors_of_full_size_are_read_and_work(tmp_path: Path) -> None:
         picture = network(torch.zeros(1, 1, 80, 16), torch.full((1, 6, 96, 96), 0.5))
     assert picture.shape == (1, 3, 96, 96)
     assert picture.std() > 0.01
+    (tmp_path / "w.safetensors").unlink()  # 145 MB that pytest would keep
 
 
 def test_a_tensor_file_is_known_even_if_its_length_begins_like_a_pickle() -> None:
