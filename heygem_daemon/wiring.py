@@ -23,6 +23,7 @@ from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from heygem_daemon.lipsync.engines import engine_names
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.publishing.retention import FolderRetention
@@ -44,6 +45,11 @@ def media_limits(settings: Settings) -> MediaLimits:
         streams=limits.streams,
         probe_seconds=limits.probe_seconds,
     )
+
+
+def wav2lip_options(settings: Settings) -> Wav2LipOptions:
+    chosen = settings.wav2lip
+    return Wav2LipOptions(checkpoint=chosen.checkpoint, licence_confirmed=chosen.licence_confirmed, detail=chosen.detail)
 
 
 def ledger_path(settings: Settings) -> Path:
@@ -80,6 +86,7 @@ def build(settings: Settings, *, log: Log, until_idle: bool) -> Daemon:
         threads=settings.engine.threads,
         cache_bytes=settings.keep.cache_bytes,
         limits=media_limits(settings),
+        wav2lip=wav2lip_options(settings),
     )
     devices = [device.strip() for device in settings.engine.device.split(",") if device.strip()]
     executor = LocalExecutor(devices, lambda name, device: worker_command(setup, name, device), log=log)

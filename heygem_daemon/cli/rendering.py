@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSe
 from heygem_daemon.lipsync.ports import OnProgress
 from heygem_daemon.lipsync.ports import Progress as Step
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import media_limits
+from heygem_daemon.wiring import media_limits, wav2lip_options
 
 
 def render(
@@ -36,6 +36,7 @@ def render(
         threads=settings.engine.threads,
         cache_bytes=settings.keep.cache_bytes,
         limits=media_limits(settings),
+        wav2lip=wav2lip_options(settings),
     )
     failures = 0
     console = Console(stderr=True)

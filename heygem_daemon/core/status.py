@@ -82,6 +82,7 @@ class Figures(_Model):
     seconds: float | None = None
     engine: str | None = None
     models: dict[str, str] = Field(default_factory=dict, description="model name to sha256")
+    licence: str = Field(default="", description="of the engine's weights, where it restricts the use of the result")
     speed: float | None = Field(default=None, description="seconds of video made per second of work")
     elapsed_s: float | None = None
     sync_offset_ms: float | None = None

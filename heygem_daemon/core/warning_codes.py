@@ -17,6 +17,7 @@ class WarningCode(StrEnum):
     OUT_OF_SYNC = "out_of_sync"
     WEAK_MOUTH = "weak_mouth"
     MISSED_CLOSURES = "missed_closures"
+    DOUBTFUL_MOUTH = "doubtful_mouth"
     SCRIPT_MISMATCH = "script_mismatch"
     SCRIPT_UNREADABLE = "script_unreadable"
     SCRIPT_LANGUAGE_UNKNOWN = "script_language_unknown"
@@ -57,6 +58,11 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
     WarningCode.MISSED_CLOSURES: WarningSpec(
         message="The lips often stay open where they should meet (p, b, m and pauses).",
         hint="Watch the result; use a video in which the presenter closes the lips now and then.",
+    ),
+    WarningCode.DOUBTFUL_MOUTH: WarningSpec(
+        message="The mouth that the Wav2Lip checkpoint drew does not move with the speech.",
+        hint="Watch the result: with the engine wav2lip it shows that mouth, with wav2lip+atlas the server's own driver spoke instead. "
+        "A clear, frontal view of the face and a recording without noise help; ask the administrator whether the checkpoint is right.",
     ),
     WarningCode.SCRIPT_MISMATCH: WarningSpec(
         message="The script is not what is spoken in the recording; it was ignored.",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from heygem_daemon.core.work import Report, WorkOrder
 from heygem_daemon.executors.slot import DEFAULT_PATIENCE, Patience, Slot
+from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 
@@ -28,6 +29,7 @@ class WorkerSetup:
     threads: int = 0
     cache_bytes: int = 20 * 2**30
     limits: MediaLimits = DEFAULT_LIMITS
+    wav2lip: Wav2LipOptions = NO_OPTIONS
     session: str | None = None
 
 
@@ -37,6 +39,7 @@ def worker_command(setup: WorkerSetup, name: str, device: str) -> tuple[str, ...
         *(sys.executable, "-m", "heygem_daemon.worker", "--name", name, "--device", device),
         *("--models", str(setup.models), "--cache", str(setup.cache), "--threads", str(setup.threads)),
         *("--cache-bytes", str(setup.cache_bytes), "--limits", json.dumps(asdict(setup.limits))),
+        *("--wav2lip", json.dumps(asdict(setup.wav2lip))),
     )
     return (*command, "--session", setup.session) if setup.session else command
 

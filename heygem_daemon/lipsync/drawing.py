@@ -8,11 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.fork import forked
 from heygem_daemon.lipsync.habits import Habits
 from heygem_daemon.lipsync.outcome import LONGEST, Asked
-from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, RenderedFrame, Renderer
+from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, RenderedFrame, Renderer, Sight
 from heygem_daemon.lipsync.readahead import read_ahead
-from heygem_daemon.lipsync.scripted import motion_of
+from heygem_daemon.lipsync.scripted import SeeingDriver, motion_of
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.script import Alignment
 from heygem_daemon.lipsync.thumbnail import Image, before_after
@@ -28,14 +30,14 @@ READ_AHEAD: Final = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """Everything that is drawn from. frames: how many to make; source_frames: how many the video has; prepared: the renderer's.
+    """Everything that is drawn from. frames: how many to make; tracks: of the whole video; prepared: the renderer's.
     script: the words along the recording, where they are known; habits: the presenter's."""
 
     info: MediaInfo
     video: VideoStream
     recording: Path
     frames: int
-    source_frames: int
+    tracks: FaceTracks
     driver: Driver
     script: Alignment | None
     renderer: Renderer[Any]
@@ -67,14 +69,19 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
     """Write every frame of the scene with `writer`, which is entered and left here."""
     count, rate = scene.frames, scene.video.frame_rate
     drawn = Drawn(asked=Asked(limit=min(count, frame_count(Fraction(LONGEST), rate))))
-    reader = VideoReader(scene.info, frame_count=scene.source_frames)
+    reader = VideoReader(scene.info, frame_count=scene.tracks.frames)
     with ExitStack() as stack:
-        frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.source_frames), READ_AHEAD)))
+        frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.tracks.frames), READ_AHEAD)))
         speech = stack.enter_context(closing(speech_blocks(scene.recording)))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
-        said = motion_of(scene.driver, clean(speech), rate, count, scene.script)
+        shown: Iterator[Frame] = frames
+        if isinstance(scene.driver, SeeingDriver):
+            shown, seen = forked(frames)
+            said = scene.driver.motion_seen(Sight(frames=seen, tracks=scene.tracks), clean(speech), rate, count, scene.script)
+        else:
+            said = motion_of(scene.driver, clean(speech), rate, count, scene.script)
         motion = drawn.asked.overhear(scene.habits.applied(said))
-        rendered = scene.renderer.render(scene.prepared, _remembered(frames, waiting), motion)
+        rendered = scene.renderer.render(scene.prepared, _remembered(shown, waiting), motion)
         stack.enter_context(writer)
         for done, picture in enumerate(rendered, start=1):
             writer.write(picture.frame)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.ports import Driver, Renderer
+from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, RESEARCH_ONLY, Wav2LipOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,17 +16,21 @@ class Surroundings:
 
     models: Path
     device: str
+    wav2lip: Wav2LipOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """A driver and a renderer. `models`: names of the model files it needs (lipsync.models); `presenter_version`: part of the cache
-    key of what the renderer learns of a presenter."""
+    key of what the renderer learns of a presenter; has_habits: what the presenter's own sound teaches applies to what the driver says;
+    licence: of the weights, where it restricts their use."""
 
     driver: Callable[[Surroundings], Driver]
     renderer: Callable[[Surroundings], Renderer[Any]]
     presenter_version: Callable[[], str]
     models: tuple[str, ...] = ("face_detector", "face_mesh")
+    has_habits: bool = True
+    licence: str = ""
 
 
 def _phonetic(surroundings: Surroundings) -> Driver:
@@ -47,8 +52,30 @@ def _atlas_version() -> str:
     return VERSION
 
 
+def _wav2lip_pictures(surroundings: Surroundings) -> Driver:
+    from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
+
+    return load_driver(surroundings.models, surroundings.device, surroundings.wav2lip, reads_lips=False)
+
+
+def _wav2lip_lips(surroundings: Surroundings) -> Driver:
+    from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
+
+    return load_driver(surroundings.models, surroundings.device, surroundings.wav2lip, reads_lips=True)
+
+
+def _paste(surroundings: Surroundings) -> Renderer[Any]:
+    from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer  # noqa: PLC0415  (torch is slow to import)
+
+    return PasteRenderer(surroundings.device, has_detail=surroundings.wav2lip.detail)
+
+
 ENGINES: Final[Mapping[str, Engine]] = {
     "rewrite": Engine(driver=_phonetic, renderer=_atlas, presenter_version=_atlas_version),
+    "wav2lip": Engine(driver=_wav2lip_pictures, renderer=_paste, presenter_version=_atlas_version, has_habits=False, licence=RESEARCH_ONLY),
+    "wav2lip+atlas": Engine(
+        driver=_wav2lip_lips, renderer=_atlas, presenter_version=_atlas_version, has_habits=False, licence=RESEARCH_ONLY
+    ),
 }
 
 

@@ -36,6 +36,7 @@ _CLOSURE_RATE: Final = 0.7
 """Renders seen to be good reach .78-1 (13 of 7 real presenters), the same curves shifted at random against each other .71 in the mean,
 smeared over 7 frames .24-.5: below this, lips meet no more often than by chance."""
 _FEWEST_CLOSURES: Final = 5
+_BELIEVED: Final = 0.5
 
 
 @dataclass(kw_only=True)
@@ -43,7 +44,8 @@ class Asked:
     """What was asked of the first `limit` frames; a score of numbers per frame.
 
     opening: as the tracker measures it, NaN where nothing was drawn; source: the frame of the source each shows;
-    said, width and visemes (16 per frame, in the order of VISEMES): opening, width and visemes as the driver said them.
+    said, width and visemes (16 per frame, in the order of VISEMES): opening, width and visemes as the driver said them;
+    trust: how far it believed them, where it told.
     """
 
     limit: int
@@ -52,6 +54,7 @@ class Asked:
     said: "array[float]" = field(default_factory=lambda: array("f"))
     width: "array[float]" = field(default_factory=lambda: array("f"))
     visemes: "array[float]" = field(default_factory=lambda: array("f"))
+    trust: "array[float]" = field(default_factory=lambda: array("f"))
 
     def note(self, rendered: RenderedFrame) -> None:
         if len(self.opening) < self.limit:
@@ -65,11 +68,17 @@ class Asked:
             self.said.extend(map(float, block.opening[:room]))
             self.width.extend(map(float, block.width[:room]))
             self.visemes.extend(map(float, block.visemes[:room].ravel()))
+            if block.trust is not None:
+                self.trust.extend(map(float, block.trust[:room]))
             yield block
 
     def viseme_rows(self) -> FloatArray:
         """Return float32 [n, 16]."""
         return np.array(self.visemes, np.float32).reshape(-1, len(VISEMES))
+
+    def is_doubtful(self) -> bool:
+        """Return whether the driver itself believes less than half of what it said."""
+        return bool(self.trust) and float(np.mean(self.trust)) < _BELIEVED
 
     def shut(self) -> BoolArray:
         """Return [n]: where the driver wants the lips to meet; nowhere if it never opens them."""

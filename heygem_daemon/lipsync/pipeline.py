@@ -32,6 +32,7 @@ from heygem_daemon.lipsync.progress import StageClock, throttled
 from heygem_daemon.lipsync.scripted import Finding, find_script
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.thumbnail import write_jpeg
+from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
 from heygem_daemon.media.speech import frame_count, measure_speech
@@ -69,8 +70,9 @@ class RenderRequest:
 class RenderReport:
     """What came out. seconds: length of the sound that the result must have; speed: seconds of result per second of work.
 
-    faces_drawn and faces_passed: frames drawn on, and passed through untouched. sync_offset_ms, mouth_correlation, closure_rate: see
-    outcome.Outcome. habits: of the presenter. warnings: see core.warning_codes. explained: whether `explain` was written.
+    licence: of the engine's weights, where it restricts their use. faces_drawn and faces_passed: frames drawn on, and passed through
+    untouched. sync_offset_ms, mouth_correlation, closure_rate: see outcome.Outcome. habits: of the presenter. warnings: see
+    core.warning_codes. explained: whether `explain` was written.
     """
 
     frames: int
@@ -79,6 +81,7 @@ class RenderReport:
     height: int
     seconds: float
     engine: str
+    licence: str
     driver: str
     renderer: str
     device: str
@@ -143,10 +146,11 @@ class RenderSession:
         threads: int = 0,
         cache_bytes: int = 20 * 2**30,
         limits: MediaLimits = DEFAULT_LIMITS,
+        wav2lip: Wav2LipOptions = NO_OPTIONS,
     ) -> None:
         """Raises SetupError (`device_unavailable`)."""
         use_threads(threads)
-        self._surroundings = Surroundings(models=models_dir, device=choose_device(device))
+        self._surroundings = Surroundings(models=models_dir, device=choose_device(device), wav2lip=wav2lip)
         self._cache_dir, self._cache_bytes, self._limits = cache_dir, cache_bytes, limits
         self._loaded: dict[str, _Loaded] = {}
 
@@ -201,7 +205,9 @@ class RenderSession:
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, words=words)
             with clock.stage("prepare"):
                 prepared = self._prepared(shelf, task, say)
-                habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
+                habits = Habits()
+                if loaded.engine.has_habits:
+                    habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
             with clock.stage("render"):
                 writer = _writer(task)
                 drawn = draw(_scene(task, prepared, habits), writer, say)
@@ -245,6 +251,7 @@ class RenderSession:
             height=task.video.height,
             seconds=task.seconds,
             engine=task.request.engine,
+            licence=task.loaded.engine.licence,
             driver=task.loaded.driver.name,
             renderer=task.loaded.renderer.name,
             device=self.device,
@@ -276,7 +283,7 @@ def _scene(task: _Task, prepared: Any, habits: Habits) -> Scene:
         video=task.video,
         recording=task.request.recording,
         frames=task.frames,
-        source_frames=task.tracks.frames,
+        tracks=task.tracks,
         driver=task.loaded.driver,
         script=task.words.alignment,
         renderer=task.loaded.renderer,
@@ -321,6 +328,7 @@ def _warnings(task: _Task, drawn: Drawn, found: Outcome, *, has_label: bool) -> 
         WarningCode.VARIABLE_FRAME_RATE: task.video.is_variable,
         WarningCode.FRAMES_WITHOUT_FACE: drawn.passed > 0,
         WarningCode.LABEL_WITHOUT_FONT: not has_label,
+        WarningCode.DOUBTFUL_MOUTH: drawn.asked.is_doubtful(),
         **found.warnings(),
     }
     noticed = [code for code, applies in possible.items() if applies]

@@ -1,4 +1,7 @@
-"""The script of a request, found in its recording: for drivers that can listen. A script never stops a job, it is used or left aside."""
+"""What a driver may be given beside the sound: the frames, and the script of a request, found in its recording.
+
+A script never stops a job, it is used or left aside.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.ports import Driver, FloatArray, MouthMotion
+from heygem_daemon.lipsync.ports import Driver, FloatArray, MouthMotion, Sight
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.script import Alignment, ScriptProblem, align, script_text
 from heygem_daemon.media.speech import speech_blocks
@@ -25,6 +28,17 @@ class ScriptDriver(Driver, Protocol):
     def motion(
         self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]: ...
+
+
+@runtime_checkable
+class SeeingDriver(ScriptDriver, Protocol):
+    """A driver that looks at the presenter before it says what the mouth should do."""
+
+    def motion_seen(
+        self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+    ) -> Iterator[MouthMotion]:
+        """As `motion`. It reads as many frames of `sight` ahead as it needs, a few dozen at most."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.loop import Session, serve
 from heygem_daemon.worker.process import Pulse, Terminated, bind_to_parent, claim_stdout, end_children, lead_group, raise_on_signals
@@ -30,6 +31,7 @@ class WorkerOptions:
     threads: int
     cache_bytes: int
     limits: MediaLimits
+    wav2lip: Wav2LipOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = as many as there are cores")
     parser.add_argument("--cache-bytes", type=int, default=20 * 2**30)
     parser.add_argument("--limits", type=json.loads, default={}, help="fields of MediaLimits as a JSON object")
+    parser.add_argument("--wav2lip", type=json.loads, default={}, help="fields of Wav2LipOptions as a JSON object")
     parser.add_argument("--name", default=f"worker-{os.getpid()}")
     parser.add_argument("--beat-seconds", type=float, default=2.0)
     parser.add_argument("--session", default=DEFAULT_SESSION, help="module:class of what does the work")
@@ -74,6 +77,7 @@ def _options(parsed: argparse.Namespace) -> WorkerOptions:
         threads=parsed.threads,
         cache_bytes=parsed.cache_bytes,
         limits=MediaLimits(**parsed.limits),
+        wav2lip=Wav2LipOptions(**parsed.wav2lip),
     )
 
 

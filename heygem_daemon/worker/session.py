@@ -13,6 +13,7 @@ from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.lipsync.models import verify
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.ports import Progress
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.media.writer import Fit
 from heygem_daemon.worker.loop import OnStep
@@ -33,6 +34,8 @@ class Options(Protocol):
     def cache_bytes(self) -> int: ...
     @property
     def limits(self) -> MediaLimits: ...
+    @property
+    def wav2lip(self) -> Wav2LipOptions: ...
 
 
 class LipSyncSession:
@@ -78,6 +81,7 @@ class LipSyncSession:
                 threads=options.threads,
                 cache_bytes=options.cache_bytes,
                 limits=options.limits,
+                wav2lip=options.wav2lip,
             )
         return self._session
 

@@ -10,6 +10,7 @@ import pytest
 from heygem_daemon.core.work import WorkFailed, WorkSucceeded
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
+from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.session import LipSyncSession, request_of
 from tests.executors.contract import order, run, wait_free
@@ -31,8 +32,8 @@ def ask(token, folder, recording, video):
 
 
 def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp_path, weights, recording, portrait):
-    limits = MediaLimits(video_seconds=30)
-    setup = WorkerSetup(models=weights, cache=tmp_path / "cache", threads=1, limits=limits)
+    limits, wav2lip = MediaLimits(video_seconds=30), Wav2LipOptions(checkpoint="mine", licence_confirmed=True)
+    setup = WorkerSetup(models=weights, cache=tmp_path / "cache", threads=1, limits=limits, wav2lip=wav2lip)
     executor = LocalExecutor(
         ["cpu"],
         lambda name, device: worker_command(setup, name, device),
@@ -44,6 +45,10 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp
         refused = run(executor, ask("t1", tmp_path, recording, tmp_path / "bad.mp4"))[-1]
         assert isinstance(refused, WorkFailed)
         assert (refused.kind, refused.failure.code) == ("input", "not_a_video")
+        unowned = run(executor, dataclasses.replace(ask("t3", tmp_path, recording, portrait), engine="wav2lip"))[-1]
+        assert isinstance(unowned, WorkFailed)
+        assert (unowned.kind, unowned.failure.code) == ("setup", "checkpoint_missing")
+        assert "mine" in unowned.failure.message
         reports = run(executor, ask("t2", tmp_path, recording, portrait), seconds=120)
         assert isinstance(reports[-1], WorkSucceeded), reports[-1]
         assert {"analyse", "render"} <= {report.stage for report in reports[:-1]}
@@ -59,7 +64,7 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp
 
 
 def options(**changes):
-    given = {"models": None, "cache": None, "device": "cpu", "threads": 1, "cache_bytes": 0, "limits": MediaLimits()}
+    given = {"models": None, "cache": None, "device": "cpu", "threads": 1, "cache_bytes": 0, "limits": MediaLimits(), "wav2lip": NO_OPTIONS}
     return SimpleNamespace(**{**given, **changes})
 
 

@@ -34,7 +34,13 @@ _DECAY_DB: Final = 0.03
 @lru_cache(maxsize=1)
 def _filters() -> FloatArray:
     """Return float32 [80, 257]: mel bands from 50 Hz to 7.6 kHz."""
-    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=BANDS, fmin=50.0, fmax=7600.0, norm=None), np.float32)
+    return mel_filters(fft=_FFT, lowest=50.0, highest=7600.0, is_slaney=False)
+
+
+def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> FloatArray:
+    """Return float32 [80, fft // 2 + 1]: triangles from `lowest` to `highest` Hz at 16 kHz; with `is_slaney` of equal area, else height."""
+    norm: Final = "slaney" if is_slaney else None
+    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=fft, n_mels=BANDS, fmin=lowest, fmax=highest, norm=norm), np.float32)
 
 
 @lru_cache(maxsize=1)

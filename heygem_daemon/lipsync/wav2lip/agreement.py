@@ -35,8 +35,13 @@ class Agreement:
         """The correlation so far, -1 to 1."""
         return float(self._spread[0, 1] / np.sqrt(self._spread[0, 0] * self._spread[1, 1]))
 
-    def push(self, read: float, heard: float) -> float:
-        """Take the openings of the next frame; return how far `read` can be trusted, 0-1."""
+    @property
+    def trust(self) -> float:
+        """How far what was read can be trusted, 0-1."""
+        return smoothstep(self.r, *_DOUBTFUL)
+
+    def push(self, read: float, heard: float) -> None:
+        """Take the openings of the next frame."""
         pair = np.array([read, heard])
         if self._is_first:
             self._mean, self._is_first = pair, False
@@ -44,4 +49,3 @@ class Agreement:
         off = pair - self._mean
         self._mean = self._mean + off / self._weight
         self._spread = self._keep * self._spread + np.outer(off, pair - self._mean)
-        return smoothstep(self.r, *_DOUBTFUL)

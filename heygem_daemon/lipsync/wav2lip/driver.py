@@ -41,7 +41,7 @@ _READABLE: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Checkpoint:
+class Trained:
     """A checkpoint at work. sha256: of the file it came from; shift: how much later than a frame its window of sound begins, s;
     follows_speech: whether its mouth was seen to follow speech when it was calibrated."""
 
@@ -79,9 +79,9 @@ class _Wav2Lip:
 
     name = "wav2lip"
 
-    def __init__(self, checkpoint: Checkpoint, companion: PhoneticDriver, reader: LipReader) -> None:
-        self._checkpoint, self._companion, self._reader = checkpoint, companion, reader
-        self.model_hashes: Mapping[str, str] = {"wav2lip": checkpoint.sha256, **companion.model_hashes}
+    def __init__(self, trained: Trained, companion: PhoneticDriver, reader: LipReader) -> None:
+        self._trained, self._companion, self._reader = trained, companion, reader
+        self.model_hashes: Mapping[str, str] = {"wav2lip": trained.sha256, **companion.model_hashes}
 
     def motion(
         self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
@@ -91,6 +91,9 @@ class _Wav2Lip:
     def posteriors(self, speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
         return self._companion.posteriors(speech)
 
+    def _agreement(self, frame_rate: Fraction) -> Agreement:
+        return Agreement(frame_rate, prior=1.0 if self._trained.follows_speech else 0.0)
+
     def _rows(
         self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None, *, read: int
     ) -> "Iterator[_Row]":
@@ -98,8 +101,8 @@ class _Wav2Lip:
         said, heard = tee(speech)
         reference = mean_face(sight.tracks)
         mouth = learn_mouth(sample_faces(sight.tracks, reference).canonical, reference)
-        watcher = Watcher(sight=sight, reference=reference, generator=self._checkpoint.generator, reader=self._reader)
-        mouths = watcher.mouths(heard, frame_rate, frames, self._checkpoint.shift, read)
+        watcher = Watcher(sight=sight, reference=reference, generator=self._trained.generator, reader=self._reader)
+        mouths = watcher.mouths(heard, frame_rate, frames, self._trained.shift, read)
         companion = _split(self._companion.motion(said, frame_rate, frames, script))
         for (generated, lips), own in zip(smoothed(mouths), companion, strict=False):
             is_readable = lips is not None and lips.score >= _READABLE
@@ -113,9 +116,10 @@ class PictureDriver(_Wav2Lip):
         self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with pictures, float32 [T, 52, 96, 3]; the opening is that of the picture, in the first minute."""
+        agreement = self._agreement(frame_rate)
         read = int(LONGEST * frame_rate)
         rows = self._rows(sight, speech, frame_rate, frames, script, read=read)
-        yield from _blocks(_as_drawn(row) for row in rows)
+        yield from _blocks(_as_drawn(row, agreement) for row in rows)
 
 
 class LipsDriver(_Wav2Lip):
@@ -125,18 +129,19 @@ class LipsDriver(_Wav2Lip):
         self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with the trust in what was read; where there is none it is the companion's."""
-        agreement = Agreement(frame_rate, prior=1.0 if self._checkpoint.follows_speech else 0.0)
+        agreement = self._agreement(frame_rate)
         rows = self._rows(sight, speech, frame_rate, frames, script, read=frames)
         yield from _blocks(_as_believed(row, agreement) for row in rows)
 
 
-def _as_drawn(row: _Row) -> MouthMotion:
-    """Return what the picture shows, in the presenter's range."""
+def _as_drawn(row: _Row, agreement: Agreement) -> MouthMotion:
+    """Return what the picture shows, in the presenter's range, and how far that makes sense."""
     picture = np.zeros((1, ROWS, SIDE, 3), np.float32) if row.mouth.lower is None else row.mouth.lower[None]
     if row.lips is None:
-        return replace(row.own, pictures=picture)
+        return replace(row.own, pictures=picture, trust=np.array([agreement.trust], np.float32))
     opening, width = _fractions(row.lips, row.model)
-    return replace(row.said(opening, width, 1.0), pictures=picture)
+    agreement.push(opening, float(row.own.opening[0]))
+    return replace(row.said(opening, width, 1.0), pictures=picture, trust=np.array([agreement.trust], np.float32))
 
 
 def _as_believed(row: _Row, agreement: Agreement) -> MouthMotion:
@@ -145,9 +150,9 @@ def _as_believed(row: _Row, agreement: Agreement) -> MouthMotion:
         return row.said(0.0, 0.0, 0.0)
     opening, width = _fractions(replace(row.lips, opening=_UNDERREAD * row.lips.opening), row.model)
     heard = float(row.own.opening[0])
-    trust = agreement.push(opening, heard)
+    agreement.push(opening, heard)
     shut = smoothstep(float(row.own.visemes[0, _CLOSED].max()), *_SURE)
-    return row.said(opening + shut * (heard - opening), width, trust)
+    return row.said(opening + shut * (heard - opening), width, agreement.trust)
 
 
 def _fractions(lips: Lips, model: MouthModel) -> tuple[float, float]:

@@ -24,8 +24,11 @@ FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
 _OVAL: Final = tuple(sorted({*JAW, *OVAL_TOP}))
-_EDGES: Final = (0.0, 0.0, 0.0, 0.05)
-"""Left, top, right and bottom edge of the box beyond the face oval, in parts of the oval's width and height."""
+_EDGES: Final = (-0.005, 0.115, -0.005, 0.045)
+"""Left, top, right and bottom edge of the box beyond the face oval, in parts of the oval's width and height. Fitted to the mean box of
+three detectors of the same training data (WIDER FACE) on 14 people, |yaw| <= 22 degrees: intersection over union .935, off by 1.3 % of the
+height at the sides and the chin and 2.4 % at the forehead from person to person. S3FD itself could not be had. The bottom holds what the
+reference adds to the box, 10 pixels, on a face of 200; without it the chin is cut off in 44 % of the frames. See docs/wav2lip.md."""
 _SMOOTHED_OVER: Final = 2
 """Frames on either side that a box is averaged with: the reference averages five, forwards, through cuts."""
 

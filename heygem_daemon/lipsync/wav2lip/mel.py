@@ -9,10 +9,10 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.speech.mel import mel_filters
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE, reblock
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
 
@@ -80,12 +80,13 @@ def _silence(count: int) -> FloatArray:
 
 def _columns(samples: npt.NDArray[np.float64]) -> FloatArray:
     """Return float32 [k, 80] of samples [800 + 200 (k - 1)], pre-emphasised."""
-    spectrum = np.abs(librosa.stft(samples, n_fft=_WINDOW, hop_length=_HOP, win_length=_WINDOW, center=False))
-    loud = 1.6 * np.log10(np.maximum(_FLOOR, _filters() @ spectrum)) + 2.4
-    return np.ascontiguousarray(np.clip(loud, SILENCE, -SILENCE).T, np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW + 1)[:-1], axis=1))
+    loud = 1.6 * np.log10(np.maximum(_FLOOR, spectrum @ _filters().T)) + 2.4
+    return np.ascontiguousarray(np.clip(loud, SILENCE, -SILENCE), np.float32)
 
 
 @lru_cache(maxsize=1)
-def _filters() -> npt.NDArray[np.float64]:
-    """Return [80, 401]."""
-    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS, fmin=_LOWEST, fmax=_HIGHEST), np.float64)
+def _filters() -> FloatArray:
+    """Return float32 [80, 401]."""
+    return mel_filters(fft=_WINDOW, lowest=_LOWEST, highest=_HIGHEST, is_slaney=True)

@@ -1,0 +1,47 @@
+"""The Wav2Lip engines as a render session gets them: checkpoint found, confirmed, loaded once, calibrated once."""
+
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.ports import Driver
+from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.weights import load_weights
+from heygem_daemon.lipsync.wav2lip import library
+from heygem_daemon.lipsync.wav2lip.calibration import Bench, Calibration, calibrate, load_calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
+from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
+from heygem_daemon.lipsync.wav2lip.library import Checkpoint
+from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+
+
+def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lips: bool) -> Driver:
+    """Return the driver of an engine. models: the directory of the model files. reads_lips: for a renderer that has a mouth of its own.
+
+    Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `library.find` and `library.load` raise.
+    """
+    if not options.licence_confirmed:
+        raise error("licence_not_confirmed")
+    checkpoint = library.find(models, options.checkpoint)
+    companion, reader = PhoneticDriver(load_weights(models)), LipReader(models)
+    generator = shared_generator(checkpoint, device)
+    bench = Bench(generator=generator, driver=companion, reader=reader, models=models)
+    calibration = load_calibration(checkpoint.notes) or calibrated(checkpoint, bench)
+    trained = Trained(generator=generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech)
+    return (LipsDriver if reads_lips else PictureDriver)(trained, companion, reader)
+
+
+@lru_cache(maxsize=1)
+def shared_generator(checkpoint: Checkpoint, device: str) -> FaceGenerator:
+    """Return the network at work; both engines of a process share one. Raises SetupError (see `library.load`)."""
+    return FaceGenerator(library.load(checkpoint), device)
+
+
+def calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None = None) -> Calibration:
+    """Measure the checkpoint and keep what was found beside it, where that can be written. Raises HeygemError where `clip` is of no use."""
+    calibration = calibrate(bench, clip)
+    with suppress(OSError):
+        save_calibration(calibration, checkpoint.notes)
+    return calibration
