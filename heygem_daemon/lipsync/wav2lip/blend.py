@@ -35,10 +35,9 @@ _LIP_ROOM: Final = 0.1
 """Around the lips the colour is not compared: they may be open here and closed there. In IOD."""
 _BORDER: Final = 3.0
 """Pixels of the generated face at its edges that are not used: a convolution knows nothing beyond them."""
-_GENERATED_BLUR: Final = 1.0
-"""How blurred a generated face is, in its own pixels; detail finer than that comes from the frame."""
+_AROUND: Final = 0.7
 _ALIKE: Final = 9.0
-"""Grey levels by which frame and generated face may differ, both blurred, for the frame's detail to belong there too."""
+"""Grey levels by which frame and generated face may differ, without their detail, for the frame's detail to belong there too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +60,7 @@ def lay_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> F
     skin = shrink((alpha > 0.5).float()[None], canvas.cell)[0] * (1 - lip_skin(canvas, canvas.local(face.picture), _LIP_ROOM))
     over = over + enlarge(colour_membrane(canvas, over, skin), canvas.cell)
     if patch.has_detail:
-        over = over + _detail(canvas.image, over, _GENERATED_BLUR * patch.box.enlargement)
+        over = over + _detail(canvas, over)
     blended = canvas.image + (over - canvas.image) * alpha
     return frame.paste(canvas.box, to_bgr(blended), changed(torch.zeros_like(alpha, dtype=torch.bool), alpha))
 
@@ -96,8 +95,12 @@ def _soft_mask(canvas: Canvas, outline: FloatArray) -> Tensor:
     return enlarge(blur(inside[None], _SOFTNESS * canvas.scale / canvas.cell), canvas.cell)[0]
 
 
-def _detail(image: Tensor, over: Tensor, sigma: float) -> Tensor:
-    """Return the detail of the frame, float32 [3, h, w], where both look alike without it: skin, beard, teeth of a mouth equally open."""
-    coarse = blur(image, sigma)
-    difference = blur((coarse - blur(over, sigma)).abs().amax(0)[None], sigma)[0]
-    return (image - coarse) * torch.exp(-((difference / _ALIKE) ** 2))
+def _detail(canvas: Canvas, over: Tensor) -> Tensor:
+    """Return the detail of the frame, float32 [3, h, w], where both look alike without it: skin, beard, teeth of a mouth equally open.
+
+    Detail is what is finer than a cell. That is 1.5 pixels of the generated face, which is blurred by about one.
+    """
+    coarse = shrink(canvas.image, canvas.cell)
+    difference = blur((coarse - shrink(over, canvas.cell)).abs().amax(0)[None], _AROUND)
+    alike = enlarge(torch.exp(-((difference / _ALIKE) ** 2)), canvas.cell)
+    return (canvas.image - enlarge(coarse, canvas.cell)) * alike

@@ -5,6 +5,7 @@ frames -> face boxes -> 96x96 --+-> generator -> lower faces -> lip reader -> sm
 speech -> companion (the driver `phonetic`) -> visemes, silence, and the mouth where none could be read
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -33,6 +34,12 @@ _UNDERREAD: Final = 1.14
 """A real mouth, framed and blurred by one pixel as a generated one is, reads smaller than in the video: slopes 1.05 to 1.26, in the mean
 1.14, over 8 people (r .97-.99). Unblurred the slope is 1.00."""
 _WIDEST: Final = 1.25
+_SHUT: Final = 0.05
+_REMEMBERED: Final = 100
+_ASSUMED: Final = 8
+_LOWER: Final = 30
+"""Percentile of what is read where the companion's lips are shut: those of the checkpoint are so in most such frames, not in all."""
+_LARGEST_REST: Final = 0.5
 _CLOSED: Final = [VISEMES.index("sil"), VISEMES.index("PP")]
 _SURE: Final = (0.6, 0.9)
 """Where the companion hears silence, or p, b or m, with such a weight, its lips count: a network that was taught by television moves the
@@ -129,9 +136,9 @@ class LipsDriver(_Wav2Lip):
         self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with the trust in what was read; where there is none it is the companion's."""
-        agreement = self._agreement(frame_rate)
+        agreement, rest = self._agreement(frame_rate), _Rest()
         rows = self._rows(sight, speech, frame_rate, frames, script, read=frames)
-        yield from _blocks(_as_believed(row, agreement) for row in rows)
+        yield from _blocks(_as_believed(row, agreement, rest) for row in rows)
 
 
 def _as_drawn(row: _Row, agreement: Agreement) -> MouthMotion:
@@ -144,11 +151,27 @@ def _as_drawn(row: _Row, agreement: Agreement) -> MouthMotion:
     return replace(row.said(opening, width, 1.0), pictures=picture, trust=np.array([agreement.trust], np.float32))
 
 
-def _as_believed(row: _Row, agreement: Agreement) -> MouthMotion:
+class _Rest:
+    """What is read of lips that are shut: .05 IOD of a smile and of full lips, as much as others open them to speak."""
+
+    def __init__(self) -> None:
+        self._read: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def beyond(self, row: _Row, opening: float) -> float:
+        """Return how much further open the mouth is than when it is shut, IOD. Notes it where the companion's lips are shut."""
+        shut, wide = row.model.openings
+        if float(row.own.opening[0]) < _SHUT:
+            self._read.append(opening)
+        known = [*self._read, *[shut] * (_ASSUMED - len(self._read))]
+        rest = min(float(np.percentile(known, _LOWER)), shut + _LARGEST_REST * (wide - shut))
+        return opening - rest + shut
+
+
+def _as_believed(row: _Row, agreement: Agreement, rest: _Rest) -> MouthMotion:
     """Return what was read, in the presenter's range; the companion's where it is sure that lips meet, or what was read makes no sense."""
     if row.lips is None:
         return row.said(0.0, 0.0, 0.0)
-    opening, width = _fractions(replace(row.lips, opening=_UNDERREAD * row.lips.opening), row.model)
+    opening, width = _fractions(replace(row.lips, opening=rest.beyond(row, _UNDERREAD * row.lips.opening)), row.model)
     heard = float(row.own.opening[0])
     agreement.push(opening, heard)
     shut = smoothstep(float(row.own.visemes[0, _CLOSED].max()), *_SURE)
