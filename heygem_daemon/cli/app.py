@@ -280,6 +280,21 @@ def models_add(
     raise typer.Exit(modelling.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
 
 
+@models_app.command("calibrate")
+def models_calibrate(
+    name: Annotated[str, typer.Argument(help="A checkpoint of Wav2Lip; else the one that jobs get.")] = "",
+    clip: Annotated[Path | None, typer.Option(help="A video of somebody speaking, to measure with; else a self-test.")] = None,
+    config: Config = None,
+    weights: Weights = None,
+    device: Device = None,
+) -> None:
+    """Measure how early or late the mouths of a Wav2Lip checkpoint come. Without it that is done at the first use."""
+    from heygem_daemon.cli import modelling
+    from heygem_daemon.cli.configuration import settings_or_exit
+
+    raise typer.Exit(modelling.calibrate(settings_or_exit(config, weights=weights, device=device), name, clip))
+
+
 @models_app.command("verify")
 def models_verify(config: Config = None, weights: Weights = None) -> None:
     """Compare the model files, and added checkpoints, with their known hashes. Exit 1 when one is missing or damaged."""

@@ -1,5 +1,6 @@
 """`heygem models`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync import models
 from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.lipsync.wav2lip.library import Checkpoint
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring import wav2lip_options
 
 ENGINES: Final = "wav2lip, wav2lip+atlas"
 
@@ -56,6 +59,29 @@ def add(directory: Path, file: Path, name: str | None, *, licence_confirmed: boo
     if not licence_confirmed:
         typer.echo("Next: if your use keeps to the licence, set licence_confirmed = true under [wav2lip] in heygem.toml.")
     typer.echo('Then ask for it with engine = "wav2lip" or engine = "wav2lip+atlas".')
+    return Exit.OK
+
+
+def calibrate(settings: Settings, name: str, clip: Path | None) -> Exit:
+    """Measure how early or late the mouths of a checkpoint come, and keep it."""
+    from heygem_daemon.lipsync.device import choose_device  # noqa: PLC0415  (torch is slow to import)
+    from heygem_daemon.lipsync.wav2lip.loading import measure  # noqa: PLC0415
+
+    options = replace(wav2lip_options(settings), checkpoint=name or settings.wav2lip.checkpoint)
+    typer.echo("Measuring; on a CPU that takes a minute")
+    try:
+        checkpoint, found = measure(settings.weights, choose_device(settings.engine.device.split(",")[0]), options, clip)
+    except HeygemError as problem:
+        return _told(problem)
+    typer.echo(f"{checkpoint.name}, measured with {found.measured_with}: r = {found.r:.2f}")
+    if found.offset_ms is None:
+        typer.echo(
+            "Its mouth does not follow the speech: jobs get a warning, and with wav2lip+atlas the server's own driver speaks.", err=True
+        )
+        return Exit.PROBLEM
+    typer.echo(
+        f"Its mouths come {abs(found.offset_ms):.0f} ms {'late' if found.offset_ms > 0 else 'early'}; that is taken off from now on."
+    )
     return Exit.OK
 
 

@@ -24,7 +24,8 @@ from heygem_daemon.lipsync.atlas.pose import mean_face
 from heygem_daemon.lipsync.face.analyse import analyse
 from heygem_daemon.lipsync.face.measure import lip_opening, sync_offset
 from heygem_daemon.lipsync.face.tracks import FaceTracks
-from heygem_daemon.lipsync.ports import Driver, FloatArray, Sight
+from heygem_daemon.lipsync.ports import FloatArray, Sight
+from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.lips import LipReader
 from heygem_daemon.lipsync.wav2lip.watching import Watcher, smoothed
@@ -94,7 +95,7 @@ class Bench:
     """What a checkpoint is measured with. driver: in time with real mouths; models: the directory of the model files."""
 
     generator: FaceGenerator
-    driver: Driver
+    driver: PhoneticDriver
     reader: LipReader
     models: Path
 

@@ -22,15 +22,27 @@ def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lip
 
     Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `library.find` and `library.load` raise.
     """
+    checkpoint, bench = _loaded(models, device, options)
+    calibration = load_calibration(checkpoint.notes) or _calibrated(checkpoint, bench, None)
+    trained = Trained(
+        generator=bench.generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech
+    )
+    return (LipsDriver if reads_lips else PictureDriver)(trained, bench.driver, bench.reader)
+
+
+def measure(models: Path, device: str, options: Wav2LipOptions, clip: Path | None) -> tuple[Checkpoint, Calibration]:
+    """Calibrate a checkpoint anew, with the face and the voice of `clip` where one is given. Raises HeygemError."""
+    checkpoint, bench = _loaded(models, device, options)
+    return checkpoint, _calibrated(checkpoint, bench, clip)
+
+
+def _loaded(models: Path, device: str, options: Wav2LipOptions) -> tuple[Checkpoint, Bench]:
     if not options.licence_confirmed:
         raise error("licence_not_confirmed")
     checkpoint = library.find(models, options.checkpoint)
-    companion, reader = PhoneticDriver(load_weights(models)), LipReader(models)
     generator = shared_generator(checkpoint, device)
-    bench = Bench(generator=generator, driver=companion, reader=reader, models=models)
-    calibration = load_calibration(checkpoint.notes) or calibrated(checkpoint, bench)
-    trained = Trained(generator=generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech)
-    return (LipsDriver if reads_lips else PictureDriver)(trained, companion, reader)
+    companion = PhoneticDriver(load_weights(models))
+    return checkpoint, Bench(generator=generator, driver=companion, reader=LipReader(models), models=models)
 
 
 @lru_cache(maxsize=1)
@@ -39,8 +51,8 @@ def shared_generator(checkpoint: Checkpoint, device: str) -> FaceGenerator:
     return FaceGenerator(library.load(checkpoint), device)
 
 
-def calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None = None) -> Calibration:
-    """Measure the checkpoint and keep what was found beside it, where that can be written. Raises HeygemError where `clip` is of no use."""
+def _calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None) -> Calibration:
+    """Measure the checkpoint and keep what was found beside it, where that can be written."""
     calibration = calibrate(bench, clip)
     with suppress(OSError):
         save_calibration(calibration, checkpoint.notes)
