@@ -1,0 +1,44 @@
+"""What the tests of this directory share: one tracked face, the portrait with a gently moving camera."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.lipsync.face.analyse import analyse
+from heygem_daemon.lipsync.face.tracks import FaceTracks, TracksWriter
+from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.probe import probe
+from heygem_daemon.media.reader import VideoReader
+
+GAP = range(24, 28)
+"""Frames of the clip whose face is withheld."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    path: Path
+    frames: tuple[Frame, ...]
+    tracks: FaceTracks
+    gap: range = GAP
+
+    def source(self, start: int, stop: int) -> Iterator[Frame]:
+        yield from self.frames[start:stop]
+
+
+@pytest.fixture(scope="session")
+def clip(portrait_clip: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """The moving portrait, two seconds, with its face tracks; four frames in the middle count as faceless."""
+    info = probe(portrait_clip)
+    assert info.video is not None
+    frames = tuple(VideoReader(info).frames())
+    directory = tmp_path_factory.mktemp("tracks")
+    found = analyse(
+        frames, size=(info.video.width, info.video.height), frame_rate=info.video.frame_rate, models=weights, directory=directory / "all"
+    )
+    landmarks = found.landmarks(0, found.frames)
+    with TracksWriter(directory / "gap", size=found.size, frame_rate=found.frame_rate) as writer:
+        for number, points in enumerate(landmarks):
+            writer.append(None if number in GAP else points, score=1.0, shot=0)
+        return Clip(path=portrait_clip, frames=frames, tracks=writer.finish())
