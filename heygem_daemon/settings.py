@@ -73,7 +73,7 @@ class Limits(_Section):
 
 
 class Engine(_Section):
-    name: str = Field("rewrite", description="The engine for drops that name none.")
+    name: str = Field("rewrite", description="The engine for drops that name none: rewrite, wav2lip, wav2lip+atlas.")
     device: str = Field("auto", description="auto, cpu, cuda, or cuda:N; several with commas: one worker each.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0 = as many as there are cores.")
     fit: Literal["audio", "video"] = Field("audio", description="Length of the result: the speech's, or the video's.")

@@ -19,6 +19,8 @@ from heygem_daemon.cli.app import Exit
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.lipsync import models
+from heygem_daemon.lipsync.engines import WAV2LIP_ENGINES
+from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.settings import Settings
 
 
@@ -60,6 +62,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _space(settings)
     yield from (_program(name) for name in ("ffmpeg", "ffprobe"))
     yield from (_model(finding) for finding in models.verify(settings.weights))
+    yield from _checkpoints(settings)
     yield _device(settings.engine.device)
 
 
@@ -125,6 +128,26 @@ def _model(finding: models.Finding) -> Finding:
     if finding.is_right:
         return Finding(severity=Severity.OK, what=f"model {finding.model.name}")
     return Finding(severity=Severity.ERROR, what=f"model {finding.path}: {finding.problem}", mend="heygem models fetch")
+
+
+def _checkpoints(settings: Settings) -> Iterator[Finding]:
+    """Yield what stands between a job and the Wav2Lip engines, where somebody wants them."""
+    installed = library.checkpoints(settings.weights)
+    is_confirmed, is_default = settings.wav2lip.licence_confirmed, settings.engine.name in WAV2LIP_ENGINES
+    if not (installed or is_confirmed or is_default):
+        return
+    missing = Severity.ERROR if is_default else Severity.WARNING
+    if not is_confirmed:
+        what = "Wav2Lip: nobody has confirmed that the use here keeps to the licence of its checkpoints"
+        yield Finding(severity=missing, what=what, mend="Read the licence; then set licence_confirmed = true under [wav2lip]")
+    for each in installed:
+        if each.is_usable:
+            yield Finding(severity=Severity.OK, what=f"Wav2Lip checkpoint {each.name}")
+        else:
+            mend = f"heygem models add FILE --name {quote(each.name)}"
+            yield Finding(severity=missing, what=f"Wav2Lip checkpoint {each.path}: {each.problem}", mend=mend)
+    if not any(each.is_usable for each in installed):
+        yield Finding(severity=missing, what=f"no Wav2Lip checkpoint in {settings.weights}", mend="heygem models add FILE")
 
 
 def _device(wanted: str) -> Finding:

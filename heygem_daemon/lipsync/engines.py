@@ -79,6 +79,10 @@ ENGINES: Final[Mapping[str, Engine]] = {
 }
 
 
+WAV2LIP_ENGINES: Final = frozenset(name for name, engine in ENGINES.items() if engine.licence)
+"""The engines that need a checkpoint of the user's."""
+
+
 def engine_names() -> tuple[str, ...]:
     return tuple(ENGINES)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -194,6 +195,19 @@ def test_a_missing_program_is_found(tmp_path: Path, weights: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path))
     found = [finding for finding in findings(settings) if "ffmpeg is not installed" in finding.what]
     assert [finding.mend for finding in found] == ["apt-get install ffmpeg"]
+
+
+def test_check_tells_what_the_wav2lip_engines_lack_where_somebody_wants_them(tmp_path: Path) -> None:
+    def told(**settings: Any) -> list[tuple[Severity, str]]:
+        given = load(None, {"inboxes": (tmp_path,), "weights": tmp_path, **settings})
+        return [(finding.severity, finding.mend) for finding in findings(given) if "Wav2Lip" in finding.what]
+
+    assert told() == []
+    wanted = told(engine={"name": "wav2lip+atlas"})
+    assert {severity for severity, _ in wanted} == {Severity.ERROR}
+    assert any("licence_confirmed" in mend for _, mend in wanted)
+    assert any("heygem models add" in mend for _, mend in wanted)
+    assert told(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
 
 
 def test_a_read_only_folder_is_found(tmp_path: Path) -> None:
