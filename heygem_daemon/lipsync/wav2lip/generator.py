@@ -49,6 +49,9 @@ class Arithmetic:
         return str(self.dtype).removeprefix("torch.")
 
 
+EXACT: Final = Arithmetic(dtype=torch.float32, difference=0.0)
+
+
 class FaceGenerator:
     """Draws the lower half of faces. batch: how many at once; it shrinks for good when the device runs out of memory."""
 
@@ -70,7 +73,9 @@ class FaceGenerator:
             stop = done + self.batch
             try:
                 parts.append(self._run(mels[done:stop], faces[done:stop]))
-            except torch.OutOfMemoryError:
+            except RuntimeError as problem:
+                if not is_out_of_memory(problem):
+                    raise
                 self._shrink()
                 continue
             done = min(stop, len(faces))
@@ -79,7 +84,7 @@ class FaceGenerator:
     def _run(self, mels: FloatArray, faces: Image) -> FloatArray:
         drawn = run(self._network, mels, faces)
         if not bool(torch.isfinite(drawn).all()):  # an overflow of float16, which the probe did not meet
-            self._network = self._network.float()
+            self._network, self.arithmetic = self._network.float(), EXACT
             drawn = run(self._network, mels, faces)
         return np.asarray((255 * drawn.float()).permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
@@ -107,6 +112,11 @@ def affordable_batch(free: int, per_face: int = _BYTES_PER_FACE) -> int:
     return max(1, min(_LARGEST_BATCH, int(_SHARE * free) // per_face))
 
 
+def is_out_of_memory(problem: RuntimeError) -> bool:
+    """Return whether torch, or cuDNN below it, found no memory."""
+    return isinstance(problem, torch.OutOfMemoryError) or "out of memory" in str(problem) or "ALLOC_FAILED" in str(problem)
+
+
 def run(network: Wav2Lip, mels: FloatArray, faces: Image) -> Tensor:
     """Return [n, 3, 52, 96] in 0-1 on the network's device, in its arithmetic. mels: [n, 80, 16]; faces: uint8 [n, 96, 96, 3]."""
     weight = next(network.parameters())
@@ -124,7 +134,7 @@ def choose_arithmetic(network: Wav2Lip, device: torch.device) -> Arithmetic:
 
     int8 is not tried: with one scale per channel and per layer it was .12 off on the reference vectors, bfloat16 .037, float16 .005.
     """
-    best = Arithmetic(dtype=torch.float32, difference=0.0)
+    best = EXACT
     if candidates := _native(device):
         exact, fastest = _timed(network, torch.float32)
         for dtype in candidates:
