@@ -73,6 +73,9 @@ def calibrate(settings: Settings, name: str, clip: Path | None) -> Exit:
         checkpoint, found = measure(settings.weights, choose_device(settings.engine.device.split(",")[0]), options, clip)
     except HeygemError as problem:
         return _told(problem)
+    if found is None:
+        typer.echo("The self-test speaks with espeak-ng, which is not installed: apt-get install espeak-ng, or give a --clip.", err=True)
+        return Exit.PROBLEM
     typer.echo(f"{checkpoint.name}, measured with {found.measured_with}: r = {found.r:.2f}")
     if found.offset_ms is None:
         typer.echo(

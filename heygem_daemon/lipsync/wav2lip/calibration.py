@@ -100,16 +100,20 @@ class Bench:
     models: Path
 
 
-def calibrate(bench: Bench, clip: Path | None = None) -> Calibration:
+UNMEASURED: Final = Calibration(offset_ms=0.0, r=0.0, measured_with="", measured="")
+"""What is assumed of a checkpoint that could not be measured: it is as good as it was trained."""
+
+
+def calibrate(bench: Bench, clip: Path | None = None) -> Calibration | None:
     """Measure the checkpoint on the bench.
 
     clip: somebody speaking, whose face and voice are used; else a portrait and a synthetic voice. Raises HeygemError where the clip
-    cannot be used. Without espeak-ng nothing is measured, which is as good as nothing found.
+    cannot be used; returns None where there is no clip and espeak-ng is missing.
     """
     with TemporaryDirectory(prefix="heygem-calibration-") as folder:
         sound = clip or Path(folder) / "speech.wav"
         if clip is None and not _speak(sound):
-            return _found(None, 0.0, "nothing: espeak-ng is missing")
+            return None
         sight = _still(probe(clip or _PORTRAIT), bench.models, Path(folder))
         offset, r = _measured(bench, sight, list(_heard(sound)))
         is_found = r >= _LEAST_R and abs(offset) <= _FURTHEST_MS

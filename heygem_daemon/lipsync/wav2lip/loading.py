@@ -9,7 +9,7 @@ from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import load_weights
 from heygem_daemon.lipsync.wav2lip import library
-from heygem_daemon.lipsync.wav2lip.calibration import Bench, Calibration, calibrate, load_calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.calibration import UNMEASURED, Bench, Calibration, calibrate, load_calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.library import Checkpoint
@@ -23,15 +23,15 @@ def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lip
     Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `library.find` and `library.load` raise.
     """
     checkpoint, bench = _loaded(models, device, options)
-    calibration = load_calibration(checkpoint.notes) or _calibrated(checkpoint, bench, None)
+    calibration = load_calibration(checkpoint.notes) or _calibrated(checkpoint, bench, None) or UNMEASURED
     trained = Trained(
         generator=bench.generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech
     )
     return (LipsDriver if reads_lips else PictureDriver)(trained, bench.driver, bench.reader)
 
 
-def measure(models: Path, device: str, options: Wav2LipOptions, clip: Path | None) -> tuple[Checkpoint, Calibration]:
-    """Calibrate a checkpoint anew, with the face and the voice of `clip` where one is given. Raises HeygemError."""
+def measure(models: Path, device: str, options: Wav2LipOptions, clip: Path | None) -> tuple[Checkpoint, Calibration | None]:
+    """Calibrate a checkpoint anew, with the face and the voice of `clip` where one is given; see `calibrate`. Raises HeygemError."""
     checkpoint, bench = _loaded(models, device, options)
     return checkpoint, _calibrated(checkpoint, bench, clip)
 
@@ -51,9 +51,10 @@ def shared_generator(checkpoint: Checkpoint, device: str) -> FaceGenerator:
     return FaceGenerator(library.load(checkpoint), device)
 
 
-def _calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None) -> Calibration:
+def _calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None) -> Calibration | None:
     """Measure the checkpoint and keep what was found beside it, where that can be written."""
     calibration = calibrate(bench, clip)
-    with suppress(OSError):
-        save_calibration(calibration, checkpoint.notes)
+    if calibration is not None:
+        with suppress(OSError):
+            save_calibration(calibration, checkpoint.notes)
     return calibration
