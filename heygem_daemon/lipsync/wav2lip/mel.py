@@ -24,7 +24,7 @@ SILENCE: Final = -4.0
 _HOP: Final = SAMPLE_RATE // RATE
 _WINDOW: Final = 800
 _HALF: Final = _WINDOW // 2
-_EMPHASIS: Final = 0.96
+_EMPHASIS: Final = 0.97
 _LOWEST, _HIGHEST = 55.0, 7600.0
 _FLOOR: Final = 1e-5
 
@@ -47,12 +47,12 @@ def mel_columns(speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
     for block in reblock(speech):
         total += len(block)
         before = np.concatenate([[last], block[:-1].astype(np.float64)])
-        held, last = np.concatenate([held, block - _EMPHASIS * before]), 0.0
+        held, last = np.concatenate([held, block - _EMPHASIS * before]), float(block[-1])
         count = max(0, (len(held) - _WINDOW) // _HOP + 1)
         if count:
             yield _columns(held[: (count - 1) * _HOP + _WINDOW])
             held, made = held[count * _HOP :], made + count
-    if total and (count := total // _HOP - made):
+    if total and (count := 1 + total // _HOP - made):
         yield _columns(np.concatenate([held, np.zeros(_HALF)])[: (count - 1) * _HOP + _WINDOW])
 
 
@@ -64,12 +64,12 @@ def mel_windows(speech: Iterable[FloatArray], frame_rate: Fraction, frames: int,
     columns, first = np.zeros((0, BANDS), np.float32), 0
     stream = mel_columns(speech)
     for i in range(frames):
-        start = ((i / Fraction(round(float(frame_rate), 3)) + shift) * RATE).__ceil__()
+        start = ((i / frame_rate + shift) * RATE).__floor__()
         while first + len(columns) < start + COLUMNS:
             more = next(stream, None)
             columns = np.concatenate([columns, _silence(RATE) if more is None else more])
         spare = min(len(columns), max(0, start - first))
-        columns, first = columns, first
+        columns, first = columns[spare:], first + spare
         early = min(COLUMNS, max(0, first - start))
         yield np.concatenate([_silence(early), columns[: COLUMNS - early]]).T
 
@@ -81,7 +81,7 @@ def _silence(count: int) -> FloatArray:
 def _columns(samples: npt.NDArray[np.float64]) -> FloatArray:
     """Return float32 [k, 80] of samples [800 + 200 (k - 1)], pre-emphasised."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
-    spectrum = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), axis=1))
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW + 1)[:-1], axis=1))
     loud = 1.6 * np.log10(np.maximum(_FLOOR, spectrum @ _filters().T)) + 2.4
     return np.ascontiguousarray(np.clip(loud, SILENCE, -SILENCE), np.float32)
 
