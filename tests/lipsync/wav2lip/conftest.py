@@ -1,4 +1,4 @@
-"""Checkpoints in the forms they go about in, written once."""
+"""Checkpoints in the forms they go about in, written once; a network at work, and somebody for it to look at."""
 
 import warnings
 import zipfile
@@ -6,11 +6,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.lipsync.wav2lip.recipe import light_weights
+from heygem_daemon.lipsync.atlas.pose import mean_face
+from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
+from heygem_daemon.lipsync.speech.model import load
+from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.weights import shipped_weights
+from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
+from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
+from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer
+from heygem_daemon.media.probe import probe
+from tests.lipsync.conftest import Clip
+from tests.lipsync.wav2lip.recipe import light_weights, recipe_weights
+from tests.lipsync.wav2lip.talker import Mouths, drawn_mouths
 
 Weights = Mapping[str, Tensor]
 
@@ -91,3 +104,63 @@ def light_file(light: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path
     wrapped = {f"module.{name}": value for name, value in light.items()}
     save_old_torch(path, {"state_dict": wrapped, "optimizer": {"state": {}}, "global_step": 1, "global_epoch": 1})
     return path
+
+
+# -- a network at work --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Weights:
+    """The weights of the recipe, by their published names."""
+    return recipe_weights()
+
+
+@pytest.fixture(scope="session")
+def network(recipe: Weights) -> Wav2Lip:
+    """An untrained network. Not to be changed."""
+    network = Wav2Lip()
+    network.load_state_dict(folded(recipe))
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def generator(network: Wav2Lip) -> FaceGenerator:
+    """The untrained network at work: what it draws is noise."""
+    return FaceGenerator(network)
+
+
+# -- somebody to look at ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def reference(clip: Clip) -> np.ndarray:
+    """The mean canonical face of the portrait, [468, 3]."""
+    return mean_face(clip.tracks)
+
+
+@pytest.fixture(scope="session")
+def reader(weights: Path) -> LipReader:
+    return LipReader(weights)
+
+
+@pytest.fixture(scope="session")
+def companion() -> PhoneticDriver:
+    """The driver that hears what a checkpoint is compared with, with the weights that are shipped."""
+    return PhoneticDriver(load(shipped_weights()))
+
+
+@pytest.fixture(scope="session")
+def prepared(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> PreparedAtlas:
+    """What the paste renderer learned of the portrait."""
+    return PasteRenderer().prepare(probe(clip.path), clip.tracks, tmp_path_factory.mktemp("presenter"), lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> Mouths:
+    """Her mouth, opening."""
+    return drawn_mouths(clip, prepared, reference)

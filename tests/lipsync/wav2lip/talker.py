@@ -1,0 +1,109 @@
+"""Mouths that speak, for want of a trained checkpoint: pictures of the portrait, her mouth more or less open, and a generator that shows
+them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
+from heygem_daemon.lipsync.ports import VISEMES, Driver, FloatArray, MouthMotion
+from heygem_daemon.lipsync.wav2lip.framing import Framing
+from heygem_daemon.lipsync.wav2lip.generator import ROWS, TOP
+from heygem_daemon.lipsync.wav2lip.mel import RATE, SILENCE, mel_spectrogram
+from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE
+from tests.lipsync.conftest import Clip
+
+Image = npt.NDArray[np.uint8]
+
+SHOWN: Final = 10
+"""The frame of the clip that is made to open its mouth."""
+_STEPS: Final = 16
+_FINE: Final = Fraction(200)
+"""Frames per second at which a curve is known."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mouths:
+    """lower: float32 [n, 52, 96, 3], 0-255, blue first: the lower half of her framed face, the mouth opening from row to row."""
+
+    lower: FloatArray
+
+    def showing(self, opening: npt.ArrayLike) -> FloatArray:
+        """Return float32 [n, 52, 96, 3] for openings [n], 0-1: the two nearest pictures, mixed."""
+        place = np.clip(np.asarray(opening, np.float64), 0, 1) * (len(self.lower) - 1)
+        below = np.minimum(place.astype(int), len(self.lower) - 2)
+        share = (place - below)[:, None, None, None]
+        return np.asarray((1 - share) * self.lower[below] + share * self.lower[below + 1], np.float32)
+
+
+def drawn_mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> Mouths:
+    """Return her mouth as the atlas renderer opens it, framed as Wav2Lip frames it."""
+    visemes = np.zeros((_STEPS, len(VISEMES)), np.float32)
+    visemes[:, VISEMES.index("aa")] = 1
+    motion = MouthMotion(
+        times=np.arange(_STEPS) / 25,
+        opening=np.linspace(0, 1, _STEPS, dtype=np.float32),
+        width=np.full(_STEPS, 0.5, np.float32),
+        visemes=visemes,
+    )
+    box = Framing(clip.tracks, reference)(SHOWN)
+    assert box is not None
+    drawn = AtlasRenderer().render(prepared, [clip.frames[SHOWN]] * _STEPS, [motion])
+    return Mouths(lower=np.stack([box.face(one.frame)[TOP:] for one in drawn]).astype(np.float32))
+
+
+@dataclass(kw_only=True, eq=False)
+class Talker:
+    """In the place of a `FaceGenerator`: shows for each window of sound the mouth that `opening` says, [n] for windows [n, 80, 16].
+
+    seen: how many faces it was given at once.
+    """
+
+    mouths: Mouths
+    opening: Callable[[FloatArray], npt.ArrayLike]
+    batch: int = 16
+    seen: list[int] = field(default_factory=list)
+
+    def __call__(self, mels: FloatArray, faces: Image) -> FloatArray:
+        assert mels.shape == (len(faces), BANDS, COLUMNS)
+        assert faces.shape[1:] == (SIDE, SIDE, 3)
+        assert faces.dtype == np.uint8
+        self.seen.append(len(faces))
+        return self.mouths.showing(self.opening(mels))
+
+
+class Listener:
+    """Knows one recording, and by a window of sound what is spoken `lead` seconds after it begins: what a trained network has learned."""
+
+    def __init__(self, driver: Driver, speech: FloatArray, lead: float) -> None:
+        count = len(speech) * _FINE // 16000
+        self._curve = np.concatenate([block.opening for block in driver.motion([speech], _FINE, int(count))])
+        quiet = np.full((BANDS, COLUMNS), SILENCE, np.float32)
+        mel = np.concatenate([quiet, mel_spectrogram(speech), quiet], axis=1)
+        self._start = {_key(mel[:, i : i + COLUMNS]): i - COLUMNS for i in range(mel.shape[1] - COLUMNS + 1)}
+        self._lead = lead
+
+    def __call__(self, mels: FloatArray) -> npt.ArrayLike:
+        """Return [n] in 0-1: the opening at that time as a share of the widest."""
+        times = np.array([self._start[_key(window)] / RATE for window in mels]) + self._lead
+        return np.interp(times * float(_FINE), np.arange(len(self._curve)), self._curve) / self._curve.max()
+
+
+def _key(window: FloatArray) -> bytes:
+    return np.ascontiguousarray(window).tobytes()
+
+
+def loudness(mels: FloatArray) -> npt.ArrayLike:
+    """Return [n] in 0-1: the simplest mouth that follows speech."""
+    return np.clip((mels[:, :, 4:10].mean((1, 2)) + 3) / 3, 0, 1)
+
+
+def mute(mels: FloatArray) -> npt.ArrayLike:
+    return np.zeros(len(mels))
+
+
+SHAPE: Final = (ROWS, SIDE, 3)
