@@ -4,6 +4,7 @@ Only the lower half is worked out. The upper one is what the network was shown; 
 """
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -142,13 +143,15 @@ def choose_arithmetic(network: Wav2Lip, device: torch.device) -> Arithmetic:
             difference = float((drawn - exact).abs().max())  # NaN where it overflowed: no comparison is true
             if difference <= TOLERANCE and seconds < fastest:
                 best, fastest = Arithmetic(dtype=dtype, difference=difference), seconds
-        network.float()
     return best
 
 
 def _timed(network: Wav2Lip, dtype: torch.dtype) -> tuple[Tensor, float]:
-    """Return what the probe becomes, float32 on the CPU, and the seconds of the fastest of three runs."""
-    network.to(dtype)
+    """Return what the probe becomes, float32 on the CPU, and the seconds of the fastest of three runs.
+
+    A copy is tried: weights that were rounded once stay so.
+    """
+    network = deepcopy(network).to(dtype)
     drawn, seconds = run(network, *_probe()).float().cpu(), float("inf")
     for _ in range(_TIMED):
         start = time.perf_counter()

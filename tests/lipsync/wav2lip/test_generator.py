@@ -1,0 +1,244 @@
+"""The network at work: batches, memory, and the fastest arithmetic that is right."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from heygem_daemon.core.errors import DeviceError
+from heygem_daemon.lipsync.wav2lip import generator as module
+from heygem_daemon.lipsync.wav2lip.framing import Framing
+from heygem_daemon.lipsync.wav2lip.generator import ROWS, TOP, FaceGenerator, affordable_batch, choose_arithmetic
+from heygem_daemon.lipsync.wav2lip.mel import mel_windows
+from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip
+from tests.lipsync.conftest import Clip
+from tests.lipsync.driver_contract import talk
+
+CPU = torch.device("cpu")
+HALF, SHORT, SINGLE = torch.float16, torch.bfloat16, torch.float32
+Seen = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def seen(clip: Clip, reference: np.ndarray) -> Seen:
+    """Five windows of sound, [5, 80, 16], and real faces, uint8 [5, 96, 96, 3]."""
+    framing = Framing(clip.tracks, reference)
+    faces = []
+    for frame in clip.frames[:20:4]:
+        box = framing(frame.index)
+        assert box is not None
+        faces.append(box.face(frame))
+    return np.stack(list(mel_windows([talk(2)], Fraction(5), 5, Fraction(0)))), np.stack(faces)
+
+
+@pytest.fixture(scope="module")
+def drawn(generator: FaceGenerator, seen: Seen) -> np.ndarray:
+    return generator(*seen)
+
+
+class Sketch(nn.Module):
+    """In the place of the network: draws the numbers that `draw` says for an arithmetic, and has as much memory as `limit` faces take.
+
+    asked: what it was given.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[torch.dtype], float] = lambda _: 0.5,
+        limit: int = 1000,
+        problem: Callable[[], RuntimeError] = lambda: torch.OutOfMemoryError("no room for this tensor"),
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), 1 / 3), requires_grad=False)
+        self.draw, self.limit, self.problem = draw, limit, problem
+        self.asked: list[Tensor] = []
+
+    def rows_from(self, row: int, mel: Tensor, face: Tensor) -> Tensor:
+        if len(mel) > self.limit:
+            raise self.problem()
+        self.asked.append(face)
+        return torch.full((len(face), 3, SIDE - row, SIDE), self.draw(self.weight.dtype)).to(self.weight.dtype)
+
+
+class Cramped(nn.Module):
+    """A network on a device with room for `limit` faces."""
+
+    def __init__(self, network: Wav2Lip, limit: int) -> None:
+        super().__init__()
+        self.network, self.limit = network, limit
+        self.tried: list[int] = []
+
+    def rows_from(self, row: int, mel: Tensor, face: Tensor) -> Tensor:
+        self.tried.append(len(mel))
+        if len(mel) > self.limit:
+            raise torch.OutOfMemoryError("no room for this tensor")
+        return self.network.rows_from(row, mel, face)
+
+
+def at_work(network: nn.Module, batch: int) -> FaceGenerator:
+    generator = FaceGenerator(network)  # type: ignore[arg-type]
+    generator.batch = batch
+    return generator
+
+
+# -- what is drawn ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_lower_rows_come_back_in_grey_levels(drawn: np.ndarray) -> None:
+    assert drawn.shape == (5, ROWS, SIDE, 3)
+    assert drawn.dtype == np.float32
+    assert (TOP, ROWS) == (44, 52)
+    assert 0 <= drawn.min() < 60
+    assert 195 < drawn.max() <= 255
+
+
+def test_it_is_what_the_network_draws_of_the_face_and_the_face_without_its_lower_half(
+    network: Wav2Lip, seen: Seen, drawn: np.ndarray
+) -> None:
+    mels, faces = seen
+    whole = torch.from_numpy(faces[:1]).permute(0, 3, 1, 2) / 255
+    upper = torch.cat([whole[:, :, :48], torch.zeros_like(whole[:, :, 48:])], dim=2)
+    expected = network(torch.from_numpy(mels[:1, None].copy()), torch.cat([upper, whole], dim=1))
+    np.testing.assert_allclose(drawn[0], 255 * expected[0, :, TOP:].permute(1, 2, 0), atol=0.01)
+
+
+def test_the_lower_half_is_hidden_in_the_masked_face_only(seen: Seen) -> None:
+    mels, faces = seen
+    sketch = Sketch()
+    at_work(sketch, 8)(mels, faces)
+    (asked,) = sketch.asked
+    masked, whole = asked[:, :3], asked[:, 3:]
+    assert torch.equal(whole, torch.from_numpy(faces).permute(0, 3, 1, 2) / 255)
+    assert torch.equal(masked[:, :, :48], whole[:, :, :48])
+    assert not masked[:, :, 48:].any()
+    assert masked[:, :, 47].any()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_the_pictures_do_not_depend_on_how_many_are_made_at_once(network: Wav2Lip, seen: Seen, drawn: np.ndarray, batch: int) -> None:
+    np.testing.assert_allclose(at_work(network, batch)(*(part[:3] for part in seen)), drawn[:3], atol=0.01)
+
+
+def test_of_no_faces_there_are_no_pictures(generator: FaceGenerator, seen: Seen) -> None:
+    assert generator(seen[0][:0], seen[1][:0]).shape == (0, ROWS, SIDE, 3)
+
+
+# -- memory -------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_where_the_memory_runs_out_it_goes_on_with_half_as_many_faces(network: Wav2Lip, seen: Seen, drawn: np.ndarray) -> None:
+    cramped = Cramped(network, limit=2)
+    generator = at_work(cramped, 16)
+    np.testing.assert_allclose(generator(*seen), drawn, atol=0.01)
+    assert generator.batch == 2
+    assert cramped.tried == [5, 5, 4, 2, 2, 1]
+
+
+def test_it_does_not_try_again_what_did_not_fit_before(seen: Seen) -> None:
+    sketch = Sketch(limit=2)
+    generator = at_work(sketch, 4)
+    for _ in range(2):
+        generator(*seen)
+    assert [len(faces) for faces in sketch.asked] == [2, 2, 1] * 2
+
+
+def test_where_not_even_one_face_fits_that_is_said(seen: Seen) -> None:
+    with pytest.raises(DeviceError) as caught:
+        at_work(Sketch(limit=0), 16)(*seen)
+    assert caught.value.code == "device_memory"
+
+
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])
+def test_memory_that_another_library_lacks_is_memory_too(seen: Seen, said: str) -> None:
+    generator = at_work(Sketch(limit=2, problem=lambda: RuntimeError(said)), 4)
+    assert len(generator(*seen)) == 5
+    assert generator.batch == 2
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory(seen: Seen) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        at_work(Sketch(limit=2, problem=lambda: RuntimeError("shapes do not fit")), 4)(*seen)
+
+
+@pytest.mark.parametrize(
+    ("free", "per_face", "batch"),
+    [(0, 1000, 1), (1999, 1000, 1), (20_000, 1000, 10), (20_999, 1000, 10), (10**12, 1000, 128), (8 << 30, 12 << 20, 128)],
+)
+def test_half_of_the_free_memory_is_used_for_128_faces_at_most(free: int, per_face: int, batch: int) -> None:
+    assert affordable_batch(free, per_face) == batch
+
+
+# -- arithmetic ---------------------------------------------------------------------------------------------------------------------------
+
+
+def chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    candidates: tuple[torch.dtype, ...],
+    seconds: Mapping[torch.dtype, float],
+    off: Mapping[torch.dtype, float],
+) -> torch.dtype:
+    """Return what is chosen where a run takes `seconds` and is `off` by as much."""
+    now = 0.0
+
+    def draw(dtype: torch.dtype) -> float:
+        nonlocal now
+        now += seconds[dtype]
+        return 0.25 + off.get(dtype, 0.0)
+
+    monkeypatch.setattr(module, "_native", lambda _: candidates)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now))
+    sketch = Sketch(draw)
+    arithmetic = choose_arithmetic(sketch, CPU)  # type: ignore[arg-type]
+    assert torch.equal(sketch.weight, torch.full((1,), 1 / 3)), "the weights were rounded"
+    return arithmetic.dtype
+
+
+@pytest.mark.parametrize(
+    ("seconds", "off", "expected"),
+    [
+        ({SINGLE: 4.0, HALF: 2.0, SHORT: 3.0}, {}, HALF),
+        ({SINGLE: 4.0, HALF: 3.0, SHORT: 2.0}, {}, SHORT),
+        ({SINGLE: 4.0, HALF: 3.0, SHORT: 2.0}, {HALF: 0.005, SHORT: 0.037}, HALF),
+        ({SINGLE: 4.0, HALF: 3.0, SHORT: 2.0}, {HALF: -0.02, SHORT: 0.037}, SINGLE),
+        ({SINGLE: 4.0, HALF: 2.0, SHORT: 3.0}, {HALF: float("nan")}, SHORT),
+        ({SINGLE: 4.0, HALF: 2.0, SHORT: 3.0}, {HALF: float("inf"), SHORT: float("nan")}, SINGLE),
+        ({SINGLE: 2.0, HALF: 3.0, SHORT: 4.0}, {}, SINGLE),
+    ],
+)
+def test_the_fastest_arithmetic_that_is_near_enough_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, seconds: Mapping[torch.dtype, float], off: Mapping[torch.dtype, float], expected: torch.dtype
+) -> None:
+    assert chosen(monkeypatch, (HALF, SHORT), seconds, off) is expected
+
+
+def test_where_the_device_has_no_short_type_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, (), {}, {}) is SINGLE
+
+
+def test_bfloat16_is_too_coarse_for_this_network_however_fast(network: Wav2Lip, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = deepcopy(network)
+    mels, faces = module._probe()
+    clock = iter([0.0, 10.0, 20.0, 20.1])
+    monkeypatch.setattr(module, "_native", lambda _: (SHORT,))
+    monkeypatch.setattr(module, "_probe", lambda: (mels[:1], faces[:1]))
+    monkeypatch.setattr(module, "_TIMED", 1)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert choose_arithmetic(tried, CPU).dtype is SINGLE
+    assert next(clock, None) is None
+    assert all(torch.equal(tried.state_dict()[name], weight) for name, weight in network.state_dict().items())
+
+
+def test_a_face_that_overflows_the_short_type_is_drawn_in_float32(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    overflows = False
+    monkeypatch.setattr(module, "choose_arithmetic", lambda *_: module.Arithmetic(dtype=HALF, difference=0.001))
+    generator = at_work(Sketch(lambda dtype: float("inf") if overflows and dtype is HALF else 0.25), 2)
+    assert generator.arithmetic.name == "float16"
+    assert (generator(*seen) == 63.75).all()
+    overflows = True
+    assert (generator(*seen) == 63.75).all()
+    assert generator.arithmetic.name == "float32"
