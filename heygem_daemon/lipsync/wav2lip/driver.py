@@ -36,7 +36,6 @@ _UNDERREAD: Final = 1.14
 _WIDEST: Final = 1.25
 _SHUT: Final = 0.05
 _REMEMBERED: Final = 100
-_ASSUMED: Final = 8
 _LOWER: Final = 30
 """Percentile of what is read where the companion's lips are shut: those of the checkpoint are so in most such frames, not in all."""
 _LARGEST_REST: Final = 0.5
@@ -60,12 +59,14 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Row:
-    """One frame. lips: as read and smoothed, None where nothing could be read; own: what the companion would do; model: the presenter's."""
+    """One frame. lips: as read and smoothed, None where nothing could be read; own: what the companion would do; model: the presenter's;
+    silent: what was read where nothing was heard."""
 
     mouth: Mouth
     lips: Lips | None
     own: MouthMotion
     model: MouthModel
+    silent: tuple[Lips, ...]
 
     def said(self, opening: float, width: float, trust: float) -> MouthMotion:
         """Return the motion of this frame with what was read, as far as it is trusted."""
@@ -113,7 +114,7 @@ class _Wav2Lip:
         companion = _split(self._companion.motion(said, frame_rate, frames, script))
         for (generated, lips), own in zip(smoothed(mouths), companion, strict=False):
             is_readable = lips is not None and lips.score >= _READABLE
-            yield _Row(mouth=generated, lips=lips if is_readable else None, own=own, model=mouth)
+            yield _Row(mouth=generated, lips=lips if is_readable else None, own=own, model=mouth, silent=watcher.silent)
 
 
 class PictureDriver(_Wav2Lip):
@@ -152,7 +153,10 @@ def _as_drawn(row: _Row, agreement: Agreement) -> MouthMotion:
 
 
 class _Rest:
-    """What is read of lips that are shut: .05 IOD of a smile and of full lips, as much as others open them to speak."""
+    """What is read of lips that are shut: .05 IOD of a smile and of full lips, as much as others open them to speak.
+
+    First it is what was read in silence, then what is read where the companion shuts its lips.
+    """
 
     def __init__(self) -> None:
         self._read: deque[float] = deque(maxlen=_REMEMBERED)
@@ -162,7 +166,8 @@ class _Rest:
         shut, wide = row.model.openings
         if float(row.own.opening[0]) < _SHUT:
             self._read.append(opening)
-        known = [*self._read, *[shut] * (_ASSUMED - len(self._read))]
+        assumed = [_UNDERREAD * lips.opening for lips in row.silent] or [shut]
+        known = [*self._read, *assumed[len(self._read) :]]
         rest = min(float(np.percentile(known, _LOWER)), shut + _LARGEST_REST * (wide - shut))
         return opening - rest + shut
 

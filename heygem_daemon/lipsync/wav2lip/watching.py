@@ -14,7 +14,8 @@ from heygem_daemon.lipsync.ports import FloatArray, Sight
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.lips import LipReader, Lips
-from heygem_daemon.lipsync.wav2lip.mel import mel_windows
+from heygem_daemon.lipsync.wav2lip.mel import SILENCE, mel_windows
+from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
 from heygem_daemon.media.frame import Frame
 
 _HELD_BYTES: Final = 256 << 20
@@ -22,6 +23,8 @@ _HELD_BYTES: Final = 256 << 20
 _SMOOTHING: Final = np.array([-3, 12, 17, 12, -3]) / 35
 """A parabola through five frames (Savitzky and Golay 1964): what the tracker smooths real faces with."""
 _REACH: Final = len(_SMOOTHING) // 2
+_IN_SILENCE: Final = 8
+"""Faces that are drawn in silence first."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,12 +41,16 @@ class Mouth:
 
 @dataclass(kw_only=True, eq=False)
 class Watcher:
-    """Draws and reads the mouths of one video. reference: [468, 3], the mean canonical face of the person."""
+    """Draws and reads the mouths of one video. reference: [468, 3], the mean canonical face of the person.
+
+    silent: the lips that are drawn on the first faces when nothing is heard, known with the first mouth that is read.
+    """
 
     sight: Sight
     reference: npt.NDArray[np.float64]
     generator: FaceGenerator
     reader: LipReader
+    silent: tuple[Lips, ...] = ()
     _previous: int | None = None
     _framing: Framing = field(init=False)
 
@@ -69,11 +76,20 @@ class Watcher:
     def _work(self, waiting: list[tuple[Frame, FloatArray]], read: int) -> Iterator[Mouth]:
         boxes = [self._framing(frame.index) for frame, _ in waiting]
         seen = [(window, box.face(frame)) for (frame, window), box in zip(waiting, boxes, strict=True) if box is not None]
+        if seen and read > 0 and not self.silent:
+            self.silent = tuple(self._in_silence(waiting, boxes))
         drawn = iter(self.generator(np.stack([w for w, _ in seen]), np.stack([f for _, f in seen])) if seen else ())
         for number, ((frame, _), box) in enumerate(zip(waiting, boxes, strict=True)):
             lower = None if box is None else next(drawn)
             lips = self._read(frame, box, lower) if number < read and box is not None and lower is not None else None
             yield Mouth(lower=lower, lips=lips, follows=self._follows(frame.index))
+
+    def _in_silence(self, waiting: list[tuple[Frame, FloatArray]], boxes: list[FaceBox | None]) -> Iterator[Lips]:
+        first = [(frame, box) for (frame, _), box in zip(waiting, boxes, strict=True) if box is not None][:_IN_SILENCE]
+        silence = np.full((len(first), BANDS, COLUMNS), SILENCE, np.float32)
+        drawn = self.generator(silence, np.stack([box.face(frame) for frame, box in first]))
+        for (frame, box), lower in zip(first, drawn, strict=True):
+            yield self._read(frame, box, lower)
 
     def _read(self, frame: Frame, box: FaceBox, lower: FloatArray) -> Lips:
         landmarks = self.sight.tracks.landmarks(frame.index, frame.index + 1)[0]
