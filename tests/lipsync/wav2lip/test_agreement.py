@@ -88,7 +88,7 @@ def test_seconds_count_not_frames() -> None:
         agreement, heard = Agreement(frame_rate), syllables(40, 1, frame_rate)
         assert followed(agreement, heard, heard)[-1] == 1
         lost.append(int(np.argmax(followed(agreement, 1 - heard, heard) < 0.5)) / float(frame_rate))
-    assert 4 < lost[0] < 8
+    assert 2 < lost[0] < 8
     assert lost[1] == pytest.approx(lost[0], abs=0.3)
 
 
