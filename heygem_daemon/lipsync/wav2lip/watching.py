@@ -63,12 +63,14 @@ class Watcher:
         shift: how much later than the frame its window of sound begins, s.
         """
         waiting: list[tuple[Frame, FloatArray]] = []
-        for number, pair in enumerate(zip(self.sight.frames, mel_windows(speech, frame_rate, frames, shift), strict=False), start=1):
+        done = 0
+        for pair in zip(self.sight.frames, mel_windows(speech, frame_rate, frames, shift), strict=False):
             waiting.append(pair)
             if len(waiting) >= self._most(pair[0]):
-                yield from self._work(waiting, read - number + len(waiting))
+                yield from self._work(waiting, read - done)
+                done += len(waiting)
                 waiting = []
-        yield from self._work(waiting, read - frames + len(waiting))
+        yield from self._work(waiting, read - done)
 
     def _most(self, frame: Frame) -> int:
         return max(1, min(self.generator.batch, _HELD_BYTES // frame.i420().nbytes))
