@@ -24,6 +24,7 @@ from heygem_daemon.media.probe import probe
 from tests.lipsync.conftest import Clip
 from tests.lipsync.wav2lip.recipe import light_weights, recipe_weights
 from tests.lipsync.wav2lip.talker import Mouths, drawn_mouths
+from training.espeak import espeak
 
 Weights = Mapping[str, Tensor]
 
@@ -152,6 +153,16 @@ def reader(weights: Path) -> LipReader:
 def companion() -> PhoneticDriver:
     """The driver that hears what a checkpoint is compared with, with the weights that are shipped."""
     return PhoneticDriver(load(shipped_weights()))
+
+
+@pytest.fixture(scope="session")
+def voice() -> np.ndarray:
+    """Some 8 s of English, float32 [n] at 16 kHz."""
+    wave, _ = espeak().speak(
+        "People pay both bills by May, but papa may be home before five. Why do we move the whole show so far away?", "en-us"
+    )
+    assert len(wave) > 6 * 16000
+    return wave
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.ports import VISEMES, Driver, FloatArray, MouthMotion
 from heygem_daemon.lipsync.wav2lip.framing import Framing
-from heygem_daemon.lipsync.wav2lip.generator import ROWS, TOP
+from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.mel import RATE, SILENCE, mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE
 from tests.lipsync.conftest import Clip
@@ -106,4 +106,11 @@ def mute(mels: FloatArray) -> npt.ArrayLike:
     return np.zeros(len(mels))
 
 
-SHAPE: Final = (ROWS, SIDE, 3)
+class Contrary:
+    """Opens its mouth where another one shuts it."""
+
+    def __init__(self, other: Callable[[FloatArray], npt.ArrayLike]) -> None:
+        self._other = other
+
+    def __call__(self, mels: FloatArray) -> npt.ArrayLike:
+        return 1 - np.asarray(self._other(mels))

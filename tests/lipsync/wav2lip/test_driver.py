@@ -1,0 +1,256 @@
+"""The drivers that ask a checkpoint: what they draw and read, and when they listen to the companion instead."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from itertools import repeat
+
+import numpy as np
+import pytest
+
+from heygem_daemon.lipsync.face.measure import sync_offset
+from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion, Sight
+from heygem_daemon.lipsync.scripted import SeeingDriver
+from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.wav2lip import driver as module
+from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
+from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.media.frame import Frame
+from tests.lipsync.conftest import Clip
+from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same
+from tests.lipsync.wav2lip.talker import SHOWN, Contrary, Listener, Mouths, Talker, loudness, mute
+
+FPS = Fraction(25)
+NTSC_FILM = Fraction(24000, 1001)
+Kind = type[PictureDriver] | type[LipsDriver]
+both_kinds = pytest.mark.parametrize("kind", [PictureDriver, LipsDriver])
+
+
+@pytest.fixture(scope="session")
+def make(companion: PhoneticDriver, reader: LipReader, mouths: Mouths) -> Callable[..., PictureDriver | LipsDriver]:
+    """Make a driver of a kind whose checkpoint opens the mouth as `opening` says."""
+
+    def made(kind: Kind, opening: Callable[[FloatArray], object], **trained: object) -> PictureDriver | LipsDriver:
+        talker = Talker(mouths=mouths, opening=opening)  # type: ignore[arg-type]
+        return kind(Trained(generator=talker, sha256="5a", **{"shift": Fraction(0), **trained}), companion, reader)  # type: ignore[arg-type]
+
+    return made
+
+
+class TestWithoutSight(DriverContract):
+    """The contract, for a driver that is given nothing to look at."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def driver(cls, make: Callable[..., LipsDriver]) -> LipsDriver:
+        return make(LipsDriver, mute)
+
+
+def still(clip: Clip) -> Sight:
+    """Return a frame of the clip, again and again."""
+    return Sight(frames=repeat(clip.frames[SHOWN]), tracks=clip.tracks)
+
+
+def seen(
+    driver: SeeingDriver, sight: Sight, speech: FloatArray | Iterable[FloatArray], frame_rate: Fraction = FPS, frames: int | None = None
+) -> MouthMotion:
+    """Return the motion of a driver that looks, in one block with its pictures and its trust."""
+    if frames is None:
+        frames = round(len(speech) * frame_rate / RATE)  # type: ignore[arg-type]
+    blocks = list(driver.motion_seen(sight, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
+    whole = joined(blocks)
+    pictures = None if blocks[0].pictures is None else np.concatenate([block.pictures for block in blocks])
+    return MouthMotion(
+        times=whole.times,
+        opening=whole.opening,
+        width=whole.width,
+        visemes=whole.visemes,
+        pictures=pictures,
+        trust=np.concatenate([block.trust for block in blocks]),
+    )
+
+
+@pytest.fixture
+def contrary(companion: PhoneticDriver, voice: np.ndarray) -> Contrary:
+    """A mouth that has nothing to do with what is heard."""
+    return Contrary(Listener(companion, voice, lead=0.0))
+
+
+def heard(companion: PhoneticDriver, speech: FloatArray) -> MouthMotion:
+    return joined(companion.motion([speech], FPS, round(len(speech) * FPS / RATE)))
+
+
+# -- what comes ---------------------------------------------------------------------------------------------------------------------------
+
+
+@both_kinds
+def test_it_can_be_asked_to_look(make: Callable[..., SeeingDriver], kind: Kind) -> None:
+    driver = make(kind, mute)
+    assert isinstance(driver, SeeingDriver)
+    assert driver.name == "wav2lip"
+    assert set(driver.model_hashes) == {"wav2lip", "phonetic"}
+    assert driver.model_hashes["wav2lip"] == "5a"
+
+
+@both_kinds
+@pytest.mark.parametrize(("frame_rate", "frames"), [(FPS, 41), (NTSC_FILM, 40), (Fraction(60), 1), (FPS, 0)])
+def test_there_are_as_many_frames_as_asked_at_exact_times(
+    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind, frame_rate: Fraction, frames: int
+) -> None:
+    blocks = list(make(kind, loudness).motion_seen(still(clip), [voice[:RATE]], frame_rate, frames))
+    assert [time for block in blocks for time in block.times.tolist()] == [float(i / frame_rate) for i in range(frames)]
+    for block in blocks:
+        n = len(block)
+        assert 0 < n <= 16
+        assert (block.opening.shape, block.width.shape, block.visemes.shape) == ((n,), (n,), (n, len(VISEMES)))
+        assert block.trust is not None
+        assert block.trust.shape == (n,)
+        assert block.opening.dtype == block.width.dtype == block.visemes.dtype == block.trust.dtype == np.float32
+        assert 0 <= block.opening.min() <= block.opening.max() <= 1.25
+        assert 0 <= block.trust.min() <= block.trust.max() <= 1
+        np.testing.assert_allclose(block.visemes.sum(1), 1, atol=1e-4)
+
+
+def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
+    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
+) -> None:
+    drawn = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
+    assert drawn.pictures is not None
+    assert drawn.pictures.shape == (len(drawn), 52, 96, 3)
+    assert drawn.pictures.dtype == np.float32
+    assert all(np.array_equal(picture, mouths.lower[-1]) for picture in drawn.pictures)
+    assert seen(make(LipsDriver, loudness), still(clip), voice[: RATE // 2]).pictures is None
+
+
+@both_kinds
+def test_motion_does_not_depend_on_how_the_speech_is_cut(
+    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind
+) -> None:
+    wave, driver = voice[: 3 * RATE // 2], make(kind, loudness)
+    one, other = (seen(driver, still(clip), speech, NTSC_FILM, 36) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
+    assert same(one, other)
+    assert np.array_equal(one.trust, other.trust)
+    assert kind is LipsDriver or np.array_equal(one.pictures, other.pictures)
+
+
+@both_kinds
+def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
+    taken = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield clip.frames[SHOWN]
+
+    given = 0
+    for block in make(kind, loudness).motion_seen(Sight(frames=frames(), tracks=clip.tracks), [voice[: 2 * RATE]], FPS, 50):
+        given += len(block)
+        assert taken <= given + 24
+
+
+@both_kinds
+def test_where_the_frames_end_so_does_the_motion(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
+    assert len(seen(make(kind, loudness), Sight(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
+
+
+# -- what is believed ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faithful(make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
+    """The motion read from a mouth that speaks what is heard, but comes 80 ms early; the calibration knows it."""
+    early = Fraction(80, 1000)
+    wave = voice[: 5 * RATE]
+    return seen(make(LipsDriver, Listener(companion, wave, lead=float(early)), shift=-early), still(clip), wave)
+
+
+def test_a_mouth_that_speaks_what_is_heard_is_believed_and_read(
+    faithful: MouthMotion, companion: PhoneticDriver, voice: np.ndarray
+) -> None:
+    own = heard(companion, voice[: 5 * RATE])
+    assert faithful.trust is not None
+    assert faithful.trust.min() > 0.9
+    assert np.corrcoef(faithful.opening, own.opening)[0, 1] > 0.85
+    assert faithful.opening.max() > 0.4
+
+
+def test_the_offset_of_the_checkpoint_is_taken_off(faithful: MouthMotion, companion: PhoneticDriver, voice: np.ndarray) -> None:
+    offset, _ = sync_offset(heard(companion, voice[: 5 * RATE]).opening, faithful.opening, FPS)
+    assert abs(offset) < 15
+
+
+def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+) -> None:
+    motion, own = seen(make(LipsDriver, contrary), still(clip), voice), heard(companion, voice)
+    assert motion.trust is not None
+    assert motion.trust[:8].min() > 0.9
+    lost = motion.trust < 0.01
+    assert lost[5 * 25 :].all()
+    np.testing.assert_allclose(motion.opening[lost], own.opening[lost], atol=0.02)
+    np.testing.assert_allclose(motion.width[lost], own.width[lost], atol=0.02)
+
+
+def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_trust(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+) -> None:
+    wave = voice[: 4 * RATE]
+    motion = seen(make(LipsDriver, Listener(companion, wave, lead=0.0), follows_speech=False), still(clip), wave)
+    assert motion.trust is not None
+    assert motion.trust[:3].max() < 0.1
+    np.testing.assert_allclose(motion.opening[:3], heard(companion, wave).opening[:3], atol=0.05)
+    assert motion.trust[-25:].min() > 0.9
+
+
+def test_lips_meet_where_they_are_surely_heard_to(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+) -> None:
+    wave = np.concatenate([voice[: 2 * RATE], np.zeros(RATE, np.float32)])
+    motion, own = seen(make(LipsDriver, lambda mels: np.ones(len(mels))), still(clip), wave), heard(companion, wave)
+    sure = own.visemes[:, [VISEMES.index("sil"), VISEMES.index("PP")]].max(1) >= 0.9
+    assert 20 < sure.sum() < len(sure) - 20
+    np.testing.assert_allclose(motion.opening[sure], own.opening[sure], atol=1e-5)
+    assert motion.opening[-15:].max() < 0.02
+
+
+def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray) -> None:
+    """Of her shut lips .08 IOD are read, half of the way to the widest mouth."""
+    read = seen(make(LipsDriver, mute), still(clip), voice[:RATE])
+    assert read.trust is not None
+    assert read.trust[:15].min() > 0.9
+    assert np.median(read.opening[:15]) < 0.1
+    assert np.median(seen(make(PictureDriver, mute), still(clip), voice[:RATE]).opening) > 0.4
+
+
+@both_kinds
+def test_where_there_is_no_face_the_mouth_does_what_is_heard(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
+) -> None:
+    motion = seen(make(kind, lambda mels: np.ones(len(mels))), Sight(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE])
+    gap = [index in clip.gap for index in range(14, 39)]
+    own = heard(companion, voice[:RATE])
+    assert np.array_equal(motion.opening[gap], own.opening[gap])
+    if motion.pictures is not None:
+        assert [not picture.any() for picture in motion.pictures] == gap
+
+
+def test_pictures_are_read_in_the_first_minute_only(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minute is one second here."""
+    monkeypatch.setattr(module, "LONGEST", 1)
+    motion = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: 2 * RATE])
+    own = heard(companion, voice[: 2 * RATE])
+    assert motion.opening[:25].min() > 0.5
+    assert np.array_equal(motion.opening[25:], own.opening[25:])
+    assert motion.pictures is not None
+    assert motion.pictures.any((1, 2, 3)).all()
+
+
+def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
+    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+) -> None:
+    motion, own = seen(make(PictureDriver, contrary), still(clip), voice), heard(companion, voice)
+    assert np.corrcoef(motion.opening, own.opening)[0, 1] < -0.85
+    assert motion.trust is not None
+    assert motion.trust[5 * 25 :].max() < 0.01
