@@ -30,10 +30,14 @@ COLUMNS = (
 )
 
 
-def judge(yardstick: Path, weights: Path, result: Path, target: Path, recording: Path, offset: str) -> dict[str, float]:
+def judge(
+    yardstick: Path, weights: Path, result: Path, target: Path, recording: Path, offset: str = "", truth: Path | None = None
+) -> dict[str, float]:
     command = [sys.executable, str(yardstick), str(result), "--audio", str(recording), "--source", str(target)]
-    if recording.suffix in {".mp4", ".mov", ".mpg"}:
-        command += ["--truth", str(recording), f"--truth-offset={offset or 0}"]
+    if truth is None and recording.suffix in {".mp4", ".mov", ".mpg"}:
+        truth = recording
+    if truth is not None:
+        command += ["--truth", str(truth), f"--truth-offset={offset or 0}"]
     told = subprocess.run([*command, "--models", str(weights), "--json"], check=True, capture_output=True, text=True).stdout
     figures: dict[str, float] = json.loads(told)
     return figures
