@@ -1,7 +1,7 @@
 """What every renderer must do, whatever it draws. An adapter's test module subclasses `RendererContract` and gives it a `stage`."""
 
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,23 +15,6 @@ LOOK_AHEAD = 8
 """Frames that a renderer may hold back at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A renderer with a prepared video of n frames.
-
-    faceless: numbers of the frames without a face; face: the box that all drawing stays within
-    """
-
-    renderer: Renderer[Any]
-    prepared: Any
-    frames: tuple[Frame, ...]
-    faceless: frozenset[int]
-    face: Box
-
-    def render(self, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> list[RenderedFrame]:
-        return list(self.renderer.render(self.prepared, frames, motion))
-
-
 def syllables(count: int, rate: float = 25.0) -> MouthMotion:
     """Return motion that opens and shuts four times a second."""
     times = np.arange(count) / rate
@@ -39,6 +22,29 @@ def syllables(count: int, rate: float = 25.0) -> MouthMotion:
     visemes[:, 0] = 1
     opening = 0.5 - 0.5 * np.cos(2 * np.pi * 4 * times)
     return MouthMotion(times=times, opening=opening.astype(np.float32), width=np.full(count, 0.5, np.float32), visemes=visemes, lips=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A renderer with a prepared video of n frames.
+
+    faceless: numbers of the frames without a face; face: the box that all drawing stays within;
+    completed: adds to motion what this renderer needs beyond opening and width
+    """
+
+    renderer: Renderer[Any]
+    prepared: Any
+    frames: tuple[Frame, ...]
+    faceless: frozenset[int]
+    face: Box
+    completed: Callable[[MouthMotion], MouthMotion] = lambda motion: motion
+
+    def motion(self, count: int, start: int = 0) -> MouthMotion:
+        """Return the syllables of the frames start to count."""
+        return self.completed(cut(syllables(count), start, count))
+
+    def render(self, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> list[RenderedFrame]:
+        return list(self.renderer.render(self.prepared, frames, motion))
 
 
 def cut(motion: MouthMotion, start: int, stop: int) -> MouthMotion:
@@ -66,7 +72,7 @@ class RendererContract:
     @pytest.fixture(scope="class")
     @classmethod
     def rendered(cls, stage: Stage) -> list[RenderedFrame]:
-        return stage.render(stage.frames, [syllables(len(stage.frames))])
+        return stage.render(stage.frames, [stage.motion(len(stage.frames))])
 
     def test_as_many_frames_come_out_as_go_in_and_in_order(self, stage: Stage, rendered: list[RenderedFrame]) -> None:
         assert [done.frame.index for done in rendered] == [frame.index for frame in stage.frames]
@@ -104,7 +110,7 @@ class RendererContract:
 
     def test_the_source_frames_are_not_written_into(self, stage: Stage) -> None:
         before = [frame.i420().copy() for frame in stage.frames]
-        stage.render(stage.frames, [syllables(len(stage.frames))])
+        stage.render(stage.frames, [stage.motion(len(stage.frames))])
         assert all(np.array_equal(copy, frame.i420()) for copy, frame in zip(before, stage.frames, strict=True))
 
     def test_the_mouth_opens_where_it_is_asked_to(self, rendered: list[RenderedFrame]) -> None:
@@ -114,30 +120,30 @@ class RendererContract:
         assert np.corrcoef(asked[seen], motion[seen])[0, 1] > 0.9
 
     def test_the_result_is_the_same_every_time(self, stage: Stage, rendered: list[RenderedFrame]) -> None:
-        again = stage.render(stage.frames, [syllables(len(stage.frames))])
+        again = stage.render(stage.frames, [stage.motion(len(stage.frames))])
         assert all(same(a.frame, b.frame) for a, b in zip(rendered, again, strict=True))
 
     def test_the_result_does_not_depend_on_how_motion_is_cut_into_blocks(self, stage: Stage, rendered: list[RenderedFrame]) -> None:
-        motion, count = syllables(len(stage.frames)), len(stage.frames)
-        blocks = [cut(motion, start, min(start + 7, count)) for start in range(0, count, 7)]
+        count = len(stage.frames)
+        blocks = [stage.motion(min(start + 7, count), start) for start in range(0, count, 7)]
         assert all(same(a.frame, b.frame) for a, b in zip(rendered, stage.render(stage.frames, blocks), strict=True))
 
     def test_frames_may_run_backwards(self, stage: Stage) -> None:
         there_and_back = [*stage.frames, *reversed(stage.frames[:-1])]
-        done = stage.render(there_and_back, [syllables(len(there_and_back))])
+        done = stage.render(there_and_back, [stage.motion(len(there_and_back))])
         assert [one.frame.index for one in done] == [frame.index for frame in there_and_back]
         assert sum(one.is_drawn for one in done[len(stage.frames) :]) > 0.5 * (len(stage.frames) - len(stage.faceless))
 
     def test_frames_may_jump(self, stage: Stage) -> None:
         half = len(stage.frames) // 2
         jumping = [*stage.frames[half:], *stage.frames[:half]]
-        assert [one.frame.index for one in stage.render(jumping, [syllables(len(jumping))])] == [frame.index for frame in jumping]
+        assert [one.frame.index for one in stage.render(jumping, [stage.motion(len(jumping))])] == [frame.index for frame in jumping]
 
     def test_no_frames_give_no_frames(self, stage: Stage) -> None:
         assert stage.render([], []) == []
 
     def test_after_the_end_of_the_motion_frames_still_come(self, stage: Stage) -> None:
-        assert len(stage.render(stage.frames, [syllables(5)])) == len(stage.frames)
+        assert len(stage.render(stage.frames, [stage.motion(5)])) == len(stage.frames)
 
     def test_at_most_eight_frames_are_held_back(self, stage: Stage) -> None:
         taken = 0
@@ -148,7 +154,7 @@ class RendererContract:
                 taken += 1
                 yield frame
 
-        for given, _ in enumerate(stage.renderer.render(stage.prepared, counted(), [syllables(len(stage.frames))]), start=1):
+        for given, _ in enumerate(stage.renderer.render(stage.prepared, counted(), [stage.motion(len(stage.frames))]), start=1):
             assert taken - given <= LOOK_AHEAD
 
     def test_memory_does_not_grow_with_the_number_of_frames(self, stage: Stage) -> None:
@@ -158,7 +164,7 @@ class RendererContract:
     def _peak(stage: Stage, rounds: int) -> int:
         """Return the bytes at the peak of showing its beginning forth and back some times."""
         play = [*stage.frames[:12], *reversed(stage.frames[:12])] * rounds
-        blocks = (cut(syllables(len(play)), k, k + 20) for k in range(0, len(play), 20))
+        blocks = (stage.motion(min(k + 20, len(play)), k) for k in range(0, len(play), 20))
         tracemalloc.start()
         for _ in stage.renderer.render(stage.prepared, iter(play), blocks):
             pass
