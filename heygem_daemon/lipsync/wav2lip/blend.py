@@ -56,11 +56,12 @@ def lay_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> F
     margin = _MARGIN * face.scale
     canvas = canvas_between(frame, outline.min(0) - margin, outline.max(0) + margin, face.scale, device)
     over, inside = _enlarged(canvas, patch)
-    alpha = _soft_mask(canvas, outline) * inside * patch.strength
-    skin = shrink((alpha > 0.5).float()[None], canvas.cell)[0] * (1 - lip_skin(canvas, canvas.local(face.picture), _LIP_ROOM))
+    mask = _soft_mask(canvas, outline) * inside
+    skin = shrink((mask > 0.5).float()[None], canvas.cell)[0] * (1 - lip_skin(canvas, canvas.local(face.picture), _LIP_ROOM))
     over = over + enlarge(colour_membrane(canvas, over, skin), canvas.cell)
     if patch.has_detail:
         over = over + _detail(canvas, over)
+    alpha = mask * patch.strength
     blended = canvas.image + (over - canvas.image) * alpha
     return frame.paste(canvas.box, to_bgr(blended), changed(torch.zeros_like(alpha, dtype=torch.bool), alpha))
 
