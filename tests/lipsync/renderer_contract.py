@@ -164,7 +164,7 @@ class RendererContract:
     def _peak(stage: Stage, rounds: int) -> int:
         """Return the bytes at the peak of showing its beginning forth and back some times."""
         play = [*stage.frames[:12], *reversed(stage.frames[:12])] * rounds
-        blocks = (stage.motion(min(k + 20, len(play)), k) for k in range(0, len(play), 20))
+        blocks = (stage.motion(min(k + 8, len(play)), k) for k in range(0, len(play), 8))
         tracemalloc.start()
         for _ in stage.renderer.render(stage.prepared, iter(play), blocks):
             pass
