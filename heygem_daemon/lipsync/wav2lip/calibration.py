@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.durable import write_durably
 from heygem_daemon.lipsync.atlas.pose import mean_face
 from heygem_daemon.lipsync.face.analyse import analyse
@@ -29,6 +29,7 @@ from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.lips import LipReader
 from heygem_daemon.lipsync.wav2lip.watching import Watcher, smoothed
+from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.run import capture
@@ -82,7 +83,7 @@ def load_calibration(path: Path) -> Calibration | None:
         told = Calibration(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return told if told.version == VERSION else None
+    return told if told.version == VERSION and isinstance(told.offset_ms, float | int | None) else None
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
@@ -140,7 +141,7 @@ def _still(info: MediaInfo, models: Path, folder: Path) -> Sight:
     """Return the frame of a video that looks most calmly at the camera, again and again."""
     video = info.video
     if video is None:
-        raise ValueError(f"{info.path} has no picture")
+        raise error("not_a_video", name=display_name(info.path))
     reader = VideoReader(info)
     with closing(reader.frames(0, round(_LONGEST * video.frame_rate))) as frames:
         tracks = analyse(
