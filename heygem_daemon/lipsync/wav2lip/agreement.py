@@ -18,6 +18,10 @@ _DOUBTFUL: Final = (0.05, 0.2)
 (standard deviation .15)."""
 
 
+_UNPROVEN: Final = (0.3, 0.5)
+"""The same for one that did not follow the speech of its self-test: an untrained network has been seen at .3 for seconds."""
+
+
 class Agreement:
     """A running correlation of two openings, which forgets."""
 
@@ -28,7 +32,7 @@ class Agreement:
         variance = _PRIOR_DEVIATION**2
         self._mean = np.zeros(2)
         self._spread = self._weight * variance * np.array([[1.0, prior * _PRIOR_R], [prior * _PRIOR_R, 1.0]])
-        self._is_first = True
+        self._is_first, self._doubtful = True, _DOUBTFUL if prior > 0 else _UNPROVEN
 
     @property
     def r(self) -> float:
@@ -38,7 +42,7 @@ class Agreement:
     @property
     def trust(self) -> float:
         """How far what was read can be trusted, 0-1."""
-        return smoothstep(self.r, *_DOUBTFUL)
+        return smoothstep(self.r, *self._doubtful)
 
     def push(self, read: float, heard: float) -> None:
         """Take the openings of the next frame."""
