@@ -19,7 +19,7 @@ _DOUBTFUL: Final = (0.05, 0.2)
 
 
 _UNPROVEN: Final = (0.3, 0.5)
-"""The same for one that did not follow the speech of its self-test: an untrained network has been seen at .3 for seconds."""
+"""The same for one that did not follow the speech of its self-test: an untrained network has been seen at .2 for two seconds."""
 
 
 class Agreement:
