@@ -1,8 +1,9 @@
 """Checkpoints in the forms they go about in, written once; a network at work, and somebody for it to look at."""
 
+import shutil
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
+from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.lips import LipReader
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
@@ -119,6 +121,18 @@ def _one_thread() -> None:
 def recipe() -> Weights:
     """The weights of the recipe, by their published names."""
     return recipe_weights()
+
+
+@pytest.fixture(scope="session")
+def untrained_models(weights: Path, recipe: Weights, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory of model files into which somebody has dropped an untrained checkpoint; converted, not yet measured."""
+    directory = tmp_path_factory.mktemp("untrained")
+    for path in (*weights.glob("*.tflite"), *weights.glob("*.safetensors")):
+        (directory / path.name).symlink_to(path)
+    save_torch(directory / "wav2lip_gan.pth", {"state_dict": {f"module.{name}": value for name, value in recipe.items()}})
+    library.find(directory)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")

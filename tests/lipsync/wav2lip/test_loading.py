@@ -1,0 +1,163 @@
+"""A checkpoint comes to work: confirmed, found, loaded once for both engines, measured once."""
+
+import json
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.core.errors import SetupError
+from heygem_daemon.lipsync.wav2lip import calibration, library, loading
+from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, VERSION, Calibration, load_calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver
+from heygem_daemon.lipsync.wav2lip.library import Checkpoint
+from heygem_daemon.lipsync.wav2lip.loading import load_driver, measure
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+
+CONFIRMED = Wav2LipOptions(licence_confirmed=True)
+FOUND = Calibration(offset_ms=-60.0, r=0.6, measured_with="a test", measured="2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(untrained_models: Path) -> Checkpoint:
+    return library.find(untrained_models)
+
+
+@pytest.fixture
+def unmeasured(untrained_models: Path, checkpoint: Checkpoint) -> Iterator[Path]:
+    """The model files; of the checkpoint there are no notes, and those that a test makes do not stay."""
+    kept = checkpoint.notes.read_bytes() if checkpoint.notes.exists() else None
+    checkpoint.notes.unlink(missing_ok=True)
+    yield untrained_models
+    checkpoint.notes.unlink(missing_ok=True)
+    if kept is not None:
+        checkpoint.notes.write_bytes(kept)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
+    """What was measured, where it costs nothing: each time an offset of -60 ms is found."""
+    done: list[Path | None] = []
+
+    def calibrate(_: object, clip: Path | None = None) -> Calibration:
+        done.append(clip)
+        return FOUND
+
+    monkeypatch.setattr(loading, "calibrate", calibrate)
+    return done
+
+
+def refusal(models: Path, options: Wav2LipOptions) -> str:
+    with pytest.raises(SetupError) as caught:
+        load_driver(models, "cpu", options, reads_lips=False)
+    return caught.value.code
+
+
+# -- what must be there -------------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_looked_at_before_the_licence_is_confirmed(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nothing here", Wav2LipOptions()) == "licence_not_confirmed"
+    assert refusal(tmp_path / "nothing here", Wav2LipOptions(checkpoint="mine")) == "licence_not_confirmed"
+
+
+def test_nothing_is_converted_before_the_licence_is_confirmed(tmp_path: Path, light_file: Path) -> None:
+    os.link(light_file, tmp_path / "new.pth")
+    assert refusal(tmp_path, Wav2LipOptions()) == "licence_not_confirmed"
+    assert [path.name for path in tmp_path.iterdir()] == ["new.pth"]
+
+
+def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
+    assert refusal(tmp_path, CONFIRMED) == "checkpoint_missing"
+
+
+def test_a_checkpoint_can_be_asked_for_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
+    assert refusal(unmeasured, Wav2LipOptions(licence_confirmed=True, checkpoint="another")) == "checkpoint_missing"
+    named = load_driver(unmeasured, "cpu", Wav2LipOptions(licence_confirmed=True, checkpoint="wav2lip_gan"), reads_lips=False)
+    assert named.model_hashes["wav2lip"] == library.find(unmeasured).sha256
+    assert measured == [None]
+
+
+def test_the_face_mesh_must_be_there_to_read_lips(unmeasured: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "wav2lip").mkdir()
+    os.link(checkpoint.path, tmp_path / "wav2lip" / checkpoint.path.name)
+    assert unmeasured.is_dir()
+    assert refusal(tmp_path, CONFIRMED) == "models_missing"
+
+
+# -- one network, one measurement ---------------------------------------------------------------------------------------------------------
+
+
+def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
+    pictures, lips = (load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=reads) for reads in (False, True))
+    assert isinstance(pictures, PictureDriver)
+    assert isinstance(lips, LipsDriver)
+    assert pictures._trained.generator is lips._trained.generator
+    assert len(measured) == 1
+
+
+def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
+    unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]
+) -> None:
+    for _ in range(2):
+        driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+        assert driver._trained.shift == TRAINED_SHIFT - Fraction(60, 1000)
+        assert driver._trained.follows_speech
+    assert measured == [None]
+    assert checkpoint.notes.parent == checkpoint.path.parent
+    assert load_calibration(checkpoint.notes) == FOUND
+    assert library.measured_offset(checkpoint) == -60
+
+
+def test_what_another_version_measured_is_measured_again(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]) -> None:
+    save_calibration(FOUND, checkpoint.notes)
+    told = json.loads(checkpoint.notes.read_text(encoding="utf-8"))
+    checkpoint.notes.write_text(json.dumps(told | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
+    load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    assert measured == [None]
+    again = load_calibration(checkpoint.notes)
+    assert again is not None
+    assert (again.version, again.offset_ms) == (VERSION, -60)
+
+
+def test_it_can_be_measured_anew_with_a_clip(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], tmp_path: Path) -> None:
+    save_calibration(Calibration(offset_ms=None, r=0.0, measured_with="", measured=""), checkpoint.notes)
+    assert measure(unmeasured, "cpu", CONFIRMED, tmp_path / "clip.mp4") == (checkpoint, FOUND)
+    assert measured == [tmp_path / "clip.mp4"]
+    assert load_calibration(checkpoint.notes) == FOUND
+
+
+def test_a_directory_that_cannot_be_written_is_no_obstacle(
+    unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(calibration, "write_durably", refuse)
+    assert load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)._trained.shift == FOUND.shift
+    assert not checkpoint.notes.exists()
+    assert len(measured) == 1
+
+
+def test_where_it_cannot_be_measured_the_checkpoint_is_taken_as_it_was_trained(
+    unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "speech_command", lambda path: ("heygem-no-such-program", str(path)))
+    driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    assert (driver._trained.shift, driver._trained.follows_speech) == (TRAINED_SHIFT, True)
+    assert not checkpoint.notes.exists()
+
+
+def test_an_untrained_checkpoint_is_found_to_follow_nothing(
+    unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The self-test itself, on the first second of its sentences."""
+    monkeypatch.setattr(calibration, "_LONGEST", 1)
+    driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    notes = load_calibration(checkpoint.notes)
+    assert notes is not None
+    assert notes.measured_with == "built-in portrait"
+    assert driver._trained.follows_speech == notes.follows_speech
+    assert driver._trained.shift == notes.shift
