@@ -59,6 +59,7 @@ class Intake(_Section):
     )
     scan_seconds: float = Field(2.0, ge=0.1, description="Look at every inbox at least this often, whatever the events say.")
     network_scan_seconds: float = Field(5.0, ge=0.1, description="The same on network file systems.")
+    answer_seconds: float = Field(10.0, ge=0.1, description="An inbox that does not answer for this long counts as offline.")
 
 
 class Limits(_Section):
@@ -114,8 +115,20 @@ class Keep(_Section):
 
 
 class Log(_Section):
-    format: Literal["auto", "json", "text"] = Field("auto", description="auto: colours on a terminal, JSON lines elsewhere.")
+    format: Literal["auto", "journal", "json", "text"] = Field(
+        "auto", description="auto: journald as a service, colours on a terminal, JSON lines elsewhere."
+    )
     level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Hooks(_Section):
+    command: tuple[str, ...] = Field((), description="Program and arguments, run at the end of every job with its status as JSON on stdin.")
+    webhook: str = Field("", pattern=r"^(https?://\S+)?$", description="Address that gets the same JSON by POST.")
+    timeout_seconds: float = Field(10.0, gt=0, le=600, description="Longest time that either may take.")
+
+
+class Metrics(_Section):
+    textfile: str = Field("", description="File for Prometheus' node_exporter (its textfile collector), ending in .prom; empty = none.")
 
 
 class Stop(_Section):
@@ -143,6 +156,8 @@ class Settings(BaseSettings):
     disk: Disk = Disk()
     keep: Keep = Keep()
     log: Log = Log()
+    hooks: Hooks = Hooks()
+    metrics: Metrics = Metrics()
     stop: Stop = Stop()
 
     @classmethod

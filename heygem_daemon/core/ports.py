@@ -278,6 +278,48 @@ class Stop(Protocol):
     urgent: bool
     wakeup: int
 
+    def reload_requested(self) -> bool:
+        """Return whether somebody asked for the configuration to be read again since the last call (SIGHUP)."""
+        ...
+
+
+class Supervisor(Protocol):
+    """Who started us and watches over us (systemd). No call ever raises or waits."""
+
+    def ready(self) -> None:
+        """The inboxes have been looked at; also the end of what `reloading` began."""
+        ...
+
+    def status(self, line: str) -> None:
+        """Say in one line what is happening."""
+        ...
+
+    def alive(self) -> None:
+        """All is well at this moment; without this call for a while we are restarted. May be called at any pace."""
+        ...
+
+    def reloading(self) -> None: ...
+
+    def stopping(self) -> None: ...
+
+
+class Hooks(Protocol):
+    """What an administrator wants to happen at the end of a job. No call ever raises or waits, whatever the hook does."""
+
+    def job_ended(self, status: JobStatus) -> None: ...
+
+    def close(self, seconds: float) -> None:
+        """Let what is under way finish within `seconds`; throw away the rest."""
+        ...
+
+
+class Monitor(Protocol):
+    """Figures for monitoring."""
+
+    def write(self, status: DaemonStatus) -> None:
+        """Publish the daemon's status as figures. Never raises."""
+        ...
+
 
 class Log(Protocol):
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:

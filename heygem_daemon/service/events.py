@@ -6,6 +6,15 @@ from typing import Final
 EVENTS: Final[Mapping[str, str]] = {
     # -- the daemon
     "daemon_started": "The daemon began its work",
+    "daemon_ready": "The inboxes were looked at; the daemon is at work",
+    "daemon_crashed": "The daemon ended by a mistake of its own; systemd starts it again",
+    "daemon_unwell": "A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
+    "config_reloaded": "The configuration was read again",
+    "config_refused": "The configuration was read again and has mistakes; the one before stays in force",
+    "config_needs_restart": "A setting was changed that takes effect at the next start only",
+    "hook_finished": "What should happen at the end of a job was done",
+    "hook_failed": "What should happen at the end of a job failed; the job is not touched by that",
+    "metrics_unwritable": "The file for monitoring could not be written; tried again later",
     "daemon_stopping": "The daemon was asked to stop and lets running results finish",
     "daemon_stopped": "The daemon ended",
     "tick_failed": "One round of the daemon failed; the next one tries again",

@@ -8,17 +8,36 @@ from types import FrameType
 
 
 class StopSignal:
-    """`requested` turns true at the first SIGTERM or SIGINT; `urgent` at the second. `wakeup` is readable from then on."""
+    """`requested` turns true at the first SIGTERM or SIGINT; `urgent` at the second. `wakeup` is readable from then on.
+
+    SIGHUP is the wish for a new configuration (`reload_requested`); it makes `wakeup` readable until that was asked."""
 
     def __init__(self) -> None:
         self.requested = False
         self.urgent = False
+        self._reload = False
         self.wakeup, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.urgent = self.requested
-        self.requested = True
-        os.write(self._ring, b"!")
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._reload = True
+        else:
+            self.urgent = self.requested
+            self.requested = True
+        try:
+            os.write(self._ring, b"!")
+        except BlockingIOError:  # full, so it rings already
+            return
+
+    def reload_requested(self) -> bool:
+        """Return whether SIGHUP came since the last call."""
+        if not self._reload:
+            return False
+        os.read(self.wakeup, 4096)  # before the flag: a signal in between is seen by the next call
+        self._reload = False
+        if self.requested:  # its ring may be among those just read
+            os.write(self._ring, b"!")
+        return True
 
     def close(self) -> None:
         os.close(self.wakeup)
@@ -27,9 +46,9 @@ class StopSignal:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignal]:
-    """Catch SIGTERM and SIGINT while the block runs."""
+    """Catch SIGTERM, SIGINT and SIGHUP while the block runs."""
     stop = StopSignal()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield stop
     finally:

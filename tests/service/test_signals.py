@@ -17,3 +17,30 @@ def test_sigterm_asks_to_stop_and_a_second_one_is_urgent() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.urgent
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sighup_asks_for_the_configuration_once_and_does_not_stop() -> None:
+    with stop_signals() as stop:
+        assert not stop.reload_requested()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert select.select([stop.wakeup], [], [], 0)[0]
+        assert stop.reload_requested()
+        assert not stop.reload_requested()
+        assert not stop.requested
+        assert not select.select([stop.wakeup], [], [], 0)[0]
+
+
+def test_a_wish_to_stop_is_not_lost_behind_a_reload() -> None:
+    with stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.reload_requested()
+        assert stop.requested
+        assert select.select([stop.wakeup], [], [], 0)[0]
+
+
+def test_a_thousand_signals_do_not_block() -> None:
+    with stop_signals() as stop:
+        for _ in range(70_000):
+            stop(signal.SIGHUP, None)
+        assert stop.reload_requested()
