@@ -39,7 +39,7 @@ ALLOWED: Final = {
 HEAVY: Final = {"torch", "cv2", "librosa", "matplotlib", "scipy", "skimage", "numba", "sklearn"}
 HEAVY_PARTS: Final = {"lipsync", "worker"}
 ARRAY_PARTS: Final = {"lipsync", "worker", "media"}
-ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib"}
+ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib", "prometheus_client"}
 """Adapters to the outside: each is imported in one file of the package, so that it can be replaced there."""
 
 
