@@ -229,6 +229,12 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The folder {path} is not reachable at the moment.",
         hint="Check the share or the mount; the job goes on by itself.",
     ),
+    "permission_denied": ErrorSpec(
+        kind=TransientError,
+        message="The server has no right to {deed} {name}, which belongs to {owner}.",
+        hint="Run as {owner} or as administrator: {command} - then it goes on by itself. "
+        "docs/shares.md shows how a share is set up so that whatever is copied can be used.",
+    ),
     "io_error": ErrorSpec(
         kind=TransientError,
         message="Reading or writing failed: {problem}",

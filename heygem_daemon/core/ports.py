@@ -56,7 +56,7 @@ class Sighting:
 
     `name` is the folder's name as the file system gives it (may hold surrogates); for the flat form it is "" and `entries` are
     those of the inbox root. `entries` holds every counted file below it. `writers` is true while anybody has a file open for writing.
-    `unreadable` names a path that could not be looked at (the sighting is then no proof of anything).
+    `unreadable` names a path that could not be looked at (the sighting is then no proof of anything), `problem` says why where it is known.
     """
 
     inbox: str
@@ -67,6 +67,7 @@ class Sighting:
     hold: bool = False
     cancel: bool = False
     unreadable: str = ""
+    problem: HeygemError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,10 +154,13 @@ class Arrivals:
             return Inspection(problems={}, seconds={})
         if sighting.hold:
             return arrival.waits("held", f"Held back by {arrival.name}.hold")
+        base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
+        is_settled = sighting.ready or arrival.settling.is_settled(now.monotonic, base)
+        if sighting.problem is not None and is_settled:  # copying programs give their files the final rights last
+            return arrival.waits("share", sighting.problem.message, sighting.problem)
         if sighting.unreadable:
             return arrival.waits("share", f"Not all of it can be looked at: {names.display(sighting.unreadable)}")
-        base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
-        if not sighting.ready and not arrival.settling.is_settled(now.monotonic, base):
+        if not is_settled:
             if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
                 self._inspect(arrival, sighting, self._plan(sighting.entries, sighting.name, None))
             size = policy.human_bytes(drop.total_bytes(sighting.entries))

@@ -22,6 +22,7 @@ from heygem_daemon.core.ports import Sighting
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
+from heygem_daemon.intake.permissions import denied, may_move
 from heygem_daemon.intake.scanner import control_names
 from heygem_daemon.intake.shares import as_transient, share_errors
 
@@ -39,9 +40,11 @@ class FolderClaims:
     def claim(self, sighting: Sighting, job_id: str) -> Path:
         """Rename the drop into the job's folder and return that. Its .ready file has served and goes; so does the .cancel of a flat form.
 
-        Raises FileNotFoundError when somebody else was first, TransientError when the share failed; then everything is back in place."""
+        Raises FileNotFoundError when somebody else was first, TransientError when the share failed, or when a folder is not ours to move
+        (`permission_denied`); then everything is back in place."""
         inbox = Path(sighting.inbox)
         home = _home(inbox, job_id)
+        _check_rights(sighting, inbox)
         try:
             self._make_home(inbox, home)
             _move_in(sighting, inbox, home)
@@ -98,6 +101,8 @@ class FolderClaims:
             listing = _list_claimed(claimed, found[0]) if found else None
         if found is None or listing is None:
             raise error("share_offline", path=display(str(claimed)))
+        if listing.denied is not None:
+            raise denied(found[1] / listing.denied, "read", inbox)
         if listing.unreadable:
             raise error("io_error", problem=f"{display(listing.unreadable)} cannot be read")
         return found[0], found[1], listing.entries
@@ -177,6 +182,22 @@ def _shown(name: str) -> str:
     return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
 
 
+def _check_rights(sighting: Sighting, inbox: Path) -> None:
+    """Raise `permission_denied` for what cannot be moved, before anything is: the drop waits for days perhaps, and is tried at every scan.
+
+    Moving the files out of such a folder needs the same right as moving the folder, so there is no second way."""
+    for part in _parts(sighting):
+        if not may_move(inbox / part):
+            raise denied(inbox / part, "move", inbox)
+
+
+def _parts(sighting: Sighting) -> list[str]:
+    """Return the names in the inbox that a claim moves, sorted."""
+    if sighting.name:
+        return [sighting.name]
+    return sorted({entry.path.split("/")[0] for entry in sighting.entries if counts(entry.path, flat=True)})
+
+
 def _move_in(sighting: Sighting, inbox: Path, home: Path) -> None:
     if sighting.name:
         rename_exclusive(inbox / sighting.name, home / sighting.name)
@@ -184,7 +205,7 @@ def _move_in(sighting: Sighting, inbox: Path, home: Path) -> None:
     write_durably(home / FLAT_MARK, b"")
     (home / FLAT).mkdir()
     # Sorted: of two racers the one that moves the first part wins, the other finds it missing and backs out.
-    for part in sorted({entry.path.split("/")[0] for entry in sighting.entries if counts(entry.path, flat=True)}):
+    for part in _parts(sighting):
         rename_exclusive(inbox / part, home / FLAT / part)
     sync_folder(home / FLAT)
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from heygem_daemon.core.drop import Entry, Kind
 from heygem_daemon.core.names import is_ignored
+from heygem_daemon.intake.permissions import DENIED
 
 MAX_FILES: Final = 5000
 MAX_DEPTH: Final = 8
@@ -30,13 +31,15 @@ class Listing:
 
     `litter` is (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows betrays a copy under way.
     `busy` is true where a file could not be opened because somebody holds a lease on it. `unreadable` names what could not be looked
-    at, `excess` what is too much to look at; either makes the listing no proof of anything.
+    at, `denied` the same where we lack the right to (a path in the drop, "" for the drop itself), `excess` what is too much to look at;
+    each makes the listing no proof of anything.
     """
 
     entries: tuple[Entry, ...] = ()
     litter: frozenset[tuple[str, int, int]] = frozenset()
     busy: bool = False
     unreadable: str = ""
+    denied: str | None = None
     excess: str = ""
 
 
@@ -64,7 +67,7 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
     except OSError as failed:
         if failed.errno in _GONE:
             return None
-        walk.unreadable = name
+        walk.miss(failed, "", name)
     return walk.result()
 
 
@@ -89,6 +92,7 @@ class _Walk:
         self.litter: set[tuple[str, int, int]] = set()
         self.busy = False
         self.unreadable = ""
+        self.denied: str | None = None
         self.excess = ""
         self._max_files = max_files
         self._max_depth = max_depth
@@ -100,6 +104,7 @@ class _Walk:
             litter=frozenset(self.litter),
             busy=self.busy,
             unreadable=self.unreadable,
+            denied=self.denied,
             excess=self.excess,
         )
 
@@ -131,7 +136,7 @@ class _Walk:
                 self._note(prefix + found.name, self._look(found.name, folder), ignored=False)
         except OSError as failed:
             if failed.errno not in _GONE and not ignored:
-                self.unreadable = prefix + found.name
+                self.miss(failed, prefix + found.name)
         return False
 
     def _look(self, name: str, folder: int) -> os.stat_result:
@@ -165,7 +170,13 @@ class _Walk:
                 self.folder(descriptor, f"{prefix}{name}/", depth + 1)
         except OSError as failed:
             if failed.errno not in _GONE:
-                self.unreadable = prefix + name
+                self.miss(failed, prefix + name)
+
+    def miss(self, failed: OSError, path: str, shown: str = "") -> None:
+        """Remember that `path` could not be looked at, and under which name to show it where that differs."""
+        self.unreadable = shown or path
+        if failed.errno in DENIED:
+            self.denied = path
 
 
 def _entry(path: str, found: os.stat_result) -> Entry:

@@ -12,6 +12,7 @@ from heygem_daemon.core.ports import InboxView, Sighting
 from heygem_daemon.intake.leases import has_writer_at
 from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
 from heygem_daemon.intake.mounts import mount_of
+from heygem_daemon.intake.permissions import denied
 
 _FLAT: Final = ""
 
@@ -116,6 +117,7 @@ def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple
         hold=any((each, "hold") in controls for each in names),
         cancel=any((each, "cancel") in controls for each in names),
         unreadable=listing.unreadable or listing.excess,
+        problem=None if listing.denied is None else denied(Path(inbox) / name / listing.denied, "read", Path(inbox)),
     )
 
 

@@ -1,6 +1,7 @@
 """What a failing inbox is called in our errors."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,19 +9,30 @@ from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import display
+from heygem_daemon.intake.permissions import DENIED, denied
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def as_transient(failed: OSError, inbox: Path, marker: str) -> HeygemError:
-    """Return our error for a failed operation in an inbox: share_offline when its marker is gone too, disk_full, else io_error."""
+    """Return our error for a failed operation in an inbox: share_offline when its marker is gone too, permission_denied,
+    disk_full, else io_error."""
     try:
         (inbox / marker).stat()
     except OSError:
         return error("share_offline", path=display(str(inbox)))
     if failed.errno in _NO_SPACE:
         return error("disk_full", free="nothing", needed="a little", path=display(str(inbox)))
+    if failed.errno in DENIED:
+        return denied(_forbidden(failed, inbox), "change", inbox)
     return error("io_error", problem=f"{failed.strerror or failed} ({display(str(failed.filename or inbox))})")
+
+
+def _forbidden(failed: OSError, inbox: Path) -> Path:
+    """Return what refuses us: the path that was named, or the folder it lies in, which every rename and removal changes."""
+    named = [Path(os.fsdecode(each)) for each in (failed.filename, failed.filename2) if isinstance(each, str | bytes)]
+    concerned = [each for path in named for each in (path, path.parent) if each.is_relative_to(inbox)]
+    return next((each for each in concerned if each.is_dir() and not os.access(each, os.W_OK, effective_ids=True)), (*named, inbox)[0])
 
 
 @contextmanager

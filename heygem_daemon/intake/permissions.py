@@ -1,0 +1,86 @@
+"""Who may not do what, and the command that changes it: a person's copy arrives with that person's rights, not with ours."""
+
+import errno
+import grp
+import os
+import pwd
+from pathlib import Path
+from shlex import quote
+from typing import Final
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.names import DONE, FAILED, PRIVATE, display
+
+DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
+
+
+def may_move(path: Path) -> bool:
+    """Whether `path` can be renamed into another folder. The kernel asks for the right to write in a folder that gets another parent
+    (its `..` changes), and for no right at all in a file. What is not there, or is a link, is no matter of permissions."""
+    if path.is_symlink() or not path.is_dir():
+        return True
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def denied(path: Path, deed: str, inbox: Path) -> HeygemError:
+    """Return the error for something at or below `inbox` that we have no right to `deed` ("move", "read", "change"), with its mend."""
+    return error(
+        "permission_denied",
+        deed=deed,
+        name=display(str(path.relative_to(inbox)) if path != inbox and path.is_relative_to(inbox) else str(path)),
+        owner=_owner(path),
+        command=display(_command(path, inbox)),
+    )
+
+
+def _command(path: Path, inbox: Path) -> str:
+    """Return what gives us the rights: to all of the drop that `path` lies in, or to the folder that is not ours to keep."""
+    parts = path.relative_to(inbox).parts if path.is_relative_to(inbox) else ()
+    if not parts:
+        return f"chown {quote(_user(os.geteuid()))} {quote(str(path))}"
+    if parts[0] in {PRIVATE, DONE, FAILED}:
+        return f"chown -R {quote(_user(os.geteuid()))} {quote(str(inbox / parts[0]))}"
+    drop = quote(str(inbox / parts[0]))
+    opened = f"chmod -R g+rwX {drop}"
+    return opened if _group_of(path) in _our_groups() else f"chgrp -R {quote(_group(_shared_group(inbox)))} {drop} && {opened}"
+
+
+def _shared_group(inbox: Path) -> int:
+    """The inbox's group where we belong to it, else our own."""
+    group = _group_of(inbox)
+    return group if group in _our_groups() else os.getegid()
+
+
+def _our_groups() -> set[int]:
+    return {os.getegid(), *os.getgroups()}
+
+
+def _group_of(path: Path) -> int:
+    try:
+        return path.lstat().st_gid
+    except OSError:
+        return -1
+
+
+def _owner(path: Path) -> str:
+    """Return the name of the owner; of what cannot even be looked at, that of the folder it lies in."""
+    for each in (path, path.parent):
+        try:
+            return _user(each.lstat().st_uid)
+        except OSError:
+            continue
+    return "somebody else"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
