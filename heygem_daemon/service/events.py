@@ -1,61 +1,363 @@
-"""Every log event there is: a stable name, and what it means. A line with another name is a bug, and raises in tests."""
+"""Every log event there is: a stable name, what it means, how it reads, what to do about it. Another name is a bug, and raises."""
 
+import uuid
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-EVENTS: Final[Mapping[str, str]] = {
-    # -- the daemon
-    "daemon_started": "The daemon began its work",
-    "daemon_ready": "The inboxes were looked at; the daemon is at work",
-    "daemon_crashed": "The daemon ended by a mistake of its own; systemd starts it again",
-    "daemon_unwell": "A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
-    "config_reloaded": "The configuration was read again",
-    "config_refused": "The configuration was read again and has mistakes; the one before stays in force",
-    "config_needs_restart": "A setting was changed that takes effect at the next start only",
-    "hook_finished": "What should happen at the end of a job was done",
-    "hook_failed": "What should happen at the end of a job failed; the job is not touched by that",
-    "metrics_unwritable": "The file for monitoring could not be written; tried again later",
-    "daemon_stopping": "The daemon was asked to stop and lets running results finish",
-    "daemon_stopped": "The daemon ended",
-    "tick_failed": "One round of the daemon failed; the next one tries again",
-    "ledger_damaged": "The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
-    "ledger_unwritable": "The ledger could not be written; nothing new starts until it can",
-    "inbox_online": "An inbox became reachable",
-    "inbox_offline": "An inbox is not reachable; nothing is concluded from it",
-    "inbox_paused": "PAUSE lies in an inbox: nothing new starts",
-    "inbox_resumed": "PAUSE went away",
-    "status_unwritable": "A status file could not be written; tried again later",
-    "swept": "Old inputs, staging folders or history were deleted",
-    "request_taken": "A wish from the command line was taken",
-    "request_unknown": "A wish named a job that does not exist or cannot do that",
-    "breaker_opened": "The device failed repeatedly: the queue is paused",
-    "breaker_closed": "The queue goes on after device failures",
-    # -- a drop
-    "drop_seen": "A new folder appeared in an inbox",
-    "drop_incomplete": "A drop lacks something, or a file of it cannot be read yet",
-    "drop_withdrawn": "A drop went away before it was claimed",
-    "drop_claimed": "A drop is complete and now belongs to the daemon",
-    "drop_restored": "A drop went back to its inbox",
-    "drop_lost_race": "Another process claimed a drop first",
-    # -- a job
-    "job_queued": "A job stands in the queue",
-    "job_waiting": "A job waits",
-    "job_held": "A job is held back",
-    "job_released": "A job is no longer held back",
-    "job_retried": "A finished job was queued again by hand",
-    "job_finished": "A job reached its end",
-    "job_bundle_failed": "The ZIP of a job could not be written",
-    # -- an item
-    "item_started": "An attempt at one result began",
-    "item_rendered": "A worker finished one result; it is being verified",
-    "item_published": "One result stands in outputs",
-    "item_retrying": "An attempt failed and will be repeated",
-    "item_failed": "One result failed for good",
-    "item_interrupted": "An attempt was interrupted; the item is back in the queue",
-    "item_late": "A report of an attempt that is no longer current was thrown away",
-    # -- workers
-    "worker_ready": "A worker is up",
-    "worker_died": "A worker ended unexpectedly",
-    "worker_started": "A worker process was started",
-    "worker_output": "A line that a worker or a library in it wrote to its error output",
-}
+from heygem_daemon.service.sentences import sentence
+
+_NAMESPACE: Final = uuid.UUID("7baecafc-fc64-4a61-b676-5b5e485f9929")
+"""Never changes, or every MESSAGE_ID would."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One class of log lines.
+
+    `meaning` is the same for every line; `says` is the template of its sentence (service.sentences); `more` explains it to whoever
+    reads the journal with `journalctl -x`: what happened, and what to do. Words in braces are fields of the line.
+    """
+
+    name: str
+    meaning: str
+    says: str
+    more: str
+
+    @property
+    def message_id(self) -> str:
+        """Return the journal's name for this class of lines, 32 hexadecimal digits; it depends on nothing but the name."""
+        return uuid.uuid5(_NAMESPACE, self.name).hex
+
+    def sentence(self, fields: Mapping[str, Any]) -> str:
+        return sentence(self.says, fields)
+
+
+_DAEMON: Final = (
+    Event(
+        name="daemon_started",
+        meaning="The daemon began its work",
+        says="heygem[ {version}] started[, inboxes {inboxes}][, outputs {outputs}][, devices {devices}]",
+        more="It now looks at the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
+    ),
+    Event(
+        name="daemon_ready",
+        meaning="The inboxes were looked at; the daemon is at work",
+        says="ready[ after {seconds:.1f} s][, {inboxes:#inbox|inboxes}]",
+        more="From here on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
+    ),
+    Event(
+        name="daemon_crashed",
+        meaning="The daemon ended by a mistake of its own; systemd starts it again",
+        says="the daemon ended by a mistake of its own",
+        more="Nothing is lost: the queue is in the ledger, and results that were under way are made again. HEYGEM_TRACEBACK says where it "
+        "happened. If it happens again and again, systemd gives up after a few starts: report the traceback, then "
+        "`systemctl reset-failed heygem` and `systemctl start heygem`.",
+    ),
+    Event(
+        name="daemon_unwell",
+        meaning="A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
+        says="not well[: {reason}]",
+        more="The watchdog of systemd is not fed while this lasts: {reason}. Look at the lines before this one, at the disk of the state "
+        "folder, and at the shares.",
+    ),
+    Event(
+        name="daemon_stopping",
+        meaning="The daemon was asked to stop and lets running results finish",
+        says="stopping[; {running:#result} may still finish]",
+        more="Nothing new starts. What does not finish within stop.grace_seconds goes back to the queue and costs no attempt.",
+    ),
+    Event(
+        name="daemon_stopped",
+        meaning="The daemon ended",
+        says="stopped",
+        more="An orderly end: all that is open stands in the ledger and goes on at the next start.",
+    ),
+    Event(
+        name="tick_failed",
+        meaning="One round of the daemon failed; the next one tries again",
+        says="one round of the daemon failed[ in {part}]",
+        more="A mistake in the program, or surroundings that nobody thought of; HEYGEM_TRACEBACK says where. No drop and no result is lost "
+        "by it. If it repeats, report the traceback.",
+    ),
+    Event(
+        name="config_reloaded",
+        meaning="The configuration was read again",
+        says="configuration read again[: {changes:; }]",
+        more="Asked for by `systemctl reload heygem`. HEYGEM_CHANGES lists what is different from now on.",
+    ),
+    Event(
+        name="config_refused",
+        meaning="The configuration was read again and has mistakes; the one before stays in force",
+        says="new configuration refused, the one before stays in force[: {reason}]",
+        more="Mend the file and reload again. A restart with this file would fail.",
+    ),
+    Event(
+        name="config_needs_restart",
+        meaning="A setting was changed that takes effect at the next start only",
+        says="takes effect at the next start only[: {changes:; }]",
+        more="`systemctl restart heygem`, when it suits: results that are under way go back to the queue after stop.grace_seconds.",
+    ),
+    Event(
+        name="ledger_damaged",
+        meaning="The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
+        says="the ledger was damaged and begun anew[; the old one is {path}]",
+        more="Drops that were being worked on start again from their inbox; the history is in the file that was moved aside. "
+        "A ledger is damaged by a failing disk, by a state folder on a share, or by a copy put back while the daemon ran.",
+    ),
+    Event(
+        name="ledger_unwritable",
+        meaning="The ledger could not be written; nothing new starts until it can",
+        says="the ledger cannot be written[: {reason}]",
+        more="Most often the disk of the state folder is full, or it was mounted read-only. Make room; it goes on by itself.",
+    ),
+    Event(
+        name="status_unwritable",
+        meaning="A status file could not be written; tried again later",
+        says="[{job}: ]a status file could not be written[: {reason}]",
+        more="People see an old state in outputs until it can be written. Look at the share of outputs: its space, its permissions. "
+        "`heygem check` finds most causes.",
+    ),
+    Event(
+        name="metrics_unwritable",
+        meaning="The file for monitoring could not be written; tried again later",
+        says="the file for monitoring could not be written[: {reason}]",
+        more="Jobs are not touched by that. The folder of metrics.textfile must be there and belong to the service's user or group.",
+    ),
+    Event(
+        name="swept",
+        meaning="Old inputs, staging folders or history were deleted",
+        says="deleted what was over its keep time[: {deleted}]",
+        more="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 is for ever.",
+    ),
+    Event(
+        name="request_taken",
+        meaning="A wish from the command line was taken",
+        says="asked by hand[: {verb}][ {target}]",
+        more="`heygem retry`, `cancel`, `hold` and `resume` leave their wish in the ledger; this is the daemon taking it.",
+    ),
+    Event(
+        name="request_unknown",
+        meaning="A wish named a job that does not exist or cannot do that",
+        says="nothing to do for a wish[: {verb}][ {target}]",
+        more="No open job has this name, or its inputs are gone. `heygem status` lists the jobs.",
+    ),
+    Event(
+        name="hook_finished",
+        meaning="What should happen at the end of a job was done",
+        says="[{job}: ]hook {hook} done[ after {seconds:.1f} s]",
+        more="hooks.command or hooks.webhook in the configuration.",
+    ),
+    Event(
+        name="hook_failed",
+        meaning="What should happen at the end of a job failed; the job is not touched by that",
+        says="[{job}: ]hook {hook} failed[: {reason}]",
+        more="The job and its results are as they would be without a hook. It is not repeated. Try the command by hand with the job's "
+        "status.json on its standard input, as the user of the service.",
+    ),
+    Event(
+        name="breaker_opened",
+        meaning="The device failed repeatedly: the queue is paused",
+        says="the device failed repeatedly: the queue is paused",
+        more="No job is lost; after retry.breaker_seconds one result at a time is tried until one succeeds. Look at the device "
+        "(`nvidia-smi`, `dmesg`), and at the item_retrying lines before this one.",
+    ),
+    Event(
+        name="breaker_closed",
+        meaning="The queue goes on after device failures",
+        says="the queue goes on after device failures",
+        more="The device made a result again.",
+    ),
+)
+
+_INBOXES: Final = (
+    Event(
+        name="inbox_online",
+        meaning="An inbox became reachable",
+        says="inbox {inbox} is reachable",
+        more="What lies in it is looked at now.",
+    ),
+    Event(
+        name="inbox_offline",
+        meaning="An inbox is not reachable; nothing is concluded from it",
+        says="inbox {inbox} is not reachable[: {reason}]",
+        more="The share is not mounted, does not answer, or lacks the file .heygem-inbox. Nothing in it counts as gone meanwhile, and it "
+        "goes on by itself. `heygem check` says what is missing; a new inbox is made with `heygem init-inbox {inbox}`.",
+    ),
+    Event(
+        name="inbox_paused",
+        meaning="PAUSE lies in an inbox: nothing new starts",
+        says="inbox {inbox} is paused",
+        more="Somebody put a file named PAUSE into {inbox}, or called `heygem pause`. Running results finish. `heygem resume`, or deleting "
+        "the file, goes on.",
+    ),
+    Event(
+        name="inbox_resumed",
+        meaning="PAUSE went away",
+        says="inbox {inbox} goes on",
+        more="The file PAUSE is gone from {inbox}; what waited starts.",
+    ),
+    Event(
+        name="drop_seen",
+        meaning="A new folder appeared in an inbox",
+        says="{job}: a new folder[ in {inbox}]",
+        more="It is claimed when nothing in it has changed for the settle time and every file in it opens.",
+    ),
+    Event(
+        name="drop_incomplete",
+        meaning="A drop lacks something, or a file of it cannot be read yet",
+        says="{job}: not complete[: {reason}]",
+        more="It waits. What is still not complete after intake.incomplete_seconds without a change is refused with the same reason.",
+    ),
+    Event(
+        name="drop_withdrawn",
+        meaning="A drop went away before it was claimed",
+        says="{job}: went away before it was taken",
+        more="Somebody moved, renamed or deleted the folder, or part of it. Nothing was made of it.",
+    ),
+    Event(
+        name="drop_claimed",
+        meaning="A drop is complete and now belongs to the daemon",
+        says="{job}: taken[, {items:#result} to make][, {state}]",
+        more="The folder was moved into .heygem/claimed of its inbox; it comes back as part of _done or _failed.",
+    ),
+    Event(
+        name="drop_restored",
+        meaning="A drop went back to its inbox",
+        says="{job}: put back into its inbox[: {reason}]",
+        more="It was claimed and did not become a job, for example because somebody still wrote to it, or the server lost power just then. "
+        "It is looked at like a new one.",
+    ),
+    Event(
+        name="drop_lost_race",
+        meaning="Another process claimed a drop first",
+        says="{job}: somebody else took it first",
+        more="The folder was renamed or deleted at the moment of the claim. If two daemons share an inbox this is as it should be.",
+    ),
+)
+
+_JOBS: Final = (
+    Event(
+        name="job_queued",
+        meaning="A job stands in the queue",
+        says="{job}: queued[, {items:#result} to make][, priority {priority}]",
+        more="Highest priority first, then the inbox served longest ago, then first in first out.",
+    ),
+    Event(
+        name="job_waiting",
+        meaning="A job waits",
+        says="{job}: waits[: {reason}]",
+        more="Something around the job is missing ({error_code}). It is tried again with growing pauses, costs no attempt, and goes on by "
+        "itself. docs/errors.md has a hint for every code; `heygem check` looks for the cause.",
+    ),
+    Event(
+        name="job_held",
+        meaning="A job is held back",
+        says="{job}: held back",
+        more="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job}`, or deleting the file, "
+        "releases it.",
+    ),
+    Event(
+        name="job_released",
+        meaning="A job is no longer held back",
+        says="{job}: no longer held back",
+        more="It takes its place in the queue again.",
+    ),
+    Event(
+        name="job_retried",
+        meaning="A finished job was queued again by hand",
+        says="{job}: queued again by hand",
+        more="Results that stand in outputs stay; the others are made anew, with all their attempts.",
+    ),
+    Event(
+        name="job_finished",
+        meaning="A job reached its end",
+        says="{job}: {state}[, {succeeded} of {items:#result}][: {reason}]",
+        more="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs lie in _failed with a "
+        "reason.txt, and each result that failed has a line of its own: `journalctl HEYGEM_JOB_ID={job_id} HEYGEM_EVENT=item_failed`. "
+        "When the cause is mended: `heygem retry {job}`.",
+    ),
+    Event(
+        name="job_bundle_failed",
+        meaning="The ZIP of a job could not be written",
+        says="{job}: its ZIP could not be written[: {reason}]",
+        more="The results themselves stand in outputs. Most often there is no room for a second copy of them.",
+    ),
+)
+
+_ITEMS: Final = (
+    Event(
+        name="item_started",
+        meaning="An attempt at one result began",
+        says="{job}/{item}: started[ with {engine}][, attempt {attempt}]",
+        more="A worker has the order; item_rendered or a trouble follows.",
+    ),
+    Event(
+        name="item_rendered",
+        meaning="A worker finished one result; it is being verified",
+        says="{job}/{item}: rendered[ at {speed:.2f} times real time]; now verified",
+        more="HEYGEM_SPEED is seconds of video made in one second. It is published when its streams, its length and its frames are right.",
+    ),
+    Event(
+        name="item_published",
+        meaning="One result stands in outputs",
+        says="{job}/{item}: published[ after {seconds:.1f} s]",
+        more="HEYGEM_SECONDS is the time from the start of this attempt to the file in outputs.",
+    ),
+    Event(
+        name="item_retrying",
+        meaning="An attempt failed and will be repeated",
+        says="{job}/{item}: attempt[ {attempt}] failed and will be repeated[: {reason}]",
+        more="Troubles of the surroundings wait and cost no attempt; a broken worker gets a successor, up to retry.attempts. "
+        "docs/errors.md explains {error_code}.",
+    ),
+    Event(
+        name="item_failed",
+        meaning="One result failed for good",
+        says="{job}/{item}: failed[: {reason}]",
+        more="The other results of the job go on. docs/errors.md explains {error_code} and has a hint, which also stands in the job's "
+        "status.json and in reason.txt. When the cause is mended: `heygem retry {job}`.",
+    ),
+    Event(
+        name="item_interrupted",
+        meaning="An attempt was interrupted; the item is back in the queue",
+        says="{job}/{item}: interrupted, back in the queue[ (attempt {attempt})]",
+        more="The daemon was stopped or died while the result was being made. It is made again from its beginning.",
+    ),
+    Event(
+        name="item_late",
+        meaning="A report of an attempt that is no longer current was thrown away",
+        says="a late report was thrown away[ ({token})]",
+        more="A worker finished what had been cancelled or given to another meanwhile. Its file was never published.",
+    ),
+)
+
+_WORKERS: Final = (
+    Event(
+        name="worker_started",
+        meaning="A worker process was started",
+        says="worker {worker} started[ on {device}][, process {pid}]",
+        more="It loads its models; worker_ready follows.",
+    ),
+    Event(
+        name="worker_ready",
+        meaning="A worker is up",
+        says="worker {worker} is up[ on {device}]",
+        more="It takes results to make from now on.",
+    ),
+    Event(
+        name="worker_died",
+        meaning="A worker ended unexpectedly",
+        says="worker {worker} ended[: {problem}]",
+        more="Another one is started, and what it worked on is tried again, up to retry.attempts. A signal 9 that nobody sent means that "
+        "the system ran out of memory (`journalctl -k`, MemoryMax of the unit). Its last words stand in worker_output lines.",
+    ),
+    Event(
+        name="worker_output",
+        meaning="A line that a worker or a library in it wrote to its error output",
+        says="worker {worker}[: {line}]",
+        more="Not a line of heygem itself. It is worth reading before a worker_died.",
+    ),
+)
+
+EVENTS: Final[Mapping[str, Event]] = {event.name: event for event in (*_DAEMON, *_INBOXES, *_JOBS, *_ITEMS, *_WORKERS)}

@@ -1,49 +1,119 @@
-"""Structured logs: JSON lines on a pipe, colours on a terminal; one stable event name per line (service.events)."""
+"""Structured logs: the journal as a service, JSON lines on a pipe, colours on a terminal; one stable event name per line."""
 
 import logging
+import os
 import sys
-from typing import TextIO
+from collections.abc import Iterable
+from contextlib import suppress
+from traceback import format_exception_only
+from typing import Any, Final, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from heygem_daemon.service.events import EVENTS
+from heygem_daemon.service.journal import JournalLogger, journal_entry
+from heygem_daemon.service.sentences import one_line
+from heygem_daemon.service.systemd import is_journal_stream, journal_is_there
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class UnknownEventError(ValueError):
     """A line was logged under a name that service.events does not list."""
 
 
-def _known(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    if event["event"] not in EVENTS:
-        raise UnknownEventError(str(event["event"]))
-    return event
+def _known(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    if line["event"] not in EVENTS:
+        raise UnknownEventError(str(line["event"]))
+    return line
+
+
+def _worded(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Add the sentence for people, and to it what names an exception; its traceback is no part of a sentence."""
+    said = EVENTS[line["event"]].sentence(line)
+    problem = _exception(line.get("exc_info"))
+    line["message"] = f"{said}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else said
+    return line
+
+
+def _exception(exc_info: object) -> BaseException | None:
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    return sys.exception() if exc_info else None
+
+
+def _encodable(_logger: WrappedLogger, _method: str, text: str) -> str:
+    """Write lone surrogates (names that are no UTF-8) as the escapes that JSON has for them; no stream takes them as they are."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+_STAMPS: Final[tuple[Processor, ...]] = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=False))
+_JSON: Final[tuple[Any, ...]] = (
+    *_STAMPS,
+    _worded,
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+    _encodable,
+)
+_JOURNAL: Final[tuple[Processor, ...]] = (
+    structlog.processors.add_log_level,
+    _worded,
+    structlog.processors.format_exc_info,
+    journal_entry,
+)
 
 
 class StructLog:
-    """The `Log` port: `log("drop_claimed", job_id=..., level="info")`."""
+    """The `Log` port: `log("drop_claimed", job_id=..., level="info")`. May be called from any thread; a stream that is gone stops nobody.
+
+    `style` is auto, journal, json or text. In the style "journal", a line that the journal does not take is written to the stream as
+    JSON: nothing is lost where journald is not there.
+    """
 
     def __init__(self, *, style: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
         out = stream or sys.stderr
-        as_json = style == "json" or (style == "auto" and not out.isatty())
-        shape: list[structlog.typing.Processor] = (
-            [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
-            if as_json
-            else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
-        )
-        self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(out),
-            processors=[
-                _known,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=False),
-                *shape,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-            cache_logger_on_first_use=True,
-        )
+        self.style = _resolved(style, out)
+        self.set_level(level)
+        lines = structlog.PrintLogger(out)
+        text = (*_STAMPS, structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        self._stream = _logger(lines, text if self.style == "text" else _JSON)
+        self._journal = _logger(JournalLogger(), _JOURNAL) if self.style == "journal" else None
+
+    def set_level(self, level: str) -> None:
+        """Leave out what is below this level from now on."""
+        self._threshold = LEVELS[level]
 
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
-        getattr(self._logger, level)(event, **{key: value for key, value in fields.items() if value is not None})
+        if LEVELS[level] < self._threshold:
+            return
+        given = {key: value for key, value in fields.items() if value is not None}
+        if self._journal is None or not getattr(self._journal, level)(event, **given):
+            with suppress(OSError):  # a closed pipe or a full disk is no reason to stop making results
+                getattr(self._stream, level)(event, **given)
+
+
+def _logger(writer: object, processors: Iterable[Any]) -> Any:
+    return structlog.wrap_logger(
+        writer,
+        processors=[_known, *processors],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _resolved(style: str, out: TextIO) -> str:
+    if style != "auto":
+        return style
+    if _is_the_journal(out) and journal_is_there():
+        return "journal"
+    return "text" if out.isatty() else "json"
+
+
+def _is_the_journal(out: TextIO) -> bool:
+    try:
+        return is_journal_stream(out.fileno(), os.environ.get("JOURNAL_STREAM", ""))
+    except (OSError, ValueError):  # not a file, or closed
+        return False

@@ -1,0 +1,80 @@
+"""A log line as an entry of the journal: a sentence for people, and fields for `journalctl FIELD=value`.
+
+journald drops fields silently whose names it does not like, and shows values with control characters as lists of numbers. So names are
+made to fit, and values become text that can be printed. docs/journal.md has the table of the fields.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+from structlog.typing import EventDict, WrappedLogger
+
+from heygem_daemon.core.names import display
+from heygem_daemon.service.events import EVENTS
+from heygem_daemon.service.sentences import shortened
+from heygem_daemon.service.systemd import send_to_journal
+
+IDENTIFIER: Final = "heygem"
+PRIORITIES: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+"""syslog(3)."""
+LONGEST_VALUE: Final = 48 * 1024
+"""Characters; from 64 KiB on journald compresses and journalctl needs --all."""
+LONGEST_NAME: Final = 64
+
+_OUR_OWN: Final = frozenset({"event", "level", "message", "exception"})
+"""Keys of the line that have fields of another name."""
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Z0-9_]")
+_SHOWN_AS_IS: Final = re.compile(r"([\n\t])")
+
+
+def journal_entry(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Return the native fields of one line, as the last processor of structlog."""
+    event = EVENTS[line["event"]]
+    entry = {
+        "MESSAGE": line["message"],
+        "MESSAGE_ID": event.message_id,
+        "PRIORITY": str(PRIORITIES[line["level"]]),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        "HEYGEM_EVENT": event.name,
+    }
+    entry |= {field_name(key): field_value(value) for key, value in line.items() if key not in _OUR_OWN}
+    if "exception" in line:
+        entry["HEYGEM_TRACEBACK"] = field_value(line["exception"])
+    return entry
+
+
+def field_name(key: str) -> str:
+    """Return the name of the field: capitals, digits and underscores only, or journald drops it."""
+    return f"HEYGEM_{_NOT_IN_NAMES.sub('_', key.upper())}"[:LONGEST_NAME]
+
+
+def field_value(value: object) -> str:
+    """Return any value as text that can be printed: collections as JSON, odd bytes and control characters escaped."""
+    text = shortened(_text(value), LONGEST_VALUE)
+    if text.isprintable():
+        return text
+    return "".join(part if part in {"\n", "\t"} else display(part) for part in _SHOWN_AS_IS.split(text))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        plain = dict(value) if isinstance(value, Mapping) else list(value)
+        try:
+            return json.dumps(plain, default=str, ensure_ascii=False)
+        except (TypeError, ValueError):  # keys that are no text, a list within itself
+            return repr(plain)
+    if isinstance(value, Enum):
+        return str(value.value)
+    return str(value)
+
+
+class JournalLogger:
+    """What structlog writes through: every method takes the fields of one entry and returns whether it got there."""
+
+    def msg(self, **fields: Any) -> bool:
+        return send_to_journal(fields)
+
+    debug = info = warning = error = msg

@@ -1,0 +1,80 @@
+"""What the service manager is told about us: sd_notify(3), at a pace that suits it, whatever the pace of the calls."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from heygem_daemon.core.names import display
+from heygem_daemon.service.systemd import notify
+
+STATUS_SECONDS: Final = 1.0
+"""The least time between two status lines."""
+WATCHDOG_SHARE: Final = 4
+"""Signs of life per watchdog time: two may be late or lost before anything happens."""
+LONGEST_STATUS: Final = 400
+"""Characters; systemd throws whole messages away that exceed 4096 bytes."""
+
+
+class SystemdSupervisor:
+    """The `Supervisor` port. Without `$NOTIFY_SOCKET` every call does nothing. To be called from one thread.
+
+    `clock` is the monotonic clock in seconds (CLOCK_MONOTONIC, which is what systemd compares with).
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, *, clock: Callable[[], float] = time.monotonic, pid: int | None = None
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._clock = clock
+        self.watchdog_seconds = _watchdog_seconds(environment, os.getpid() if pid is None else pid)
+        """How long we may be silent before we are restarted; None where nobody watches."""
+        self._alive_at: float | None = None
+        self._phase, self._is_phase_told = "", True
+        self._line, self._told_line = "", ""
+        self._told_at: float | None = None
+
+    def ready(self) -> None:
+        self._enter("READY=1")
+
+    def reloading(self) -> None:
+        self._enter(f"RELOADING=1\nMONOTONIC_USEC={round(self._clock() * 1e6)}")
+
+    def stopping(self) -> None:
+        self._enter("STOPPING=1")
+
+    def status(self, line: str) -> None:
+        self._line = display(line)[:LONGEST_STATUS]  # a line break in a name would be a message of its own
+        self._catch_up()
+
+    def alive(self) -> None:
+        self._catch_up()
+        if self.watchdog_seconds is None:
+            return
+        now = self._clock()
+        if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / WATCHDOG_SHARE) and self._send("WATCHDOG=1"):
+            self._alive_at = now
+
+    def _enter(self, phase: str) -> None:
+        if phase != self._phase:
+            self._phase, self._is_phase_told = phase, False
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Send what was held back or not taken: the phase at once, the status line when its time has come."""
+        if not self._is_phase_told:
+            self._is_phase_told = self._send(self._phase)
+        now = self._clock()
+        is_due = self._told_at is None or now - self._told_at >= STATUS_SECONDS
+        if self._line != self._told_line and is_due and self._send(f"STATUS={self._line}"):
+            self._told_line, self._told_at = self._line, now
+
+    def _send(self, message: str) -> bool:
+        return bool(self._address) and notify(self._address, message)
+
+
+def _watchdog_seconds(environment: Mapping[str, str], pid: int) -> float | None:
+    """Return `$WATCHDOG_USEC` in seconds if it is meant for this process, as sd_watchdog_enabled(3) does."""
+    usec, meant = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", str(pid))
+    return int(usec) / 1e6 if usec.isdecimal() and int(usec) > 0 and meant == str(pid) else None

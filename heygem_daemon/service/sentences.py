@@ -1,0 +1,86 @@
+"""A log event as a sentence for people, from a template and whatever fields the line has.
+
+A template is a format string in which `[...]` marks a part that is left out when a field of it is missing:
+`"[{job}/{item}: ]published[ after {seconds:.1f} s]"`. Outside of brackets a missing field reads as a question mark.
+Three formats are added to those of Python: a list is joined by its format (`{changes:; }`, a comma without one), a mapping reads
+as its entries that are not zero, and `{items:#result}` or `{inboxes:#inbox|inboxes}` counts, "1 result", "2 inboxes", missing at zero.
+"""
+
+import re
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from heygem_daemon.core.names import display
+
+_PART: Final = re.compile(r"\[([^\]]*)\]|([^\[]+)")
+LONGEST: Final = 2000
+"""Characters of a sentence; a field that was longer stands in the line by itself."""
+_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
+
+
+class _MissingError(Exception):
+    """A field that a part needs is not there."""
+
+
+class _Formatter(string.Formatter):
+    def __init__(self, missing: str | None = None) -> None:
+        self._missing = missing
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        value = kwargs.get(str(key))
+        if value is None:
+            return self._stand_in()
+        return value
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{key} {count}" for key, count in value.items() if count)
+        if isinstance(value, list | tuple | set | frozenset):
+            return (format_spec or ", ").join(str(each) for each in value)
+        if format_spec.startswith("#"):
+            one, _, many = format_spec[1:].partition("|")
+            return f"{value} {one if value == 1 else many or one + 's'}" if value else self._stand_in()
+        try:
+            return format(value, format_spec)
+        except (TypeError, ValueError):  # a field of another kind than the template expects is shown as it is
+            return str(value)
+
+    def _stand_in(self) -> str:
+        if self._missing is None:
+            raise _MissingError
+        return self._missing
+
+
+_STRICT: Final = _Formatter()
+_TOLERANT: Final = _Formatter(missing="?")
+
+
+def sentence(template: str, fields: Mapping[str, Any]) -> str:
+    """Return the template filled in, as one line that is safe to show. No field makes it raise."""
+    parts = (_optional(inner, fields) if inner else _TOLERANT.vformat(outer, (), fields) for inner, outer in _PART.findall(template))
+    return one_line("".join(parts))
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line of bounded length without anything that a terminal would obey."""
+    return display(shortened(_BREAK.sub(" ", text), LONGEST))
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the text with at most about `limit` characters: of a longer one the beginning and the end, which say most."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]} ... [{len(text) - limit} characters left out] ... {text[len(text) - limit // 2 :]}"
+
+
+def names_in(template: str) -> set[str]:
+    """Return the names of the fields that a template speaks of."""
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+def _optional(part: str, fields: Mapping[str, Any]) -> str:
+    try:
+        return _STRICT.vformat(part, (), fields)
+    except _MissingError:
+        return ""
