@@ -1,0 +1,133 @@
+"""Runs one program to its end or to its time limit, whatever it does: the one place that executes hooks.
+
+Its input is a file, so it may leave it unread. Its output is read all the time and only the end of it kept. It has a process group of
+its own, which is killed when the program ended or its time is over: nothing it left running in the background goes on.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO, Final
+
+TAIL_BYTES: Final = 2048
+CHUNK_BYTES: Final = 65536
+LOOK_SECONDS: Final = 0.05
+REAP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """`problem` is "" when all went well; `code` None when the program did not run or was killed; `output` the end of what it wrote."""
+
+    problem: str
+    code: int | None = None
+    output: str = ""
+
+
+def run(command: Sequence[str], *, given: bytes, environment: Mapping[str, str], seconds: float, stop: threading.Event) -> Ending:
+    """Run `command` with `given` on its standard input, for at most `seconds`, and no longer once `stop` is set."""
+    deadline = time.monotonic() + seconds
+    try:
+        with TemporaryFile() as file:
+            file.write(given)
+            file.seek(0)
+            child = _start(command, file, environment)
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in a word
+        return Ending(problem=f"{command[0]} cannot be started: {getattr(problem, 'strerror', None) or problem}")
+    watch = _Watch(child)
+    try:
+        why = watch.follow(deadline, stop)
+    finally:
+        code = _bury(child)
+    if why:
+        return Ending(
+            problem=f"It took longer than {seconds:g} s" if why == "late" else "The daemon ended before it did", output=watch.text
+        )
+    return Ending(problem=_how(code), code=code, output=watch.text)
+
+
+def _start(command: Sequence[str], given: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(
+        command,
+        stdin=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    assert child.stdout is not None  # noqa: S101 (always a pipe)
+    os.set_blocking(child.stdout.fileno(), False)
+    return child
+
+
+class _Watch:
+    """Reads a program's output until the program itself has ended: others may hold its pipe open for ever."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None  # noqa: S101 (see _start)
+        self._pid = child.pid
+        self._pipe = child.stdout.fileno()
+        self._is_open = True
+        self._tail = b""
+
+    def follow(self, deadline: float, stop: threading.Event) -> str:
+        """Return "" when the program has ended, else why it must be killed: "late" or "stopped"."""
+        while not self._has_ended():
+            if stop.is_set():
+                return "stopped"
+            if time.monotonic() >= deadline:
+                return "late"
+            self._read_soon(stop)
+        for _ in range(2**20 // CHUNK_BYTES):  # what still lies in the pipe, the largest of which holds 1 MiB
+            self._read()
+        return ""
+
+    def _has_ended(self) -> bool:
+        """Without taking its exit code: until then its number belongs to nobody else, and can be killed safely."""
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _read_soon(self, stop: threading.Event) -> None:
+        if not self._is_open:
+            stop.wait(LOOK_SECONDS)
+            return
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        if poll.poll(LOOK_SECONDS * 1000):
+            self._read()
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            chunk = os.read(self._pipe, CHUNK_BYTES)
+            self._is_open = bool(chunk)
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+
+    @property
+    def text(self) -> str:
+        decoded = self._tail.decode("utf-8", "replace")
+        return "".join(char if char.isprintable() or char == "\n" else " " for char in decoded).strip()
+
+
+def _bury(child: subprocess.Popen[bytes]) -> int | None:
+    """Kill the whole group and return the exit code; None for a process that the kernel does not let die (a share that hangs)."""
+    with suppress(ProcessLookupError, PermissionError):  # PermissionError: all that is left of the group has other rights
+        os.killpg(child.pid, signal.SIGKILL)
+    if child.stdout is not None:
+        child.stdout.close()
+    try:
+        return child.wait(timeout=REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _how(code: int | None) -> str:
+    if not code:
+        return ""
+    return f"It was killed by signal {-code}" if code < 0 else f"It ended with code {code}"

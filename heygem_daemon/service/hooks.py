@@ -1,0 +1,132 @@
+"""What an administrator wants to happen at the end of a job: a command, a webhook, or both. Neither can fail or delay anything.
+
+The daemon only puts the job's status into a queue; one thread takes them out, in order, and runs a process for each (hook_process).
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core.ports import Log
+from heygem_daemon.core.status import JobStatus
+from heygem_daemon.service import webhook as webhook_program
+from heygem_daemon.service.hook_process import Ending, run
+
+ROOM: Final = 1000
+"""Jobs that may wait for their hooks; one that ends while so many wait gets none."""
+KILL_SECONDS: Final = 3.0
+
+OURS_ALONE: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM")
+"""Variables by which systemd speaks with the daemon itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def reason(self, ending: Ending) -> str:
+        """Return why it failed, in a sentence; our own webhook program says so in its last line."""
+        says = ending.output.rpartition("\n")[2] if self.name == "webhook" else ""
+        if says and ending.code is None:
+            return f"{ending.problem} ({says})"
+        return says or ending.problem
+
+
+def command_hook(command: Sequence[str]) -> Hook:
+    return Hook(name="command", command=tuple(command))
+
+
+def webhook_hook(address: str, seconds: float) -> Hook:
+    """Our own program, by its path and isolated: it starts in the time of a bare Python, and nothing in the environment changes it."""
+    command = (sys.executable, "-I", str(Path(webhook_program.__file__).resolve()), f"{seconds:g}")
+    return Hook(name="webhook", command=command, environment={webhook_program.ADDRESS: address})
+
+
+def environment_of(status: JobStatus, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a hook. The names are not those of settings (HEYGEM_...): a hook may well call `heygem`."""
+    kept = {name: value for name, value in inherited.items() if name not in OURS_ALONE}
+    return kept | {"JOB_ID": status.job, "JOB_NAME": status.name, "JOB_STATE": str(status.state), "JOB_OUTPUT": status.output}
+
+
+class JobHooks:
+    """The `Hooks` port. `timeout_seconds` holds for the command, and again for the webhook with all its tries."""
+
+    def __init__(self, *, command: Sequence[str], webhook: str, timeout_seconds: float, log: Log, room: int = ROOM) -> None:
+        hooks = ([command_hook(command)] if command else []) + ([webhook_hook(webhook, timeout_seconds)] if webhook else [])
+        self._hooks = tuple(hooks)
+        self._seconds = timeout_seconds
+        self._log = log
+        self._room = room
+        self._queue: queue.SimpleQueue[JobStatus | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    def job_ended(self, status: JobStatus) -> None:
+        if not self._hooks:
+            return
+        if self._is_closing:
+            self._drop(status, "The daemon is ending")
+        elif self._queue.qsize() >= self._room:
+            self._drop(status, f"{self._room} jobs wait for their hooks already")
+        elif self._start():
+            self._queue.put(status)
+        else:
+            self._drop(status, "No thread can be started")
+
+    def close(self, seconds: float) -> None:
+        self._is_closing = True
+        if self._thread is None:
+            return
+        self._queue.put(None)
+        self._thread.join(seconds)
+        self._stop.set()
+        self._thread.join(KILL_SECONDS)
+
+    def _start(self) -> bool:
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, name="hooks", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system's limit of tasks
+                return False
+            self._thread = thread
+        return True
+
+    def _work(self) -> None:
+        while (status := self._queue.get()) is not None:
+            for hook in self._hooks:
+                try:
+                    self._call(hook, status)
+                except Exception:  # noqa: BLE001 - the border of a hook; see the house rules
+                    self._failed(hook, status, "A mistake in the daemon", exc_info=True)
+
+    def _call(self, hook: Hook, status: JobStatus) -> None:
+        if self._stop.is_set():
+            self._failed(hook, status, "The daemon ended before its turn")
+            return
+        begun = time.monotonic()
+        environment = {**environment_of(status, os.environ), **hook.environment}
+        given = status.to_json().encode()
+        ending = run(hook.command, given=given, environment=environment, seconds=self._seconds, stop=self._stop)
+        seconds = round(time.monotonic() - begun, 3)
+        if not ending.problem:
+            self._log("hook_finished", level="debug", job_id=status.job, job=status.name, hook=hook.name, seconds=seconds)
+            return
+        output = ending.output if hook.name == "command" else ""
+        self._failed(hook, status, hook.reason(ending), seconds=seconds, output=output or None)
+
+    def _drop(self, status: JobStatus, reason: str) -> None:
+        for hook in self._hooks:
+            self._failed(hook, status, reason)
+
+    def _failed(self, hook: Hook, status: JobStatus, reason: str, **fields: object) -> None:
+        self._log("hook_failed", level="warning", job_id=status.job, job=status.name, hook=hook.name, reason=reason, **fields)

@@ -1,0 +1,110 @@
+"""Posts what comes on standard input as JSON to the address in $WEBHOOK_URL, and says in one line what went wrong.
+
+A program of its own, run by its path: names that do not resolve, servers that answer a byte a minute and answers without an end
+cannot be timed out as a whole from a thread, but a process can be killed. It needs nothing but the standard library. The address comes
+in the environment, since arguments are there for every user to read.
+"""
+
+import base64
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler, OpenerDirector, Request
+
+ADDRESS: Final = "WEBHOOK_URL"
+PAUSES: Final = (0.5, 1.0)
+"""In s, between the tries."""
+SERVER_ERROR: Final = 500
+LONGEST_WORDS: Final = 100
+
+
+class RefusedError(Exception):
+    """The address or the server's answer rules out success; the message is a sentence without anything secret in it."""
+
+
+class PassingError(RefusedError):
+    """Another try may succeed."""
+
+
+def deliver(address: str, body: bytes, *, seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
+    """Post `body`; a connection that fails and a server's own trouble are tried again. Raises RefusedError."""
+    request, shown = _request(address, body)
+    for length in PAUSES:
+        try:
+            return _post(request, shown, seconds)
+        except PassingError as problem:
+            sys.stderr.write(f"{problem}\n")  # the last word, where our time is over before the next try
+            pause(length)
+    return _post(request, shown, seconds)
+
+
+def _request(address: str, body: bytes) -> tuple[Request, str]:
+    """Return the request, and the server's name as it may be logged: neither user, password nor path."""
+    try:
+        parts = urlsplit(address)
+        server = parts.netloc.rpartition("@")[2]
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+            raise RefusedError("The address is no http or https address")
+        headers = {"Content-Type": "application/json", "User-Agent": "heygem-daemon", **_authorization(parts)}
+        bare = parts._replace(netloc=server, fragment="").geturl()
+        return Request(bare, data=body, headers=headers, method="POST"), f"{parts.scheme}://{server}"  # noqa: S310 - checked above
+    except ValueError:  # its text may hold the address
+        raise RefusedError("The address is not valid") from None
+
+
+def _authorization(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _opener() -> OpenerDirector:
+    """Leave out what urllib brings by default: proxies of the environment, redirects (a POST would become a GET), other schemes."""
+    opener = OpenerDirector()
+    for handler in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHandler):
+        opener.add_handler(handler())
+    return opener
+
+
+def _post(request: Request, shown: str, seconds: float) -> None:
+    """Try once. The body of an answer is never read."""
+    try:
+        _opener().open(request, timeout=seconds).close()
+    except HTTPError as answer:
+        answer.close()
+        kind = PassingError if answer.code >= SERVER_ERROR else RefusedError
+        raise kind(f"{shown} answered {answer.code} {str(answer.reason)[:LONGEST_WORDS]}") from None
+    except URLError as problem:
+        raise PassingError(f"{shown} cannot be reached: {_words(problem.reason)}") from None
+    except (HTTPException, OSError) as problem:
+        raise PassingError(f"{shown} broke off: {_words(problem)}") from None
+    except ValueError:
+        raise RefusedError("The address is not valid") from None
+
+
+def _words(problem: object) -> str:
+    """Return what an exception says, cut short; that of http.client may hold the address and is only named."""
+    if isinstance(problem, HTTPException) and not isinstance(problem, OSError):
+        return type(problem).__name__
+    return str(getattr(problem, "strerror", None) or problem)[:LONGEST_WORDS]
+
+
+def main() -> None:
+    """`webhook.py SECONDS`: ends with 0 when the server took it, else with 1 and a line on standard error."""
+    seconds = float(sys.argv[1])
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)  # ends us even where whoever started us is gone
+    try:
+        deliver(os.environ[ADDRESS], sys.stdin.buffer.read(), seconds=seconds)
+    except RefusedError as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()
