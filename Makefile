@@ -17,13 +17,28 @@ AVDATA ?=
 # make train-driver TRAINING="--seed 1 --out FILE"   further words for python -m training
 TRAINING ?=
 
-.PHONY: help setup demo demo-clean test test-slow lint types fmt docs train-driver clean
+# sudo make install DESTDIR=/some/where PREFIX=/usr   what else can be said: scripts/install.sh, docs/installation.md
+DESTDIR ?=
+PREFIX ?= /usr/local
+PURGE ?=
+LAYOUT = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PURGE='$(PURGE)'
+
+.PHONY: help setup install upgrade uninstall demo demo-clean test test-slow test-e2e lint types fmt docs train-driver clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Debian packages, .venv, the package, the model files; a second run takes a second or two
 	@bash scripts/setup.sh
+
+install:  ## as root: the service, its users and folders, under /opt/heygem (DESTDIR, PREFIX); a second run takes seconds
+	@$(LAYOUT) bash scripts/install.sh install
+
+upgrade:  ## as root: the new release beside the old one, restart, and back to the old one if the new one does not come up
+	@$(LAYOUT) bash scripts/install.sh upgrade
+
+uninstall:  ## as root: remove the service; configuration, ledger and everybody's files stay (PURGE=1: only the inboxes and outputs)
+	@$(LAYOUT) bash scripts/uninstall.sh
 
 demo: setup  ## drop a sample (or DROP=/path/to/folder) into ./inbox and wait for the result (VOICE=en|zh)
 	@$(BIN)/python -m scripts.demo --voice '$(VOICE)' $(if $(DROP),--drop '$(DROP)')
@@ -33,10 +48,15 @@ demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothi
 
 # Lint and types come first, so that the run closes with pytest's own last line.
 test: lint types  ## everything that must hold before a change is merged; what CI runs
+	@bash scripts/setup.sh --testing
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
 
 test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
+
+test-e2e: setup  ## as root: the installed service in a real systemd, with a real smbd
+	@bash scripts/setup.sh --testing
+	@$(BIN)/python -m pytest -m box $(PYTEST)
 
 lint: setup  ## ruff: rules and format
 	@$(BIN)/ruff check $(SOURCES)
@@ -49,8 +69,9 @@ fmt: setup  ## mend what ruff can mend
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-docs: setup  ## write the generated pages again: docs/errors.md
+docs: setup  ## write the generated pages again: docs/errors.md, systemd/heygem.catalog
 	@$(BIN)/python -m scripts.error_page
+	@$(BIN)/python -m scripts.catalog
 
 train-driver:  ## make the weights of the speech driver from nothing (under two hours on two cores); AVDATA=/path/to/clips
 	@bash scripts/setup.sh --training

@@ -3,21 +3,21 @@
 # Safe to run again and again; does only what is missing. Called by `make setup`, and so by `make demo` and `make test`.
 #
 #   --training                  also the voices and sentences that `make train-driver` speaks
+#   --testing                   also the programs that `make test` tests an installation with
 #   PYTHON=python3.12           which interpreter .venv is made with (3.11 or newer)
 #   TORCH_INDEX=URL             a further package index for torch, e.g. the one of its smaller CPU-only builds
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+program=setup
+# shellcheck source=scripts/debian.sh
+. scripts/debian.sh
+
 venv=.venv
 stamp=$venv/.set-up
-# One entry per need; alternatives by "|" are names of the same thing in different releases, the newest first.
-debian_packages=(
-    git ca-certificates
-    ffmpeg                        # reads and writes every media file
-    espeak-ng                     # speaks in the demo and in the tests
-    "libgl1" "libglib2.0-0t64|libglib2.0-0"   # opencv-python opens them
-    gcc libc6-dev pkg-config libsystemd-dev   # systemd-python comes as source only
-)
+# What the tests of an installation need: the real programs that read its files, and a computer with a share.
+testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba smbclient sshfs openssh-server)
+testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along
 
 # Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to say.
 training_packages=(
@@ -26,87 +26,25 @@ training_packages=(
     fluidsynth fluid-soundfont-gm
 )
 
-say() { printf '== %s\n' "$*"; }
-fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
-
-# again TRIES COMMAND...: for what a network can spoil.
-again() {
-    local tries=$1 try
-    shift
-    for ((try = 1; ; try++)); do
-        "$@" && return 0
-        ((try < tries)) || return 1
-        printf 'setup: that failed; trying again in %s s\n' $((5 * try)) >&2
-        sleep $((5 * try))
-    done
-}
-
-# -- Debian packages ---------------------------------------------------------------------------------------------------
-
-is_installed() {
-    local name
-    for name in ${1//|/ }; do
-        dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed && return 0
-    done
-    return 1
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
-    elif [ -t 0 ]; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
-    else
-        sudo --non-interactive env DEBIAN_FRONTEND=noninteractive "$@"
-    fi
-}
-
-may_install() {
-    [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && { [ -t 0 ] || sudo --non-interactive true 2>/dev/null; }; }
-}
-
-apt() { as_root apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
-
-# The first of the alternatives that this release has.
-available() {
-    local name
-    for name in ${1//|/ }; do
-        apt-cache show "$name" >/dev/null 2>&1 && break
-    done
-    printf '%s\n' "$name"
-}
-
-install_debian() {
-    local need names=()
-    may_install || fail "these Debian packages are missing: ${*//|*/}" \
-        "Installing them needs root, or sudo. Ask an administrator to run:" \
-        "  apt-get install --no-install-recommends ${*//*|/}"
-    say "Debian packages: ${*//|*/}"
-    again 3 apt update -qq || fail "apt-get update failed; check the network and /etc/apt, then run it again"
-    for need in "$@"; do names+=("$(available "$need")"); done
-    again 3 apt install -y --no-install-recommends "${names[@]}" || fail "apt-get install failed (see above); mend it, then run it again"
-}
-
-ensure_debian_packages() {
-    local need missing=()
-    for need in "$@"; do is_installed "$need" || missing+=("$need"); done
-    [ ${#missing[@]} -eq 0 ] || install_debian "${missing[@]}"
-}
-
-# Other systems are not set up by this script, but may have everything already.
-ensure_programs() {
-    local name missing=()
-    for name in git ffmpeg ffprobe espeak-ng gcc pkg-config; do command -v "$name" >/dev/null || missing+=("$name"); done
-    [ ${#missing[@]} -eq 0 ] || fail "this is not Debian or Ubuntu, and these programs are missing: ${missing[*]}" \
-        "Install them with your package manager (and the headers of libsystemd), then run it again."
-}
-
 ensure_system() {
-    if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
-        ensure_debian_packages "${debian_packages[@]}"
+    if is_debian; then
+        ensure_debian_packages git ca-certificates "${runtime_packages[@]}"
     else
-        ensure_programs
+        ensure_programs git ffmpeg ffprobe espeak-ng gcc pkg-config
     fi
+}
+
+# Servers are wanted for their programs: where one was not there before, it shall not go on running, nor start with the computer.
+ensure_testing_packages() {
+    local unit idle=()
+    is_debian || return 0
+    for unit in "${testing_servers[@]}"; do systemctl is-enabled --quiet "$unit" 2>/dev/null || idle+=("$unit"); done
+    ensure_debian_packages "${testing_packages[@]}"
+    for unit in "${idle[@]}"; do
+        if systemctl is-enabled --quiet "$unit" 2>/dev/null; then
+            systemctl disable --now "$unit" >/dev/null 2>&1 || systemctl disable "$unit" >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 # -- Python ------------------------------------------------------------------------------------------------------------
@@ -114,7 +52,7 @@ ensure_system() {
 find_python() {
     local name
     for name in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-        if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if command -v "$name" >/dev/null && is_new_enough "$name"; then
             command -v "$name"
             return 0
         fi
@@ -122,18 +60,6 @@ find_python() {
     fail "Python 3.11 or newer is needed, and none was found (looked for: ${PYTHON:-python3 python3.13 python3.12 python3.11})." \
         "Debian 12 and Ubuntu 24.04 bring one: apt-get install python3" \
         "On Ubuntu 22.04: apt-get install python3.11 python3.11-dev python3.11-venv, then run it again."
-}
-
-# Debian splits venv and the C headers off the interpreter; one from elsewhere has both.
-ensure_python_parts() {
-    local python=$1 version
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        install_debian "python$version-venv|python3-venv"
-    fi
-    if ! "$python" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null; then
-        install_debian "python$version-dev|python3-dev"
-    fi
 }
 
 ensure_venv() {
@@ -147,25 +73,16 @@ ensure_venv() {
     "$python" -m venv "$venv"
 }
 
-pip_install() {
-    local quiet=
-    [ -t 1 ] || quiet=--quiet
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 5 $quiet \
-        ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt -e '.[dev]'
-}
-
 # What the installation depends on; the folder too, because an editable installation names it.
 fingerprint() {
-    { pwd; cat pyproject.toml constraints.txt scripts/setup.sh; } | sha256sum | cut -d' ' -f1
+    { pwd; cat pyproject.toml constraints.txt scripts/setup.sh scripts/debian.sh; } | sha256sum | cut -d' ' -f1
 }
 
 ensure_package() {
     ensure_venv
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then return 0; fi
     say "the package and its tools (the first time, torch makes this take some minutes)"
-    again 3 pip_install || fail "pip could not install the package (the reason is above)." \
-        "If it is the network or a proxy: mend it and run it again; what was fetched is kept." \
-        "Behind a company index: PIP_INDEX_URL=https://... make setup"
+    pip_install "$venv/bin/python" -e '.[dev]'
     warm_up
     fingerprint >"$stamp"
 }
@@ -187,4 +104,7 @@ flock 9 # two makes at once: the second waits, and finds everything done
 ensure_system
 ensure_package
 ensure_models
-if [ "${1:-}" = --training ]; then ensure_debian_packages "${training_packages[@]}"; fi
+case ${1:-} in
+--training) ensure_debian_packages "${training_packages[@]}" ;;
+--testing) ensure_testing_packages ;;
+esac

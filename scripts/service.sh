@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# What an installation has to do with a systemd that runs: tell it, ask it, restart the service and see whether it comes up. Sourced.
+
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+tell_systemd() {
+    if ! systemd_runs; then
+        say "systemd does not run here (a container?): the unit is in place, and is read at the next boot"
+        return 0
+    fi
+    systemctl daemon-reload
+    journalctl --update-catalog
+}
+
+service_is_up() { systemd_runs && systemctl is-active --quiet heygem; }
+
+# service_runs_another_than RELEASE: a daemon runs, and was started from somewhere else. Its command line names its interpreter.
+service_runs_another_than() {
+    local main command
+    service_is_up || return 1
+    main=$(systemctl show --property=MainPID --value heygem)
+    IFS= read -r -d '' command <"/proc/$main/cmdline" || return 1
+    [[ $command != "$1"/* ]]
+}
+
+# Up means: READY was said, and it neither fell nor was restarted in the seconds after.
+comes_up() {
+    systemctl reset-failed heygem 2>/dev/null || true
+    systemctl restart heygem || return 1
+    sleep 3
+    service_is_up && [ "$(systemctl show --property=NRestarts --value heygem)" -eq 0 ]
+}
+
+# restart_or_go_back RELEASE BEFORE: with the new one, or, where that does not come up, with the one before.
+restart_or_go_back() {
+    local release=$1 before=$2
+    say "restarting the service (what it works on may take its grace time to finish)"
+    if comes_up; then return 0; fi
+    say "release ${release##*/} did not come up; its last words:"
+    journalctl --unit=heygem --no-pager --lines=15 --output=cat >&2 || true
+    if [ ! -e "$before/.complete" ] || [ "$before" = "$release" ]; then
+        fail "there is no release to go back to: journalctl -u heygem, heygem check"
+    fi
+    activate "$before"
+    tell_systemd
+    if comes_up; then
+        remove_others "$before"
+        fail "went back to release ${before##*/}, which is running. The reason is above, and in journalctl -u heygem."
+    fi
+    fail "went back to release ${before##*/}, but that does not come up either: journalctl -u heygem, heygem check"
+}
