@@ -1,0 +1,250 @@
+"""The webhook: what reaches a server, which answers count, and that nothing secret is said."""
+
+import base64
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from heygem_daemon.service import webhook
+from heygem_daemon.service.webhook import PAUSES, RefusedError, deliver
+
+BODY: Final = '{"job": "课程"}\n'.encode()
+SLACK: Final = 30.0
+
+
+class Receiver(ThreadingHTTPServer):
+    """A real server on this machine. `answers` are given in turn, the last one for ever after."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.answers: list[Callable[[BaseHTTPRequestHandler], None]] = [lambda handler: say(handler, 204)]
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.over = threading.Event()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def address(self, path: str = "/hook") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is what some tests are about."""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def _take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append((self.command, self.path, dict(self.headers), body))
+        answers = self.server.answers
+        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+    do_POST = do_GET = _take  # noqa: N815 - the names they have
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has
+        """Say nothing."""
+
+
+def say(handler: BaseHTTPRequestHandler, code: int, **headers: str) -> None:
+    handler.send_response(code)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+
+
+@pytest.fixture
+def server() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield receiver
+    receiver.over.set()
+    receiver.shutdown()
+    receiver.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+def refusal(address: str, pauses: list[float]) -> str:
+    with pytest.raises(RefusedError) as caught:
+        deliver(address, BODY, seconds=SLACK, pause=pauses.append)
+    return str(caught.value)
+
+
+# -- what arrives --------------------------------------------------------------------------------------------------------
+
+
+def test_the_body_arrives_as_it_was_given(server: Receiver, pauses: list[float]) -> None:
+    deliver(server.address("/hook?x=1"), BODY, seconds=SLACK, pause=pauses.append)
+    ((method, path, headers, body),) = server.requests
+    assert (method, path, body) == ("POST", "/hook?x=1", BODY)
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+    assert pauses == []
+
+
+def test_user_and_password_of_the_address_are_sent_as_such(server: Receiver) -> None:
+    deliver(f"http://user:p%40ss@127.0.0.1:{server.port}/hook", BODY, seconds=SLACK)
+    headers = server.requests[0][2]
+    assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"user:p@ss"
+    assert headers["Host"] == f"127.0.0.1:{server.port}"
+
+
+def test_a_proxy_of_the_environment_is_not_used(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    deliver(server.address(), BODY, seconds=SLACK)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
+def test_every_2xx_is_success(server: Receiver, code: int) -> None:
+    server.answers = [lambda handler: say(handler, code)]
+    deliver(server.address(), BODY, seconds=SLACK)
+
+
+def test_an_answer_without_an_end_is_not_read(server: Receiver) -> None:
+    def flood(handler: BaseHTTPRequestHandler) -> None:
+        say(handler, 200)
+        while not server.over.is_set():
+            handler.wfile.write(b"x" * 65536)
+
+    server.answers = [flood]
+    deliver(server.address(), BODY, seconds=SLACK)
+
+
+# -- what is tried again -------------------------------------------------------------------------------------------------
+
+
+def test_a_server_in_trouble_is_tried_again(server: Receiver, pauses: list[float]) -> None:
+    server.answers = [lambda handler: say(handler, 503), lambda handler: say(handler, 502), lambda handler: say(handler, 200)]
+    deliver(server.address(), BODY, seconds=SLACK, pause=pauses.append)
+    assert [body for *_, body in server.requests] == [BODY] * 3
+    assert pauses == list(PAUSES)
+
+
+def test_after_three_tries_it_is_over(server: Receiver, pauses: list[float]) -> None:
+    server.answers = [lambda handler: say(handler, 500)]
+    assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} answered 500 Internal Server Error"
+    assert len(server.requests) == 3
+
+
+def test_a_request_that_the_server_does_not_want_is_not_repeated(server: Receiver, pauses: list[float]) -> None:
+    server.answers = [lambda handler: say(handler, 404)]
+    assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} answered 404 Not Found"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server: Receiver, pauses: list[float], code: int) -> None:
+    other = Receiver()
+    server.answers = [lambda handler: say(handler, code, Location=other.address("/elsewhere"))]
+    other_thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+    other_thread.start()
+    try:
+        assert f"answered {code}" in refusal(server.address(), pauses)
+    finally:
+        other.shutdown()
+        other.server_close()
+        other_thread.join()
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+def test_nobody_who_listens_is_tried_again(pauses: list[float]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        assert refusal(f"http://127.0.0.1:{port}/", pauses) == f"http://127.0.0.1:{port} cannot be reached: Connection refused"
+    assert pauses == list(PAUSES)
+
+
+def test_a_connection_that_breaks_off_is_tried_again(server: Receiver, pauses: list[float]) -> None:
+    server.answers = [lambda handler: handler.connection.shutdown(socket.SHUT_RDWR), lambda handler: say(handler, 200)]
+    deliver(server.address(), BODY, seconds=SLACK, pause=pauses.append)
+    assert len(server.requests) == 2
+
+
+def test_what_is_not_http_is_named_without_what_it_said(server: Receiver, pauses: list[float]) -> None:
+    def greet(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"220 mail.example ESMTP\r\n")
+
+    server.answers = [greet]
+    assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} broke off: BadStatusLine"
+
+
+def test_https_is_not_spoken_with_whoever_does_not(server: Receiver, pauses: list[float]) -> None:
+    assert "cannot be reached" in refusal(f"https://127.0.0.1:{server.port}/", pauses)
+    assert server.requests == []
+
+
+# -- what is said --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://u:secret@127.0.0.1:1/secret?key=secret",
+        "http://u:secret@127.0.0.1:99999/",
+        "http://u:secret@127.0.0.1:secret/",
+        "http://u:secret@[::1/secret",
+        "http://127.0.0.1:1/se cret\r\nsecret: secret",
+        "http://127.0.0.1:1/secret-ü",
+        "ftp://u:secret@127.0.0.1/",
+        "file:///etc/secret",
+        "http:///secret",
+        "secret",
+    ],
+)
+def test_no_address_makes_us_say_what_is_secret_in_it(address: str, pauses: list[float], capfd: pytest.CaptureFixture[str]) -> None:
+    assert "secret" not in refusal(address, pauses)
+    assert "secret" not in capfd.readouterr().err
+
+
+# -- as a program --------------------------------------------------------------------------------------------------------
+
+
+def program(address: str, seconds: float) -> "subprocess.CompletedProcess[bytes]":
+    command = (sys.executable, "-I", str(Path(webhook.__file__)), str(seconds))
+    return subprocess.run(command, input=BODY, env={"WEBHOOK_URL": address}, capture_output=True, check=False, timeout=60)
+
+
+def test_the_program_needs_nothing_but_its_input_and_the_address(server: Receiver) -> None:
+    done = program(server.address(), SLACK)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert server.requests[0][3] == BODY
+
+
+def test_the_program_says_in_its_last_line_why_it_failed(server: Receiver) -> None:
+    server.answers = [lambda handler: say(handler, 410)]
+    done = program(server.address(), SLACK)
+    assert (done.returncode, done.stderr) == (1, f"http://127.0.0.1:{server.port} answered 410 Gone\n".encode())
+
+
+def test_the_program_ends_by_itself_when_nobody_kills_it(server: Receiver) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        """Stay alive for every single read."""
+        while not server.over.is_set():
+            handler.wfile.write(b"H")
+            time.sleep(0.05)
+
+    server.answers = [drip]
+    begun = time.monotonic()
+    assert program(server.address(), 0.5).returncode != 0
+    assert 1.4 < time.monotonic() - begun < 20
