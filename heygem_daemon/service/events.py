@@ -37,7 +37,7 @@ _DAEMON: Final = (
     Event(
         name="daemon_started",
         meaning="The daemon began its work",
-        says="heygem[ {version}] started[, inboxes {inboxes}][, outputs {outputs}][, devices {devices}]",
+        says="heygem[ {version}] started[; inboxes: {inboxes}][; outputs: {outputs}][; devices: {devices}]",
         more="It now looks at the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
     ),
     Event(
@@ -50,8 +50,9 @@ _DAEMON: Final = (
         name="daemon_crashed",
         meaning="The daemon ended by a mistake of its own; systemd starts it again",
         says="the daemon ended by a mistake of its own",
-        more="Nothing is lost: the queue is in the ledger, and results that were under way are made again. HEYGEM_TRACEBACK says where it "
-        "happened. If it happens again and again, systemd gives up after a few starts: report the traceback, then "
+        more="Nothing is lost: the queue is in the ledger, and results that were under way are made again. If it happens again and again, "
+        "systemd gives up after a few starts: report what "
+        "`journalctl HEYGEM_EVENT=daemon_crashed -o cat --output-fields=HEYGEM_TRACEBACK` shows, then "
         "`systemctl reset-failed heygem` and `systemctl start heygem`.",
     ),
     Event(
@@ -77,8 +78,8 @@ _DAEMON: Final = (
         name="tick_failed",
         meaning="One round of the daemon failed; the next one tries again",
         says="one round of the daemon failed[ in {part}]",
-        more="A mistake in the program, or surroundings that nobody thought of; HEYGEM_TRACEBACK says where. No drop and no result is lost "
-        "by it. If it repeats, report the traceback.",
+        more="A mistake in the program, or surroundings that nobody thought of. No drop and no result is lost by it. If it repeats, report "
+        "what `journalctl HEYGEM_EVENT=tick_failed -o cat --output-fields=HEYGEM_TRACEBACK` shows.",
     ),
     Event(
         name="config_reloaded",
@@ -254,7 +255,7 @@ _JOBS: Final = (
         name="job_held",
         meaning="A job is held back",
         says="{job}: held back",
-        more="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job}`, or deleting the file, "
+        more="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job_id}`, or deleting the file, "
         "releases it.",
     ),
     Event(
@@ -275,7 +276,7 @@ _JOBS: Final = (
         says="{job}: {state}[, {succeeded} of {items:#result}][: {reason}]",
         more="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs lie in _failed with a "
         "reason.txt, and each result that failed has a line of its own: `journalctl HEYGEM_JOB_ID={job_id} HEYGEM_EVENT=item_failed`. "
-        "When the cause is mended: `heygem retry {job}`.",
+        "When the cause is mended: `heygem retry {job_id}`.",
     ),
     Event(
         name="job_bundle_failed",
@@ -316,7 +317,7 @@ _ITEMS: Final = (
         meaning="One result failed for good",
         says="{job}/{item}: failed[: {reason}]",
         more="The other results of the job go on. docs/errors.md explains {error_code} and has a hint, which also stands in the job's "
-        "status.json and in reason.txt. When the cause is mended: `heygem retry {job}`.",
+        "status.json and in reason.txt. When the cause is mended: `heygem retry {job_id}`.",
     ),
     Event(
         name="item_interrupted",
@@ -350,13 +351,14 @@ _WORKERS: Final = (
         meaning="A worker ended unexpectedly",
         says="worker {worker} ended[: {problem}]",
         more="Another one is started, and what it worked on is tried again, up to retry.attempts. A signal 9 that nobody sent means that "
-        "the system ran out of memory (`journalctl -k`, MemoryMax of the unit). Its last words stand in worker_output lines.",
+        "the system ran out of memory (`journalctl -k`, MemoryMax of the unit). Its last words stand in this line, and more of them "
+        "in worker_output lines where log.level is debug.",
     ),
     Event(
         name="worker_output",
         meaning="A line that a worker or a library in it wrote to its error output",
         says="worker {worker}[: {line}]",
-        more="Not a line of heygem itself. It is worth reading before a worker_died.",
+        more="Not a line of heygem itself, and a warning only where a worker wrote what is no report. Worth reading before a worker_died.",
     ),
 )
 

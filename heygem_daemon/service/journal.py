@@ -61,11 +61,10 @@ def field_value(value: object) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        plain = dict(value) if isinstance(value, Mapping) else list(value)
         try:
-            return json.dumps(plain, default=str, ensure_ascii=False)
+            return json.dumps(dict(value) if isinstance(value, Mapping) else list(value), default=str, ensure_ascii=False)
         except (TypeError, ValueError):  # keys that are no text, a list within itself
-            return repr(plain)
+            return repr(value)
     if isinstance(value, Enum):
         return str(value.value)
     return str(value)

@@ -1,12 +1,15 @@
-"""Logs: one JSON object per line on a pipe, and no event that is not listed."""
+"""Logs: one JSON object per line on a pipe, the journal as a service, and no event that is not listed."""
 
 import io
 import json
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 
+from heygem_daemon.service import systemd
 from heygem_daemon.service.events import EVENTS
 from heygem_daemon.service.log import StructLog, UnknownEventError
 
@@ -40,7 +43,18 @@ def test_lines_below_the_level_are_left_out() -> None:
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["inbox_offline"]
 
 
-def test_a_traceback_stays_in_its_line() -> None:
+def test_the_level_can_be_changed_at_any_time() -> None:
+    out = io.StringIO()
+    log = StructLog(stream=out, level="error")
+    log("drop_seen")
+    log.set_level("info")
+    log("drop_claimed")
+    log.set_level("error")
+    log("drop_restored")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["drop_claimed"]
+
+
+def test_a_traceback_stays_in_its_line_and_the_sentence_names_the_exception() -> None:
     out = io.StringIO()
     log = StructLog(stream=out)
     try:
@@ -49,6 +63,56 @@ def test_a_traceback_stays_in_its_line() -> None:
         log("tick_failed", level="error", exc_info=True)
     (line,) = out.getvalue().splitlines()
     assert "ValueError: broken" in json.loads(line)["exception"]
+    assert json.loads(line)["message"] == "one round of the daemon failed: ValueError: broken"
+
+
+def test_a_line_has_a_sentence_for_people() -> None:
+    out = io.StringIO()
+    StructLog(stream=out)("item_published", job="lesson-01", item="teacher-a", seconds=12.34)
+    assert json.loads(out.getvalue())["message"] == "lesson-01/teacher-a: published after 12.3 s"
+
+
+def test_a_name_that_is_no_utf_8_is_written_to_a_stream_that_takes_nothing_else(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8", errors="strict") as out:
+        StructLog(style="json", stream=out)("drop_seen", job=os.fsdecode(b"b\xffd"))
+    assert os.fsencode(json.loads((tmp_path / "log").read_bytes())["job"]) == b"b\xffd"
+
+
+def test_a_stream_that_is_gone_stops_nobody() -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    StructLog(style="json", stream=Gone())("drop_seen", job="a")
+
+
+def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as out:
+        log = StructLog(style="json", stream=out)
+        threads = [threading.Thread(target=lambda: [log("item_late", token="t" * 5000) for _ in range(50)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [json.loads(line)["event"] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()] == ["item_late"] * 200
+
+
+@pytest.mark.parametrize(("matches", "there", "style"), [(True, True, "journal"), (True, False, "json"), (False, True, "json")])
+def test_auto_is_the_journal_where_standard_error_leads_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matches: bool, there: bool, style: str
+) -> None:
+    with (tmp_path / "stderr").open("w", encoding="utf-8") as out:
+        found = os.fstat(out.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino + (not matches)}")
+        monkeypatch.setattr("heygem_daemon.service.log.journal_is_there", lambda: there)
+        assert StructLog(stream=out).style == style
+
+
+def test_without_a_journal_its_style_writes_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "journal", None)
+    out = io.StringIO()
+    StructLog(style="journal", stream=out)("drop_seen", job="a", inbox="/in")
+    assert json.loads(out.getvalue())["message"] == "a: a new folder in /in"
 
 
 def test_an_event_that_is_not_listed_raises() -> None:
