@@ -63,11 +63,13 @@ def run(
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Finish what lies in the inboxes, then end.")] = False,
 ) -> None:
     """Watch the inboxes and work. With --until-idle: exit 0 when every item succeeded, 3 when some did not."""
-    from heygem_daemon.cli import running
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from functools import partial
 
-    settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
-    raise typer.Exit(running.run(settings, until_idle=until_idle))
+    from heygem_daemon.cli import running
+    from heygem_daemon.cli.configuration import or_exit, settings_with
+
+    read = partial(settings_with, config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
+    raise typer.Exit(running.run(or_exit(read), until_idle=until_idle, read=read))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Command line options over the configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os.path import normpath  # Path.resolve() would ask the disk, and hang on a dead share
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,37 @@ def settings_or_exit(
     engine: Mapping[str, Any] | None = None,
     **paths: Path | None,
 ) -> Settings:
-    """Return the settings with the given options on top; exit 2 with a sentence for every mistake. All paths come out absolute."""
+    """Return the settings with the given options on top; exit 2 with a sentence for every mistake."""
+    return or_exit(partial(settings_with, config, inbox=inbox, device=device, engine=engine, **paths))
+
+
+def or_exit(read: Callable[[], Settings]) -> Settings:
+    """Return what `read` gives; exit 2 with a sentence for every mistake in the configuration."""
+    try:
+        return read()
+    except ConfigurationError as problem:
+        for line in str(problem).splitlines():
+            typer.echo(f"heygem: {line}", err=True)
+        raise typer.Exit(2) from None
+
+
+def settings_with(
+    config: Path | None,
+    *,
+    inbox: Sequence[Path] | None = None,
+    device: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    **paths: Path | None,
+) -> Settings:
+    """Return the settings with the given options on top, all paths absolute. Raises ConfigurationError."""
     overrides: dict[str, Any] = {name: path for name, path in paths.items() if path is not None}
     if inbox:
         overrides["inboxes"] = tuple(inbox)
     chosen = {key: value for key, value in {**(engine or {}), "device": device}.items() if value is not None}
     if chosen:
         overrides["engine"] = chosen
-    try:
-        settings = _absolute(load(config, overrides))
-        _keep_apart(settings)
-    except ConfigurationError as problem:
-        for line in str(problem).splitlines():
-            typer.echo(f"heygem: {line}", err=True)
-        raise typer.Exit(2) from None
+    settings = _absolute(load(config, overrides))
+    _keep_apart(settings)
     return settings
 
 

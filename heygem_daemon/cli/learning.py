@@ -28,7 +28,7 @@ from heygem_daemon.lipsync.ports import OnProgress
 from heygem_daemon.lipsync.ports import Progress as Step
 from heygem_daemon.lipsync.progress import throttled
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import media_limits
+from heygem_daemon.wiring.values import media_limits
 
 _FIGURES = {
     "opening_r": "opening r",

@@ -14,7 +14,7 @@ from heygem_daemon.lipsync import models
 from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.lipsync.wav2lip.library import Checkpoint
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import wav2lip_options
+from heygem_daemon.wiring.values import wav2lip_options
 
 ENGINES: Final = "wav2lip, wav2lip+atlas"
 

@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSe
 from heygem_daemon.lipsync.ports import OnProgress
 from heygem_daemon.lipsync.ports import Progress as Step
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import media_limits, wav2lip_options
+from heygem_daemon.wiring.values import media_limits, wav2lip_options
 
 
 def render(

@@ -1,5 +1,8 @@
 """`heygem run`."""
 
+import faulthandler
+from collections.abc import Callable
+
 import typer
 
 from heygem_daemon.cli.app import Exit
@@ -7,18 +10,24 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.signals import stop_signals
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import AlreadyRunningError, build
+from heygem_daemon.wiring.build import AlreadyRunningError, build
 
 
-def run(settings: Settings, *, until_idle: bool) -> Exit:
+def run(settings: Settings, *, until_idle: bool, read: Callable[[], Settings]) -> Exit:
+    """Work until a signal, or until nothing is left. `read` gives the settings anew (SIGHUP)."""
+    faulthandler.enable()  # a crash in native code, or SIGABRT from the watchdog, tells where every thread was
     log = StructLog(style=settings.log.format, level=settings.log.level)
     with stop_signals() as stop:
         try:
-            daemon = build(settings, log=log, until_idle=until_idle)
+            daemon = build(settings, log=log, until_idle=until_idle, read=read)
         except (AlreadyRunningError, HeygemError) as problem:
             typer.echo(f"heygem: {problem}", err=True)
             return Exit.PROBLEM
-        succeeded = daemon.run(stop, until_idle=until_idle)
+        try:
+            succeeded = daemon.run(stop, until_idle=until_idle)
+        except Exception:
+            log("daemon_crashed", level="error", exc_info=True)
+            raise
     offline = [view.reason for view in daemon.views.values() if not view.online]
     if until_idle and offline:
         typer.echo("\n".join(f"heygem: {reason}" for reason in offline), err=True)

@@ -13,7 +13,7 @@ from heygem_daemon.core.job import State
 from heygem_daemon.core.names import MARKER, PAUSE
 from heygem_daemon.core.ports import Ledger
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring import ledger_path, open_ledger, retention
+from heygem_daemon.wiring.values import ledger_path, open_ledger, retention
 
 IMPOSSIBLE = {
     "retry": "is {state}; only jobs that ended without full success can be tried again",

@@ -85,8 +85,8 @@ class InboxView:
 
 
 class Scanner(Protocol):
-    def scan(self, inbox: str) -> InboxView:
-        """Look at one inbox; never raises, an unreachable one is offline."""
+    def scan(self, inbox: str) -> InboxView | None:
+        """Look at one inbox; an unreachable one is offline. None: it has not answered yet, ask again soon."""
         ...
 
 
@@ -221,8 +221,10 @@ class Publisher(Protocol):
         """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
         ...
 
-    def bundle(self, job: Job) -> None:
-        """Write the job's ZIP of its published results, `<output>.zip` in its output folder."""
+    def bundle(self, job: Job) -> bool:
+        """Return whether the job's ZIP of its published results, `<output>.zip`, stands in its output folder; the first call begins it.
+
+        Raises TransientError when it could not be written."""
         ...
 
     def bundled(self, job: Job) -> str | None:

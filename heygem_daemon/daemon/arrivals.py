@@ -58,7 +58,7 @@ class Arrivals:
         self._inspector = inspector
         self._board = board
         self._log = log
-        self._rules = rules
+        self.rules = rules
         self._impatient = impatient
         self._arrivals: dict[tuple[str, str], Arrival] = {}
         self._unwelcome: set[tuple[str, str]] = set()
@@ -82,18 +82,24 @@ class Arrivals:
     def next_settling(self, now: Instant) -> float:
         """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
         settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
-        bases = (self._rules.settle_seconds, self._rules.settle_seconds * INSPECT_AT)
+        bases = (self.rules.settle_seconds, self.rules.settle_seconds * INSPECT_AT)
         waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
         return min((wait for wait in waits if wait > 0), default=float("inf"))
 
     @property
     def statuses(self) -> list[JobStatus]:
         """Return the statuses of the drops on their way in, the first seen first."""
-        return [arrival.status(self._rules.priorities.get(inbox, 0)) for (inbox, _), arrival in self._arrivals.items()]
+        return [arrival.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), arrival in self._arrivals.items()]
 
     @property
     def is_inspecting(self) -> bool:
         return any(arrival.waiting_for == "inspection" for arrival in self._arrivals.values())
+
+    def forget(self, inbox: str) -> None:
+        """Follow the drops of this inbox no longer."""
+        for key in [key for key in self._arrivals if key[0] == inbox]:
+            self._withdraw(key)
+        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox}
 
     def look(self, sightings: tuple[Sighting, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
         """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
@@ -154,7 +160,7 @@ class Arrivals:
             return Inspection(problems={}, seconds={})
         if sighting.hold:
             return arrival.waits("held", f"Held back by {arrival.name}.hold")
-        base = self._rules.network_settle_seconds if network else self._rules.settle_seconds
+        base = self.rules.network_settle_seconds if network else self.rules.settle_seconds
         is_settled = sighting.ready or arrival.settling.is_settled(now.monotonic, base)
         if sighting.problem is not None and is_settled:  # copying programs give their files the final rights last
             return arrival.waits("share", sighting.problem.message, sighting.problem)
@@ -197,10 +203,10 @@ class Arrivals:
     def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
         if sighting.ready or self._impatient:
             return True
-        return now.monotonic - arrival.settling.changed_at >= self._rules.incomplete_seconds
+        return now.monotonic - arrival.settling.changed_at >= self.rules.incomplete_seconds
 
     def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
-        return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self._rules.limits)
+        return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self.rules.limits)
 
     def _report(self, before: Arrival, after: Arrival, inbox: str, now: Instant) -> Arrival:
         """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
@@ -215,7 +221,7 @@ class Arrivals:
             return replace(after, reported=False)
         self._reports_left -= 1
         try:
-            self._board.write_job(after.status(self._rules.priorities.get(inbox, 0)))
+            self._board.write_job(after.status(self.rules.priorities.get(inbox, 0)))
         except TransientError as problem:
             self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
             return replace(after, reported=False)
@@ -247,7 +253,7 @@ class Arrivals:
 
     def _take(self, arrival: Arrival, sighting: Sighting, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
-        priority = self._rules.priorities.get(sighting.inbox, 0)
+        priority = self.rules.priorities.get(sighting.inbox, 0)
         if sighting.cancel:
             job = new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")

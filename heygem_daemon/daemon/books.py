@@ -1,6 +1,6 @@
 """The jobs in memory and in the ledger, and how they are closed: ZIP, reason.txt, inputs to _done or _failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from heygem_daemon.core.errors import TransientError
@@ -22,6 +22,7 @@ class Books:
     log: Log
     zips: bool
     on_change: Callable[[Job], None]
+    on_end: Callable[[Job], None]
     jobs: dict[str, Job] = field(default_factory=dict)
     unsuccessful: int = 0
     _unfinished: dict[str, Job] = field(default_factory=dict)
@@ -83,9 +84,16 @@ class Books:
         """Whether this job is open, or over with its inputs still to be moved."""
         return job_id in self.jobs or job_id in self._unfinished
 
-    def settle(self) -> None:
-        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick."""
+    def settle(self, offline: Collection[str]) -> None:
+        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick.
+
+        What lies in an inbox of `offline` is not touched."""
         for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
+            if job.inbox in offline:
+                self._unmovable.add(job.id)
+                continue
+            if self._wants_zip(job) and not self._is_bundled(job):
+                continue
             try:
                 self._finish(job)
             except TransientError as problem:
@@ -96,8 +104,6 @@ class Books:
                 self._forget_end(job.id)
 
     def _finish(self, job: Job) -> None:
-        if self._wants_zip(job) and job.id not in self._bundled:
-            self._bundle(job)
         done = job.state is State.SUCCEEDED
         self.claims.finish(job, DONE if done else FAILED, None if done else reason_text(job))
         self.unsuccessful += not done
@@ -113,17 +119,24 @@ class Books:
             reason=job.failure.message if job.failure else None,
         )
         self.on_change(job)
+        self.on_end(job)
 
     def _wants_zip(self, job: Job) -> bool:
         wanted = self.zips if job.options.zip is None else job.options.zip
         return wanted and any(item.state is State.SUCCEEDED for item in job.items)
 
-    def _bundle(self, job: Job) -> None:
-        self._bundled.add(job.id)
+    def _is_bundled(self, job: Job) -> bool:
+        """Whether the ZIP is there, or cannot be made; begins to make it."""
+        if job.id in self._bundled:
+            return True
         try:
-            self.publisher.bundle(job)
+            is_there = self.publisher.bundle(job)
         except TransientError as problem:
             self.log("job_bundle_failed", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
+            is_there = True
+        if is_there:
+            self._bundled.add(job.id)
+        return is_there
 
 
 def reason_text(job: Job) -> str:

@@ -59,6 +59,7 @@ class Dispatch:
         defaults: Defaults,
         impatient: bool,
         on_change: Callable[[Job], None],
+        on_end: Callable[[Job], None],
     ) -> None:
         self._executor = executor
         self._publisher = publisher
@@ -72,9 +73,18 @@ class Dispatch:
         self._latest = float("inf")
         self._is_staffed = False
         self.breaker = breaker
-        self.books = Books(ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change)
+        self.books = Books(
+            ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change, on_end=on_end
+        )
         self.attempts: dict[str, Attempt] = {}
         self.blocked_by: HeygemError | None = None
+
+    def adopt(self, *, policy_: policy.Policy, breaker: policy.Breaker, defaults: Defaults) -> None:
+        """Go on with these values; an open breaker stays open, and running attempts keep what they were given."""
+        self._policy = policy_
+        self._defaults = defaults
+        self.breaker = replace(self.breaker, threshold=breaker.threshold, cool_down=breaker.cool_down)
+        self.books.zips = defaults.zip
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -234,7 +244,15 @@ class Dispatch:
         job = self.jobs[attempt.job_id]
         item = job.item(attempt.key).move(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
         self._breaker_hears(self.breaker.succeeded())
-        self._log("item_published", **job.log_context(), item=item.key, seconds=round(now.monotonic - attempt.started.monotonic, 1))
+        self._log(
+            "item_published",
+            **job.log_context(),
+            item=item.key,
+            seconds=round(now.monotonic - attempt.started.monotonic, 1),
+            video_seconds=item.result.get("seconds"),
+            speed=item.result.get("speed"),
+            engine=item.result.get("engine"),
+        )
         self.books.save(job.with_item(item).rollup(now.wall))
 
     def _failed(self, token: str, kind: str, problem: HeygemError, now: Instant) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from heygem_daemon.core import policy
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import FINAL, Job, State
-from heygem_daemon.core.ports import Executor, InboxView, Ledger, Log, Publisher, StatusBoard
+from heygem_daemon.core.ports import Executor, Hooks, InboxView, Ledger, Log, Monitor, Publisher, StatusBoard
 from heygem_daemon.core.status import (
     DaemonStatus,
     DeviceStatus,
@@ -48,6 +48,8 @@ class Reporting:
     ledger: Ledger
     executor: Executor
     publisher: Publisher
+    hooks: Hooks
+    monitor: Monitor
     log: Log
     identity: Identity
     arriving: Callable[[], Sequence[JobStatus]] = tuple
@@ -67,23 +69,31 @@ class Reporting:
 
     def write(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float], state: str) -> None:
         """Write what is due. A board that cannot be written is left alone for a while; nothing is lost, the ledger has it."""
-        if now.monotonic < self._retry_at:
-            return
         surroundings = Surroundings.of(now, dispatch, views)
-        if now.monotonic >= self._heartbeat_at:
+        is_heartbeat = now.monotonic >= self._heartbeat_at
+        if is_heartbeat:
             self._notice_new_circumstances(surroundings)
         due = [job for job in self._dirty.values() if self._is_due(job, surroundings)]
-        urgent = any(self._is_urgent(job, surroundings) for job in due)
         try:
-            if urgent or now.monotonic >= self._heartbeat_at:
-                self.board.write_daemon(self._daemon_status(surroundings, scans, state))
+            if is_heartbeat or (now.monotonic >= self._retry_at and any(self._is_urgent(job, surroundings) for job in due)):
                 self._heartbeat_at = now.monotonic + HEARTBEAT_SECONDS
+                self._write_daemon(surroundings, scans, state)
         except TransientError as problem:
             self._retry_at = now.monotonic + RETRY_SECONDS
             self.log("status_unwritable", level="warning", error_code=problem.code, reason=problem.message)
-        else:
+        if now.monotonic >= self._retry_at:
             for job in due[: self._writes]:
                 self._try_job(job, surroundings)
+
+    def _write_daemon(self, surroundings: "Surroundings", scans: Mapping[str, float], state: str) -> None:
+        """Raises TransientError when the board cannot be written; monitoring hears of us all the same."""
+        status = self._daemon_status(surroundings, scans, state)
+        self.monitor.write(status)
+        self.board.write_daemon(status)
+
+    def ended(self, job: Job) -> None:
+        """Tell the hooks: all of the job is over, its inputs are put away."""
+        self.hooks.job_ended(job_status(job, now=Instant.now().wall, links=self._links(job)))
 
     def finish(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float]) -> None:
         """Write everything that is left, whatever the pace, before the daemon ends."""

@@ -80,6 +80,11 @@ class LocalExecutor:
         for slot in self._slots:
             slot.tend()
 
+    def renew(self, command: Callable[[str, str], Sequence[str]]) -> None:
+        """Have workers whose command line differs from this one replaced, each when it is done with its order."""
+        for slot in self._slots:
+            slot.renew(command(slot.name, slot.device))
+
     def free(self) -> int:
         return 0 if self._is_stopped else sum(slot.is_free for slot in self._slots)
 

@@ -60,10 +60,16 @@ class Slot:
     _since: float = field(default=0.0, init=False)
     _problem: str = field(default="", init=False)
     _is_stopped: bool = field(default=False, init=False)
+    _is_outdated: bool = field(default=False, init=False)
 
     @property
     def is_free(self) -> bool:
-        return self._ready is not None and self._order is None
+        return self._ready is not None and self._order is None and not self._is_outdated
+
+    def renew(self, command: Sequence[str]) -> None:
+        """Have the worker started with this command line from now on; one that works on an order finishes that first."""
+        if tuple(command) != tuple(self.command):
+            self.command, self._is_outdated = tuple(command), self._child is not None
 
     @property
     def token(self) -> str | None:
@@ -101,6 +107,8 @@ class Slot:
 
     def tend(self) -> list[Report]:
         """Start what should run, read what was said, notice what went wrong; return the reports."""
+        if self._is_outdated and self._order is None:
+            self._clear()
         if self._child is None:
             self._start()
         child = self._child
@@ -213,7 +221,7 @@ class Slot:
         """Kill the worker, if it lives, and empty the place."""
         if self._child:
             self._child.bury()
-        self._child, self._ready = None, None
+        self._child, self._ready, self._is_outdated = None, None, False
 
 
 def _failure(order: WorkOrder, problem: HeygemError) -> WorkFailed:

@@ -29,7 +29,7 @@ class MediaInspector:
     """Asks ffprobe about every file and decodes every recording once (a silent one is refused before it costs an engine's time)."""
 
     def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
-        self._limits = limits
+        self.limits = limits
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inspect")
         self._inquiries: dict[str, _Inquiry] = {}
 
@@ -45,8 +45,8 @@ class MediaInspector:
         return _finding(inquiry)
 
     def _ask(self, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _Inquiry:
-        lengths = {path: self._pool.submit(_length, _video_seconds, root / path, self._limits) for path in videos}
-        lengths |= {path: self._pool.submit(_length, _recording_seconds, root / path, self._limits) for path in recordings}
+        lengths = {path: self._pool.submit(_length, _video_seconds, root / path, self.limits) for path in videos}
+        lengths |= {path: self._pool.submit(_length, _recording_seconds, root / path, self.limits) for path in recordings}
         return _Inquiry(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:

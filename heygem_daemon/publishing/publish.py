@@ -3,7 +3,9 @@
 The rename happens in `poll`, in the thread that also calls `discard`: what was discarded before cannot appear afterwards.
 """
 
+import errno
 import os
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +24,7 @@ from heygem_daemon.publishing.outlet import folder_inside, free_bytes, outputs_e
 from heygem_daemon.publishing.staging import Staging
 
 _CHUNK: Final = 2**20
+_BUNDLE: Final = "bundle.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,9 @@ class FolderPublisher:
         self._staging = Staging(outputs)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="publish")
         self._pending: dict[str, _Pending] = {}
+        self._packer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zip")
+        self._packing: dict[str, Future[None]] = {}
+        self._is_closing = threading.Event()
 
     def stage(self, job: Job, item: Item, token: str) -> Staged:
         """Return fresh paths for the files of this attempt. Raises TransientError (outputs_offline, disk_full)."""
@@ -105,20 +111,31 @@ class FolderPublisher:
         """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
         return record.matching_result(self._outputs / job.output, job, item)
 
-    def bundle(self, job: Job) -> None:
-        """Write the job's ZIP of its published results, not compressed (video does not shrink), all of it or nothing.
+    def bundle(self, job: Job) -> bool:
+        """Return whether the job's ZIP of its published results stands in outputs; the first call begins to write it beside the daemon.
 
-        Copies at the speed of the disk while the daemon waits. Raises TransientError."""
-        token = f"zip-{job.id}"
+        Not compressed (video does not shrink), all of it or nothing. Raises TransientError, once; the next call begins anew."""
+        packing = self._packing.get(job.id)
+        if packing is None:
+            self._packing[job.id] = self._packer.submit(self._pack, job)
+            return False
+        if not packing.done():
+            return False
+        del self._packing[job.id]
+        token = _bundle_token(job)
         with outputs_errors(self._outputs):
             try:
-                staged = self._staging.create(token) / "bundle.zip"
-                home = folder_inside(self._outputs, job.output)
-                _zip(staged, home, [item.output for item in job.items if item.state is State.SUCCEEDED])
-                _sync_file(staged)
-                self._rename(staged, job, _bundle_name(job))
+                packing.result()
+                self._rename(self._staging.folder(token) / _BUNDLE, job, _bundle_name(job))
             finally:
                 self._staging.remove(token)
+        return True
+
+    def _pack(self, job: Job) -> None:
+        staged = self._staging.create(_bundle_token(job)) / _BUNDLE
+        names = [item.output for item in job.items if item.state is State.SUCCEEDED]
+        _zip(staged, self._outputs / job.output, names, self._is_closing)
+        _sync_file(staged)
 
     def bundled(self, job: Job) -> str | None:
         """Return the name of the job's ZIP in its output folder, None where there is none."""
@@ -130,9 +147,15 @@ class FolderPublisher:
         return free_bytes(self._outputs)
 
     def close(self) -> None:
-        """Start no more verifications; one that runs ends at its own time limit."""
+        """Start no more verifications; one that runs ends at its own time limit, a ZIP that is being written at once."""
+        self._is_closing.set()
+        self._packer.shutdown(wait=False, cancel_futures=True)
         self._pending.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _bundle_token(job: Job) -> str:
+    return f"zip-{job.id}"
 
 
 def _bundle_name(job: Job) -> str:
@@ -162,10 +185,13 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _zip(target: Path, folder: Path, names: Iterable[str]) -> None:
+def _zip(target: Path, folder: Path, names: Iterable[str], stop: threading.Event) -> None:
+    """Raises InterruptedError when `stop` is set."""
     with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as bundle:
         for name in names:
             entry = zipfile.ZipInfo.from_file(folder / name, name, strict_timestamps=False)
             with (folder / name).open("rb") as source, bundle.open(entry, "w", force_zip64=True) as packed:
                 while chunk := source.read(_CHUNK):
+                    if stop.is_set():
+                        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR), str(target))
                     packed.write(chunk)

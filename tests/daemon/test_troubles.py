@@ -301,7 +301,7 @@ def test_a_crash_right_after_the_last_result_still_tells_the_end(world: World, m
 
 def test_a_zip_is_written_once_however_long_the_inputs_cannot_be_moved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     finishing = fail(monkeypatch, world.daemon.claims, "finish", trouble(), times=3)
-    bundling = fail(monkeypatch, world.publisher, "bundle", trouble(), times=0)
+    bundling = fail(monkeypatch, world.publisher, "_pack", trouble(), times=0)
     status = world.finish("lesson", "zip = true\n")
     assert (finishing.calls, bundling.calls, status.links) == (4, 1, {"zip": "lesson.zip"})
     assert len(world.told("job_waiting")) == 1

@@ -19,7 +19,8 @@ from heygem_daemon.daemon.arrivals import ArrivalRules, Arrivals
 from heygem_daemon.daemon.dispatch import Defaults, Dispatch
 from heygem_daemon.daemon.instant import Instant
 from heygem_daemon.daemon.reporting import Identity, Reporting
-from heygem_daemon.daemon.server import Daemon, Pace
+from heygem_daemon.daemon.server import Daemon
+from heygem_daemon.daemon.tuning import Pace, Tuning
 from heygem_daemon.daemon.wishes import Wishes
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.intake.claims import FolderClaims
@@ -69,6 +70,40 @@ class Filming:
 
 
 @dataclass(kw_only=True)
+class Listeners:
+    """Supervisor, Hooks and Monitor in one: remembers what it was told."""
+
+    calls: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    ended: list[JobStatus] = field(default_factory=list)
+    statuses: list[DaemonStatus] = field(default_factory=list)
+
+    def ready(self) -> None:
+        self.calls.append("ready")
+
+    def alive(self) -> None:
+        self.calls.append("alive")
+
+    def reloading(self) -> None:
+        self.calls.append("reloading")
+
+    def stopping(self) -> None:
+        self.calls.append("stopping")
+
+    def status(self, line: str) -> None:
+        self.lines.append(line)
+
+    def job_ended(self, status: JobStatus) -> None:
+        self.ended.append(status)
+
+    def write(self, status: DaemonStatus) -> None:
+        self.statuses.append(status)
+
+    def close(self, seconds: float) -> None:
+        self.calls.append("close")
+
+
+@dataclass(kw_only=True)
 class World:
     """`tick(seconds)` lets time pass and ticks once; `until(condition)` ticks until the threads beside the daemon have done their part."""
 
@@ -84,6 +119,8 @@ class World:
     wall: float = field(default_factory=time.time)
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    listeners: Listeners = field(default_factory=Listeners)
+    reconfigure: Callable[[Daemon], None] = lambda _daemon: None
 
     def __post_init__(self) -> None:
         self.inbox.mkdir(exist_ok=True)
@@ -112,7 +149,8 @@ class World:
         claims, scanner, board = FolderClaims(), FolderScanner(), StatusFiles(self.outputs)
         inspector, inbox = MediaInspector(), str(self.inbox)
         reporting = Reporting(
-            board=board, ledger=self.ledger, executor=executor, publisher=self.publisher, log=self.log,
+            board=board, ledger=self.ledger, executor=executor, publisher=self.publisher, log=self.log, hooks=self.listeners,
+            monitor=self.listeners,
             identity=Identity(version="0", pid=1, started=self.wall, outputs=str(self.outputs), reserve_bytes=self.reserve_bytes),
         )  # fmt: skip
         defaults = Defaults(
@@ -122,6 +160,7 @@ class World:
         dispatch = Dispatch(
             ledger=self.ledger, executor=executor, publisher=self.publisher, claims=claims, log=self.log, policy_=policy.Policy(),
             breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults, impatient=self.impatient, on_change=reporting.changed,
+            on_end=reporting.ended,
         )  # fmt: skip
         rules = ArrivalRules(
             settle_seconds=SETTLE, network_settle_seconds=10.0, incomplete_seconds=INCOMPLETE, limits=DropLimits(), priorities={inbox: 5}
@@ -129,11 +168,15 @@ class World:
         arrivals = Arrivals(
             scanner=scanner, claims=claims, inspector=inspector, board=board, log=self.log, rules=rules, impatient=self.impatient
         )
+        tuning = Tuning(
+            inboxes=(inbox,), pace=Pace(scan=0.5, network_scan=5.0), rules=rules, retry=policy.Policy(),
+            breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults,
+        )  # fmt: skip
         self.daemon = Daemon(
-            inboxes=[inbox], scanner=scanner, claims=claims, doorbell=WatchdogDoorbell(), inspector=inspector, ledger=self.ledger,
+            tuning=tuning, scanner=scanner, claims=claims, doorbell=WatchdogDoorbell(), inspector=inspector, ledger=self.ledger,
             executor=executor, publisher=self.publisher, retention=FolderRetention(inboxes=[self.inbox], outputs=self.outputs),
             arrivals=arrivals, dispatch=dispatch, wishes=Wishes(dispatch=dispatch, ledger=self.ledger, claims=claims, log=self.log),
-            reporting=reporting, log=self.log, pace=Pace(scan=0.5, network_scan=5.0),
+            reporting=reporting, log=self.log, supervisor=self.listeners, reconfigure=self.reconfigure,
         )  # fmt: skip
         dispatch.recover(self.now)
 

@@ -334,13 +334,22 @@ def succeeded(job: Job) -> Job:
     return replace(job, items=tuple(replace(item, state=State.SUCCEEDED) for item in job.items))
 
 
+def bundle_up(publisher: FolderPublisher, job: Job) -> None:
+    """Ask for the ZIP until it is there, as the daemon does."""
+    assert not publisher.bundle(job)
+    deadline = time.monotonic() + 30
+    while not publisher.bundle(job):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_a_bundle_holds_the_published_results_uncompressed(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
 ) -> None:
     for number, item in enumerate(job.items):
         publish(publisher, job, rendered, figures, item, f"t{number}")
     assert publisher.bundled(job) is None
-    publisher.bundle(succeeded(job))
+    bundle_up(publisher, succeeded(job))
     assert publisher.bundled(job) == "lesson-01.zip"
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.testzip() is None
@@ -354,7 +363,7 @@ def test_a_bundle_leaves_out_what_did_not_succeed(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
 ) -> None:
     publish(publisher, job, rendered, figures)
-    publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    bundle_up(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.namelist() == ["a.mp4"]
 
@@ -364,8 +373,25 @@ def test_a_bundle_that_does_not_fit_leaves_nothing_behind(small_disk: Path, job:
     (small_disk / "lesson-01").mkdir()
     (small_disk / "lesson-01/a.mp4").write_bytes(b"x" * 700_000)
     with pytest.raises(TransientError) as raised:
-        publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+        bundle_up(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     assert raised.value.code == "disk_full"
     assert os.listdir(small_disk / "lesson-01") == ["a.mp4"]
     assert os.listdir(small_disk / ".heygem/staging") == []
     publisher.close()
+
+
+def test_a_bundle_that_is_being_written_does_not_hold_up_the_end(outputs: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher = FolderPublisher(outputs)
+    (outputs / "lesson-01").mkdir()
+    with (outputs / "lesson-01/a.mp4").open("wb") as huge:
+        huge.truncate(2**40)  # a terabyte of nothing: hours to copy
+    assert not publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    began = outputs / ".heygem/staging" / f"zip-{job.id}" / "bundle.zip"
+    deadline = time.monotonic() + 30
+    while not (began.exists() and began.stat().st_size > 2**22):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    publisher.close()
+    publisher._packer.shutdown(wait=True)
+    assert began.stat().st_size < 2**38
+    assert not (outputs / "lesson-01/lesson-01.zip").exists()

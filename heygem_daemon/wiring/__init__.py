@@ -1,0 +1,1 @@
+"""Settings in, a wired daemon out: the one place that knows every adapter."""

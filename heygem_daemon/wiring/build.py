@@ -1,0 +1,142 @@
+"""Builds the daemon."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from heygem_daemon import __version__
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.names import MARKER
+from heygem_daemon.daemon.arrivals import Arrivals
+from heygem_daemon.daemon.dispatch import Dispatch
+from heygem_daemon.daemon.reporting import Identity, Reporting
+from heygem_daemon.daemon.server import Daemon
+from heygem_daemon.daemon.wishes import Wishes
+from heygem_daemon.executors.local import LocalExecutor
+from heygem_daemon.intake.claims import FolderClaims
+from heygem_daemon.intake.doorbell import WatchdogDoorbell
+from heygem_daemon.intake.inspector import MediaInspector
+from heygem_daemon.intake.patient import PatientScanner
+from heygem_daemon.intake.scanner import FolderScanner
+from heygem_daemon.lipsync.engines import engine_names
+from heygem_daemon.publishing.publish import FolderPublisher
+from heygem_daemon.publishing.status_files import StatusFiles
+from heygem_daemon.service.log import StructLog
+from heygem_daemon.service.notify import SystemdSupervisor
+from heygem_daemon.service.tally import Tally
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.listeners import job_hooks, monitor
+from heygem_daemon.wiring.reload import Reload
+from heygem_daemon.wiring.values import devices, media_limits, open_ledger, retention, tuning, worker_commands
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another daemon uses the same state folder."""
+
+
+def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callable[[], Settings]) -> Daemon:
+    """Return the daemon, its workers starting. `read` gives the settings anew when somebody asks for that.
+
+    Raises AlreadyRunningError, or a HeygemError when a folder cannot be used."""
+    if settings.engine.name not in engine_names():
+        raise error("unknown_engine", name=settings.engine.name, known=", ".join(engine_names()))
+    _make_folders(settings)
+    _lock(settings.state)
+    tally = Tally(log)
+    ledger = open_ledger(settings, mend=True)
+    if ledger.damaged is not None:
+        tally("ledger_damaged", level="error", path=str(ledger.damaged))
+    tuned = tuning(settings)
+    executor = LocalExecutor(devices(settings), worker_commands(settings), log=tally)
+    publisher = FolderPublisher(settings.outputs)
+    claims, scanner = FolderClaims(MARKER), PatientScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
+    inspector = MediaInspector(media_limits(settings))
+    board = StatusFiles(settings.outputs)
+    reporting = Reporting(
+        board=board,
+        ledger=ledger,
+        executor=executor,
+        publisher=publisher,
+        hooks=job_hooks(settings, tally),
+        monitor=monitor(settings, tally),
+        log=tally,
+        identity=_identity(settings),
+    )
+    dispatch = Dispatch(
+        ledger=ledger,
+        executor=executor,
+        publisher=publisher,
+        claims=claims,
+        log=tally,
+        policy_=tuned.retry,
+        breaker=tuned.breaker,
+        defaults=tuned.defaults,
+        impatient=until_idle,
+        on_change=reporting.changed,
+        on_end=reporting.ended,
+    )
+    daemon = Daemon(
+        tuning=tuned,
+        scanner=scanner,
+        claims=claims,
+        doorbell=WatchdogDoorbell(),
+        inspector=inspector,
+        ledger=ledger,
+        executor=executor,
+        publisher=publisher,
+        retention=retention(settings),
+        arrivals=Arrivals(
+            scanner=scanner, claims=claims, inspector=inspector, board=board, log=tally, rules=tuned.rules, impatient=until_idle
+        ),
+        dispatch=dispatch,
+        wishes=Wishes(dispatch=dispatch, ledger=ledger, claims=claims, log=tally),
+        reporting=reporting,
+        supervisor=SystemdSupervisor(),
+        log=tally,
+        reconfigure=Reload(
+            settings=settings,
+            read=read,
+            tally=tally,
+            log=log,
+            executor=executor,
+            scanner=scanner,
+            inspector=inspector,
+        ),
+    )
+    tally("daemon_started", version=__version__, inboxes=daemon.inboxes, outputs=str(settings.outputs), devices=devices(settings))
+    return daemon
+
+
+def _make_folders(settings: Settings) -> None:
+    for folder in (settings.outputs, settings.state, settings.cache):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise error("io_error", problem=f"{problem.strerror} ({folder})") from None
+
+
+def _lock(state: Path) -> None:
+    """Hold state/daemon.lock as long as this process lives: two daemons on one ledger would fight over every drop."""
+    try:
+        handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as problem:
+        raise error("io_error", problem=f"{problem.strerror} ({problem.filename})") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise AlreadyRunningError(f"another daemon uses {state}; give this one its own --state, or stop that one") from None
+    os.truncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+
+
+def _identity(settings: Settings) -> Identity:
+    return Identity(
+        version=__version__,
+        pid=os.getpid(),
+        started=time.time(),
+        outputs=str(settings.outputs),
+        reserve_bytes=settings.disk.reserve_bytes,
+    )
