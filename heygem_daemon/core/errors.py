@@ -277,7 +277,7 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="Wav2Lip checkpoints are for research and other non-commercial use only, "
         "and nobody has confirmed that this server may use one.",
         hint="Administrator: read the licence of the checkpoint; if the use here keeps to it, set licence_confirmed = true "
-        "under [wav2lip] in heygem.toml and start the daemon again; the job then goes on by itself.",
+        "under [wav2lip] in heygem.toml and `systemctl reload heygem`; the job then goes on by itself.",
     ),
     "checkpoint_missing": ErrorSpec(
         kind=SetupError,
