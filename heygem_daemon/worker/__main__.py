@@ -15,7 +15,16 @@ from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.loop import Session, serve
-from heygem_daemon.worker.process import Pulse, Terminated, bind_to_parent, claim_stdout, end_children, lead_group, raise_on_signals
+from heygem_daemon.worker.process import (
+    Pulse,
+    Terminated,
+    bind_to_parent,
+    claim_stdout,
+    end_children,
+    go_first_when_memory_runs_out,
+    lead_group,
+    raise_on_signals,
+)
 from heygem_daemon.worker.protocol import decode_order
 
 DEFAULT_SESSION: Final = "heygem_daemon.worker.session:LipSyncSession"
@@ -41,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_on_signals()
     try:
         lead_group()
+        go_first_when_memory_runs_out()
         pulse = Pulse(outlet, parent=bind_to_parent(), seconds=parsed.beat_seconds)
         pulse.start()
         _own_caches(parsed.cache)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -16,6 +17,8 @@ from heygem_daemon.worker.protocol import Beat, Message, encode
 _PR_SET_PDEATHSIG: Final = 1
 _ORPHAN_GRACE: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
+_OOM_SCORE: Final = "500"
+"""proc_pid_oom_score_adj(5): as if it used half of all memory more than it does."""
 
 
 class Terminated(BaseException):
@@ -61,6 +64,12 @@ def lead_group() -> None:
     """Make sure that we lead a process group, so that one kill reaches our ffmpeg children too."""
     if os.getpid() != os.getpgrp():
         os.setpgid(0, 0)
+
+
+def go_first_when_memory_runs_out() -> None:
+    """Let the kernel choose this process and its children before the daemon, which would lose everybody's work."""
+    with contextlib.suppress(OSError):  # a container may forbid it
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
 
 
 def raise_on_signals() -> None:

@@ -87,3 +87,8 @@ def test_it_ends_when_nobody_reads_its_reports(worker):
     worker.stdin.write(encode_order(order("t1")))
     worker.stdin.flush()
     assert worker.wait(10) == 0
+
+
+def test_the_kernel_takes_it_before_the_daemon_when_memory_runs_out(worker):
+    assert isinstance(next_report(worker), WorkerReady)
+    assert int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text(encoding="ascii")) == 500
