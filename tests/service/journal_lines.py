@@ -20,6 +20,7 @@ HUGE: Final = "a" + "x" * 100 * 1024 + "z"
 
 def one_job(log: StructLog) -> None:
     log("item_started", level="debug", **JOB, item="teacher-a")
+    log("item_rendered", **JOB, item="teacher-a", speed=0.7)
     log("item_published", **JOB, item="teacher-a", seconds=12.3)
     log("item_failed", level="error", **JOB, item="teacher-b", error_code="no_face", reason="There is no face.")
     log("job_finished", level="warning", **JOB, state="partial", succeeded=1, items=2)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +26,12 @@ class Journal:
     def __init__(self, directory: Path, said: str) -> None:
         self._directory, self.said = directory, said
 
+    def read(self, *words: str) -> str:
+        command = ("journalctl", "--quiet", "--directory", str(self._directory), *words)
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
     def find(self, *fields: str) -> list[Entry]:
-        command = ("journalctl", "--directory", str(self._directory), "--output=json", "--all", *fields)
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        return [json.loads(line) for line in found.stdout.splitlines()]
+        return [json.loads(line) for line in self.read("--output=json", "--all", *fields).splitlines()]
 
     def one(self, *fields: str) -> Entry:
         (entry,) = self.find(*fields)
@@ -47,7 +50,8 @@ def journal(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Journal:
 
 def test_a_job_is_found_by_its_fields(journal: Journal) -> None:
     entries = journal.find(f"HEYGEM_JOB_ID={JOB['job_id']}", "_TRANSPORT=journal")
-    assert [entry["MESSAGE"] for entry in entries][:3] == [
+    assert [entry["MESSAGE"] for entry in entries][:4] == [
+        "lesson-01/teacher-a: rendered at 0.70 times real time; now verified",
         "lesson-01/teacher-a: published after 12.3 s",
         "lesson-01/teacher-b: failed: There is no face.",
         "lesson-01: partial, 1 of 2 results",
@@ -62,7 +66,7 @@ def test_a_job_is_found_by_its_fields(journal: Journal) -> None:
 def test_a_level_is_the_weight_that_the_journal_filters_by(journal: Journal) -> None:
     job = f"HEYGEM_JOB_ID={JOB['job_id']}"
     assert [entry["HEYGEM_EVENT"] for entry in journal.find(job, "--priority=err")] == ["item_failed"]
-    assert [entry["PRIORITY"] for entry in journal.find(job)] == ["6", "3", "4", "7"]
+    assert [entry["PRIORITY"] for entry in journal.find(job)] == ["6", "6", "3", "4", "7"]
 
 
 def test_a_level_can_be_changed_while_the_log_is_in_use(journal: Journal) -> None:
@@ -136,3 +140,19 @@ def test_a_value_that_contains_itself_is_still_shown() -> None:
     loop.append(loop)
     assert field_value(loop) == "[[...]]"
     assert field_value({("a", 1): 2}) == "{('a', 1): 2}"
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """Return what stands in the page's code blocks for journalctl, as words, up to a pipe."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("journalctl ")]
+    return [shlex.split(line.partition(" | ")[0], comments=True) for line in lines]
+
+
+def test_every_command_of_the_page_finds_something(journal: Journal, root: Path) -> None:
+    commands = _commands(root / "docs" / "journal.md")
+    assert len(commands) >= 8
+    for command in commands:
+        _, unit, name, *rest = (word for word in command if word != "-f")
+        assert (unit, name) == ("-u", "heygem"), command
+        assert journal.read(*rest), command
