@@ -69,9 +69,10 @@ fmt: setup  ## mend what ruff can mend
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-docs: setup  ## write the generated pages again: docs/errors.md, systemd/heygem.catalog
+docs: setup  ## write the generated pages again: docs/errors.md, systemd/heygem.catalog, share/man/heygem.1
 	@$(BIN)/python -m scripts.error_page
 	@$(BIN)/python -m scripts.catalog
+	@$(BIN)/python -m scripts.man_page
 
 train-driver:  ## make the weights of the speech driver from nothing (under two hours on two cores); AVDATA=/path/to/clips
 	@bash scripts/setup.sh --training

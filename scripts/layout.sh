@@ -22,12 +22,16 @@ put() { install -D -m 644 "$1" "$2"; }
 
 # stage ROOT: every installed file, as it will lie under /.
 stage() {
-    local root=$1 share=$1$prefix/share
+    local root=$1 share=$1$prefix/share example
     put systemd/heygem.service "$root$lib/systemd/system/heygem.service"
     put systemd/heygem.sysusers "$root$lib/sysusers.d/heygem.conf"
     put systemd/heygem.tmpfiles "$root$lib/tmpfiles.d/heygem.conf"
     [ ! -e systemd/heygem.catalog ] || put systemd/heygem.catalog "$root$lib/systemd/catalog/heygem.catalog"
-    put config/heygem.toml "$share/doc/heygem/heygem.toml"
+    put share/man/heygem.1 "$share/man/man1/heygem.1"
+    put share/completion/heygem.bash "$share/bash-completion/completions/heygem"
+    put share/completion/heygem.zsh "$share/zsh/site-functions/_heygem"
+    put share/completion/heygem.fish "$share/fish/vendor_completions.d/heygem.fish"
+    for example in config/*; do put "$example" "$share/doc/heygem/${example##*/}"; done
     mkdir -p "$root$prefix/bin"
     ln -sfn "$current/bin/heygem" "$root$prefix/bin/heygem"
 }
