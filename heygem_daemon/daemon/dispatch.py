@@ -214,6 +214,7 @@ class Dispatch:
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
                     elapsed = now.monotonic - attempt.started.monotonic
+                    self._tell_stage(attempt, report.stage)
                     attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
                     self._on_change(self.jobs[attempt.job_id])
                 case WorkSucceeded() if report.token in self.attempts:
@@ -230,6 +231,10 @@ class Dispatch:
                 self._published(published.token, now)
             else:
                 self._failed(published.token, kind_of(published.problem), published.problem, now)
+
+    def _tell_stage(self, attempt: Attempt, stage: str) -> None:
+        if attempt.progress is None or attempt.progress.stage != stage:
+            self._log("item_stage", level="debug", **self.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
 
     def _rendered(self, report: WorkSucceeded) -> None:
         attempt = self.attempts[report.token]
@@ -261,12 +266,12 @@ class Dispatch:
         job = self.jobs[attempt.job_id]
         item = self._after(job.item(attempt.key), kind, problem, now)
         self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
-        self._log_trouble(job, item, problem)
+        self._log_trouble(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
         self.books.save(job.with_item(item).rollup(now.wall))
 
-    def _log_trouble(self, job: Job, item: Item, problem: HeygemError) -> None:
+    def _log_trouble(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
-        context = {**job.log_context(), "item": item.key, "attempt": item.attempt}
+        context = {**job.log_context(), "item": item.key, "attempt": item.attempt, "stage": stage}
         self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
 
     def _after(self, item: Item, kind: str, problem: HeygemError, now: Instant) -> Item:

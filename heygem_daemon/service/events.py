@@ -294,6 +294,12 @@ _ITEMS: Final = (
         more="A worker has the order; item_rendered or a trouble follows.",
     ),
     Event(
+        name="item_stage",
+        meaning="An attempt went on to its next stage",
+        says="{job}/{item}: {stage}",
+        more="HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = \"debug\" only.",
+    ),
+    Event(
         name="item_rendered",
         meaning="A worker finished one result; it is being verified",
         says="{job}/{item}: rendered[ at {speed:.2f} times real time]; now verified",

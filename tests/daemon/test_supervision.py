@@ -68,6 +68,20 @@ def test_monitoring_hears_of_the_daemon_even_while_outputs_are_away(world: World
     assert not world.listeners.statuses[-1].disk.ok
 
 
+def test_a_failure_names_the_stage_it_happened_in(world: World) -> None:
+    world.finish("lesson", 'text = "fail no_face"\n')
+    assert world.told("item_stage", stage="render", item="a")
+    (failed,) = world.told("item_failed")
+    assert (failed["stage"], failed["error_code"]) == ("render", "no_face")
+
+
+def test_a_published_result_says_how_long_and_how_fast(world: World) -> None:
+    world.finish("lesson")
+    (published,) = world.told("item_published")
+    assert (published["video_seconds"], published["speed"]) == (1.0, 2.0)
+    assert isinstance(published["seconds"], float)
+
+
 # -- health -----------------------------------------------------------------------------------------------------------
 
 
