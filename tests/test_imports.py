@@ -31,7 +31,9 @@ ALLOWED: Final = {
     "wiring": {
         "settings", "daemon", "core", "intake", "ledger", "executors", "publishing", "service", "worker", "lipsync", "media", "durable",
     },
-    "cli": {"wiring", "settings", "service", "core", "lipsync", "media", "durable"},
+    "cli": {
+        "wiring", "settings", "service", "core", "lipsync", "media", "durable", "intake.leases", "intake.mounts", "intake.permissions",
+    },
     "__main__": {"cli"},
 }  # fmt: skip
 """What the modules of a part may import of the other parts; a dotted name allows that one module only."""

@@ -16,12 +16,13 @@ class Exit(IntEnum):
     PROBLEM = 1
     USAGE = 2
     SOME_FAILED = 3
+    WARNINGS = 4
 
 
 app = typer.Typer(
     name="heygem",
     help="A watch-folder lip-sync server: drop a recording and videos, get the presenters speaking it.",
-    epilog="Exit codes: 0 all well, 1 a problem was found, 2 wrong usage or configuration, 3 some results failed.",
+    epilog="Exit codes: 0 all well, 1 a problem was found, 2 wrong usage or configuration, 3 some results failed, 4 warnings only.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -31,10 +32,11 @@ models_app = typer.Typer(help="The model files: list, fetch, add, verify.", no_a
 app.add_typer(models_app, name="models")
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).", envvar="HEYGEM_CONFIG")]
-Outputs = Annotated[Path | None, typer.Option(help="Folder of the results.")]
-State = Annotated[Path | None, typer.Option(help="Folder of the ledger, on a local disk.")]
-Weights = Annotated[Path | None, typer.Option(help="Folder of the model files.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of the learned presenters.")]
+# parser=Path: typer's own would look at each path, and so hang on a dead share, and refuse one that cannot be read.
+Outputs = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the results.")]
+State = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the ledger, on a local disk.")]
+Weights = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the model files.")]
+Cache = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the learned presenters.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Target = Annotated[str, typer.Argument(help="Name or id of a job, as `heygem status` shows it.")]
 
@@ -54,7 +56,7 @@ def _global(
 @app.command()
 def run(
     config: Config = None,
-    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder; may be given several times.")] = None,
+    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Watched folder; may be given several times.")] = None,
     outputs: Outputs = None,
     state: State = None,
     cache: Cache = None,
@@ -110,7 +112,7 @@ def learn(
     forget: Annotated[str | None, typer.Option(help="Delete a video or person from the corpus by its id, or all.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the weights before.")] = False,
     config: Config = None,
-    corpus: Annotated[Path | None, typer.Option(help="Folder of what is kept of the footage.")] = None,
+    corpus: Annotated[Path | None, typer.Option(parser=Path, help="Folder of what is kept of the footage.")] = None,
     cache: Cache = None,
     weights: Weights = None,
 ) -> None:
@@ -174,7 +176,7 @@ def hold(job: Target, config: Config = None, state: State = None) -> None:
 
 
 @app.command()
-def pause(config: Config = None, inbox: Annotated[list[Path] | None, typer.Option(help="Only this inbox.")] = None) -> None:
+def pause(config: Config = None, inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None) -> None:
     """Start nothing new: puts a file named PAUSE into the inboxes."""
     from heygem_daemon.cli import wishing
     from heygem_daemon.cli.configuration import settings_or_exit
@@ -187,7 +189,7 @@ def resume(
     job: Annotated[str | None, typer.Argument(help="A held job; without it, everything paused goes on.")] = None,
     config: Config = None,
     state: State = None,
-    inbox: Annotated[list[Path] | None, typer.Option(help="Only this inbox.")] = None,
+    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None,
 ) -> None:
     """Go on: with one held job, or with everything after `heygem pause`."""
     from heygem_daemon.cli import wishing
@@ -209,25 +211,26 @@ def init_inbox(folder: Annotated[Path, typer.Argument(help="The folder to watch;
 @app.command()
 def check(
     config: Config = None,
-    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder.")] = None,
+    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Watched folder.")] = None,
     outputs: Outputs = None,
     state: State = None,
     cache: Cache = None,
     weights: Weights = None,
     device: Device = None,
+    user: Annotated[str | None, typer.Option(help="Check as this user; root checks as the owner of the state folder otherwise.")] = None,
 ) -> None:
-    """Probe folders, programs, models and the device, and print how to mend what is wrong."""
+    """Probe folders, programs, models and the device, and print how to mend what is wrong. Exit 4 when there are warnings only."""
     from heygem_daemon.cli import checking
     from heygem_daemon.cli.configuration import settings_or_exit
 
     settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
-    raise typer.Exit(checking.check(settings))
+    raise typer.Exit(checking.check(settings, config=config, user=user))
 
 
 @app.command()
 def sweep(
     config: Config = None,
-    inbox: Annotated[list[Path] | None, typer.Option(help="Watched folder.")] = None,
+    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Watched folder.")] = None,
     outputs: Outputs = None,
     state: State = None,
 ) -> None:

@@ -1,169 +1,106 @@
 """`heygem check`: does this machine have what it takes? Every finding comes with the command that mends it."""
 
 import os
-import secrets
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from shlex import quote
+from typing import Final
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
 from heygem_daemon.cli.app import Exit
-from heygem_daemon.core.names import MARKER
-from heygem_daemon.core.policy import human_bytes
-from heygem_daemon.lipsync import models
-from heygem_daemon.lipsync.engines import WAV2LIP_ENGINES
-from heygem_daemon.lipsync.wav2lip import library
-from heygem_daemon.settings import Settings
+from heygem_daemon.cli.checks import engine, folders, machine, service
+from heygem_daemon.cli.checks.finding import Finding, Severity, note
+from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, group_name
+from heygem_daemon.cli.checks.patience import ask_all
+from heygem_daemon.cli.checks.places import Place, places
+from heygem_daemon.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, Settings
+
+_MARKS: Final = {
+    Severity.OK: "[green]ok     [/green]",
+    Severity.NOTE: "[cyan]note   [/cyan]",
+    Severity.WARNING: "[yellow]warning[/yellow]",
+    Severity.ERROR: "[red]error  [/red]",
+}
+_EXITS: Final = {Severity.ERROR: Exit.PROBLEM, Severity.WARNING: Exit.WARNINGS}
+_WEIGHTS_SECONDS: Final = 120.0
+"""Hundreds of megabytes of checkpoints are read from end to end."""
 
 
-class Severity(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """`mend` is a command or a sentence that puts it right."""
-
-    severity: Severity
-    what: str
-    mend: str = ""
-
-
-def check(settings: Settings) -> Exit:
-    """Print all findings; exit 1 when one of them is an error."""
+def check(settings: Settings, *, config: Path | None = None, user: str | None = None) -> Exit:
+    """Print all findings, as the user the service runs as. By root: becomes that user, for good."""
+    try:
+        me = become(user, _owner(settings.state, settings.intake.answer_seconds))
+    except IdentityError as problem:
+        typer.echo(f"heygem: {problem}", err=True)
+        return Exit.USAGE
     console = Console(highlight=False)
-    marks = {Severity.OK: "[green]ok     [/green]", Severity.WARNING: "[yellow]warning[/yellow]", Severity.ERROR: "[red]error  [/red]"}
-    worst = Exit.OK
-    for finding in findings(settings):
-        console.print(f"{marks[finding.severity]} {escape(finding.what)}", soft_wrap=True)
+    worst = Severity.OK
+    for finding in (introduction(me), *findings(settings, me, config)):
+        console.print(f"{_MARKS[finding.severity]} {escape(finding.what)}", soft_wrap=True)
         if finding.mend:
             console.print(f"        mend: {escape(finding.mend)}", soft_wrap=True)
-        if finding.severity is Severity.ERROR:
-            worst = Exit.PROBLEM
-    return worst
+        worst = max(worst, finding.severity, key=list(Severity).index)
+    return _EXITS.get(worst, Exit.OK)
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
+def introduction(me: Identity) -> Finding:
+    groups = ", ".join(sorted(group_name(number) for number in me.groups))
+    return note(f"checking as {me.name} (groups: {groups})")
+
+
+def findings(settings: Settings, me: Identity, config: Path | None = None) -> Iterator[Finding]:
     """Yield what `check` prints, in its order."""
-    for inbox in settings.inboxes:
-        yield from _inbox(inbox.path)
-    for name, folder in (("outputs", settings.outputs), ("state", settings.state), ("cache", settings.cache)):
-        yield probe_folder(name, folder)
-    yield _space(settings)
-    yield from (_program(name) for name in ("ffmpeg", "ffprobe"))
-    yield from (_model(finding) for finding in models.verify(settings.weights))
-    yield from _checkpoints(settings)
-    yield _device(settings.engine.device)
+    everywhere = list(places(settings))
+    yield from machine.configuration(_in_force(config), me)
+    yield from _folders(everywhere, me, settings.intake.answer_seconds)
+    yield from _weights(settings)
+    yield from machine.programs(me)
+    yield engine.device(settings.engine.device)
+    yield machine.journal(settings.log.format)
+    yield from service.findings(service.properties(), everywhere, me)
+    yield from _lock(settings)
 
 
-def _inbox(folder: Path) -> Iterator[Finding]:
-    yield probe_folder("inbox", folder)
-    if folder.is_dir() and not (folder / MARKER).is_file():
-        yield Finding(
-            severity=Severity.ERROR,
-            what=f"inbox {folder} has no marker and counts as offline",
-            mend=f"heygem init-inbox {quote(str(folder))}",
-        )
+def _in_force(config: Path | None) -> Path | None:
+    """Return the configuration file that `settings.load` read."""
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    return named or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
-def probe_folder(name: str, folder: Path) -> Finding:
-    """Do in `folder` what the daemon does in it: create, write, fsync, rename, unlink."""
-    probe = folder / f".heygem-check-{secrets.token_hex(4)}"
-    try:
-        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(handle, b"heygem")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        renamed = probe.rename(probe.with_suffix(".renamed"))
-        renamed.unlink()
-    except FileNotFoundError:
-        return Finding(severity=Severity.ERROR, what=f"{name} {folder} is not there", mend=f"mkdir -p {quote(str(folder))}")
-    except PermissionError:
-        user = os.environ.get("USER") or str(os.getuid())
-        return Finding(severity=Severity.ERROR, what=f"{name} {folder} cannot be written", mend=f"chown {user} {quote(str(folder))}")
-    except OSError as problem:
-        with suppress(OSError):
-            probe.unlink()
-        return Finding(
-            severity=Severity.ERROR,
-            what=f"{name} {folder}: {problem.strerror}",
-            mend=f"Check the disk or mount: findmnt -T {quote(str(folder))}",
-        )
-    return Finding(severity=Severity.OK, what=f"{name} {folder}: create, write, fsync, rename, unlink")
+def _folders(everywhere: Sequence[Place], me: Identity, seconds: float) -> Iterator[Finding]:
+    questions = [partial(_listed, folders.findings, place, me) for place in everywhere]
+    for place, answer in zip(everywhere, ask_all(questions, seconds), strict=True):
+        yield from [folders.silent(place, me, seconds)] if answer is None else answer
 
 
-def _space(settings: Settings) -> Finding:
-    try:
-        free = shutil.disk_usage(settings.outputs).free
-    except OSError as problem:
-        return Finding(severity=Severity.ERROR, what=f"free space of {settings.outputs}: {problem.strerror}")
-    reserve = settings.disk.reserve_bytes
-    if free < reserve:
-        what = f"{human_bytes(free)} free for outputs, {human_bytes(reserve)} are kept in reserve: nothing will start"
-        return Finding(severity=Severity.ERROR, what=what, mend="Free some space, or lower disk.reserve_bytes")
-    return Finding(severity=Severity.OK, what=f"{human_bytes(free)} free for outputs")
+def _listed(look: Callable[..., Iterator[Finding]], *given: object) -> list[Finding]:
+    return list(look(*given))
 
 
-def _program(name: str) -> Finding:
-    path = shutil.which(name)
-    if path is None:
-        return Finding(severity=Severity.ERROR, what=f"{name} is not installed", mend="apt-get install ffmpeg")
-    line = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20, check=False).stdout.splitlines()
-    return Finding(severity=Severity.OK, what=" ".join(line[0].split()[:3]) if line else path)
-
-
-def _model(finding: models.Finding) -> Finding:
-    if finding.is_right:
-        return Finding(severity=Severity.OK, what=f"model {finding.model.name}")
-    return Finding(severity=Severity.ERROR, what=f"model {finding.path}: {finding.problem}", mend="heygem models fetch")
-
-
-def _checkpoints(settings: Settings) -> Iterator[Finding]:
-    """Yield what stands between a job and the Wav2Lip engines, where somebody wants them."""
-    installed = library.checkpoints(settings.weights)
-    is_confirmed, is_default = settings.wav2lip.licence_confirmed, settings.engine.name in WAV2LIP_ENGINES
-    if not (installed or is_confirmed or is_default):
+def _weights(settings: Settings) -> Iterator[Finding]:
+    """Yield what is to say of the files in the weights folder; one that is not there or hangs has been told of already."""
+    if ask_all([settings.weights.is_dir], settings.intake.answer_seconds) != [True]:
         return
-    missing = Severity.ERROR if is_default else Severity.WARNING
-    if not is_confirmed:
-        what = "Wav2Lip: nobody has confirmed that the use here keeps to the licence of its checkpoints"
-        yield Finding(severity=missing, what=what, mend="Read the licence; then set licence_confirmed = true under [wav2lip]")
-    for each in installed:
-        if each.is_usable:
-            yield Finding(severity=Severity.OK, what=f"Wav2Lip checkpoint {each.name}")
-        else:
-            mend = f"heygem models add FILE --name {quote(each.name)}"
-            yield Finding(severity=missing, what=f"Wav2Lip checkpoint {each.path}: {each.problem}", mend=mend)
-    if not any(each.is_usable for each in installed):
-        yield Finding(severity=missing, what=f"no Wav2Lip checkpoint in {settings.weights}", mend="heygem models add FILE")
+    (answer,) = ask_all([partial(_listed, engine.weights, settings)], _WEIGHTS_SECONDS)
+    yield from answer or []
 
 
-def _device(wanted: str) -> Finding:
-    """Ask torch in a process of its own: a broken driver may take its caller down."""
-    code = "import torch; print(torch.__version__, torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu')"
+def _lock(settings: Settings) -> Iterator[Finding]:
+    (answer,) = ask_all([partial(_listed, machine.ledger_lock, settings.state)], settings.intake.answer_seconds)
+    yield from answer or []
+
+
+def _owner(folder: Path, seconds: float) -> tuple[int, int] | None:
+    """Return the user and group that a folder belongs to; None where it is not there or does not answer."""
+
+    def ask() -> tuple[int, int]:
+        found = folder.stat()
+        return found.st_uid, found.st_gid
+
     try:
-        asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return Finding(severity=Severity.ERROR, what="torch does not answer", mend="Check the driver: nvidia-smi")
-    if asked.returncode != 0:
-        return Finding(severity=Severity.ERROR, what=f"torch cannot be used: {asked.stderr.strip()[-200:]}", mend="pip install torch")
-    version, _, device = asked.stdout.strip().partition(" ")
-    if device == "cpu" and wanted.startswith("cuda"):
-        return Finding(
-            severity=Severity.ERROR, what="no CUDA device", mend="Check the driver with nvidia-smi, or set engine.device = 'cpu'"
-        )
-    if device == "cpu":
-        return Finding(severity=Severity.WARNING, what=f"torch {version}, no CUDA device: works, more slowly")
-    return Finding(severity=Severity.OK, what=f"torch {version} on {device}")
+        return ask_all([ask], seconds)[0]
+    except OSError:
+        return None

@@ -33,11 +33,15 @@ def mount_of(path: str, mountinfo: Path = MOUNTINFO) -> Mount | None:
 
     Resolving a path on a dead share may hang, as everything on it may.
     """
+    return mount_by_name(os.path.realpath(path), mountinfo)
+
+
+def mount_by_name(wanted: str, mountinfo: Path = MOUNTINFO) -> Mount | None:
+    """The same going by the absolute path alone: links are not resolved, and no share is asked."""
     try:
         lines = mountinfo.read_bytes().splitlines()
     except OSError:
         return None
-    wanted = os.path.realpath(path)
     best: Mount | None = None
     for line in lines:
         mount = _parse(os.fsdecode(line))

@@ -5,7 +5,7 @@ import grp
 import os
 import pwd
 from pathlib import Path
-from shlex import quote
+from shlex import join
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
@@ -29,20 +29,25 @@ def denied(path: Path, deed: str, inbox: Path) -> HeygemError:
         deed=deed,
         name=display(str(path.relative_to(inbox)) if path != inbox and path.is_relative_to(inbox) else str(path)),
         owner=_owner(path),
-        command=display(_command(path, inbox)),
+        command=display(mend(path, inbox)),
     )
 
 
-def _command(path: Path, inbox: Path) -> str:
-    """Return what gives us the rights: to all of the drop that `path` lies in, or to the folder that is not ours to keep."""
+def mend(path: Path, inbox: Path) -> str:
+    """Return for a shell what gives us the rights to `path`."""
+    return " && ".join(join(command) for command in commands(path, inbox))
+
+
+def commands(path: Path, inbox: Path) -> list[tuple[str, ...]]:
+    """Return what gives us the rights: to all of the drop that `path` lies in, or to the folder that should be ours."""
     parts = path.relative_to(inbox).parts if path.is_relative_to(inbox) else ()
     if not parts:
-        return f"chown {quote(_user(os.geteuid()))} {quote(str(path))}"
+        return [("chown", _user(os.geteuid()), str(path))]
+    top = str(inbox / parts[0])
     if parts[0] in {PRIVATE, DONE, FAILED}:
-        return f"chown -R {quote(_user(os.geteuid()))} {quote(str(inbox / parts[0]))}"
-    drop = quote(str(inbox / parts[0]))
-    opened = f"chmod -R g+rwX {drop}"
-    return opened if _group_of(path) in _our_groups() else f"chgrp -R {quote(_group(_shared_group(inbox)))} {drop} && {opened}"
+        return [("chown", "-R", _user(os.geteuid()), top)]
+    is_shared = _group_of(path) in _our_groups()
+    return [*([] if is_shared else [("chgrp", "-R", _group(_shared_group(inbox)), top)]), ("chmod", "-R", "g+rwX", top)]
 
 
 def _shared_group(inbox: Path) -> int:

@@ -5,15 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 
-from heygem_daemon.cli.checking import Severity, findings, probe_folder
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, moment
-from heygem_daemon.settings import load
 
 
 def heygem(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -168,53 +165,6 @@ def test_models_list_and_verify_tell_what_is_missing(tmp_path: Path, weights: Pa
     missing = heygem("models", "verify", "--weights", str(tmp_path))
     assert (missing.returncode, "heygem models fetch" in missing.stderr) == (1, True)
     assert "face" in heygem("models", "list", "--weights", str(tmp_path)).stdout
-
-
-def test_check_finds_what_is_wrong_and_names_the_command_that_mends_it(tmp_path: Path, weights: Path) -> None:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    arguments = ("--outputs", str(tmp_path / "absent"), "--state", str(tmp_path), "--cache", str(tmp_path), "--weights", str(weights))
-    told = heygem("check", "--inbox", str(inbox), *arguments, "--device", "cpu", timeout=120)
-    assert told.returncode == 1
-    assert f"heygem init-inbox {inbox}" in told.stdout
-    assert f"mkdir -p {tmp_path / 'absent'}" in told.stdout
-    assert "ffmpeg version" in told.stdout
-    assert "torch" in told.stdout
-
-
-def test_check_is_content_with_a_good_installation(tmp_path: Path, weights: Path) -> None:
-    (tmp_path / ".heygem-inbox").touch()
-    given = dict.fromkeys(("outputs", "state", "cache"), tmp_path)
-    settings = load(None, {"inboxes": (tmp_path,), "weights": weights, "disk": {"reserve_bytes": 0}, **given})
-    assert not [finding for finding in findings(settings) if finding.severity is Severity.ERROR]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".heygem-inbox"]
-
-
-def test_a_missing_program_is_found(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load(None, {"inboxes": (tmp_path,), "weights": weights})
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = [finding for finding in findings(settings) if "ffmpeg is not installed" in finding.what]
-    assert [finding.mend for finding in found] == ["apt-get install ffmpeg"]
-
-
-def test_check_tells_what_the_wav2lip_engines_lack_where_somebody_wants_them(tmp_path: Path) -> None:
-    def told(**settings: Any) -> list[tuple[Severity, str]]:
-        given = load(None, {"inboxes": (tmp_path,), "weights": tmp_path, **settings})
-        return [(finding.severity, finding.mend) for finding in findings(given) if "Wav2Lip" in finding.what]
-
-    assert told() == []
-    wanted = told(engine={"name": "wav2lip+atlas"})
-    assert {severity for severity, _ in wanted} == {Severity.ERROR}
-    assert any("licence_confirmed" in mend for _, mend in wanted)
-    assert any("heygem models add" in mend for _, mend in wanted)
-    assert told(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
-
-
-def test_a_read_only_folder_is_found(tmp_path: Path) -> None:
-    assert probe_folder("outputs", Path("/proc")).severity is Severity.ERROR
-    (tmp_path / "file").touch()
-    assert probe_folder("outputs", tmp_path / "file").severity is Severity.ERROR
-    assert probe_folder("outputs", tmp_path).severity is Severity.OK
 
 
 def test_the_schema_in_the_package_is_the_one_that_is_printed(root: Path) -> None:

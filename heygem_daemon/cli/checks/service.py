@@ -1,0 +1,90 @@
+"""The service: is it installed, does it run, and does its sandbox let it write where the configuration sends it?"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Final
+
+from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
+from heygem_daemon.cli.checks.identity import Identity
+from heygem_daemon.cli.checks.places import Place, Use
+
+UNIT: Final = "heygem.service"
+_PROPERTIES: Final = (
+    "LoadState",
+    "ActiveState",
+    "User",
+    "ProtectSystem",
+    "ProtectHome",
+    "ReadWritePaths",
+    "StateDirectory",
+    "CacheDirectory",
+)
+_SECONDS: Final = 10.0
+_HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
+_OWN: Final = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
+"""Folders that systemd makes for a unit, and lets it write."""
+_DROP_IN: Final = f"/etc/systemd/system/{UNIT}.d"
+
+
+def show_command() -> tuple[str, ...]:
+    return ("systemctl", "show", UNIT, *(word for name in _PROPERTIES for word in ("-p", name)))
+
+
+def properties() -> Mapping[str, str]:
+    """Return the unit's properties as systemd knows them; empty where there is no systemd."""
+    if shutil.which("systemctl") is None:
+        return {}
+    try:
+        told = subprocess.run(show_command(), capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
+
+
+def findings(unit: Mapping[str, str], places: Sequence[Place], me: Identity) -> Iterator[Finding]:
+    if unit.get("LoadState") != "loaded":
+        yield note("no service here (`make install` installs it)" if unit else "no systemd here")
+        return
+    yield _activity(unit["ActiveState"], me)
+    user = unit.get("User") or "root"
+    if user != me.name:
+        yield note(f"this is what {me.name} can do; the service runs as {user}", me_as(user, me))
+    for place in places:
+        yield from _sandbox(place, unit, me)
+
+
+def me_as(user: str, me: Identity) -> str:
+    return me.command(("heygem", "check", "--user", user))
+
+
+def _activity(state: str, me: Identity) -> Finding:
+    if state == "failed":
+        return warning("the service has failed", f"See why: {me.command(('journalctl', '-u', UNIT, '-e'))}")
+    return ok("the service is running") if state == "active" else note(f"the service is {state}", me.command(("systemctl", "start", UNIT)))
+
+
+def _sandbox(place: Place, unit: Mapping[str, str], me: Identity) -> Iterator[Finding]:
+    if unit.get("ProtectHome", "no") != "no" and any(place.path.is_relative_to(home) for home in _HOMES):
+        what = f"{place.title} lies in a home, which the service does not see (ProtectHome)"
+        yield fault(what, f"Move it out, for example: {me.command(('mv', str(place.path), f'/srv/heygem/{place.path.name}'))}")
+    elif place.use is not Use.WEIGHTS and unit.get("ProtectSystem") == "strict" and not _is_writable(place.path, unit):
+        yield fault(f"the service may not write to {place.title} (ProtectSystem, ReadWritePaths)", _let_write(place.path, me))
+
+
+def _is_writable(path: Path, unit: Mapping[str, str]) -> bool:
+    allowed = [Path(word.strip('"').lstrip("-+")) for word in unit.get("ReadWritePaths", "").split()]
+    allowed += [root / name for key, root in _OWN.items() for name in unit.get(key, "").split()]
+    return any(path.is_relative_to(each) for each in allowed)
+
+
+def _let_write(path: Path, me: Identity) -> str:
+    """Return the commands that add a drop-in; what `systemctl edit` would do by hand."""
+    sudo = "" if me.is_asked_by_root else "sudo "
+    lines = f'[Service]\nReadWritePaths="{path}"'.replace("%", "%%")
+    return (
+        f"{me.command(('mkdir', '-p', _DROP_IN))} && printf '%s\\n' {quote(lines)} | {sudo}tee -a {_DROP_IN}/folders.conf"
+        f" && {me.command(('systemctl', 'daemon-reload'), ('systemctl', 'restart', UNIT))}"
+    )

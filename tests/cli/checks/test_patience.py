@@ -1,0 +1,45 @@
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.cli.checks.patience import ask_all
+
+
+def test_answers_come_in_the_order_of_the_questions() -> None:
+    def later(answer: str, seconds: float) -> str:
+        time.sleep(seconds)
+        return answer
+
+    assert ask_all([partial(later, "slow", 0.1), partial(later, "fast", 0)], 10) == ["slow", "fast"]
+
+
+def test_a_long_answer_arrives_whole() -> None:
+    assert ask_all([lambda: "x" * 10**6], 10) == ["x" * 10**6]
+
+
+def test_what_hangs_is_given_up_and_the_others_are_heard() -> None:
+    begun = time.monotonic()
+    assert ask_all([signal.pause, lambda: 1], 0.3) == [None, 1]
+    assert time.monotonic() - begun < 5
+
+
+def test_a_dead_share_holds_nobody_up(dead_share: Path) -> None:
+    assert ask_all([lambda: os.listdir(dead_share), lambda: ["alive"]], 0.3) == [None, ["alive"]]
+
+
+def test_a_question_that_fails_fails_here() -> None:
+    def fail() -> None:
+        raise FileNotFoundError(2, "gone")
+
+    with pytest.raises(FileNotFoundError, match="gone"):
+        ask_all([fail], 10)
+
+
+def test_no_process_is_left() -> None:
+    ask_all([signal.pause, lambda: 1], 0.1)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

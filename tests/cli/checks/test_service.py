@@ -1,0 +1,78 @@
+"""The unit as systemd shows it; a program named systemctl stands for systemd where there is none."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from heygem_daemon.cli.checks import service as unit
+from heygem_daemon.cli.checks.finding import Severity
+from heygem_daemon.cli.checks.identity import Identity
+from heygem_daemon.cli.checks.places import Place, Use
+
+SHOWN = {
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "User": "heygem",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "ReadWritePaths": "-/srv/heygem",
+    "StateDirectory": "heygem",
+    "CacheDirectory": "heygem",
+}
+
+
+def place(path: str, use: Use = Use.INBOX) -> Place:
+    return Place(use=use, path=Path(path))
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/heygem/inbox", "/srv/heygem", "/var/lib/heygem", "/var/cache/heygem/deep", "/var/lib/heygem/corpus"]
+)
+def test_what_the_unit_lets_the_service_write_is_all_well(path: str, service: Identity) -> None:
+    assert {finding.severity for finding in unit.findings(SHOWN, [place(path)], service)} == {Severity.OK}
+
+
+def test_a_folder_outside_gets_a_drop_in_that_works(tmp_path: Path, service: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "_DROP_IN", str(tmp_path / "heygem.service.d"))
+    finding = list(unit.findings(SHOWN, [place("/data/100 % new/inbox")], service))[-1]
+    assert finding.severity is Severity.ERROR
+    command = finding.mend.partition(" && systemctl")[0]
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    assert (tmp_path / "heygem.service.d/folders.conf").read_text() == '[Service]\nReadWritePaths="/data/100 %% new/inbox"\n'
+
+
+def test_weights_need_only_be_readable_but_not_in_a_home(service: Identity) -> None:
+    assert len(list(unit.findings(SHOWN, [place("/opt/weights", Use.WEIGHTS)], service))) == 1
+    finding = list(unit.findings(SHOWN, [place("/home/alice/weights", Use.WEIGHTS)], service))[-1]
+    assert "lies in a home" in finding.what
+
+
+def test_a_unit_of_another_user_is_checked_as_that_user(service: Identity) -> None:
+    found = list(unit.findings({**SHOWN, "User": "films"}, [], service))
+    assert found[-1].mend == "heygem check --user films"
+
+
+@pytest.mark.parametrize(
+    ("shown", "severity", "words"),
+    [
+        ({}, Severity.NOTE, "no systemd here"),
+        ({"LoadState": "not-found"}, Severity.NOTE, "no service here"),
+        ({**SHOWN, "ActiveState": "inactive"}, Severity.NOTE, "inactive"),
+        ({**SHOWN, "ActiveState": "failed"}, Severity.WARNING, "failed"),
+    ],
+)
+def test_how_it_stands_with_the_service_is_said(shown: dict[str, str], severity: Severity, words: str, service: Identity) -> None:
+    (finding,) = unit.findings(shown, [], service)
+    assert finding.severity is severity
+    assert words in finding.what
+
+
+def test_the_answer_of_systemctl_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\n[ \"$1 $2\" = 'show heygem.service' ] && printf 'LoadState=loaded\\nReadWritePaths=/a /b\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert unit.properties() == {"LoadState": "loaded", "ReadWritePaths": "/a /b"}
+    program.unlink()
+    assert unit.properties() == {}
