@@ -77,20 +77,14 @@ class Box:
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
-    def journal(self, *matches: str, after: str = "") -> list[Entry]:
-        """Return entries, the oldest first; those `after` a place that `place` told."""
+    def journal(self, *matches: str, after: float = 0.0) -> list[Entry]:
+        """Return entries, the oldest first; those `after` a time of day, in s."""
         self.run("journalctl", "--sync")
-        since = (f"--after-cursor={after}",) if after else ()
-        told = self.run("journalctl", "--output=json", "--all", "--no-pager", *since, *matches, check=False).stdout
-        return [json.loads(line) for line in told.splitlines()]
+        told = self.run("journalctl", "--output=json", "--all", "--no-pager", *matches, check=False).stdout
+        entries = [json.loads(line) for line in told.splitlines()]
+        return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) > after * 1e6]
 
-    def place(self) -> str:
-        """Return where the journal ends now."""
-        self.run("journalctl", "--sync")
-        told = self.run("journalctl", "--lines=1", "--output=cat", "--show-cursor", "--quiet").stdout
-        return told.rpartition("-- cursor: ")[2].strip()
-
-    def events(self, event: str, *matches: str, after: str = "") -> list[Entry]:
+    def events(self, event: str, *matches: str, after: float = 0.0) -> list[Entry]:
         return self.journal(f"HEYGEM_EVENT={event}", *matches, after=after)
 
     # -- jobs ------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ After FREEZE_AFTER bytes (0 = never) nothing goes through any more in either dir
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
 
-PIECE = 8192
+PIECE = 32768
 
 
 class Link:
@@ -16,6 +17,7 @@ class Link:
         self.rate = rate
         self.freeze_after = freeze_after
         self.carried = 0
+        self.free_at = 0.0
 
     @property
     def is_frozen(self) -> bool:
@@ -25,12 +27,16 @@ class Link:
         back, forth = await asyncio.open_connection("127.0.0.1", self.target, limit=PIECE)
         await asyncio.gather(self.carry(reader, forth, is_slow=True), self.carry(back, writer, is_slow=False))
 
+    async def pass_through(self, size: int) -> None:
+        self.carried += size
+        self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
+        await asyncio.sleep(self.free_at - time.monotonic())
+
     async def carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_slow: bool) -> None:
         with suppress(ConnectionError):
             while piece := await source.read(PIECE):
                 if is_slow:
-                    await asyncio.sleep(len(piece) / self.rate)
-                    self.carried += len(piece)
+                    await self.pass_through(len(piece))
                 if self.is_frozen:
                     await asyncio.Event().wait()
                 sink.write(piece)

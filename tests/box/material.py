@@ -20,5 +20,16 @@ class Material:
         (root / "videos").mkdir(parents=True)
         shutil.copyfile(self.speech, root / "speech.wav")
         for video in videos:
-            shutil.copyfile(self.clip, root / "videos" / f"{video}.mp4")
+            shutil.copyfile(self.clip, root / "videos" / f"{video}{self.clip.suffix}")
         return root
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a folder as a program does that knows nothing of permissions: what the target's folder gives is what they are."""
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir()
+        else:
+            shutil.copyfile(path, place)
