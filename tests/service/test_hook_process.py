@@ -93,7 +93,7 @@ def test_a_stop_ends_it_at_once(script: Script, tmp_path: Path) -> None:
     stop = threading.Event()
     command = script(f"echo $$ > {tmp_path}/pid; sleep 600")
     endings: list[Ending] = []
-    thread = threading.Thread(target=lambda: endings.append(call(command, stop=stop, seconds=600)))
+    thread = threading.Thread(target=lambda: endings.append(call(command, stop=stop, seconds=30)), daemon=True)
     thread.start()
     assert wait_until((tmp_path / "pid").exists)
     stop.set()

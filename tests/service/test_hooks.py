@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ import pytest
 
 from heygem_daemon import settings
 from heygem_daemon.core.job import State
-from heygem_daemon.core.status import JobStatus
+from heygem_daemon.core.status import ErrorStatus, ItemStatus, JobStatus, TimesStatus
 from heygem_daemon.service import hooks as hooks_module
 from heygem_daemon.service.hooks import JobHooks, environment_of, webhook_hook
 
@@ -286,3 +288,27 @@ def test_the_address_is_not_an_argument_that_every_user_can_read() -> None:
     assert hook.command[1:2] == ("-I",)
     assert hook.command[3:] == ("10",)
     assert "hunter2" not in repr(hook)
+
+
+# -- the page ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_page_works(make: Make, log: Events, root: Path, tmp_path: Path) -> None:
+    page = (root / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    script, table = tmp_path / "job-ended", tmp_path / "jobs.tsv"
+    script.write_text(example.replace("/var/lib/heygem/jobs.tsv", str(table)).replace("/usr/bin/python3", sys.executable))
+    script.chmod(0o755)
+    problem = ErrorStatus(code="no_face", message="There is no face in this video.")
+    items = (
+        ItemStatus(key="a", recording="s.wav", video="videos/a.mp4", state=State.FAILED, error=problem),
+        ItemStatus(key="b", recording="s.wav", video="videos/b.mp4", state=State.SUCCEEDED),
+    )
+    hooks = make(str(script))
+    hooks.job_ended(status(1, items=items, times=TimesStatus(finished=datetime(2026, 11, 23, tzinfo=UTC))))
+    hooks.job_ended(status(2, state=State.REJECTED, error=problem))
+    assert [line["event"] for line in log.wait(2)] == ["hook_finished"] * 2
+    assert table.read_text(encoding="utf-8").splitlines() == [
+        "2026-11-23T00:00:00Z\tpartial\t第1课\tvideos/a.mp4: There is no face in this video.",
+        "None\trejected\t第2课\tThere is no face in this video.",
+    ]
