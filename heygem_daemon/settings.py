@@ -128,7 +128,11 @@ class Hooks(_Section):
 
 
 class Metrics(_Section):
-    textfile: str = Field("", description="File for Prometheus' node_exporter (its textfile collector), ending in .prom; empty = none.")
+    textfile: str = Field(
+        "",
+        pattern=r"^(.*\.prom)?$",
+        description="File for Prometheus' node_exporter (its textfile collector), ending in .prom; empty = none.",
+    )
 
 
 class Stop(_Section):

@@ -102,6 +102,9 @@ class Dispatch:
         self.books.save(job)
         if not job.is_final:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
+            for item in job.items:
+                if item.failure is not None:
+                    self._log_trouble(job, item, HeygemError(item.failure.code, item.failure.message, item.failure.hint))
 
     # -- items out ------------------------------------------------------------------------------------------------
 

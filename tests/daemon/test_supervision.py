@@ -75,6 +75,15 @@ def test_a_failure_names_the_stage_it_happened_in(world: World) -> None:
     assert (failed["stage"], failed["error_code"]) == ("render", "no_face")
 
 
+def test_a_video_that_is_found_broken_at_the_door_is_told_once(world: World) -> None:
+    folder = world.drop("lesson", videos=("a.mp4", "b.mp4"))
+    (folder / "videos" / "b.mp4").write_text("not a film", encoding="utf-8")
+    (world.inbox / "lesson.ready").touch()
+    world.until(lambda: world.told("job_finished"))
+    assert [told["item"] for told in world.told("item_failed")] == ["b"]
+    assert world.status("lesson").state == "partial"
+
+
 def test_a_published_result_says_how_long_and_how_fast(world: World) -> None:
     world.finish("lesson")
     (published,) = world.told("item_published")
