@@ -31,9 +31,10 @@ snapshot() {
 
 digest() { sha256sum | cut -c1-16; }
 
-# What the libraries depend on. An unchanged one lets a new release share them with the old.
+# What the libraries depend on. As long as it stays the same, a new release shares them with the old.
 libraries_fingerprint() {
-    { "$1" -VV; realpath "$1"; cat "$2/source/pyproject.toml" "$2/source/constraints.txt"; echo "${TORCH_INDEX:-}"; } | digest
+    local asked='import sys, tomllib; print(tomllib.load(sys.stdin.buffer)["project"]["dependencies"])'
+    { "$1" -VV; realpath "$1"; "$1" -c "$asked" <"$2/source/pyproject.toml"; cat "$2/source/constraints.txt"; echo "${TORCH_INDEX:-}"; } | digest
 }
 
 # fingerprint PYTHON SCRATCH: of everything that a release is made of.

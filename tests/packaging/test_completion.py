@@ -1,0 +1,78 @@
+"""share/completion, loaded by the real shells: what is offered after the words that somebody typed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ASK_BASH: Final = """
+. "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+$(complete -p heygem | sed 's/.*-F \\([^ ]*\\) .*/\\1/') heygem
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+ASK_ZSH: Final = """
+_arguments() { print -l -- "$@" }
+_files() { print FILES }
+script=$1; shift
+words=("$@") CURRENT=$#
+. $script
+"""
+ASK_FISH: Final = 'source $argv[1]; complete --do-complete "$argv[2..]"'
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The program on the path, as after an installation."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def ask(shell: str, root: Path, environment: dict[str, str], *words: str) -> str:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = str(root / "share" / "completion" / f"heygem.{shell}")
+    command = {
+        "bash": ("bash", "--norc", "-c", ASK_BASH, "bash", script, *words),
+        "zsh": ("zsh", "-f", "-c", ASK_ZSH, "zsh", script, *words),
+        "fish": ("fish", "--no-config", "-c", ASK_FISH, script, *words),
+    }[shell]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert told.stderr == ""
+    return told.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_commands_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
+    told = ask(shell, root, environment, "heygem", "s")
+    assert "status" in told
+    assert "sweep" in told
+    assert "render" not in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_commands_of_commands_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
+    told = ask(shell, root, environment, "heygem", "models", "f")
+    assert "fetch" in told
+    assert "verify" not in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_options_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
+    told = ask(shell, root, environment, "heygem", "run", "--until")
+    assert "--until-idle" in told
+    assert "--inbox" not in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_where_the_program_has_nothing_to_say_files_are_offered(
+    shell: str, root: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "speech.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    told = ask(shell, root, environment, "heygem", "render", "spee")
+    offered = {"bash": "", "zsh": "FILES", "fish": "speech.wav"}  # bash: `complete -o default`
+    assert told.strip() == offered[shell]

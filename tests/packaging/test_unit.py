@@ -1,0 +1,93 @@
+"""systemd/heygem.service, judged by the real systemd-analyze and by what its lines promise."""
+
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.settings import Settings
+
+EXPOSURE: Final = 15
+"""The most exposed that the unit may be, times ten."""
+HARDENING: Final = "-- Hardening"
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@pytest.fixture(scope="module")
+def unit(root: Path) -> str:
+    return (root / "systemd" / "heygem.service").read_text(encoding="utf-8")
+
+
+def values(unit: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", unit, flags=re.MULTILINE)
+
+
+def number(unit: str, key: str) -> int:
+    (value,) = values(unit, key)
+    return int(value)
+
+
+def analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(("systemd-analyze", *words), capture_output=True, text=True, check=False, timeout=60)
+
+
+@needs_systemd
+def test_systemd_understands_every_line(unit: str, tmp_path: Path) -> None:
+    path = tmp_path / "heygem.service"
+    # What it starts need not be installed on the machine of the test.
+    path.write_text(unit.replace("/opt/heygem/venv/bin/heygem run", "/bin/true"), encoding="utf-8")
+    told = analyze("verify", "--man=no", "--recursive-errors=no", str(path))
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+@needs_systemd
+def test_the_service_is_hardly_exposed(root: Path) -> None:
+    told = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", "--no-pager", str(root / "systemd" / "heygem.service"))
+    assert told.returncode == 0, told.stdout
+
+
+def test_every_line_of_the_hardening_says_what_it_is_for(unit: str) -> None:
+    lines = unit[unit.index(HARDENING) : unit.index("[Install]")].splitlines()
+    bare = [line for before, line in pairwise(lines) if re.match(r"\w+=", line) and not before.startswith("#")]
+    assert bare == []
+
+
+def test_graphics_cards_and_compilers_at_run_time_stay_usable(unit: str) -> None:
+    assert values(unit, "PrivateDevices") == ["no"]
+    assert values(unit, "MemoryDenyWriteExecute") == ["no"]
+    assert values(unit, "ProcSubset") == ["all"]
+    assert "char-nvidia* rw" in values(unit, "DeviceAllow")
+
+
+def test_the_one_privilege_is_the_lease(unit: str) -> None:
+    assert values(unit, "CapabilityBoundingSet") == ["CAP_LEASE"] == values(unit, "AmbientCapabilities")
+
+
+def test_stopping_may_take_longer_than_the_grace_of_the_daemon(unit: str) -> None:
+    grace = Settings.model_fields["stop"].default.grace_seconds
+    assert grace + 10 <= number(unit, "TimeoutStopSec") <= 3 * grace
+
+
+def test_an_hour_without_its_disk_does_not_leave_the_service_dead(unit: str) -> None:
+    assert 3600 / number(unit, "RestartSec") < number(unit, "StartLimitBurst")
+
+
+def test_what_dies_at_every_start_is_given_up_in_the_end(unit: str) -> None:
+    assert values(unit, "StartLimitIntervalSec") == ["2h"]
+    assert number(unit, "StartLimitBurst") * (number(unit, "RestartSec") + 2) < 2 * 3600
+
+
+def test_a_wrong_configuration_is_not_tried_again(unit: str) -> None:
+    assert values(unit, "RestartPreventExitStatus") == [str(Exit.USAGE.value)]
+
+
+def test_what_a_library_wants_to_keep_lies_in_the_cache(unit: str) -> None:
+    given = dict(value.split("=", 1) for value in values(unit, "Environment"))
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
+        assert Path(given[name]).is_relative_to("/var/cache/heygem"), name

@@ -1,0 +1,100 @@
+"""systemd/heygem.sysusers and heygem.tmpfiles, applied by the real programs below a folder of the test."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PROGRAMS: Final = ("systemd-sysusers", "systemd-tmpfiles", "getfacl")
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="making users and folders of others needs root"),
+    pytest.mark.skipif(any(shutil.which(name) is None for name in PROGRAMS), reason=f"needs {', '.join(PROGRAMS)}"),
+]
+
+
+@pytest.fixture(scope="module")
+def system(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a system with the users and folders of the service."""
+    system = tmp_path_factory.mktemp("system")
+    (system / "etc").mkdir()
+    for kind in ("sysusers", "tmpfiles"):
+        place = system / "usr" / "lib" / f"{kind}.d" / "heygem.conf"
+        place.parent.mkdir(parents=True)
+        place.write_bytes((root / "systemd" / f"heygem.{kind}").read_bytes())
+    apply("systemd-sysusers", system)
+    # ACLs are looked up among the users of the machine, which has none of these names: numbers stand for them.
+    words = place.read_text(encoding="utf-8")
+    for kind, name in (("user", "heygem"), ("group", "heygem-users")):
+        words = words.replace(f"{kind}:{name}:", f"{kind}:{number(system, kind, name)}:")
+    place.write_text(words, encoding="utf-8")
+    apply("systemd-tmpfiles", system, "--create")
+    return system
+
+
+def apply(program: str, system: Path, *words: str) -> None:
+    told = subprocess.run((program, f"--root={system}", *words, "heygem.conf"), capture_output=True, text=True, check=True, timeout=60)
+    assert not re.search(r"fail|ignor|unknown|invalid", told.stderr, flags=re.IGNORECASE), told.stderr
+
+
+def number(system: Path, kind: str, name: str) -> int:
+    lines = (system / "etc" / ("passwd" if kind == "user" else "group")).read_text(encoding="utf-8")
+    found = re.search(rf"^{name}:x:(\d+):", lines, flags=re.MULTILINE)
+    assert found, lines
+    return int(found[1])
+
+
+def owner_and_mode(path: Path) -> tuple[int, int, str]:
+    found = path.stat()
+    return found.st_uid, found.st_gid, f"{stat.S_IMODE(found.st_mode):o}"
+
+
+def test_the_user_of_the_service_cannot_log_in(system: Path) -> None:
+    (line,) = [line for line in (system / "etc" / "passwd").read_text(encoding="utf-8").splitlines() if line.startswith("heygem:")]
+    assert line.endswith(":/var/lib/heygem:/usr/sbin/nologin")
+
+
+def test_the_user_of_the_service_is_one_of_the_people(system: Path) -> None:
+    assert re.search(r"^heygem-users:x:\d+:heygem$", (system / "etc" / "group").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["var/lib/heygem", "var/lib/heygem/weights", "var/cache/heygem"])
+def test_what_is_the_services_own_is_closed_to_others(system: Path, folder: str) -> None:
+    assert owner_and_mode(system / folder) == (number(system, "user", "heygem"), number(system, "group", "heygem"), "750")
+
+
+@pytest.mark.parametrize("folder", ["srv/heygem/inbox", "srv/heygem/outputs"])
+def test_what_people_use_belongs_to_their_group(system: Path, folder: str) -> None:
+    assert owner_and_mode(system / folder) == (number(system, "user", "heygem"), number(system, "group", "heygem-users"), "2770")
+
+
+def test_what_an_administrator_changed_stays(system: Path) -> None:
+    outputs = system / "srv" / "heygem" / "outputs"
+    before = outputs.stat()
+    try:
+        outputs.chmod(0o2775)
+        apply("systemd-tmpfiles", system, "--create")
+        assert f"{stat.S_IMODE(outputs.stat().st_mode):o}" == "2775"
+    finally:
+        outputs.chmod(stat.S_IMODE(before.st_mode))
+
+
+def test_a_folder_made_with_a_narrow_umask_can_still_be_moved_by_the_service(system: Path) -> None:
+    folder = system / "srv" / "heygem" / "inbox" / "lesson"
+    subprocess.run(("sh", "-c", 'umask 077; mkdir "$1" && : >"$1/speech.wav"', "sh", str(folder)), check=True, timeout=60)
+    service = number(system, "user", "heygem")
+    assert _effective(folder, service) == "rwx"
+    assert _effective(folder / "speech.wav", service).startswith("r")
+
+
+def _effective(path: Path, user: int) -> str:
+    """Return what the ACL lets this user do, after the mask."""
+    told = subprocess.run(("getfacl", "--numeric", "--absolute-names", str(path)), capture_output=True, text=True, check=True, timeout=60)
+    found = re.search(rf"^user:{user}:(\S+)(?:\s+#effective:(\S+))?$", told.stdout, flags=re.MULTILINE)
+    assert found, told.stdout
+    return found[2] or found[1]
