@@ -10,11 +10,10 @@ system_python() {
     is_new_enough "$python" || fail "$python is $("$python" -V 2>&1); 3.11 or newer is needed (Debian 12 and Ubuntu 24.04 bring one)" \
         "Name another with PYTHON=/usr/bin/python3.12"
     while read -r place; do
-        case $place in
-        /root/* | /home/* | /run/user/* | /tmp/* | /var/tmp/*)
+        if [[ $place =~ ^/(root|home|run/user|tmp|var/tmp)/ ]]; then
             fail "$python lies in $place, which the service cannot see (its unit hides it)." \
-                "Use the python of the system: PYTHON=/usr/bin/python3" ;;
-        esac
+                "Use the python of the system: PYTHON=/usr/bin/python3"
+        fi
     done < <("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), os.path.realpath(sys.base_prefix) + "/", sep="\n")')
     printf '%s\n' "$python"
 }
