@@ -102,8 +102,12 @@ class Box:
         return str(self.status(name).get("state", ""))
 
     def wait_for_state(self, name: str, *states: str, timeout: float = 120) -> Entry:
-        self.until(lambda: self.state(name) in states, timeout, f"{name} did not become {' or '.join(states)}", name)
-        return self.status(name)
+        """Wait until a job has one of these states; fails at once where it has ended otherwise."""
+        wanted = f"{name} did not become {' or '.join(states)}"
+        self.until(lambda: self.state(name) in FINISHED.union(states), timeout, wanted, name)
+        status = self.status(name)
+        assert status["state"] in states, f"{wanted}\n{self.told(name)}"
+        return status
 
     def wait_for_event(self, event: str, name: str, timeout: float = 90) -> Entry:
         """Wait for the first entry of that event about the job `name`."""

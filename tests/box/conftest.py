@@ -37,7 +37,7 @@ QUICK: Final = (
     "Environment=HEYGEM_INTAKE__SETTLE_SECONDS=0.5 HEYGEM_INTAKE__NETWORK_SETTLE_SECONDS=1",
     "Environment=HEYGEM_INTAKE__SCAN_SECONDS=0.5 HEYGEM_INTAKE__NETWORK_SCAN_SECONDS=1",
     "Environment=HEYGEM_INTAKE__INCOMPLETE_SECONDS=4 HEYGEM_INTAKE__ANSWER_SECONDS=2",
-    "Environment=HEYGEM_STOP__GRACE_SECONDS=0 HEYGEM_DISK__RESERVE_BYTES=0",
+    "Environment=HEYGEM_STOP__GRACE_SECONDS=0 HEYGEM_DISK__RESERVE_BYTES=0 HEYGEM_RETRY__BACKOFF_SECONDS=[1]",
     "WatchdogSec=5",
     "RestartSec=0.3",
 )
@@ -132,27 +132,15 @@ def paused(service: Box) -> Iterator[Box]:
 
 
 @pytest.fixture(scope="session")
-def share(box: Box, root: Path) -> Share:
+def opened(box: Box, root: Path) -> Share:
+    """The share as the example configuration opens it."""
     share = Share(box=box)
-    if not (root / "config" / "smb.conf.example").exists():
-        share.open("""[global]
-        server role = standalone server
-        disable netbios = yes
-        load printers = no
-        disable spoolss = yes
-        [inbox]
-        path = /srv/heygem/inbox
-        read only = no
-        valid users = @heygem-users
-        force group = heygem-users
-        create mask = 0660
-        directory mask = 2770
-        [outputs]
-        path = /srv/heygem/outputs
-        read only = no
-        valid users = @heygem-users
-        force group = heygem-users
-        """)
-        return share
     share.open((root / "config" / "smb.conf.example").read_text(encoding="utf-8"))
     return share
+
+
+@pytest.fixture
+def share(opened: Share) -> Share:
+    """The open share, also after a boot."""
+    opened.start()
+    return opened

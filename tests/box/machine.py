@@ -113,6 +113,12 @@ class Machine:
         for cgroup in reversed(self._cgroups):
             wait_until(lambda cgroup=cgroup: _removed(cgroup), 10, f"{cgroup} is still used")
 
+    @property
+    def written(self) -> Path:
+        """What the box wrote over the files of the host, at their paths; without what is bound."""
+        assert self._disk is not None
+        return Path(f"/proc/{self._disk.pid}/root{self.folder}/upper")
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def inside(self, *command: str, environment: Mapping[str, str] | None = None) -> tuple[str, ...]:

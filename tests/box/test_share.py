@@ -15,27 +15,28 @@ from tests.box.share import Share
 pytestmark = pytest.mark.box
 
 
-def test_a_folder_copied_to_the_share_comes_back_as_a_speaking_presenter(
-    service: Box, share: Share, material: Material, tmp_path: Path, figure: Callable[[str], None]
-) -> None:
+@pytest.fixture(scope="module")
+def lesson(box: Box, opened: Share, material: Material, figure: Callable[[str], None]) -> str:
+    """The name of a drop that was copied to the share and has succeeded."""
+    box.start()
+    opened.start()
     began = time.monotonic()
-    share.put(material.drop("lesson-01"))
-    service.wait_for_state("lesson-01", "succeeded", timeout=240)
+    opened.put(material.drop("lesson-01"))
+    box.wait_for_state("lesson-01", "succeeded", timeout=240)
     figure(f"a drop of 2 s through the share, to the end of the job {time.monotonic() - began:.1f} s")
+    return "lesson-01"
 
-    status = json.loads(share.get(share.outputs, "lesson-01/status.json", tmp_path).read_text(encoding="utf-8"))
+
+def test_a_folder_copied_to_the_share_comes_back_as_a_speaking_presenter(lesson: str, share: Share, tmp_path: Path) -> None:
+    status = json.loads(share.get(share.outputs, f"{lesson}/status.json", tmp_path).read_text(encoding="utf-8"))
     assert [(item["key"], item["state"]) for item in status["items"]] == [("teacher", "succeeded")]
-    result = share.get(share.outputs, f"lesson-01/{status['items'][0]['output']}", tmp_path)
+    result = share.get(share.outputs, f"{lesson}/{status['items'][0]['output']}", tmp_path)
     assert read_frames(result) == status["items"][0]["frames"] > 0
-    assert "_done" in share.do(share.inbox, "ls")
+    assert lesson in share.do(share.inbox, "ls _done/*")
 
 
-def test_the_entries_of_a_job_are_found_by_its_fields(service: Box, share: Share, material: Material) -> None:
-    if service.state("lesson-01") != "succeeded":
-        share.put(material.drop("lesson-01"))
-        service.wait_for_state("lesson-01", "succeeded", timeout=240)
-    job = service.status("lesson-01")["job"]
-    entries = service.journal(f"HEYGEM_JOB_ID={job}")
+def test_the_entries_of_a_job_are_found_by_its_fields(lesson: str, box: Box) -> None:
+    entries = box.journal(f"HEYGEM_JOB_ID={box.status(lesson)['job']}")
     told = [entry["HEYGEM_EVENT"] for entry in entries]
     for event in ("drop_seen", "drop_claimed", "job_queued", "item_started", "item_published", "job_finished"):
         assert told.count(event) == 1, f"{event}: {told}"
@@ -43,15 +44,13 @@ def test_the_entries_of_a_job_are_found_by_its_fields(service: Box, share: Share
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"heygem"}
     published = next(entry for entry in entries if entry["HEYGEM_EVENT"] == "item_published")
     assert (published["HEYGEM_ITEM"], published["PRIORITY"]) == ("teacher", "6")
-    assert "MESSAGE_ID" in published
+    explained = box.run("journalctl", "--catalog", "--no-pager", f"MESSAGE_ID={published['MESSAGE_ID']}").stdout
+    assert "Subject: One result stands in outputs" in explained
 
 
-def test_people_can_delete_what_they_fetched(service: Box, share: Share, material: Material) -> None:
-    if not (service.outputs / "lesson-01").exists():
-        share.put(material.drop("lesson-01"))
-        service.wait_for_state("lesson-01", "succeeded", timeout=240)
-    share.do(share.outputs, "deltree lesson-01")
-    assert not (service.outputs / "lesson-01").exists()
+def test_people_can_delete_what_they_fetched(lesson: str, box: Box, share: Share) -> None:
+    share.do(share.outputs, f"deltree {lesson}")
+    assert not (box.outputs / lesson).exists()
 
 
 def read_frames(video: Path) -> int:
