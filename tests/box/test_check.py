@@ -29,7 +29,6 @@ def test_an_inbox_that_the_unit_may_not_write_gets_its_drop_in(service: Box) -> 
     elsewhere = "/data/in box"
     try:
         told = mends(service, elsewhere)
-        print(service.run("systemctl", "show", UNIT, "-p", "ReadWritePaths").stdout, told)
         assert any("is not there" in each for each in told)
         assert any("ProtectSystem" in each for each in told)
         assert service.show("ActiveState")["ActiveState"] == "active"

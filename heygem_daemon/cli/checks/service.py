@@ -1,5 +1,6 @@
 """The service: is it installed, does it run, and does its sandbox let it write where the configuration sends it?"""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,16 +76,20 @@ def _sandbox(place: Place, unit: Mapping[str, str], me: Identity) -> Iterator[Fi
 
 
 def _is_writable(path: Path, unit: Mapping[str, str]) -> bool:
-    allowed = [Path(word.strip('"').lstrip("-+")) for word in unit.get("ReadWritePaths", "").split()]
-    allowed += [root / name for key, root in _OWN.items() for name in unit.get(key, "").split()]
-    return any(path.is_relative_to(each) for each in allowed)
+    own = (root / name for key, root in _OWN.items() for name in unit.get(key, "").split())
+    return any(path.is_relative_to(each) for each in own) or any(_is_listed(each, unit) for each in (path, *path.parents))
+
+
+def _is_listed(folder: Path, unit: Mapping[str, str]) -> bool:
+    """Whether ReadWritePaths has this folder. systemctl shows the list with spaces between, and names with spaces as they are."""
+    return re.search(rf"(?:^|[ +-]){re.escape(str(folder))}(?: [+-]*/|$)", unit.get("ReadWritePaths", "")) is not None
 
 
 def _let_write(path: Path, me: Identity) -> str:
     """Return the commands that add a drop-in; what `systemctl edit` would do by hand."""
     sudo = "" if me.is_asked_by_root else "sudo "
-    lines = f'[Service]\nReadWritePaths="{path}"'.replace("%", "%%")
+    line = f'ReadWritePaths="{path}"'.replace("%", "%%")
     return (
-        f"{me.command(('mkdir', '-p', _DROP_IN))} && printf '%s\\n' {quote(lines)} | {sudo}tee -a {_DROP_IN}/folders.conf"
+        f"{me.command(('mkdir', '-p', _DROP_IN))} && printf '%s\\n' '[Service]' {quote(line)} | {sudo}tee -a {_DROP_IN}/folders.conf"
         f" && {me.command(('systemctl', 'daemon-reload'), ('systemctl', 'restart', UNIT))}"
     )

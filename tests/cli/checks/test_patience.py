@@ -43,3 +43,30 @@ def test_no_process_is_left() -> None:
     ask_all([signal.pause, lambda: 1], 0.1)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_was_asked_finishes_though_its_asker_is_killed(tmp_path: Path) -> None:
+    begun, finished = tmp_path / "begun", tmp_path / "finished"
+
+    def work() -> None:
+        begun.touch()
+        while os.getppid() == asker:
+            time.sleep(0.01)
+        finished.touch()
+
+    asker = os.fork()
+    if asker == 0:
+        asker = os.getpid()
+        ask_all([work], 60)
+        os._exit(0)
+    wait_for(begun)
+    os.kill(asker, signal.SIGKILL)
+    os.waitpid(asker, 0)
+    wait_for(finished)
+
+
+def wait_for(path: Path) -> None:
+    give_up = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < give_up, f"no {path.name}"
+        time.sleep(0.01)

@@ -33,6 +33,13 @@ def test_what_the_unit_lets_the_service_write_is_all_well(path: str, service: Id
     assert {finding.severity for finding in unit.findings(SHOWN, [place(path)], service)} == {Severity.OK}
 
 
+@pytest.mark.parametrize(("path", "allowed"), [("/data/in box", True), ("/data/in box/x", True), ("/data/in", False), ("/data", False)])
+def test_a_name_with_a_space_is_found_in_the_list_of_systemctl(path: str, allowed: bool, service: Identity) -> None:
+    shown = {**SHOWN, "ReadWritePaths": "-/srv/heygem /data/in box"}
+    found = list(unit.findings(shown, [place(path)], service))
+    assert (Severity.ERROR not in {finding.severity for finding in found}) is allowed
+
+
 def test_a_folder_outside_gets_a_drop_in_that_works(tmp_path: Path, service: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit, "_DROP_IN", str(tmp_path / "heygem.service.d"))
     finding = list(unit.findings(SHOWN, [place("/data/100 % new/inbox")], service))[-1]
@@ -44,7 +51,7 @@ def test_a_folder_outside_gets_a_drop_in_that_works(tmp_path: Path, service: Ide
 
 def test_weights_need_only_be_readable_but_not_in_a_home(service: Identity) -> None:
     assert len(list(unit.findings(SHOWN, [place("/opt/weights", Use.WEIGHTS)], service))) == 1
-    finding = list(unit.findings(SHOWN, [place("/home/alice/weights", Use.WEIGHTS)], service))[-1]
+    finding = list(unit.findings(SHOWN, [place("/home/weights", Use.WEIGHTS)], service))[-1]
     assert "lies in a home" in finding.what
 
 
