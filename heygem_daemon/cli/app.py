@@ -93,10 +93,11 @@ def render(
 ) -> None:
     """Make the videos speak the recording, without a daemon."""
     from heygem_daemon.cli import rendering
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
 
     options = {"name": engine, "fit": fit, "face": face, "quality": quality, "explain": explain or None}
     settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
+    refuse_root(settings.cache)
     raise typer.Exit(rendering.render(settings, recording, videos, out, script=script, language=language))
 
 
@@ -118,7 +119,7 @@ def learn(
 ) -> None:
     """Learn how people speak from your own footage, on this machine. Without videos: learn again from what the corpus holds."""
     from heygem_daemon.cli import learning
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
 
     settings = settings_or_exit(config, corpus=corpus, cache=cache, weights=weights, engine={"face": face})
     if sum((show, rollback, forget is not None)) + bool(videos) > 1 or (same_person and person):
@@ -130,6 +131,7 @@ def learn(
         raise typer.Exit(learning.forget(settings, forget))
     if rollback:
         raise typer.Exit(learning.rollback(settings))
+    refuse_root(settings.corpus, settings.state, settings.cache, settings.weights)
     who = learning.Who(person=person or "", same_person=same_person)
     raise typer.Exit(learning.learn(settings, videos or [], who, collect_only=collect_only, dry_run=dry_run))
 
@@ -279,9 +281,10 @@ def models_add(
 ) -> None:
     """Convert a Wav2Lip checkpoint of your own for this server. Nothing in it is executed."""
     from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
 
     settings = settings_or_exit(config, weights=weights)
+    refuse_root(settings.weights)
     raise typer.Exit(modelling.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
 
 
@@ -295,9 +298,11 @@ def models_calibrate(
 ) -> None:
     """Measure how early or late the mouths of a Wav2Lip checkpoint come. Without it that is done at the first use."""
     from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
 
-    raise typer.Exit(modelling.calibrate(settings_or_exit(config, weights=weights, device=device), name, clip))
+    settings = settings_or_exit(config, weights=weights, device=device)
+    refuse_root(settings.weights)
+    raise typer.Exit(modelling.calibrate(settings, name, clip))
 
 
 @models_app.command("verify")

@@ -1,13 +1,17 @@
 """Command line options over the configuration."""
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os.path import normpath  # Path.resolve() would ask the disk, and hang on a dead share
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 import typer
 
+from heygem_daemon.cli.checks.identity import user_name
 from heygem_daemon.settings import ConfigurationError, Settings, load
 
 
@@ -51,6 +55,17 @@ def settings_with(
     settings = _absolute(load(config, overrides))
     _keep_apart(settings)
     return settings
+
+
+def refuse_root(*folders: Path) -> None:
+    """Exit 2 where root would leave files in folders of the service's user, which the service could then neither change nor delete."""
+    for folder in folders:
+        owner = folder.stat().st_uid if folder.is_dir() else 0
+        if os.geteuid() == 0 and owner != 0:
+            name = user_name(owner)
+            typer.echo(f"heygem: files that root leaves in {folder} are in the way of {name}, whose it is. Run it as:", err=True)
+            typer.echo(f"        sudo -u {name} {join(('heygem', *sys.argv[1:]))}", err=True)
+            raise typer.Exit(2)
 
 
 def _absolute(settings: Settings) -> Settings:
