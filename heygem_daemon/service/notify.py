@@ -12,6 +12,7 @@ STATUS_SECONDS: Final = 1.0
 """The least time between two status lines."""
 WATCHDOG_SHARE: Final = 4
 """Signs of life per watchdog time: two may be late or lost before anything happens."""
+ALARM_SHARE: Final = 0.75
 LONGEST_STATUS: Final = 400
 """Characters; systemd throws whole messages away that exceed 4096 bytes."""
 
@@ -23,11 +24,18 @@ class SystemdSupervisor:
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, *, clock: Callable[[], float] = time.monotonic, pid: int | None = None
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pid: int | None = None,
+        alarm: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """alarm: is set to so many seconds with each sign of life, a while before systemd loses its patience."""
         environment = os.environ if environment is None else environment
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._clock = clock
+        self._alarm = alarm
         self.watchdog_seconds = _watchdog_seconds(environment, os.getpid() if pid is None else pid)
         """How long we may be silent before we are restarted; None where nobody watches."""
         self._alive_at: float | None = None
@@ -55,6 +63,7 @@ class SystemdSupervisor:
         now = self._clock()
         if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / WATCHDOG_SHARE) and self._send("WATCHDOG=1"):
             self._alive_at = now
+            self._alarm(self.watchdog_seconds * ALARM_SHARE)
 
     def _enter(self, phase: str) -> None:
         if phase != self._phase:

@@ -1,5 +1,6 @@
 """Builds the daemon."""
 
+import faulthandler
 import fcntl
 import os
 import time
@@ -93,7 +94,7 @@ def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callabl
         dispatch=dispatch,
         wishes=Wishes(dispatch=dispatch, ledger=ledger, claims=claims, log=tally),
         reporting=reporting,
-        supervisor=SystemdSupervisor(),
+        supervisor=SystemdSupervisor(alarm=_tell_where_it_hangs),
         log=tally,
         reconfigure=Reload(
             settings=settings,
@@ -107,6 +108,11 @@ def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callabl
     )
     tally("daemon_started", version=__version__, inboxes=daemon.inboxes, outputs=str(settings.outputs), devices=devices(settings))
     return daemon
+
+
+def _tell_where_it_hangs(seconds: float) -> None:
+    """Write in so many s, unless asked again, where every thread is: one that hangs in the kernel, on a dead share, hears no signal."""
+    faulthandler.dump_traceback_later(seconds)
 
 
 def _make_folders(settings: Settings) -> None:

@@ -186,3 +186,20 @@ def test_an_abstract_address_is_understood(clock: Clock) -> None:
 def test_a_foreign_kind_of_address_is_left_alone() -> None:
     assert not notify("vsock:2:1234", "READY=1")
     assert not notify("", "READY=1")
+
+
+def test_each_sign_of_life_sets_the_alarm_before_the_patience_of_systemd_ends(manager: Manager, clock: Clock) -> None:
+    alarms: list[float] = []
+    watched = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "60000000"}
+    supervisor = SystemdSupervisor(watched, clock=clock, alarm=alarms.append)
+    for _ in range(20):
+        supervisor.alive()
+        clock.now += 1
+    assert manager.heard() == ["WATCHDOG=1"] * 2
+    assert alarms == [45.0] * 2
+
+
+def test_without_a_watchdog_no_alarm_is_set(manager: Manager, clock: Clock) -> None:
+    alarms: list[float] = []
+    SystemdSupervisor({"NOTIFY_SOCKET": manager.address}, clock=clock, alarm=alarms.append).alive()
+    assert alarms == []
