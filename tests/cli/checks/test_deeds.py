@@ -4,6 +4,9 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
+from heygem_daemon.cli.checks import deeds
 from heygem_daemon.cli.checks.deeds import ABANDONED_SECONDS, PREFIX, clear_abandoned, try_out
 from tests.shares.people import HEYGEM, as_person, needs_root
 
@@ -49,6 +52,20 @@ def test_what_a_killed_check_left_is_removed_by_the_next_one(tmp_path: Path) -> 
     age(tmp_path / "lesson", ABANDONED_SECONDS + 1)
     try_out(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "lesson"]
+
+
+@needs_root
+def test_what_somebody_else_gave_our_name_stays_his(tmp_path: Path) -> None:
+    (tmp_path / f"{PREFIX}his").mkdir()
+    os.chown(tmp_path / f"{PREFIX}his", HEYGEM.uid, HEYGEM.groups[0])
+    clear_abandoned(tmp_path, now=time.time() + ABANDONED_SECONDS + 1)
+    assert (tmp_path / f"{PREFIX}his").is_dir()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_leases_that_tell_nothing_count_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+    monkeypatch.setattr(deeds, "has_writer", lambda descriptor: answer)
+    assert not try_out(tmp_path).has_leases
 
 
 def test_a_link_with_our_name_loses_nothing_where_it_points(tmp_path: Path) -> None:
