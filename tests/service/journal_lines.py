@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from systemd import journal
+
 from heygem_daemon.service.events import EVENTS
 from heygem_daemon.service.log import StructLog
-from systemd import journal
 
 SOCKET: Final = Path("/run/systemd/journal/socket")
 JOB: Final = {"job_id": "20261123-004554-lesson-01-k3f9", "job": "lesson-01"}
