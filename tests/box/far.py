@@ -26,6 +26,7 @@ class FarFolder:
         return self.box.folder / "far"
 
     def serve(self) -> None:
+        self.box.run("rm", "-rf", KEYS)
         self.box.run("mkdir", "-p", KEYS, "/run/sshd", self.mounted)
         for key in ("host", "client"):
             self.box.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{KEYS}/{key}")
