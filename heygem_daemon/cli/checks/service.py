@@ -1,11 +1,10 @@
 """The service: is it installed, does it run, and does its sandbox let it write where the configuration sends it?"""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from shlex import quote
+from shlex import quote, split
 from typing import Final
 
 from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
@@ -76,13 +75,10 @@ def _sandbox(place: Place, unit: Mapping[str, str], me: Identity) -> Iterator[Fi
 
 
 def _is_writable(path: Path, unit: Mapping[str, str]) -> bool:
-    own = (root / name for key, root in _OWN.items() for name in unit.get(key, "").split())
-    return any(path.is_relative_to(each) for each in own) or any(_is_listed(each, unit) for each in (path, *path.parents))
-
-
-def _is_listed(folder: Path, unit: Mapping[str, str]) -> bool:
-    """Whether ReadWritePaths has this folder. systemctl shows the list with spaces between, and names with spaces as they are."""
-    return re.search(rf"(?:^|[ +-]){re.escape(str(folder))}(?: [+-]*/|$)", unit.get("ReadWritePaths", "")) is not None
+    # systemctl shows the list as a shell would take it, signs and all: -/srv/heygem "/data/in box"
+    allowed = [Path(word.lstrip("-+")) for word in split(unit.get("ReadWritePaths", ""))]
+    allowed += [root / name for key, root in _OWN.items() for name in unit.get(key, "").split()]
+    return any(path.is_relative_to(each) for each in allowed)
 
 
 def _let_write(path: Path, me: Identity) -> str:

@@ -35,7 +35,7 @@ def test_what_the_unit_lets_the_service_write_is_all_well(path: str, service: Id
 
 @pytest.mark.parametrize(("path", "allowed"), [("/data/in box", True), ("/data/in box/x", True), ("/data/in", False), ("/data", False)])
 def test_a_name_with_a_space_is_found_in_the_list_of_systemctl(path: str, allowed: bool, service: Identity) -> None:
-    shown = {**SHOWN, "ReadWritePaths": "-/srv/heygem /data/in box"}
+    shown = {**SHOWN, "ReadWritePaths": '-/srv/heygem "-/data/in box"'}
     found = list(unit.findings(shown, [place(path)], service))
     assert (Severity.ERROR not in {finding.severity for finding in found}) is allowed
 
