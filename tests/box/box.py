@@ -116,7 +116,7 @@ class Box:
 
     def claimed(self, name: str) -> Path:
         """Return the folder in which the drop of a claimed job lies."""
-        return self.inbox / ".heygem" / "claimed" / self.status(name)["job"] / name
+        return self.inbox / ".heygem" / "claimed" / str(self.status(name)["job"]) / name
 
     def cancel(self, name: str) -> None:
         (self.inbox / f"{name}.cancel").touch()

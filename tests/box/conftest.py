@@ -57,7 +57,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes a sentence with a figure, to be read at the end of the run."""
-    return request.config.stash[FIGURES].append
+    figures: list[str] = request.config.stash[FIGURES]
+    return figures.append
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """An inbox on another computer: what is put there is found, and a share that is away or frozen is not an empty one."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,16 +37,16 @@ def is_online(box: Box, inbox: str) -> bool:
     return any(each["path"] == inbox and each["online"] for each in box.status().get("inboxes", ()))
 
 
-def lay_complete(material: Material, name: str, inbox: Path) -> None:
-    """Copy a drop to the far computer under a name that does not count, and give it its own name at once."""
-    copy(material.drop(name), inbox / f".{name}")
-    (inbox / f".{name}").rename(inbox / name)
+def lay_complete(drop: Path, inbox: Path) -> None:
+    """Copy a drop under a name that does not count, and give it its own name when it is complete."""
+    copy(drop, inbox / f".{drop.name}")
+    (inbox / f".{drop.name}").rename(inbox / drop.name)
 
 
 def test_a_drop_on_a_far_inbox_is_found_by_looking(far: FarFolder, service: Box, material: Material, figure: Callable[[str], None]) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
     time.sleep(SCAN / 2)
-    lay_complete(material, "far-away", far.outside)
+    lay_complete(material.drop("far-away"), far.outside)
     laid = time.time()
     seen = int(service.wait_for_event("drop_seen", "far-away")["__REALTIME_TIMESTAMP"]) / 1e6 - laid
     figure(f"a drop on a far inbox, seen after {seen:.1f} s (looked at every {SCAN:.0f} s)")
@@ -58,8 +59,8 @@ def test_a_drop_on_a_far_inbox_is_found_by_looking(far: FarFolder, service: Box,
 def test_nothing_is_concluded_from_a_far_inbox_that_was_unmounted(far: FarFolder, service: Box, material: Material) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
     (far.outside / "unmounted.hold").touch()
-    lay_complete(material, "unmounted", far.outside)
-    lay_complete(material, "in-the-queue", far.outside)
+    lay_complete(material.drop("unmounted"), far.outside)
+    lay_complete(material.drop("in-the-queue"), far.outside)
     service.wait_for_event("item_started", "in-the-queue")
     service.wait_for_event("drop_seen", "unmounted")
     far.unmount()
@@ -85,9 +86,37 @@ def test_a_far_inbox_that_froze_holds_up_no_other(far: FarFolder, service: Box, 
         service.until(lambda: service.events("inbox_offline", after=began), 20, "the frozen inbox is still online")
         seconds = int(service.events("inbox_offline", after=began)[0]["__REALTIME_TIMESTAMP"]) / 1e6 - began
         figure(f"a frozen far inbox is offline after {seconds:.1f} s (intake.answer_seconds = {ANSWER:.0f})")
-        lay_complete(material, "meanwhile", service.inbox)
+        lay_complete(material.drop("meanwhile"), service.inbox)
         service.wait_for_state("meanwhile", "succeeded", timeout=120)
     finally:
         far.thaw()
     service.until(lambda: is_online(service, far.mounted), 20, "the thawed inbox did not come back")
     assert service.pid() == main, "the watchdog took a frozen share for a hung daemon"
+
+
+def test_files_of_a_far_inbox_that_froze_while_they_were_looked_into_hold_up_no_other(
+    far: FarFolder, service: Box, material: Material
+) -> None:
+    service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
+    lay_complete(long_drop(material, "frozen-inside"), far.outside)
+    looking = ("pgrep", "--full", "--count", f"ffmpeg .*{far.mounted}/frozen-inside/audios")
+    service.until(lambda: service.run(*looking, check=False).stdout.strip() == "2", 30, "its recordings were not opened")
+    far.freeze()
+    try:
+        lay_complete(material.drop("meanwhile-too"), service.inbox)
+        service.wait_for_state("meanwhile-too", "succeeded", timeout=60)
+    finally:
+        (far.outside / "frozen-inside.cancel").touch()
+        far.thaw()
+    service.wait_for_state("frozen-inside", "cancelled", timeout=60)
+
+
+def long_drop(material: Material, name: str) -> Path:
+    """Make a drop with two recordings of 20 minutes of noise: to look into them takes seconds."""
+    drop = material.drop(name)
+    (drop / "speech.wav").unlink()
+    (drop / "audios").mkdir()
+    for each in ("one", "two"):
+        noise = ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "anoisesrc=d=1200:a=0.1:r=44100", str(drop / "audios" / f"{each}.wav"))
+        subprocess.run(noise, check=True, timeout=60)
+    return drop
