@@ -16,7 +16,7 @@ program=setup
 venv=.venv
 stamp=$venv/.set-up
 # What the tests of an installation need: the real programs that read its files, and a computer with a share.
-testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync)
+testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps)
 testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along
 
 # Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to say.

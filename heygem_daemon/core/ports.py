@@ -141,10 +141,13 @@ class Inspection:
 class Inspector(Protocol):
     """Opens media files without holding up the daemon."""
 
-    def inspect(self, key: str, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
+    def inspect(
+        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
+    ) -> Inspection | None:
         """Return the finding for the drop `key` once it is there, None while it is being worked on (the first call starts it).
 
-        A finding is worth only for the `signature` it was made under: another one starts anew."""
+        A file that hangs holds up the drops of its own inbox at most. A finding is worth only for the `signature` it was made under:
+        another one starts anew."""
         ...
 
     def forget(self, key: str) -> None: ...

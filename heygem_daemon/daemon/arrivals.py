@@ -198,7 +198,9 @@ class Arrivals:
             return None
         recordings, videos = ([path for path in paths if path not in plan.problems] for paths in (plan.recordings, plan.videos))
         root = Path(sighting.inbox) / sighting.name
-        return self._inspector.inspect(arrival.job_id, arrival.settling.signature, root, recordings, videos)
+        return self._inspector.inspect(
+            arrival.job_id, arrival.settling.signature, inbox=sighting.inbox, root=root, recordings=recordings, videos=videos
+        )
 
     def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
         if sighting.ready or self._impatient:

@@ -4,15 +4,19 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus, item_progress
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.daemon.books import Books
 from heygem_daemon.daemon.instant import Instant
+
+STANDSTILL_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +38,12 @@ class Defaults:
 
 @dataclass(kw_only=True)
 class Attempt:
-    """One running attempt; `result` is what its worker reported, once it did."""
+    """One running attempt; `moved` (monotonic) is when its worker last reported progress, `result` what it reported at its end."""
 
     job_id: str
     key: str
     started: Instant
+    moved: float
     progress: ProgressStatus | None = None
     result: Mapping[str, object] | None = None
 
@@ -180,7 +185,7 @@ class Dispatch:
             self._log_trouble(job, waiting, problem)
             self.books.save(job.with_item(waiting).rollup(now.wall))
             return
-        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now)
+        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, moved=now.monotonic)
         options, defaults = job.options, self._defaults
         wants_picture = defaults.explain if options.explain is None else options.explain
         order = WorkOrder(
@@ -217,6 +222,7 @@ class Dispatch:
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
                     elapsed = now.monotonic - attempt.started.monotonic
+                    attempt.moved = now.monotonic
                     self._tell_stage(attempt, report.stage)
                     attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
                     self._on_change(self.jobs[attempt.job_id])
@@ -234,6 +240,14 @@ class Dispatch:
                 self._published(published.token, now)
             else:
                 self._failed(published.token, kind_of(published.problem), published.problem, now)
+
+    def let_go(self, offline: Collection[str], now: Instant) -> None:
+        """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
+        for token, attempt in list(self.attempts.items()):
+            inbox = self.jobs[attempt.job_id].inbox
+            if inbox in offline and attempt.result is None and now.monotonic - attempt.moved >= STANDSTILL_SECONDS:
+                self._executor.cancel(token)
+                self._failed(token, "transient", error("share_offline", path=display(inbox)), now)
 
     def _tell_stage(self, attempt: Attempt, stage: str) -> None:
         if attempt.progress is None or attempt.progress.stage != stage:

@@ -104,6 +104,7 @@ class Daemon:
                 self._guarded("inbox", self._scan, inbox, now)
         self._guarded("requests", self.wishes.obey_requests, now)
         self._guarded("workers", self.dispatch.collect, now)
+        self._guarded("attempts", self.dispatch.let_go, self._offline_inboxes(), now)
         self._guarded("queue", self.dispatch.start, now, self._closed_inboxes())
         self._guarded("sweep", self._sweep, now)
         self._guarded("status files", self._report, now, "running")

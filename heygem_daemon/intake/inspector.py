@@ -1,13 +1,15 @@
 """Opens the media of drops in threads, so that a slow disk or a long recording never holds up the daemon."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Inspection
+from heygem_daemon.intake.lane import Lane
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.speech import measure_speech
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
@@ -30,23 +32,33 @@ class MediaInspector:
 
     def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
         self.limits = limits
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inspect")
+        self._threads = threads
+        self._lanes: dict[str, Lane] = {}
         self._inquiries: dict[str, _Inquiry] = {}
 
-    def inspect(self, key: str, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection | None:
-        """Return the finding for the drop `key` under this `signature`, None while it is being made; the first call starts it."""
+    def inspect(
+        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
+    ) -> Inspection | None:
+        """Return the finding for the drop `key` under this `signature`, None while it is being made; the first call starts it.
+
+        Every inbox has its own threads: on a frozen share even a killed ffprobe does not end, and whoever waits for it waits on."""
         inquiry = self._inquiries.get(key)
         if inquiry is None or inquiry.signature != signature:
             self.forget(key)
-            inquiry = self._ask(signature, root, recordings, videos)
+            inquiry = self._ask(signature, self._lane(inbox), root, recordings, videos)
             self._inquiries[key] = inquiry
         if not all(length.done() for length in inquiry.lengths.values()):
             return None
         return _finding(inquiry)
 
-    def _ask(self, signature: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _Inquiry:
-        lengths = {path: self._pool.submit(_length, _video_seconds, root / path, self.limits) for path in videos}
-        lengths |= {path: self._pool.submit(_length, _recording_seconds, root / path, self.limits) for path in recordings}
+    def _lane(self, inbox: str) -> Lane:
+        if inbox not in self._lanes:
+            self._lanes[inbox] = Lane(f"inspect {inbox}", self._threads)
+        return self._lanes[inbox]
+
+    def _ask(self, signature: str, lane: Lane, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _Inquiry:
+        lengths = {path: lane.submit(partial(_length, _video_seconds, root / path, self.limits)) for path in videos}
+        lengths |= {path: lane.submit(partial(_length, _recording_seconds, root / path, self.limits)) for path in recordings}
         return _Inquiry(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:
@@ -56,9 +68,11 @@ class MediaInspector:
             inquiry.cancel()
 
     def close(self) -> None:
-        """Take no more questions; a command that runs ends at its own time limit."""
-        self._inquiries.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Take no more questions. A command that runs ends at its own time limit, or with the process."""
+        for key in list(self._inquiries):
+            self.forget(key)
+        for lane in self._lanes.values():
+            lane.close()
 
 
 def _finding(inquiry: _Inquiry) -> Inspection:

@@ -297,7 +297,7 @@ _ITEMS: Final = (
         name="item_stage",
         meaning="An attempt went on to its next stage",
         says="{job}/{item}: {stage}",
-        more="HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = \"debug\" only.",
+        more='HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = "debug" only.',
     ),
     Event(
         name="item_rendered",

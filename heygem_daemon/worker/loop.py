@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
+from heygem_daemon.core.names import display
 from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.worker.failures import as_heygem_error, kind_of
 
@@ -44,12 +46,29 @@ def work_on(order: WorkOrder, session: Session, on_report: Callable[[Report], No
     def on_step(stage: str, done: int, total: int) -> None:
         on_report(WorkProgress(token=order.token, stage=stage, done=done, total=total))
 
+    before = _identities(order)
     try:
         result = session.run(order, on_step)
+    except InputError as problem:
+        is_still_there = None not in before and _identities(order) == before
+        on_report(failed(order, problem if is_still_there else error("share_offline", path=display(str(Path(order.recording).parent)))))
     except Exception as problem:  # noqa: BLE001  (the border of an item: whatever happens inside becomes its failure)
         on_report(failed(order, problem))
     else:
         on_report(WorkSucceeded(token=order.token, result=result))
+
+
+def _identities(order: WorkOrder) -> list[tuple[int, int] | None]:
+    """Return device and inode of the inputs: what looks like a broken file may be a share that went away, or was mounted anew meanwhile."""
+    return [_identity(Path(path)) for path in (order.recording, order.video)]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:

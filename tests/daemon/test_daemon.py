@@ -1,6 +1,7 @@
 """What the daemon promises, tick by tick: arrivals, dispatch, wishes, reports."""
 
 import shutil
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_on
     world.tick()
     world.tick(SETTLE * 0.6)
     assert world.state("lesson") == "settling"
-    world.daemon.inspector._pool.shutdown(wait=True)  # type: ignore[attr-defined]
+    (inquiry,) = world.daemon.inspector._inquiries.values()  # type: ignore[attr-defined]
+    wait(inquiry.lengths.values())
     world.tick(SETTLE * 0.3)
     assert not world.told("drop_claimed")
     world.tick(SETTLE * 0.1 + 0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.ports import InboxView
+from heygem_daemon.daemon.dispatch import STANDSTILL_SECONDS
 from heygem_daemon.daemon.headline import headline
 from heygem_daemon.daemon.health import Health
 from heygem_daemon.daemon.instant import Instant
@@ -179,6 +180,30 @@ def test_inputs_in_an_inbox_that_is_offline_are_not_touched(world: World, monkey
     monkeypatch.setattr(world.daemon.scanner, "scan", scan)
     world.until(lambda: world.told("job_finished"))
     assert touched == ["lesson"]
+
+
+def test_an_attempt_that_stands_still_on_a_dead_share_frees_its_device_and_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+    world.drop("lesson")
+    world.until(lambda: world.told("job_queued"))
+    monkeypatch.setattr(world.daemon.executor, "poll", list)
+    world.until(lambda: world.daemon.dispatch.attempts)
+    monkeypatch.setattr(world.daemon.executor, "cancel", cancelled.append)
+    world.tick(STANDSTILL_SECONDS + 1)
+    assert not cancelled, "only slow"
+    offline = InboxView(inbox=str(world.inbox), online=False, reason="it does not answer")
+    monkeypatch.setattr(world.daemon.scanner, "scan", lambda _inbox: offline)
+    world.tick(1)
+    world.tick(1)
+    assert len(cancelled) == 1
+    (told,) = world.told("item_retrying")
+    assert told["error_code"] == "share_offline"
+    monkeypatch.undo()
+    world.until(lambda: world.told("job_finished"), step=5)
+    assert world.state("lesson") == "succeeded"
+    assert len(world.told("item_started")) == 2
 
 
 # -- new values while it works ----------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ def order(token: str, text: str | None = None, *, limit_seconds: float = 0.0) ->
         token=token,
         job_id="job",
         item="item",
-        recording="/in/speech.wav",
-        video="/in/video.mp4",
+        recording=__file__,  # something that is there
+        video=__file__,
         output="/out/result.mp4",
         thumbnail="/out/result.jpg",
         engine="rewrite",

@@ -1,4 +1,5 @@
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 
 from heygem_daemon.core.ports import Inspection
 from heygem_daemon.intake.inspector import MediaInspector
+from heygem_daemon.media.types import MediaLimits
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wait_for(inspector: MediaInspector, signature: str, drop: Path, recordings: list[str], videos: list[str]) -> Inspection:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        finding = inspector.inspect("job", signature, drop, recordings, videos)
+        finding = inspector.inspect("job", signature, inbox="inbox", root=drop, recordings=recordings, videos=videos)
         if finding is not None:
             return finding
         time.sleep(0.01)
@@ -54,7 +56,7 @@ def test_a_silent_recording_is_found_out(inspector: MediaInspector, drop: Path) 
 
 def test_asking_does_not_wait(inspector: MediaInspector, drop: Path) -> None:
     start = time.perf_counter()
-    assert inspector.inspect("job", "1", drop, ["speech.wav"], ["videos/a.mp4"]) is None
+    assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=["speech.wav"], videos=["videos/a.mp4"]) is None
     assert time.perf_counter() - start < 0.1
 
 
@@ -62,7 +64,7 @@ def test_a_finding_stays_until_it_is_forgotten(inspector: MediaInspector, drop: 
     (tmp_path / "a.mp4").write_text("text")
     first = wait_for(inspector, "1", tmp_path, [], ["a.mp4"])
     (tmp_path / "a.mp4").write_bytes((drop / "videos/a.mp4").read_bytes())
-    assert inspector.inspect("job", "1", tmp_path, [], ["a.mp4"]) == first
+    assert inspector.inspect("job", "1", inbox="inbox", root=tmp_path, recordings=[], videos=["a.mp4"]) == first
     inspector.forget("job")
     assert wait_for(inspector, "1", tmp_path, [], ["a.mp4"]).problems == {}
 
@@ -91,4 +93,41 @@ def test_forgetting_what_was_never_asked_is_fine(inspector: MediaInspector) -> N
 
 
 def test_nothing_to_look_at_is_a_finding_at_once(inspector: MediaInspector, drop: Path) -> None:
-    assert inspector.inspect("job", "1", drop, [], []) == Inspection(problems={}, seconds={})
+    assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=[], videos=[]) == Inspection(problems={}, seconds={})
+
+
+def test_a_file_that_hangs_holds_up_no_other_inbox_and_not_the_end(inspector: MediaInspector, drop: Path, tmp_path: Path) -> None:
+    hung = threading.Event()
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    for number in range(4):
+        (frozen / f"{number}.mp4").touch()
+
+    def hang(path: Path, limits: MediaLimits) -> float:
+        hung.wait(60)
+        return 1.0
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("heygem_daemon.intake.inspector._video_seconds", hang)
+        assert (
+            inspector.inspect("far", "1", inbox="far inbox", root=frozen, recordings=[], videos=[f"{number}.mp4" for number in range(4)])
+            is None
+        )
+    assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).problems == {}
+    assert (
+        inspector.inspect("far", "1", inbox="far inbox", root=frozen, recordings=[], videos=[f"{number}.mp4" for number in range(4)])
+        is None
+    )
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("inspect"))
+    hung.set()
+
+
+def test_after_the_end_no_thread_is_left(drop: Path) -> None:
+    inspector = MediaInspector()
+    wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"])
+    mine = [thread for thread in threading.enumerate() if thread.name == "inspect inbox"]
+    assert mine
+    inspector.close()
+    for thread in mine:
+        thread.join(5)
+        assert not thread.is_alive()
