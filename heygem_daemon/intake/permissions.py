@@ -19,7 +19,7 @@ def may_move(path: Path) -> bool:
     (its `..` changes), and for no right at all in a file. What is not there, or is a link, is no matter of permissions."""
     if path.is_symlink() or not path.is_dir():
         return True
-    return os.access(path, os.W_OK, effective_ids=True)
+    return os.access(path, os.W_OK, effective_ids=True) or not os.path.lexists(path)  # somebody else may just have taken it
 
 
 def denied(path: Path, deed: str, inbox: Path) -> HeygemError:

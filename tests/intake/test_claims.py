@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -372,3 +373,18 @@ def test_a_control_file_that_was_obeyed_goes(inbox: Path) -> None:
 def test_a_job_id_that_is_a_path_is_refused(inbox: Path, job_id: str) -> None:
     with pytest.raises(ValueError, match="not a job id"):
         CLAIMS.unclaim(str(inbox), job_id)
+
+
+def test_a_drop_that_somebody_takes_while_its_rights_are_looked_at_is_no_matter_of_rights(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(inbox / "lesson-01", "speech.wav")
+    sighting = sight(inbox, "lesson-01")
+
+    def taken_meanwhile(path: Path, *_: object, **__: object) -> bool:
+        shutil.rmtree(path)
+        return False
+
+    monkeypatch.setattr("heygem_daemon.intake.permissions.os.access", taken_meanwhile)
+    with pytest.raises(FileNotFoundError):
+        CLAIMS.claim(sighting, "job-1")
