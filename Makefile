@@ -49,7 +49,7 @@ demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothi
 # Lint and types come first, so that the run closes with pytest's own last line.
 test: lint types  ## everything that must hold before a change is merged; what CI runs
 	@bash scripts/setup.sh --testing
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report=term-missing:skip-covered $(PYTEST)
 
 test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning
 	@$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -12,28 +12,12 @@ from heygem_daemon.core.job import Failure, Item, Job, State
 from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus, item_progress
-from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkProgress, WorkSucceeded
 from heygem_daemon.daemon.books import Books
 from heygem_daemon.daemon.instant import Instant
+from heygem_daemon.daemon.orders import Defaults, work_order
 
 STANDSTILL_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What an item gets where its drop does not say."""
-
-    engine: str
-    fit: str
-    face: str
-    quality: int
-    visible_label: bool
-    zip: bool
-    explain: bool
-    item_seconds: float
-    reserve_bytes: int
-    outputs: str
-    engines: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -186,27 +170,7 @@ class Dispatch:
             self.books.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, moved=now.monotonic)
-        options, defaults = job.options, self._defaults
-        wants_picture = defaults.explain if options.explain is None else options.explain
-        order = WorkOrder(
-            token=token,
-            job_id=job.id,
-            item=item.key,
-            recording=str(root / item.recording),
-            video=str(root / item.video),
-            output=str(staged.result),
-            thumbnail=str(staged.thumbnail),
-            engine=options.engine or defaults.engine,
-            fit=options.fit or defaults.fit,
-            face=options.face or defaults.face,
-            quality=defaults.quality if options.quality is None else options.quality,
-            visible_label=defaults.visible_label if options.label is None else options.label,
-            text=options.text,
-            script=str(root / item.script) if item.script else None,
-            language=options.language,
-            explain=str(staged.explain) if wants_picture else "",
-            limit_seconds=defaults.item_seconds,
-        )
+        order = work_order(self._defaults, job, item, root=root, staged=staged, token=token)
         self.breaker = self.breaker.started()
         self._executor.submit(order)
         self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.engine)

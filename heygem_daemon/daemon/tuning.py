@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from heygem_daemon.core import policy
 from heygem_daemon.daemon.arrivals import ArrivalRules
-from heygem_daemon.daemon.dispatch import Defaults
+from heygem_daemon.daemon.orders import Defaults
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
 from heygem_daemon.daemon.arrivals import ArrivalRules
-from heygem_daemon.daemon.dispatch import Defaults
+from heygem_daemon.daemon.orders import Defaults
 from heygem_daemon.daemon.tuning import Pace, Tuning
 from heygem_daemon.executors.local import WorkerSetup, worker_command
 from heygem_daemon.ledger.sqlite import SqliteLedger

@@ -16,8 +16,9 @@ from heygem_daemon.core.job import Job
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.daemon.arrivals import ArrivalRules, Arrivals
-from heygem_daemon.daemon.dispatch import Defaults, Dispatch
+from heygem_daemon.daemon.dispatch import Dispatch
 from heygem_daemon.daemon.instant import Instant
+from heygem_daemon.daemon.orders import Defaults
 from heygem_daemon.daemon.reporting import Identity, Reporting
 from heygem_daemon.daemon.server import Daemon
 from heygem_daemon.daemon.tuning import Pace, Tuning
