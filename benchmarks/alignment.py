@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.speech.script.aligner import align, align_words
-from heygem_daemon.lipsync.speech.script.alignment import Alignment
-from heygem_daemon.lipsync.speech.script.espeak import pronounce
-from heygem_daemon.lipsync.speech.script.language import MANDARIN
+from heygem_daemon.lipsync.speech.transcript.align import align, align_words
+from heygem_daemon.lipsync.speech.transcript.alignment import Alignment
+from heygem_daemon.lipsync.speech.transcript.espeak import pronounce
+from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from training import espeak, flite, texts
 from training.utterance import LABEL_RATE, SAMPLE_RATE, viseme_labels

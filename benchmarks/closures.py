@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 import torch
 
-from heygem_daemon.lipsync.face.measure import lip_opening
 from heygem_daemon.lipsync.face.tracker import FaceTracker
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.lipsync.speech.model import load
-from heygem_daemon.lipsync.speech.motion import aligned, motion_at
+from heygem_daemon.lipsync.speech.mouth_motion import aligned, motion_at
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.visemes import column

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.face.measure import lip_opening
-from heygem_daemon.lipsync.face.topology import EYE_CORNERS, LIPS, OUTER_CORNERS
 from heygem_daemon.lipsync.face.tracker import FaceTracker
+from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS, LIPS, OUTER_CORNERS
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader

@@ -16,11 +16,11 @@ import librosa
 import numpy as np
 import torch
 
-from heygem_daemon.lipsync.learning.augment import babble, coloured_noise, mixed, music
-from heygem_daemon.lipsync.learning.clips import AvClip, people, read_clips
-from heygem_daemon.lipsync.learning.score import Prediction, Score, score
+from heygem_daemon.lipsync.adaptation.augment import babble, coloured_noise, mixed, music
+from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
+from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
 from heygem_daemon.lipsync.speech.model import load
-from heygem_daemon.lipsync.speech.motion import aligned, motion_at
+from heygem_daemon.lipsync.speech.mouth_motion import aligned, motion_at
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 

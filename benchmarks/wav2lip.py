@@ -33,10 +33,11 @@ from torch import Tensor, nn
 
 from benchmarks.speed import transcode
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
-from heygem_daemon.lipsync.face.analyse import analyse
+from heygem_daemon.lipsync.face.track_video import analyse
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.lipsync.progress import StageClock
-from heygem_daemon.lipsync.wav2lip import library, mel_spectrogram
+from heygem_daemon.lipsync.wav2lip import mel_spectrogram
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator, run
 from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, folded
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
@@ -297,7 +298,7 @@ def made_job(options: argparse.Namespace) -> argparse.Namespace:
     subprocess.run((*cut, "-i", str(options.video), "-an", *even, *ENCODE, str(out / "video.mp4")), check=True)
     subprocess.run((*cut, "-i", str(options.recording), "-vn", "-ac", "1", str(out / "speech.wav")), check=True)
     made = {"models": models, "recording": out / "speech.wav", "video": out / "video.mp4"}
-    job = argparse.Namespace(**{**vars(options), **made, "name": library.add(models, options.checkpoint).name})
+    job = argparse.Namespace(**{**vars(options), **made, "name": store.add(models, options.checkpoint).name})
     began = time.perf_counter()
     apart(load_once, job)
     print(f"loading and, the first time, calibration: {time.perf_counter() - began:.1f} s")

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 
 from benchmarks.quality import COLUMNS, judge
-from heygem_daemon.lipsync.atlas.pose import mean_face
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.device import choose_device
 from heygem_daemon.lipsync.engines import ENGINES, Surroundings
 from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession, _Loaded
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
@@ -30,7 +30,7 @@ from heygem_daemon.lipsync.speech.weights import load_weights
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
 from heygem_daemon.lipsync.wav2lip.framing import Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from heygem_daemon.lipsync.models import verify
+from heygem_daemon.lipsync.model_files import verify
 
 settings.register_profile("heygem", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are shared: time proves nothing
 settings.load_profile("heygem")

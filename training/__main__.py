@@ -11,8 +11,8 @@ from typing import Final
 
 import torch
 
-from heygem_daemon.lipsync.learning.clips import AvClip, people, read_clips
-from heygem_daemon.lipsync.learning.fit import DEFAULT, GUIDES, Recipe
+from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
+from heygem_daemon.lipsync.adaptation.finetune import DEFAULT, GUIDES, Recipe
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, load, save
 from heygem_daemon.lipsync.speech.network import Encoder, SpeechDetector
 from training import card, corpus, mapper, music

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from heygem_daemon.lipsync.learning.clips import AvClip, people
-from heygem_daemon.lipsync.learning.score import Score
+from heygem_daemon.lipsync.adaptation.clips import AvClip, people
+from heygem_daemon.lipsync.adaptation.scores import Score
 from heygem_daemon.lipsync.speech.model import PhoneticModel
 from training.mapper import BABBLE_DB, FOLDS, figures
 from training.people import KEPT_BACK, person_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heygem_daemon.lipsync.learning.fit import rate_at
+from heygem_daemon.lipsync.adaptation.finetune import rate_at
 from heygem_daemon.lipsync.ports import VISEMES
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import Encoder

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.learning.augment import augmented, coloured_noise, hum, mixed, music
+from heygem_daemon.lipsync.adaptation.augment import augmented, coloured_noise, hum, mixed, music
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from training.music import LANGUAGE as MUSIC
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from heygem_daemon.lipsync.learning.augment import babble, mixed
-from heygem_daemon.lipsync.learning.clips import AvClip
-from heygem_daemon.lipsync.learning.fit import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
-from heygem_daemon.lipsync.learning.score import Prediction, Score, score
+from heygem_daemon.lipsync.adaptation.augment import babble, mixed
+from heygem_daemon.lipsync.adaptation.clips import AvClip
+from heygem_daemon.lipsync.adaptation.finetune import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
+from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
 from heygem_daemon.lipsync.speech.model import Calibration, PhoneticModel, Told, hear_wave, tell
-from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
+from heygem_daemon.lipsync.speech.postprocess import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from training.people import folds, person_of
 from training.scripted import scripted_examples

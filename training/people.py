@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.learning.clips import AvClip
+from heygem_daemon.lipsync.adaptation.clips import AvClip
 
 SAME_PERSON: Final[Mapping[str, str]] = {"grid_bbaf2n": "grid_s1"}
 """Labels of the clips' files that mean the same person."""

@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.learning.clips import AvClip
-from heygem_daemon.lipsync.learning.fit import Example, with_posteriors
+from heygem_daemon.lipsync.adaptation.clips import AvClip
+from heygem_daemon.lipsync.adaptation.finetune import Example, with_posteriors
 from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave
-from heygem_daemon.lipsync.speech.script import align, blended
+from heygem_daemon.lipsync.speech.transcript import align, blended
 
 _GRID: Final[tuple[Mapping[str, str], ...]] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},

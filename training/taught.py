@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.learning.fit import TARGETS, Example, Recipe, train_guides, train_mappers
+from heygem_daemon.lipsync.adaptation.finetune import TARGETS, Example, Recipe, train_guides, train_mappers
 from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave, tell
 
 

@@ -67,11 +67,11 @@ def run(
     """Watch the inboxes and work. With --until-idle: exit 0 when every item succeeded, 3 when some did not."""
     from functools import partial
 
-    from heygem_daemon.cli import running
-    from heygem_daemon.cli.configuration import or_exit, settings_with
+    from heygem_daemon.cli.commands import run
+    from heygem_daemon.cli.commands.config import or_exit, settings_with
 
     read = partial(settings_with, config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
-    raise typer.Exit(running.run(or_exit(read), until_idle=until_idle, read=read))
+    raise typer.Exit(run.run(or_exit(read), until_idle=until_idle, read=read))
 
 
 @app.command()
@@ -92,13 +92,13 @@ def render(
     device: Device = None,
 ) -> None:
     """Make the videos speak the recording, without a daemon."""
-    from heygem_daemon.cli import rendering
-    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
+    from heygem_daemon.cli.commands import render
+    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
 
     options = {"name": engine, "fit": fit, "face": face, "quality": quality, "explain": explain or None}
     settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
     refuse_root(settings.cache)
-    raise typer.Exit(rendering.render(settings, recording, videos, out, script=script, language=language))
+    raise typer.Exit(render.render(settings, recording, videos, out, script=script, language=language))
 
 
 @app.command()
@@ -118,22 +118,22 @@ def learn(
     weights: Weights = None,
 ) -> None:
     """Learn how people speak from your own footage, on this machine. Without videos: learn again from what the corpus holds."""
-    from heygem_daemon.cli import learning
-    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
+    from heygem_daemon.cli.commands import learn
+    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
 
     settings = settings_or_exit(config, corpus=corpus, cache=cache, weights=weights, engine={"face": face})
     if sum((show, rollback, forget is not None)) + bool(videos) > 1 or (same_person and person):
         typer.echo("heygem: choose one of VIDEO..., --list, --forget, --rollback; and of --same-person, --person", err=True)
         raise typer.Exit(Exit.USAGE)
     if show:
-        raise typer.Exit(learning.show(settings))
+        raise typer.Exit(learn.show(settings))
     if forget is not None:
-        raise typer.Exit(learning.forget(settings, forget))
+        raise typer.Exit(learn.forget(settings, forget))
     if rollback:
-        raise typer.Exit(learning.rollback(settings))
+        raise typer.Exit(learn.rollback(settings))
     refuse_root(settings.corpus, settings.state, settings.cache, settings.weights)
-    who = learning.Who(person=person or "", same_person=same_person)
-    raise typer.Exit(learning.learn(settings, videos or [], who, collect_only=collect_only, dry_run=dry_run))
+    who = learn.Who(person=person or "", same_person=same_person)
+    raise typer.Exit(learn.learn(settings, videos or [], who, collect_only=collect_only, dry_run=dry_run))
 
 
 @app.command()
@@ -145,18 +145,18 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, with progress bars.")] = False,
 ) -> None:
     """Show what the daemon is doing. Exit 1 when it is not running, or there is no such job."""
-    from heygem_daemon.cli import status as view
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import status as view
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
     settings = settings_or_exit(config, outputs=outputs)
     raise typer.Exit(view.show(settings.outputs, job, as_json=as_json, watch=watch))
 
 
 def _ask(verb: str, target: str, config: Path | None, state: Path | None) -> None:
-    from heygem_daemon.cli import wishing
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import jobs
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(wishing.ask(settings_or_exit(config, state=state), verb, target))
+    raise typer.Exit(jobs.ask(settings_or_exit(config, state=state), verb, target))
 
 
 @app.command()
@@ -180,10 +180,10 @@ def hold(job: Target, config: Config = None, state: State = None) -> None:
 @app.command()
 def pause(config: Config = None, inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None) -> None:
     """Start nothing new: puts a file named PAUSE into the inboxes."""
-    from heygem_daemon.cli import wishing
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import jobs
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(wishing.pause(settings_or_exit(config, inbox=inbox)))
+    raise typer.Exit(jobs.pause(settings_or_exit(config, inbox=inbox)))
 
 
 @app.command()
@@ -194,20 +194,20 @@ def resume(
     inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None,
 ) -> None:
     """Go on: with one held job, or with everything after `heygem pause`."""
-    from heygem_daemon.cli import wishing
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import jobs
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
     if job is not None:
         _ask("release", job, config, state)
-    raise typer.Exit(wishing.resume(settings_or_exit(config, inbox=inbox)))
+    raise typer.Exit(jobs.resume(settings_or_exit(config, inbox=inbox)))
 
 
 @app.command("init-inbox")
 def init_inbox(folder: Annotated[Path, typer.Argument(help="The folder to watch; made if it is not there.")]) -> None:
     """Make a folder an inbox: puts the marker file .heygem-inbox into it."""
-    from heygem_daemon.cli import wishing
+    from heygem_daemon.cli.commands import jobs
 
-    raise typer.Exit(wishing.init_inbox(folder))
+    raise typer.Exit(jobs.init_inbox(folder))
 
 
 @app.command()
@@ -222,11 +222,11 @@ def check(
     user: Annotated[str | None, typer.Option(help="Check as this user; root checks as the owner of the state folder otherwise.")] = None,
 ) -> None:
     """Probe folders, programs, models and the device, and print how to mend what is wrong. Exit 4 when there are warnings only."""
-    from heygem_daemon.cli import checking
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import check
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
     settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
-    raise typer.Exit(checking.check(settings, config=config, user=user))
+    raise typer.Exit(check.check(settings, config=config, user=user))
 
 
 @app.command()
@@ -237,10 +237,10 @@ def sweep(
     state: State = None,
 ) -> None:
     """Delete what is older than its keep time now; the daemon does it every hour by itself."""
-    from heygem_daemon.cli import wishing
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import jobs
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(wishing.sweep(settings_or_exit(config, inbox=inbox, outputs=outputs, state=state)))
+    raise typer.Exit(jobs.sweep(settings_or_exit(config, inbox=inbox, outputs=outputs, state=state)))
 
 
 @app.command()
@@ -256,20 +256,20 @@ def schema() -> None:
 @models_app.command("list")
 def models_list(config: Config = None, weights: Weights = None) -> None:
     """Show the model files, where they come from, and whether they are here."""
-    from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import models
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
     settings = settings_or_exit(config, weights=weights)
-    raise typer.Exit(modelling.show(settings.weights, licence_confirmed=settings.wav2lip.licence_confirmed))
+    raise typer.Exit(models.show(settings.weights, licence_confirmed=settings.wav2lip.licence_confirmed))
 
 
 @models_app.command("fetch")
 def models_fetch(config: Config = None, weights: Weights = None) -> None:
     """Fetch the model files that are missing or damaged."""
-    from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import models
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(modelling.fetch(settings_or_exit(config, weights=weights).weights))
+    raise typer.Exit(models.fetch(settings_or_exit(config, weights=weights).weights))
 
 
 @models_app.command("add")
@@ -280,12 +280,12 @@ def models_add(
     weights: Weights = None,
 ) -> None:
     """Convert a Wav2Lip checkpoint of your own for this server. Nothing in it is executed."""
-    from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
+    from heygem_daemon.cli.commands import models
+    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
 
     settings = settings_or_exit(config, weights=weights)
     refuse_root(settings.weights)
-    raise typer.Exit(modelling.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
+    raise typer.Exit(models.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
 
 
 @models_app.command("calibrate")
@@ -297,18 +297,18 @@ def models_calibrate(
     device: Device = None,
 ) -> None:
     """Measure how early or late the mouths of a Wav2Lip checkpoint come. Without it that is done at the first use."""
-    from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import refuse_root, settings_or_exit
+    from heygem_daemon.cli.commands import models
+    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
 
     settings = settings_or_exit(config, weights=weights, device=device)
     refuse_root(settings.weights)
-    raise typer.Exit(modelling.calibrate(settings, name, clip))
+    raise typer.Exit(models.calibrate(settings, name, clip))
 
 
 @models_app.command("verify")
 def models_verify(config: Config = None, weights: Weights = None) -> None:
     """Compare the model files, and added checkpoints, with their known hashes. Exit 1 when one is missing or damaged."""
-    from heygem_daemon.cli import modelling
-    from heygem_daemon.cli.configuration import settings_or_exit
+    from heygem_daemon.cli.commands import models
+    from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(modelling.verify(settings_or_exit(config, weights=weights).weights))
+    raise typer.Exit(models.verify(settings_or_exit(config, weights=weights).weights))

@@ -19,7 +19,7 @@ from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure, Item, Options, State
-from heygem_daemon.core.jobtoml import parse_job_toml
+from heygem_daemon.core.job_options import parse_job_toml
 from heygem_daemon.core.names import display, is_clean, is_ignored, output_stems
 from heygem_daemon.core.policy import human_bytes
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkSucceeded
-from heygem_daemon.executors.child import Child
+from heygem_daemon.executors.worker_process import Child
 from heygem_daemon.worker.protocol import Beat, ProtocolError, decode, encode_order
 
 _BREAKING: Final = frozenset({"engine", "device"})

@@ -21,10 +21,10 @@ from heygem_daemon.core.names import MARKER, PRIVATE, control_of, display
 from heygem_daemon.core.ports import Sighting
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
+from heygem_daemon.intake.inbox_errors import as_transient, share_errors
 from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
 from heygem_daemon.intake.permissions import denied, may_move
 from heygem_daemon.intake.scanner import control_names
-from heygem_daemon.intake.shares import as_transient, share_errors
 
 FLAT: Final = "flat"
 FLAT_MARK: Final = ".flat"

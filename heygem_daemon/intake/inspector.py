@@ -9,7 +9,7 @@ from pathlib import Path
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Inspection
-from heygem_daemon.intake.lane import Lane
+from heygem_daemon.intake.daemon_pool import Lane
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.speech import measure_speech
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits

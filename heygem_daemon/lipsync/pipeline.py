@@ -17,21 +17,21 @@ import numpy as np
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync import models, outcome
+from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
-from heygem_daemon.lipsync.drawing import Drawn, Scene, draw
 from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
+from heygem_daemon.lipsync.evaluation import Outcome
 from heygem_daemon.lipsync.face.cached import cached_tracks
-from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks
-from heygem_daemon.lipsync.habits import Habits
-from heygem_daemon.lipsync.learning.habits import presenter_habits
-from heygem_daemon.lipsync.outcome import Outcome
+from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
 from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
-from heygem_daemon.lipsync.scripted import Finding, find_script
+from heygem_daemon.lipsync.render_loop import Drawn, Scene, draw
 from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.lipsync.style.estimation import presenter_habits
+from heygem_daemon.lipsync.style.speaking_style import Habits
 from heygem_daemon.lipsync.thumbnail import write_jpeg
+from heygem_daemon.lipsync.transcript_drivers import Finding, find_script
 from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
@@ -71,7 +71,7 @@ class RenderReport:
     """What came out. seconds: length of the sound that the result must have; speed: seconds of result per second of work.
 
     licence: of the engine's weights, where it restricts their use. faces_drawn and faces_passed: frames drawn on, and passed through
-    untouched. sync_offset_ms, mouth_correlation, closure_rate: see outcome.Outcome. habits: of the presenter. warnings: see
+    untouched. sync_offset_ms, mouth_correlation, closure_rate: see evaluation.Outcome. habits: of the presenter. warnings: see
     core.warning_codes. explained: whether `explain` was written.
     """
 
@@ -175,7 +175,7 @@ class RenderSession:
         if name not in self._loaded:
             chosen = engine(name)
             for model in chosen.models:
-                models.model_path(self._surroundings.models, model)
+                model_files.model_path(self._surroundings.models, model)
             self._loaded[name] = _Loaded(
                 engine=chosen,
                 driver=chosen.driver(self._surroundings),
@@ -185,7 +185,7 @@ class RenderSession:
 
     def model_hashes(self, name: str) -> dict[str, str]:
         """Return model name -> sha256 of the files that the engine uses; those that were fetched are checked against it when it loads."""
-        fetched = {model.name: model.sha256 for model in models.MODELS if model.name in engine(name).models}
+        fetched = {model.name: model.sha256 for model in model_files.MODELS if model.name in engine(name).models}
         return {**fetched, **self.load(name).driver.model_hashes}
 
     def _render(self, request: RenderRequest, say: OnProgress, clock: StageClock) -> RenderReport:
@@ -213,7 +213,7 @@ class RenderSession:
                 drawn = draw(_scene(task, prepared, habits), writer, say)
             with clock.stage("verify"):
                 obtained = self._track(task, drawn, say)
-                found = outcome.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
+                found = evaluation.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
             if request.thumbnail is not None and drawn.thumbnail is not None:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
             if request.explain is not None:
@@ -238,7 +238,7 @@ class RenderSession:
         def on_frame(done: int) -> None:
             say(Progress(stage="verify", done=done, total=total))
 
-        return outcome.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
+        return evaluation.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
 
     def _report(
         self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, habits: Habits, cached: bool
@@ -306,7 +306,7 @@ def _writer(task: _Task) -> VideoWriter:
 
 
 def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, path: Path) -> None:
-    from heygem_daemon.lipsync.explain import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
+    from heygem_daemon.lipsync.diagnostics import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
 
     explanation = Explanation(
         recording=task.request.recording,

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.types import MediaInfo
 

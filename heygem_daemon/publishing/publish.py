@@ -19,8 +19,8 @@ from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.ports import Published, Staged
 from heygem_daemon.durable import sync_folder
 from heygem_daemon.media.verify import verify_result
-from heygem_daemon.publishing import record
-from heygem_daemon.publishing.outlet import folder_inside, free_bytes, outputs_error, outputs_errors
+from heygem_daemon.publishing import published_index
+from heygem_daemon.publishing.outputs_errors import folder_inside, free_bytes, outputs_error, outputs_errors
 from heygem_daemon.publishing.staging import Staging
 
 _CHUNK: Final = 2**20
@@ -91,7 +91,7 @@ class FolderPublisher:
         for extra, name in ((staged.thumbnail, item.thumbnail), (staged.explain, item.explain)):
             if name and extra.exists():
                 self._rename(extra, job, name)
-        record.announce(home, job, item, staged.result, pending.result)
+        published_index.announce(home, job, item, staged.result, pending.result)
         self._rename(staged.result, job, item.output)
 
     def _rename(self, source: Path, job: Job, relative: str) -> None:
@@ -109,7 +109,7 @@ class FolderPublisher:
 
     def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:
         """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
-        return record.matching_result(self._outputs / job.output, job, item)
+        return published_index.matching_result(self._outputs / job.output, job, item)
 
     def bundle(self, job: Job) -> bool:
         """Return whether the job's ZIP of its published results stands in outputs; the first call begins to write it beside the daemon.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.names import PRIVATE
-from heygem_daemon.publishing.outlet import folder_inside
+from heygem_daemon.publishing.outputs_errors import folder_inside
 
 STAGING: Final = f"{PRIVATE}/staging"
 

@@ -10,7 +10,7 @@ from typing import Final
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.durable import write_durably
-from heygem_daemon.publishing.outlet import folder_inside, outputs_errors
+from heygem_daemon.publishing.outputs_errors import folder_inside, outputs_errors
 
 STATUS: Final = "status.json"
 _MAX_BYTES: Final = 200

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from heygem_daemon.service.sentences import sentence
+from heygem_daemon.service.message_template import sentence
 
 _NAMESPACE: Final = uuid.UUID("7baecafc-fc64-4a61-b676-5b5e485f9929")
 """Never changes, or every MESSAGE_ID would."""

@@ -14,7 +14,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from heygem_daemon.core.names import display
 from heygem_daemon.service.events import EVENTS
-from heygem_daemon.service.sentences import shortened
+from heygem_daemon.service.message_template import shortened
 from heygem_daemon.service.systemd import send_to_journal
 
 IDENTIFIER: Final = "heygem"

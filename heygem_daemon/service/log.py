@@ -13,7 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from heygem_daemon.service.events import EVENTS
 from heygem_daemon.service.journal import JournalLogger, journal_entry
-from heygem_daemon.service.sentences import one_line
+from heygem_daemon.service.message_template import one_line
 from heygem_daemon.service.systemd import is_journal_stream, journal_is_there
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from heygem_daemon.core.names import display
 from heygem_daemon.core.ports import Log
 from heygem_daemon.core.status import DaemonStatus
-from heygem_daemon.service.tally import Counts, Tally
+from heygem_daemon.service.counting_log import Counts, Tally
 
 SECONDS_BETWEEN_WRITES: Final = 15.0
 MODE: Final = 0o644

@@ -10,27 +10,27 @@ from pathlib import Path
 from heygem_daemon import __version__
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.daemon.arrivals import Arrivals
-from heygem_daemon.daemon.dispatch import Dispatch
-from heygem_daemon.daemon.reporting import Identity, Reporting
-from heygem_daemon.daemon.server import Daemon
-from heygem_daemon.daemon.wishes import Wishes
+from heygem_daemon.daemon.candidates import Arrivals
+from heygem_daemon.daemon.dispatcher import Dispatch
+from heygem_daemon.daemon.main_loop import Daemon
+from heygem_daemon.daemon.requests import Wishes
+from heygem_daemon.daemon.status_reporter import Identity, Reporting
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.intake.claims import FolderClaims
-from heygem_daemon.intake.doorbell import WatchdogDoorbell
 from heygem_daemon.intake.inspector import MediaInspector
-from heygem_daemon.intake.patient import PatientScanner
 from heygem_daemon.intake.scanner import FolderScanner
+from heygem_daemon.intake.timeout_scanner import PatientScanner
+from heygem_daemon.intake.watcher import WatchdogDoorbell
 from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.publishing.status_files import StatusFiles
+from heygem_daemon.service.counting_log import Tally
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.notify import SystemdSupervisor
-from heygem_daemon.service.tally import Tally
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring.listeners import job_hooks, monitor
+from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, retention, tuning, worker_commands
+from heygem_daemon.wiring.observers import job_hooks, monitor
 from heygem_daemon.wiring.reload import Reload
-from heygem_daemon.wiring.values import devices, media_limits, open_ledger, retention, tuning, worker_commands
 
 
 class AlreadyRunningError(RuntimeError):

@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from heygem_daemon.daemon.server import Daemon
+from heygem_daemon.daemon.main_loop import Daemon
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.intake.inspector import MediaInspector
-from heygem_daemon.intake.patient import PatientScanner
+from heygem_daemon.intake.timeout_scanner import PatientScanner
 from heygem_daemon.lipsync.engines import engine_names
+from heygem_daemon.service.counting_log import Tally
 from heygem_daemon.service.log import StructLog
-from heygem_daemon.service.tally import Tally
 from heygem_daemon.settings import ConfigurationError, Settings
-from heygem_daemon.wiring.listeners import job_hooks, monitor
-from heygem_daemon.wiring.values import media_limits, retention, tuning, worker_commands
+from heygem_daemon.wiring.config_mapping import media_limits, retention, tuning, worker_commands
+from heygem_daemon.wiring.observers import job_hooks, monitor
 
 AT_START_ONLY: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
 _SECRET: Final = frozenset({"hooks.command", "hooks.webhook"})

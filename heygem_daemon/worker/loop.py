@@ -10,7 +10,7 @@ from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.names import display
 from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
-from heygem_daemon.worker.failures import as_heygem_error, kind_of
+from heygem_daemon.worker.error_mapping import as_heygem_error, kind_of
 
 OnStep = Callable[[str, int, int], None]
 """stage, done, total"""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import engine_names
-from heygem_daemon.lipsync.models import verify
+from heygem_daemon.lipsync.model_files import verify
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.ports import Progress
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions

@@ -40,7 +40,7 @@ def test_a_tick_that_hangs_is_ended_says_where_and_the_job_is_finished_after_all
     assert [entry for entry in box.journal(f"UNIT={UNIT}", after=began) if entry.get("UNIT_RESULT") == "watchdog"], box.told()
     said = "\n".join(str(entry["MESSAGE"]) for entry in box.journal(f"_SYSTEMD_UNIT={UNIT}", after=frozen))
     assert "Timeout (" in said
-    assert "daemon/server.py" in said, "the journal does not say where it hung"
+    assert "daemon/main_loop.py" in said, "the journal does not say where it hung"
 
     far.thaw()
     box.until(lambda: box.show("ActiveState")["ActiveState"] == "active", 60, "it did not come back")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.world import World, make_film, make_speech
+from tests.daemon.harness import World, make_film, make_speech
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.ports import Ledger
-from tests.daemon.world import INCOMPLETE, SETTLE, World
+from tests.daemon.harness import INCOMPLETE, SETTLE, World
 
 # -- arrivals ---------------------------------------------------------------------------------------------------------
 

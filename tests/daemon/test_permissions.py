@@ -7,7 +7,7 @@ import os
 import pytest
 
 from heygem_daemon.intake import claims, listing
-from tests.daemon.world import SETTLE, World
+from tests.daemon.harness import SETTLE, World
 
 
 def test_a_drop_that_is_not_ours_to_move_waits_with_the_command_and_goes_on_when_it_is(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.ports import InboxView
-from heygem_daemon.daemon.dispatch import STANDSTILL_SECONDS
-from heygem_daemon.daemon.headline import headline
+from heygem_daemon.daemon.clock import Instant
+from heygem_daemon.daemon.dispatcher import STANDSTILL_SECONDS
 from heygem_daemon.daemon.health import Health
-from heygem_daemon.daemon.instant import Instant
-from heygem_daemon.daemon.server import Daemon
-from tests.daemon.world import SETTLE, World
+from heygem_daemon.daemon.main_loop import Daemon
+from heygem_daemon.daemon.status_line import headline
+from tests.daemon.harness import SETTLE, World
 
 
 def test_ready_is_told_once_when_every_inbox_was_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

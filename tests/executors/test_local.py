@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkSucceeded
-from heygem_daemon.executors.child import ending
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
 from heygem_daemon.executors.slot import Patience
+from heygem_daemon.executors.worker_process import ending
 from tests.executors.contract import ExecutorContract, collect, order, outcome_of, run, wait_free
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from heygem_daemon.lipsync.face.analyse import analyse
-from heygem_daemon.lipsync.face.tracks import FaceTracks, TracksWriter
+from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
+from heygem_daemon.lipsync.geometry.landmarks import lower_face_weight
+from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -42,3 +46,21 @@ def clip(portrait_clip: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
         for number, points in enumerate(landmarks):
             writer.append(None if number in GAP else points, score=1.0, shot=0)
         return Clip(path=portrait_clip, frames=frames, tracks=writer.finish())
+
+
+@pytest.fixture(scope="session")
+def face(clip: Clip) -> np.ndarray:
+    """The mean canonical face of the portrait, [468, 3]."""
+    return mean_face(clip.tracks)
+
+
+@pytest.fixture(scope="session")
+def weight(face: np.ndarray) -> np.ndarray:
+    """How far each landmark of the mean face follows the jaw, [468]."""
+    return lower_face_weight(face)
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Let torch compute in one thread."""
+    torch.set_num_threads(1)

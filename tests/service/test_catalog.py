@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.service.events import EVENTS
-from heygem_daemon.service.sentences import names_in
+from heygem_daemon.service.message_template import names_in
 from scripts.catalog import CATALOG, catalog
 
 

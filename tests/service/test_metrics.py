@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from heygem_daemon.core.status import DaemonStatus, DeviceStatus, DiskStatus, InboxStatus, QueueStatus
+from heygem_daemon.service.counting_log import Counts, Tally
 from heygem_daemon.service.metrics import SECONDS_BETWEEN_WRITES, PrometheusFile, exposition
-from heygem_daemon.service.tally import Counts, Tally
 
 STARTED: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PROMTOOL: Final = shutil.which("promtool")

@@ -132,9 +132,9 @@ def _refusal(site: Site) -> str:
 
 def test_the_installed_inbox_is_all_well_for_heygem_check(site: Site) -> None:
     from heygem_daemon.cli.checks import folders  # noqa: PLC0415
+    from heygem_daemon.cli.checks.directories import Place, Use  # noqa: PLC0415
     from heygem_daemon.cli.checks.finding import Severity  # noqa: PLC0415
     from heygem_daemon.cli.checks.identity import Identity  # noqa: PLC0415
-    from heygem_daemon.cli.checks.places import Place, Use  # noqa: PLC0415
 
     me = Identity(name="heygem", uid=HEYGEM.uid, gid=HEYGEM.groups[0], groups=frozenset(HEYGEM.groups), is_asked_by_root=True)
     for use, path in ((Use.INBOX, site.inbox), (Use.OUTPUTS, site.outputs)):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from heygem_daemon.lipsync.learning.score import Score
+from heygem_daemon.lipsync.adaptation.scores import Score
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes
 from heygem_daemon.lipsync.speech.network import FEATURES, GUIDE_FEATURES, Encoder, Mapper, SpeechDetector
-from tests.lipsync.learning.conftest import make_clip
+from tests.lipsync.adaptation.conftest import make_clip
 from training import card
 
 RECOGNISED = {

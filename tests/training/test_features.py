@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.learning.augment import augmented
+from heygem_daemon.lipsync.adaptation.augment import augmented
 from training import features
 from training.features import Rows, rows_of
 from training.music import LANGUAGE as MUSIC

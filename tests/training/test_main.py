@@ -9,7 +9,7 @@ import pytest
 
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.weights import shipped_weights
-from tests.lipsync.learning.conftest import make_clip
+from tests.lipsync.adaptation.conftest import make_clip
 from training import __main__ as run
 from training import corpus
 from training.__main__ import main

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.learning.augment import music
-from heygem_daemon.lipsync.learning.fit import Recipe
+from heygem_daemon.lipsync.adaptation.augment import music
+from heygem_daemon.lipsync.adaptation.finetune import Recipe
 from heygem_daemon.lipsync.speech.model import Calibration, Told, load
 from heygem_daemon.lipsync.speech.weights import shipped_weights
-from tests.lipsync.learning.conftest import make_clip, syllables
+from tests.lipsync.adaptation.conftest import make_clip, syllables
 from training import mapper
 from training.espeak import espeak
 from training.utterance import Utterance

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.lipsync.learning.conftest import make_clip
+from tests.lipsync.adaptation.conftest import make_clip
 from training.people import KEPT_BACK, SAME_PERSON, folds, person_of
 
 BASE = make_clip("x", "x", seed=0, seconds=1)

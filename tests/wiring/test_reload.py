@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.cli.configuration import settings_with
-from heygem_daemon.daemon.instant import Instant
-from heygem_daemon.daemon.server import Daemon
+from heygem_daemon.cli.commands.config import settings_with
+from heygem_daemon.daemon.clock import Instant
+from heygem_daemon.daemon.main_loop import Daemon
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.build import build

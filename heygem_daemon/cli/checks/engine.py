@@ -8,9 +8,9 @@ from shlex import quote
 from typing import Final
 
 from heygem_daemon.cli.checks.finding import Finding, Severity, fault, note, ok
-from heygem_daemon.lipsync import models
+from heygem_daemon.lipsync import model_files
 from heygem_daemon.lipsync.engines import WAV2LIP_ENGINES
-from heygem_daemon.lipsync.wav2lip import library
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.settings import Settings
 
 _SECONDS: Final = 120.0
@@ -19,11 +19,11 @@ _ASK_TORCH: Final = "import torch; print(torch.__version__, torch.cuda.get_devic
 
 def weights(settings: Settings) -> Iterator[Finding]:
     """Read every model file and checkpoint."""
-    yield from (_model(each) for each in models.verify(settings.weights))
+    yield from (_model(each) for each in model_files.verify(settings.weights))
     yield from _checkpoints(settings)
 
 
-def _model(found: models.Finding) -> Finding:
+def _model(found: model_files.Finding) -> Finding:
     if found.is_right:
         return ok(f"model {found.model.name}")
     return fault(f"model {found.path}: {found.problem}", "heygem models fetch")
@@ -31,7 +31,7 @@ def _model(found: models.Finding) -> Finding:
 
 def _checkpoints(settings: Settings) -> Iterator[Finding]:
     """Yield what stands between a job and the Wav2Lip engines, where somebody wants them."""
-    installed = library.checkpoints(settings.weights)
+    installed = store.checkpoints(settings.weights)
     is_confirmed, is_default = settings.wav2lip.licence_confirmed, settings.engine.name in WAV2LIP_ENGINES
     if not (installed or is_confirmed or is_default):
         return

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from heygem_daemon.cli.checks import drops, rights, volumes
-from heygem_daemon.cli.checks.deeds import Outcome, try_out
+from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.filesystem_probe import Outcome, try_out
 from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
 from heygem_daemon.cli.checks.identity import PEOPLE, Identity, has_group, user_name
-from heygem_daemon.cli.checks.places import Place, Use
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.intake.mounts import Mount, mount_by_name, mount_of

@@ -9,9 +9,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Finding, fault, ok, warning
 from heygem_daemon.cli.checks.identity import PEOPLE, Identity, group_name, has_group, members, user_name
-from heygem_daemon.cli.checks.places import Place, Use
 
 _READ_IN: Final = 0o5
 _WRITE_IN: Final = 0o3

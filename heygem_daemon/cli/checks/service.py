@@ -7,9 +7,9 @@ from pathlib import Path
 from shlex import quote, split
 from typing import Final
 
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.cli.checks.places import Place, Use
 
 UNIT: Final = "heygem.service"
 _PROPERTIES: Final = (

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Finding, fault, note, warning
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.cli.checks.places import Place, Use
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.intake.mounts import Mount
 

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel, opening_of
-from heygem_daemon.lipsync.face.measure import lip_opening
+from heygem_daemon.lipsync.face.image_view import Picture
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
-from heygem_daemon.lipsync.face.picture import Picture
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.ports import VISEMES, MouthMotion, RenderedFrame
 from heygem_daemon.media.frame import Frame
 

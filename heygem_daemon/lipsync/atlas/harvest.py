@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.lipsync.atlas.canvas import mouth_box, padded_bgr
-from heygem_daemon.lipsync.atlas.mesh import triangulated
-from heygem_daemon.lipsync.atlas.mouth import learn_mouth
-from heygem_daemon.lipsync.atlas.occlusion import SkinSampler, clear_rows
-from heygem_daemon.lipsync.atlas.pose import mean_face
-from heygem_daemon.lipsync.atlas.selection import FaceSample, sample_faces, select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
-from heygem_daemon.lipsync.face.topology import OUTER_LIPS
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.landmarks import OUTER_LIPS
+from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth
+from heygem_daemon.lipsync.geometry.pose import mean_face
+from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces, select_rows
+from heygem_daemon.lipsync.geometry.triangulation import triangulated
+from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
+from heygem_daemon.lipsync.imaging.occlusion import SkinSampler, clear_rows
 from heygem_daemon.media.frame import Frame
 
 FloatArray = npt.NDArray[np.float64]

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from heygem_daemon.lipsync.atlas.canvas import Canvas, Lent
-from heygem_daemon.lipsync.atlas.mesh import Triangulation, lip_triangles
-from heygem_daemon.lipsync.atlas.mouth import opening_of
-from heygem_daemon.lipsync.atlas.warp import blur, fill, sample, triangle_warp
-from heygem_daemon.lipsync.face.topology import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_UPPER, LIPS
+from heygem_daemon.lipsync.geometry.landmarks import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_UPPER, LIPS
+from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.geometry.triangulation import Triangulation, lip_triangles
+from heygem_daemon.lipsync.imaging.compositing import Canvas, Lent
+from heygem_daemon.lipsync.imaging.warp import blur, fill, sample, triangle_warp
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,15 +10,15 @@ import numpy.typing as npt
 import torch
 
 from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
-from heygem_daemon.lipsync.atlas.gestures import gestures
+from heygem_daemon.lipsync.atlas.compositor import Painter
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
-from heygem_daemon.lipsync.atlas.painter import Painter
-from heygem_daemon.lipsync.atlas.pose import FaceReader
 from heygem_daemon.lipsync.atlas.retrieval import Catalogue
-from heygem_daemon.lipsync.atlas.session import Session
 from heygem_daemon.lipsync.atlas.store import Presenter, load, save
-from heygem_daemon.lipsync.atlas.visibility import is_cut, visibility_of
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.atlas.stream import Session
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.articulation import gestures
+from heygem_daemon.lipsync.geometry.pose import FaceReader
+from heygem_daemon.lipsync.imaging.visibility import is_cut, visibility_of
 from heygem_daemon.lipsync.ports import MouthMotion, OnProgress, Progress, RenderedFrame
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.atlas.mouth import opening_of
-from heygem_daemon.lipsync.face.topology import INNER_LIPS, LIP_AREA
+from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
+from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel, opening_of
-from heygem_daemon.lipsync.atlas.selection import FaceSample
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
+from heygem_daemon.lipsync.geometry.samples import FaceSample
 
 FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]

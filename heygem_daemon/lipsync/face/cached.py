@@ -4,11 +4,11 @@ from contextlib import closing
 from pathlib import Path
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.lipsync.drawing import READ_AHEAD
-from heygem_daemon.lipsync.face.analyse import analyse
-from heygem_daemon.lipsync.face.tracks import TRACKS_VERSION, FaceTracks, parse_selection
+from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks, parse_selection
 from heygem_daemon.lipsync.ports import OnProgress
-from heygem_daemon.lipsync.readahead import read_ahead
+from heygem_daemon.lipsync.prefetch import read_ahead
+from heygem_daemon.lipsync.render_loop import READ_AHEAD
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.reader import VideoReader

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.face.network import Network
-from heygem_daemon.lipsync.face.picture import Picture, Square
-from heygem_daemon.lipsync.models import model_path
+from heygem_daemon.lipsync.face.image_view import Picture, Square
+from heygem_daemon.lipsync.face.tflite import Network
+from heygem_daemon.lipsync.model_files import model_path
 
 FloatArray = npt.NDArray[np.float32]
 

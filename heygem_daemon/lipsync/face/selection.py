@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.face.mesh import MARGIN, region_of
 from heygem_daemon.lipsync.face.tracker import FollowedFace
-from heygem_daemon.lipsync.face.tracks import POINTS, FaceSelection
+from heygem_daemon.lipsync.face_tracks import POINTS, FaceSelection
 
 FloatArray = npt.NDArray[np.float32]
 

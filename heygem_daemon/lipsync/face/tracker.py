@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.face.cuts import is_cut
+from heygem_daemon.lipsync.face.detection_schedule import FaceSearch
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
+from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
-from heygem_daemon.lipsync.face.picture import Picture, Square
-from heygem_daemon.lipsync.face.search import FaceSearch
+from heygem_daemon.lipsync.face.shot_boundary import is_cut
 from heygem_daemon.media.frame import Frame
 
 FloatArray = npt.NDArray[np.float32]

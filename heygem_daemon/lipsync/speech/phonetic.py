@@ -15,11 +15,11 @@ import numpy.typing as npt
 from heygem_daemon.lipsync.ports import MouthMotion
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
 from heygem_daemon.lipsync.speech.model import Heard, PhoneticModel, guided, hear, tell
-from heygem_daemon.lipsync.speech.mouth import REACH, Rows, mouth_curve
 from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, ENCODER_REACH, MAPPER_REACH
+from heygem_daemon.lipsync.speech.postprocess import REACH, Rows, mouth_curve
 from heygem_daemon.lipsync.speech.sampling import sample
-from heygem_daemon.lipsync.speech.script import Alignment, blended, closure_gate
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, reblock
+from heygem_daemon.lipsync.speech.transcript import Alignment, blended, closure_gate
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -5,7 +5,7 @@ Nothing heavy is imported before it is used: the command line lists checkpoints 
 
 from typing import TYPE_CHECKING
 
-from heygem_daemon.lipsync.wav2lip.library import load_network
+from heygem_daemon.lipsync.wav2lip.checkpoints.store import load_network
 
 if TYPE_CHECKING:
     import numpy as np

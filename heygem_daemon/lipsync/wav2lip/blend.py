@@ -9,10 +9,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from heygem_daemon.lipsync.atlas.canvas import Canvas, canvas_between, changed, colour_membrane, in_cells, lip_skin, pixel_grid, to_bgr
-from heygem_daemon.lipsync.atlas.pose import Face
-from heygem_daemon.lipsync.atlas.warp import blur, enlarge, fill, sample, shrink
-from heygem_daemon.lipsync.face.topology import JAW
+from heygem_daemon.lipsync.geometry.landmarks import JAW
+from heygem_daemon.lipsync.geometry.pose import Face
+from heygem_daemon.lipsync.imaging.compositing import (
+    Canvas,
+    canvas_between,
+    changed,
+    colour_membrane,
+    in_cells,
+    lip_skin,
+    pixel_grid,
+    to_bgr,
+)
+from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.network import SIDE

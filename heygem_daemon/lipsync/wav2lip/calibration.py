@@ -20,15 +20,15 @@ import numpy as np
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.durable import write_durably
-from heygem_daemon.lipsync.atlas.pose import mean_face
-from heygem_daemon.lipsync.face.analyse import analyse
-from heygem_daemon.lipsync.face.measure import lip_opening, sync_offset
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
+from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.ports import FloatArray, Sight
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
-from heygem_daemon.lipsync.wav2lip.watching import Watcher, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_generation import Watcher, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader

@@ -14,19 +14,19 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel, learn_mouth
-from heygem_daemon.lipsync.atlas.pose import mean_face
-from heygem_daemon.lipsync.atlas.selection import sample_faces
-from heygem_daemon.lipsync.atlas.visibility import smoothstep
-from heygem_daemon.lipsync.outcome import LONGEST
+from heygem_daemon.lipsync.evaluation import LONGEST
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
+from heygem_daemon.lipsync.geometry.pose import mean_face
+from heygem_daemon.lipsync.geometry.samples import sample_faces
+from heygem_daemon.lipsync.imaging.visibility import smoothstep
 from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion, Sight
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.speech.script import Alignment
-from heygem_daemon.lipsync.wav2lip.agreement import Agreement
+from heygem_daemon.lipsync.speech.transcript import Alignment
+from heygem_daemon.lipsync.wav2lip.correlation import Agreement
 from heygem_daemon.lipsync.wav2lip.generator import ROWS, FaceGenerator
-from heygem_daemon.lipsync.wav2lip.lips import LipReader, Lips
+from heygem_daemon.lipsync.wav2lip.mouth_generation import Mouth, Watcher, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader, Lips
 from heygem_daemon.lipsync.wav2lip.network import SIDE
-from heygem_daemon.lipsync.wav2lip.watching import Mouth, Watcher, smoothed
 
 _BLOCK: Final = 8
 """Frames of a block of motion: what is drawn is wanted soon, and a picture has 60 kB."""

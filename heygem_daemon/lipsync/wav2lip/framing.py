@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.atlas.canvas import padded_bgr
-from heygem_daemon.lipsync.atlas.pose import Face, FaceReader
-from heygem_daemon.lipsync.face.topology import JAW, OVAL_TOP, RIGID
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.landmarks import JAW, OVAL_TOP, RIGID
+from heygem_daemon.lipsync.geometry.pose import Face, FaceReader
+from heygem_daemon.lipsync.imaging.compositing import padded_bgr
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
 

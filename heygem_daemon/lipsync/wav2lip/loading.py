@@ -8,19 +8,19 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import load_weights
-from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.lipsync.wav2lip.calibration import UNMEASURED, Bench, Calibration, calibrate, load_calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
+from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
-from heygem_daemon.lipsync.wav2lip.library import Checkpoint
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 
 
 def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lips: bool) -> Driver:
     """Return the driver of an engine. models: the directory of the model files. reads_lips: for a renderer that has a mouth of its own.
 
-    Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `library.find` and `library.load` raise.
+    Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `store.find` and `store.load` raise.
     """
     checkpoint, bench = _loaded(models, device, options)
     calibration = load_calibration(checkpoint.notes) or _calibrated(checkpoint, bench, None) or UNMEASURED
@@ -39,7 +39,7 @@ def measure(models: Path, device: str, options: Wav2LipOptions, clip: Path | Non
 def _loaded(models: Path, device: str, options: Wav2LipOptions) -> tuple[Checkpoint, Bench]:
     if not options.licence_confirmed:
         raise error("licence_not_confirmed")
-    checkpoint = library.find(models, options.checkpoint)
+    checkpoint = store.find(models, options.checkpoint)
     generator = shared_generator(checkpoint, device)
     companion = PhoneticDriver(load_weights(models))
     return checkpoint, Bench(generator=generator, driver=companion, reader=LipReader(models), models=models)
@@ -47,8 +47,8 @@ def _loaded(models: Path, device: str, options: Wav2LipOptions) -> tuple[Checkpo
 
 @lru_cache(maxsize=1)
 def shared_generator(checkpoint: Checkpoint, device: str) -> FaceGenerator:
-    """Return the network at work; both engines of a process share one. Raises SetupError (see `library.load`)."""
-    return FaceGenerator(library.load(checkpoint), device)
+    """Return the network at work; both engines of a process share one. Raises SetupError (see `store.load`)."""
+    return FaceGenerator(store.load(checkpoint), device)
 
 
 def _calibrated(checkpoint: Checkpoint, bench: Bench, clip: Path | None) -> Calibration | None:

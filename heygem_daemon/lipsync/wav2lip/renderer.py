@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel, opening_of
-from heygem_daemon.lipsync.atlas.pose import Face
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
-from heygem_daemon.lipsync.atlas.visibility import FADE, is_cut, ramped, visibility_of
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
+from heygem_daemon.lipsync.geometry.pose import Face
+from heygem_daemon.lipsync.imaging.visibility import FADE, is_cut, ramped, visibility_of
 from heygem_daemon.lipsync.ports import FloatArray, MouthMotion, OnProgress, RenderedFrame
 from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import folders, volumes
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Finding, Severity
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.cli.checks.places import Place, Use
 from heygem_daemon.intake.mounts import Mount
 from tests.cli.checks.conftest import installed
 from tests.shares.people import ALICE, HEYGEM, USERS_GROUP, as_person, needs_root

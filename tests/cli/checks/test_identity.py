@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, current, members
-from heygem_daemon.cli.checks.patience import ask_all
+from heygem_daemon.cli.checks.timed_call import ask_all
 from tests.shares.people import ALICE, HEYGEM, as_person, needs_root
 
 NOBODY = "nobody"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import rights
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Finding, Severity
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.cli.checks.places import Place, Use
 from tests.cli.checks.conftest import installed
 from tests.shares.people import ALICE, HEYGEM, USERS_GROUP, needs_root
 

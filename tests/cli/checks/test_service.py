@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import service as unit
+from heygem_daemon.cli.checks.directories import Place, Use
 from heygem_daemon.cli.checks.finding import Severity
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.cli.checks.places import Place, Use
 
 SHOWN = {
     "LoadState": "loaded",

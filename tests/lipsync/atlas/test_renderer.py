@@ -9,12 +9,12 @@ import pytest
 
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.lipsync.atlas import store
-from heygem_daemon.lipsync.atlas.mouth import opening_of
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
-from heygem_daemon.lipsync.face.analyse import analyse
-from heygem_daemon.lipsync.face.measure import lip_opening
+from heygem_daemon.lipsync.face.track_video import analyse
 from heygem_daemon.lipsync.face.tracker import FaceTracker
-from heygem_daemon.lipsync.face.tracks import TracksWriter
+from heygem_daemon.lipsync.face_tracks import TracksWriter
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
+from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from tests.lipsync.renderer_contract import RendererContract, Stage, same, syllables

@@ -5,8 +5,8 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.atlas.mouth import MouthModel, learn_mouth
 from heygem_daemon.lipsync.atlas.retrieval import Catalogue, FixedLagPath, lip_features, transition_costs
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 
 
 def walked(transition, costs, **options):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, blend, distinct, overlap, tile_levels
-from heygem_daemon.lipsync.face.picture import Picture, Square
+from heygem_daemon.lipsync.face.image_view import Picture, Square
 from tests.lipsync.face.conftest import Image, as_frame
 
 

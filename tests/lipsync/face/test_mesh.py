@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
-from heygem_daemon.lipsync.face.picture import Picture, Square
 from tests.lipsync.face.conftest import Image, as_frame
 
 HEAD = Square(x=129, y=125, size=153)

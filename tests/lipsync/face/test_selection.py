@@ -7,7 +7,7 @@ import pytest
 
 from heygem_daemon.lipsync.face.selection import Seen, ShotFaces, chosen_tracks
 from heygem_daemon.lipsync.face.tracker import FollowedFace
-from heygem_daemon.lipsync.face.tracks import FaceSelection
+from heygem_daemon.lipsync.face_tracks import FaceSelection
 
 SIZE = (640, 360)
 

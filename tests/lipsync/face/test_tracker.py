@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.face.detection_schedule import FaceSearch
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
-from heygem_daemon.lipsync.face.picture import Picture, Square
-from heygem_daemon.lipsync.face.search import FaceSearch
+from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
 from tests.lipsync.face.conftest import Image
 

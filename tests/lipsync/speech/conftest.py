@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.learning.score import is_shut
+from heygem_daemon.lipsync.adaptation.scores import is_shut
 from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver

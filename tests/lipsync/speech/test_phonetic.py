@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from heygem_daemon.lipsync.learning.augment import mixed, music
+from heygem_daemon.lipsync.adaptation.augment import mixed, music
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, levelled_mel
 from heygem_daemon.lipsync.speech.model import hear, load, tell
-from heygem_daemon.lipsync.speech.mouth import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.postprocess import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, talk

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heygem_daemon.lipsync.atlas.pose import mean_face
 from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
+from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
-from heygem_daemon.lipsync.wav2lip import library
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
 from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer
 from heygem_daemon.media.probe import probe
@@ -130,7 +130,7 @@ def untrained_models(weights: Path, recipe: Weights, tmp_path_factory: pytest.Te
     for path in (*weights.glob("*.tflite"), *weights.glob("*.safetensors")):
         (directory / path.name).symlink_to(path)
     save_torch(directory / "wav2lip_gan.pth", {"state_dict": {f"module.{name}": value for name, value in recipe.items()}})
-    library.find(directory)
+    store.find(directory)
     yield directory
     shutil.rmtree(directory)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from heygem_daemon.lipsync.atlas.pose import Face
-from heygem_daemon.lipsync.face.topology import CHIN, EYE_CORNERS, INNER_LIPS, JAW, LIP_AREA, NOSE_BASE
+from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, INNER_LIPS, JAW, LIP_AREA, NOSE_BASE
+from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch, mask_outline
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP

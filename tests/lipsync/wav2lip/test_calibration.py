@@ -24,7 +24,7 @@ from heygem_daemon.lipsync.wav2lip.calibration import (
     save_calibration,
     speech_command,
 )
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.talker import Listener, Mouths, Talker, mute
 

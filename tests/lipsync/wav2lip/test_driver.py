@@ -7,13 +7,13 @@ from itertools import repeat
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.face.measure import sync_offset
+from heygem_daemon.lipsync.geometry.mouth_metrics import sync_offset
 from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion, Sight
-from heygem_daemon.lipsync.scripted import SeeingDriver
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.transcript_drivers import SeeingDriver
 from heygem_daemon.lipsync.wav2lip import driver as module
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
-from heygem_daemon.lipsync.wav2lip.lips import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
-from heygem_daemon.lipsync.wav2lip import library
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def models(untrained_models: Path) -> Path:
     """The untrained checkpoint has been measured: it follows nothing."""
-    found = library.find(untrained_models)
+    found = store.find(untrained_models)
     save_calibration(Calibration(offset_ms=None, r=0.1, measured_with="a test", measured="2026-01-01T00:00:00+00:00"), found.notes)
     return untrained_models
 

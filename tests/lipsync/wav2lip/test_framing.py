@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.atlas.pose import mean_face
-from heygem_daemon.lipsync.face.topology import CHIN, EYE_CORNERS, NOSE_BASE, OUTER_LIPS
 from heygem_daemon.lipsync.face.tracker import FaceTracker
-from heygem_daemon.lipsync.face.tracks import FaceTracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, NOSE_BASE, OUTER_LIPS
+from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame, YuvSpace

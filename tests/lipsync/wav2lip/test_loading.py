@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.errors import SetupError
-from heygem_daemon.lipsync.wav2lip import calibration, library, loading
+from heygem_daemon.lipsync.wav2lip import calibration, loading
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, VERSION, Calibration, load_calibration, save_calibration
+from heygem_daemon.lipsync.wav2lip.checkpoints import store
+from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver
-from heygem_daemon.lipsync.wav2lip.library import Checkpoint
 from heygem_daemon.lipsync.wav2lip.loading import load_driver, measure
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 
@@ -22,7 +23,7 @@ FOUND = Calibration(offset_ms=-60.0, r=0.6, measured_with="a test", measured="20
 
 @pytest.fixture(scope="module")
 def checkpoint(untrained_models: Path) -> Checkpoint:
-    return library.find(untrained_models)
+    return store.find(untrained_models)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
 def test_a_checkpoint_can_be_asked_for_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
     assert refusal(unmeasured, Wav2LipOptions(licence_confirmed=True, checkpoint="another")) == "checkpoint_missing"
     named = load_driver(unmeasured, "cpu", Wav2LipOptions(licence_confirmed=True, checkpoint="wav2lip_gan"), reads_lips=False)
-    assert named.model_hashes["wav2lip"] == library.find(unmeasured).sha256
+    assert named.model_hashes["wav2lip"] == store.find(unmeasured).sha256
     assert measured == [None]
 
 
@@ -108,7 +109,7 @@ def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
     assert measured == [None]
     assert checkpoint.notes.parent == checkpoint.path.parent
     assert load_calibration(checkpoint.notes) == FOUND
-    assert library.measured_offset(checkpoint) == -60
+    assert store.measured_offset(checkpoint) == -60
 
 
 def test_what_another_version_measured_is_measured_again(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]) -> None:

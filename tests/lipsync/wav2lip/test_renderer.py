@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError
-from heygem_daemon.lipsync.atlas.mouth import opening_of
-from heygem_daemon.lipsync.atlas.pose import FaceReader
 from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
-from heygem_daemon.lipsync.face.topology import LIP_AREA
+from heygem_daemon.lipsync.geometry.landmarks import LIP_AREA
+from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.geometry.pose import FaceReader
 from heygem_daemon.lipsync.ports import MouthMotion, RenderedFrame
 from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer, steadied
 from heygem_daemon.media.frame import Frame

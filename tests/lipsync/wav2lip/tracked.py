@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heygem_daemon.lipsync.face.tracks import FaceTracks, TracksWriter
+from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
 
 
 def written(

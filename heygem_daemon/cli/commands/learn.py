@@ -1,0 +1,222 @@
+"""`heygem learn`: footage into the local corpus, the corpus into weights, weights into force; and the way back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.core import names
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.lipsync.adaptation.adapt import learn as learn_from
+from heygem_daemon.lipsync.adaptation.clips import AvClip, people
+from heygem_daemon.lipsync.adaptation.corpus import Corpus
+from heygem_daemon.lipsync.adaptation.cross_validation import FEWEST_CLIPS, FEWEST_PEOPLE, Trial, can_judge
+from heygem_daemon.lipsync.adaptation.ingest import Gathered, Gatherer, videos_in
+from heygem_daemon.lipsync.adaptation.phonetic_method import phonetic_method, phonetic_store
+from heygem_daemon.lipsync.adaptation.weight_registry import Card, LocalWeights
+from heygem_daemon.lipsync.device import use_threads
+from heygem_daemon.lipsync.engines import Surroundings, engine
+from heygem_daemon.lipsync.face_tracks import parse_selection
+from heygem_daemon.lipsync.ports import OnProgress
+from heygem_daemon.lipsync.ports import Progress as Step
+from heygem_daemon.lipsync.progress import throttled
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.config_mapping import media_limits
+
+_FIGURES = {
+    "opening_r": "opening r",
+    "width_r": "width r",
+    "amplitude": "amplitude",
+    "closures_hit": "closures hit",
+    "closures_false": "closures false",
+}
+_NEXT_WORKER = "A running daemon uses them from its next start of a worker."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Who:
+    """Whom the videos of one command show: a person of the corpus, one new person, or (neither) each another one."""
+
+    person: str = ""
+    same_person: bool = False
+
+
+def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: bool, dry_run: bool) -> Exit:
+    """Gather, then learn from the corpus. Exit 3 when a video was refused, 1 when nothing could be done."""
+    corpus = Corpus(settings.corpus)
+    try:
+        with nullcontext() if dry_run else corpus.locked():
+            gathered = _gather(settings, corpus, paths, who, keep=not dry_run) if paths else []
+            clips = _clips(corpus, gathered)
+            if not collect_only:
+                _learn(settings, clips, dry_run=dry_run)
+    except HeygemError as problem:
+        return _refuse(problem)
+    return Exit.SOME_FAILED if any(each.refusal for each in gathered) else Exit.OK
+
+
+def show(settings: Settings) -> Exit:
+    console, corpus, local = Console(highlight=False), Corpus(settings.corpus), LocalWeights(settings.weights)
+    try:
+        entries, cards, in_force = corpus.entries(), local.history(), local.in_force()
+    except HeygemError as problem:
+        return _refuse(problem)
+    table = Table("video", "person", "clips", "seconds", "mouth late by")
+    for entry in entries:
+        table.add_row(entry.video, entry.person, str(entry.clips), f"{entry.seconds:.0f}", f"{entry.lag * 1000:+.0f} ms")
+    seconds, persons = sum(entry.seconds for entry in entries), len({entry.person for entry in entries})
+    console.print(f"Corpus {escape(str(settings.corpus))}: {seconds / 60:.1f} minutes, {persons} people", table)
+    weights = Table("", "weights", "date", "learned from", "judged on", "opening r")
+    for card in cards:
+        mark = "in force" if in_force is not None and card.number == in_force.number else ""
+        figures = f"{card.before['opening_r']:.3f} -> {card.after['opening_r']:.3f}"
+        weights.add_row(mark, str(card.number), card.date, f"{card.hours:.2f} h, {card.people} people", card.judged_on, figures)
+    weights.add_row("in force" if in_force is None else "", "shipped", "", "", "", "")
+    console.print(weights)
+    return Exit.OK
+
+
+def forget(settings: Settings, name: str) -> Exit:
+    corpus = Corpus(settings.corpus)
+    try:
+        with corpus.locked():
+            gone = corpus.forget(name)
+    except HeygemError as problem:
+        return _refuse(problem)
+    typer.echo(f"{len(gone)} videos forgotten, {sum(entry.clips for entry in gone)} clips deleted.")
+    if LocalWeights(settings.weights).in_force() is not None:
+        typer.echo("Weights learned earlier stay as they are: `heygem learn` learns without them, `heygem learn --rollback` goes back.")
+    return Exit.OK
+
+
+def rollback(settings: Settings) -> Exit:
+    try:
+        with Corpus(settings.corpus).locked():
+            taken_back, again = LocalWeights(settings.weights).rollback()
+    except HeygemError as problem:
+        return _refuse(problem)
+    now = "the shipped weights" if again is None else f"weights {again.number} of {again.date}"
+    typer.echo(f"Weights {taken_back.number} of {taken_back.date} are taken back; {now} are in force. {_NEXT_WORKER}")
+    return Exit.OK
+
+
+def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who, *, keep: bool) -> list[Gathered]:
+    """Watch the videos, put those that can be learned from into the corpus, and print a table of all."""
+    if who.person and who.person not in {entry.person for entry in corpus.entries()}:
+        raise error("unknown_footage", name=who.person)
+    use_threads(settings.engine.threads)
+    gatherer = Gatherer(
+        driver=engine("rewrite").driver(Surroundings(models=settings.weights, device="cpu")),
+        models=settings.weights,
+        cache_dir=settings.cache,
+        cache_bytes=settings.keep.cache_bytes,
+        corpus=corpus,
+        face=_face(settings),
+        limits=media_limits(settings),
+    )
+    results, videos = [], videos_in(paths)
+    with _progress() as progress:
+        for each in gatherer.gather(videos, person=who.person, same_person=who.same_person, on_progress=_tracker(progress)):
+            results.append(each)
+            if keep:
+                gatherer.keep(each)
+    Console(highlight=False).print(_table(results))
+    for each in results:
+        if each.refusal is not None:
+            typer.echo(f"{names.display(each.path.name)}: {each.refusal.message}\n    {each.refusal.hint}", err=True)
+    return results
+
+
+def _face(settings: Settings) -> str:
+    try:
+        parse_selection(settings.engine.face)
+    except ValueError as problem:
+        typer.echo(f"heygem: engine.face: {problem}", err=True)
+        raise typer.Exit(Exit.USAGE) from None
+    return settings.engine.face
+
+
+def _clips(corpus: Corpus, gathered: Sequence[Gathered]) -> list[AvClip]:
+    """Return the clips of the corpus and, in a dry run, those that it would gain."""
+    known = {clip.name: clip for clip in corpus.clips()}
+    return list({**{clip.name: clip for each in gathered for clip in each.clips()}, **known}.values())
+
+
+def _learn(settings: Settings, clips: Sequence[AvClip], *, dry_run: bool) -> None:
+    minutes = sum(clip.seconds for clip in clips) / 60
+    typer.echo(f"Corpus: {minutes:.1f} minutes, {len(clips)} clips, {len(people(clips))} people.")
+    if not can_judge(clips):
+        typer.echo(
+            f"That is too little to judge what would be learned from it: at least {FEWEST_CLIPS} clips are needed. Nothing is changed."
+        )
+        return
+    local = LocalWeights(settings.weights)
+    with _progress() as progress:
+        task = progress.add_task("learning", stage="", total=None)
+        store = phonetic_store(settings.weights)
+        trial, card = learn_from(clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_shower(progress, task))
+    _print_trial(trial, card, dry_run=dry_run)
+
+
+def _print_trial(trial: Trial, card: Card | None, *, dry_run: bool) -> None:
+    table = Table("on what was held back", "before", "after")
+    for name, title in _FIGURES.items():
+        table.add_row(title, f"{getattr(trial.before, name):.3f}", f"{getattr(trial.after, name):.3f}")
+    Console(highlight=False).print(table)
+    if not trial.by_people:
+        typer.echo(f"Judged on other minutes of the same people, which proves less: the corpus has fewer than {FEWEST_PEOPLE} people.")
+    gain = f"gain {trial.gain:+.3f} +- {trial.error:.3f}"
+    if card is not None:
+        typer.echo(f"The new weights are better ({gain}) and in force, as number {card.number}. {_NEXT_WORKER}")
+    elif trial.is_better and dry_run:
+        typer.echo(f"The new weights are better ({gain}) and would be adopted. Nothing is changed.")
+    else:
+        typer.echo(f"The weights in force stay: {'; '.join(trial.objections)}.")
+
+
+def _table(results: Sequence[Gathered]) -> Table:
+    table = Table("video", "", "seconds", "mouth late by", "evidence", "id, or why not")
+    for each in results:
+        evidence, found = each.evidence, each.refusal is None
+        table.add_row(
+            escape(names.display(each.path.name)),
+            "[green]accepted[/green]" if found else "[red]refused[/red]",
+            f"{each.seconds:.0f}" if found else "0",
+            f"{evidence.lag * 1000:+.0f} ms" if found and evidence else "",
+            f"z {evidence.z:.1f}" if evidence else "",
+            each.video if each.refusal is None else each.refusal.code,
+        )
+    return table
+
+
+def _refuse(problem: HeygemError) -> Exit:
+    typer.echo(f"heygem: {problem.message}\n        {problem.hint}", err=True)
+    return Exit.PROBLEM
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield progress
+
+
+def _tracker(progress: Progress) -> Callable[[Path], OnProgress]:
+    def track(path: Path) -> OnProgress:
+        return _shower(progress, progress.add_task(escape(names.display(path.name)), stage="", total=None))
+
+    return track
+
+
+def _shower(progress: Progress, task: TaskID) -> OnProgress:
+    def show(step: Step) -> None:
+        progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
+
+    return throttled(show)

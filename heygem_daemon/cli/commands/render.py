@@ -1,0 +1,92 @@
+"""`heygem render`: one job without a daemon."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from heygem_daemon.cli.app import Exit
+from heygem_daemon.core import names
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.warning_codes import explained
+from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.ports import OnProgress
+from heygem_daemon.lipsync.ports import Progress as Step
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.config_mapping import media_limits, wav2lip_options
+
+
+def render(
+    settings: Settings, recording: Path, videos: list[Path], out: Path, *, script: Path | None = None, language: str | None = None
+) -> Exit:
+    """Write `out`/<video>.mp4 for every video; a video that fails does not stop the others."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        typer.echo(f"heygem: {out}: {problem.strerror}", err=True)
+        return Exit.PROBLEM
+    stems = names.output_stems([str(video) for video in videos])
+    session = RenderSession(
+        models_dir=settings.weights,
+        cache_dir=settings.cache,
+        device=settings.engine.device,
+        threads=settings.engine.threads,
+        cache_bytes=settings.keep.cache_bytes,
+        limits=media_limits(settings),
+        wav2lip=wav2lip_options(settings),
+    )
+    failures = 0
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        for video in videos:
+            request = replace(
+                _request(settings, recording, video, out / f"{stems[str(video)]}.mp4"),
+                script=None if script is None else script.absolute(),
+                language=language,
+            )
+            task = progress.add_task(escape(names.display(video.name)), stage="", total=None)
+            try:
+                report = session.render(request, _shower(progress, task))
+            except HeygemError as problem:
+                failures += 1
+                console.print(f"{names.display(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
+                console.print(f"  {problem.hint} ({problem.code})", markup=False, highlight=False)
+            else:
+                typer.echo(f"{request.output}  {_figures(report)}")
+                for code in report.warnings:
+                    console.print(f"  {explained(code)}", style="yellow", markup=False, highlight=False)
+    return Exit.SOME_FAILED if failures else Exit.OK
+
+
+def _request(settings: Settings, recording: Path, video: Path, output: Path) -> RenderRequest:
+    engine = settings.engine
+    return RenderRequest(
+        recording=recording.absolute(),
+        video=video.absolute(),
+        output=output.absolute(),
+        thumbnail=output.with_suffix(".jpg").absolute(),
+        engine=engine.name,
+        fit=engine.fit,
+        face=engine.face,
+        quality=engine.quality,
+        visible_label=engine.visible_label,
+        explain=output.with_suffix(".explain.png").absolute() if engine.explain else None,
+    )
+
+
+def _shower(progress: Progress, task: TaskID) -> OnProgress:
+    def show(step: Step) -> None:
+        progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
+
+    return show
+
+
+def _figures(report: RenderReport) -> str:
+    sync = "" if report.sync_offset_ms is None else f", sync {report.sync_offset_ms:+.0f} ms"
+    shut = "" if report.closure_rate is None else f", {report.closure_rate:.0%} of the closures shut"
+    size = f"{report.frames} frames at {report.frame_rate}, {report.seconds:.2f} s"
+    return f"{size}, {report.speed:.2f} x real time on {report.device}{sync}{shut}"

@@ -1,0 +1,90 @@
+"""One drop on its way in, and the job it becomes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from heygem_daemon.core import drop, names, policy
+from heygem_daemon.core.drop import Entry, Plan
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.job import Failure, Job
+from heygem_daemon.core.ports import Inspection, Sighting
+from heygem_daemon.core.settle import Settling
+from heygem_daemon.core.status import JobStatus, candidate_status
+from heygem_daemon.daemon.clock import Instant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A drop that is seen but not yet claimed. `reported_at` (monotonic) is when its status was last written."""
+
+    job_id: str
+    name: str
+    output: str
+    seen: Instant
+    settling: Settling
+    reason: str = ""
+    waiting_for: str = "settling"
+    problem: HeygemError | None = None
+    reported: bool = False
+    reported_at: float = float("-inf")
+
+    def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Arrival":
+        return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
+
+    def status(self, priority: int) -> JobStatus:
+        return candidate_status(
+            self.name,
+            self.job_id,
+            self.output,
+            since=self.seen.wall,
+            dropped_at=self.seen.wall,
+            reason=self.reason,
+            waiting_for=self.waiting_for,
+            problem=self.problem,
+            priority=priority,
+        )
+
+
+def new_job(arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant, priority: int) -> Job:
+    """Return the job of a claimed drop, not rolled up yet; `priority` is its inbox's, for a drop that names none."""
+    rejected = plan.rejected or plan.incomplete
+    items = () if rejected else drop.items(plan, inspection.problems)
+    items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, sighting.entries, inspection.seconds)) for item in items)
+    if not rejected and items and all(item.failure for item in items):
+        rejected = _common_problem(plan, inspection)
+    return Job(
+        id=arrival.job_id,
+        name=arrival.name,
+        inbox=sighting.inbox,
+        claimed=str(claimed),
+        output=arrival.output,
+        priority=priority if plan.options.priority is None else plan.options.priority,
+        options=plan.options,
+        items=items,
+        since=now.wall,
+        failure=Failure.of(rejected) if rejected else None,
+        flat=not sighting.name,
+        dropped_at=arrival.seen.wall,
+        queued_at=now.wall,
+    )
+
+
+def flat_name(entries: tuple[Entry, ...]) -> str:
+    """A drop in the inbox root is called after its recording."""
+    files = [Path(entry.path) for entry in entries if "/" not in entry.path]
+    recordings = [
+        path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
+    ]
+    return names.display(recordings[0].stem) if recordings else "inbox"
+
+
+def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:
+    size = next((entry.size for entry in entries if entry.path == video), 0)
+    return policy.estimate_bytes(size, seconds.get(video, 0.0), seconds.get(recording, 0.0))
+
+
+def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:
+    """The one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
+    problems = {**plan.problems, **inspection.problems}
+    return next(problems[path] for path in (*plan.recordings, *plan.videos) if path in problems)

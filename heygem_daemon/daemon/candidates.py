@@ -1,0 +1,271 @@
+"""Drops on their way in: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
+
+What a crash may leave is a claimed folder without a job: `recover` puts it back into its inbox, and it arrives once more.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core import drop, names, policy
+from heygem_daemon.core.drop import Entry, Plan
+from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.job import Job, State
+from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, Scanner, Sighting, StatusBoard
+from heygem_daemon.core.settle import Settling
+from heygem_daemon.core.status import JobStatus
+from heygem_daemon.daemon.candidate import Arrival, flat_name, new_job
+from heygem_daemon.daemon.clock import Instant
+
+MAY_STILL_COME: Final = frozenset(
+    {
+        *("no_recording", "no_videos", "audio_unreadable", "audio_empty", "audio_truncated"),
+        *("not_a_video", "video_truncated", "video_undecodable"),
+    }
+)
+"""Problems that a copy which has only stalled would also show: they are believed after `incomplete_seconds` without a change."""
+
+
+INSPECT_AT: Final = 0.5
+"""Half way through the settle time the files are opened already, so that the finding is there when the drop has settled."""
+CLAIMS_PER_LOOK: Final = 25
+REPORTS_PER_LOOK: Final = 50
+REPORT_SECONDS: Final = 1.0
+"""A claim and a status file cost some fsyncs (10-20 ms together): a thousand drops at once must not hold up the tick."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivalRules:
+    settle_seconds: float
+    network_settle_seconds: float
+    incomplete_seconds: float
+    limits: drop.DropLimits
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """Inbox path -> priority of its drops."""
+
+
+class Arrivals:
+    """Follows the drops of all inboxes until each is a job. `admit` receives every new job, once it is claimed."""
+
+    def __init__(
+        self, *, scanner: Scanner, claims: Claims, inspector: Inspector, board: StatusBoard, log: Log, rules: ArrivalRules, impatient: bool
+    ) -> None:
+        self._scanner = scanner
+        self._claims = claims
+        self._inspector = inspector
+        self._board = board
+        self._log = log
+        self.rules = rules
+        self._impatient = impatient
+        self._arrivals: dict[tuple[str, str], Arrival] = {}
+        self._unwelcome: set[tuple[str, str]] = set()
+        self._claims_left = 0
+        self._reports_left = 0
+
+    def is_moving(self, online: Collection[str]) -> bool:
+        """Whether a drop of these inboxes goes on by itself; one that is held or cannot be read may stay for ever."""
+        return any(inbox in online and arrival.waiting_for not in {"held", "share"} for (inbox, _), arrival in self._arrivals.items())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a drop lies there that nobody holds back, and that cannot come in."""
+        return bool(self._unwelcome) or any(arrival.waiting_for != "held" for arrival in self._arrivals.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last look left something undone that could have been done."""
+        return self._claims_left < 0 or self._reports_left <= 0
+
+    def next_settling(self, now: Instant) -> float:
+        """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
+        settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
+        bases = (self.rules.settle_seconds, self.rules.settle_seconds * INSPECT_AT)
+        waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
+        return min((wait for wait in waits if wait > 0), default=float("inf"))
+
+    @property
+    def statuses(self) -> list[JobStatus]:
+        """Return the statuses of the drops on their way in, the first seen first."""
+        return [arrival.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), arrival in self._arrivals.items()]
+
+    @property
+    def is_inspecting(self) -> bool:
+        return any(arrival.waiting_for == "inspection" for arrival in self._arrivals.values())
+
+    def forget(self, inbox: str) -> None:
+        """Follow the drops of this inbox no longer."""
+        for key in [key for key in self._arrivals if key[0] == inbox]:
+            self._withdraw(key)
+        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox}
+
+    def look(self, sightings: tuple[Sighting, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
+        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
+        present = {(inbox, sighting.name) for sighting in sightings}
+        for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
+            self._withdraw(key)
+        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox or key in present}
+        self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
+        for sighting in sightings:
+            job = self._follow(sighting, network, now)
+            if job is not None:
+                admit(job)
+                if sighting.cancel:  # only now: after a crash before this line it must still lie there
+                    with suppress(TransientError):
+                        self._claims.clear_control(sighting.inbox, sighting.name, "cancel")
+
+    def _withdraw(self, key: tuple[str, str]) -> None:
+        arrival = self._arrivals.pop(key)
+        self._inspector.forget(arrival.job_id)
+        self._board.withdraw(arrival.output)
+        self._log("drop_withdrawn", job_id=arrival.job_id, job=arrival.name)
+
+    def _follow(self, sighting: Sighting, network: bool, now: Instant) -> Job | None:
+        key = (sighting.inbox, sighting.name)
+        try:
+            arrival = self._arrivals.get(key) or self._greet(sighting, now)
+        except TransientError:
+            self._unwelcome.add(key)
+            return None  # outputs are away, and the board cannot say so; the drop lies where it is
+        self._unwelcome.discard(key)
+        settling = arrival.settling.observe(
+            drop.signature(sighting.entries), drop.total_bytes(sighting.entries), now.monotonic, writers=sighting.writers
+        )
+        arrival = replace(arrival, settling=settling)
+        verdict = self._judge(arrival, sighting, network, now)
+        if isinstance(verdict, Arrival):
+            self._arrivals[key] = self._report(arrival, verdict, sighting.inbox, now)
+            return None
+        self._claims_left -= 1
+        outcome = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else arrival
+        if isinstance(outcome, Job):
+            self._arrivals.pop(key, None)
+            self._inspector.forget(arrival.job_id)
+            return outcome
+        self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, sighting.inbox, now)
+        return None
+
+    def _greet(self, sighting: Sighting, now: Instant) -> Arrival:
+        shown = names.display(sighting.name) if sighting.name else flat_name(sighting.entries)
+        job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
+        output = self._board.allot(shown)
+        self._log("drop_seen", job_id=job_id, job=shown, inbox=sighting.inbox)
+        return Arrival(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
+
+    def _judge(self, arrival: Arrival, sighting: Sighting, network: bool, now: Instant) -> "Arrival | Inspection":
+        """Return the arrival with the reason why it waits, or the inspection with which it can be claimed."""
+        if sighting.cancel:
+            return Inspection(problems={}, seconds={})
+        if sighting.hold:
+            return arrival.waits("held", f"Held back by {arrival.name}.hold")
+        base = self.rules.network_settle_seconds if network else self.rules.settle_seconds
+        is_settled = sighting.ready or arrival.settling.is_settled(now.monotonic, base)
+        if sighting.problem is not None and is_settled:  # copying programs give their files the final rights last
+            return arrival.waits("share", sighting.problem.message, sighting.problem)
+        if sighting.unreadable:
+            return arrival.waits("share", f"Not all of it can be looked at: {names.display(sighting.unreadable)}")
+        if not is_settled:
+            if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
+                self._inspect(arrival, sighting, self._plan(sighting.entries, sighting.name, None))
+            size = policy.human_bytes(drop.total_bytes(sighting.entries))
+            return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
+        return self._examine(arrival, sighting, now)
+
+    def _examine(self, arrival: Arrival, sighting: Sighting, now: Instant) -> "Arrival | Inspection":
+        plan = self._plan(sighting.entries, sighting.name, None)
+        missing = plan.incomplete
+        if plan.rejected or plan.incomplete:
+            if missing is None or self._is_overdue(arrival, sighting, now):
+                return Inspection(problems={}, seconds={})
+            return arrival.waits("files", f"{missing.message} Waiting for the rest.", missing)
+        inspection = self._inspect(arrival, sighting, plan)
+        if inspection is None:
+            return arrival.waits("inspection", "Looking into the files")
+        doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
+        if doubtful and not self._is_overdue(arrival, sighting, now):
+            return arrival.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
+        passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
+        if passing is not None and not self._impatient:
+            self._inspector.forget(arrival.job_id)
+            return arrival.waits("server", passing.message, passing)
+        return inspection
+
+    def _inspect(self, arrival: Arrival, sighting: Sighting, plan: Plan) -> Inspection | None:
+        """Have the files of a complete drop opened, or return what was found; a finding counts for this very content only."""
+        if plan.rejected or plan.incomplete:
+            return None
+        recordings, videos = ([path for path in paths if path not in plan.problems] for paths in (plan.recordings, plan.videos))
+        root = Path(sighting.inbox) / sighting.name
+        return self._inspector.inspect(
+            arrival.job_id, arrival.settling.signature, inbox=sighting.inbox, root=root, recordings=recordings, videos=videos
+        )
+
+    def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
+        if sighting.ready or self._impatient:
+            return True
+        return now.monotonic - arrival.settling.changed_at >= self.rules.incomplete_seconds
+
+    def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
+        return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self.rules.limits)
+
+    def _report(self, before: Arrival, after: Arrival, inbox: str, now: Instant) -> Arrival:
+        """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
+        changed = (after.reason, after.waiting_for) != (before.reason, before.waiting_for)
+        if after.reported and not changed:
+            return after
+        if after.reported and after.waiting_for == before.waiting_for and now.monotonic - after.reported_at < REPORT_SECONDS:
+            return replace(after, reason=before.reason)  # it only grew; told with the next look
+        if changed and after.problem is not None:
+            self._log("drop_incomplete", job_id=after.job_id, job=after.name, error_code=after.problem.code, reason=after.reason)
+        if self._reports_left <= 0:
+            return replace(after, reported=False)
+        self._reports_left -= 1
+        try:
+            self._board.write_job(after.status(self.rules.priorities.get(inbox, 0)))
+        except TransientError as problem:
+            self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
+            return replace(after, reported=False)
+        return replace(after, reported=True, reported_at=now.monotonic)
+
+    def _claim(self, arrival: Arrival, sighting: Sighting, inspection: Inspection, now: Instant) -> Job | Arrival:
+        """Return the new job, or the arrival: where the claim failed with the reason, else as it was."""
+        try:
+            claimed = self._claims.claim(sighting, arrival.job_id)
+        except FileNotFoundError:
+            self._log("drop_lost_race", job_id=arrival.job_id, job=arrival.name)
+            return arrival
+        except TransientError as problem:
+            return arrival.waits("share", problem.message, problem)
+        try:
+            job = self._take(arrival, sighting, claimed, inspection, now)
+        except TransientError as problem:
+            self._give_back(arrival, sighting, problem.message)
+            return arrival.waits("share", problem.message, problem)
+        if job is None:
+            self._give_back(arrival, sighting, "It changed at the moment of the claim")
+            return arrival
+        self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
+        return job
+
+    def _give_back(self, arrival: Arrival, sighting: Sighting, reason: str) -> None:
+        self._claims.unclaim(sighting.inbox, arrival.job_id)
+        self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason=reason)
+
+    def _take(self, arrival: Arrival, sighting: Sighting, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
+        """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
+        priority = self.rules.priorities.get(sighting.inbox, 0)
+        if sighting.cancel:
+            job = new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
+            return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
+        _name, root, entries = self._claims.listing(claimed)
+        if _content(entries) != _content(sighting.entries):
+            return None
+        plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
+        return new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
+
+
+def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
+    """What a rename does not change: a drop that was written to while it was claimed differs here."""
+    return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}

@@ -1,0 +1,325 @@
+"""From the queue to a worker and from a worker to outputs: starts items, takes reports, publishes, retries, finishes jobs."""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from heygem_daemon.core import policy
+from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
+from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.names import display
+from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
+from heygem_daemon.core.status import ProgressStatus, item_progress
+from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkProgress, WorkSucceeded
+from heygem_daemon.daemon.clock import Instant
+from heygem_daemon.daemon.job_store import Books
+from heygem_daemon.daemon.work_order import Defaults, work_order
+
+STANDSTILL_SECONDS: Final = 30.0
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One running attempt; `moved` (monotonic) is when its worker last reported progress, `result` what it reported at its end."""
+
+    job_id: str
+    key: str
+    started: Instant
+    moved: float
+    progress: ProgressStatus | None = None
+    result: Mapping[str, object] | None = None
+
+
+class Dispatch:
+    """Moves the open jobs. While the ledger cannot be written, nothing new starts."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        executor: Executor,
+        publisher: Publisher,
+        claims: Claims,
+        log: Log,
+        policy_: policy.Policy,
+        breaker: policy.Breaker,
+        defaults: Defaults,
+        impatient: bool,
+        on_change: Callable[[Job], None],
+        on_end: Callable[[Job], None],
+    ) -> None:
+        self._executor = executor
+        self._publisher = publisher
+        self._claims = claims
+        self._log = log
+        self._policy = policy_
+        self._defaults = defaults
+        self._impatient = impatient
+        self._on_change = on_change
+        self._served: dict[str, float] = {}
+        self._latest = float("inf")
+        self._is_staffed = False
+        self.breaker = breaker
+        self.books = Books(
+            ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change, on_end=on_end
+        )
+        self.attempts: dict[str, Attempt] = {}
+        self.blocked_by: HeygemError | None = None
+
+    def adopt(self, *, policy_: policy.Policy, breaker: policy.Breaker, defaults: Defaults) -> None:
+        """Go on with these values; an open breaker stays open, and running attempts keep what they were given."""
+        self._policy = policy_
+        self._defaults = defaults
+        self.breaker = replace(self.breaker, threshold=breaker.threshold, cool_down=breaker.cool_down)
+        self.books.zips = defaults.zip
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """The open jobs, by id."""
+        return self.books.jobs
+
+    # -- jobs in --------------------------------------------------------------------------------------------------
+
+    def admit(self, job: Job, now: Instant) -> None:
+        """Take a new (or retried) job into the queue; one that is final already is only finished."""
+        unknown = job.options.engine if job.options.engine not in (None, *self._defaults.engines) else None
+        if unknown is not None and not job.is_final:
+            problem = error("unknown_engine", name=unknown, known=", ".join(self._defaults.engines))
+            job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
+        self.books.save(job)
+        if not job.is_final:
+            self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
+            for item in job.items:
+                if item.failure is not None:
+                    self._log_trouble(job, item, HeygemError(item.failure.code, item.failure.message, item.failure.hint))
+
+    # -- items out ------------------------------------------------------------------------------------------------
+
+    def start(self, now: Instant, closed_inboxes: Collection[str]) -> None:
+        """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
+        self._mind_the_clock(now)
+        self.books.tell_ledger()
+        self.blocked_by = self._unstaffed()
+        if self.blocked_by is not None and self._impatient and not self._is_staffed:
+            self._give_up_all(self.blocked_by, closed_inboxes, now)
+        while self.books.is_saved and self._executor.free() > 0 and self.breaker.allows(now.wall):
+            eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
+            choice = policy.choose(eligible, now.wall, self._served)
+            if choice is None:
+                return
+            job, item = choice
+            self.blocked_by = self._admission(item)
+            if self.blocked_by is not None and not self._impatient:
+                return
+            if self.blocked_by is not None:
+                self._give_up(job, item, self.blocked_by, now)
+                continue
+            self._served[job.inbox] = now.monotonic
+            self._start(job, item, now)
+
+    def _mind_the_clock(self, now: Instant) -> None:
+        """After the wall clock was set back (or at the start, from a ledger of another time) nobody waits longer than the longest wait."""
+        if now.wall < self._latest - 1.0:
+            latest = now.wall + max(*self._policy.backoff.steps, self._policy.device_pause)
+            for job in self.jobs.values():
+                items = tuple(replace(item, not_before=min(item.not_before, latest)) for item in job.items)
+                if items != job.items:
+                    self.books.save(replace(job, items=items))
+            if self.breaker.opened_at is not None:
+                self.breaker = replace(self.breaker, opened_at=min(self.breaker.opened_at, now.wall))
+        self._latest = now.wall
+
+    def _unstaffed(self) -> HeygemError | None:
+        """Return the trouble while no worker can be started at all."""
+        devices = self._executor.devices()
+        if not devices or any(device["state"] != "cooling" for device in devices):
+            return None
+        return error("device_unavailable", device=devices[0]["worker"], problem=devices[0]["problem"])
+
+    def _admission(self, item: Item) -> HeygemError | None:
+        free = self._publisher.free_bytes()
+        if free is None:
+            return error("outputs_offline", path=self._defaults.outputs, problem="it is not reachable")
+        return policy.admission(free, self._defaults.reserve_bytes, item.needs_bytes, self._defaults.outputs)
+
+    def _give_up(self, job: Job, item: Item, problem: HeygemError, now: Instant) -> None:
+        failed = item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+        self._log_trouble(job, failed, problem)
+        self.books.save(job.with_item(failed).rollup(now.wall))
+
+    def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: Instant) -> None:
+        for job in [job for job in self.jobs.values() if not job.held and job.inbox not in closed_inboxes]:
+            for item in job.items:
+                if not item.is_final:
+                    self._give_up(self.jobs[job.id], item, problem, now)
+
+    def _start(self, job: Job, item: Item, now: Instant) -> None:
+        token = secrets.token_hex(8)
+        running = item.move(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
+        try:
+            staged = self._publisher.stage(job, running, token)
+            _name, root, _entries = self._claims.listing(Path(job.claimed))
+            started = job.with_item(running).rollup(now.wall)
+            self.books.begin(started)
+        except TransientError as problem:
+            self._publisher.discard(token)
+            waiting = self._after(running, "transient", problem, now)
+            self._log_trouble(job, waiting, problem)
+            self.books.save(job.with_item(waiting).rollup(now.wall))
+            return
+        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, moved=now.monotonic)
+        order = work_order(self._defaults, job, item, root=root, staged=staged, token=token)
+        self.breaker = self.breaker.started()
+        self._executor.submit(order)
+        self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.engine)
+
+    # -- reports --------------------------------------------------------------------------------------------------
+
+    def collect(self, now: Instant) -> None:
+        """Take what workers and publications report."""
+        for report in self._executor.poll():
+            match report:
+                case WorkerReady():
+                    self._is_staffed = True
+                    self._log("worker_ready", worker=report.worker, device=report.device)
+                case WorkProgress() if attempt := self.attempts.get(report.token):
+                    elapsed = now.monotonic - attempt.started.monotonic
+                    attempt.moved = now.monotonic
+                    self._tell_stage(attempt, report.stage)
+                    attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
+                    self._on_change(self.jobs[attempt.job_id])
+                case WorkSucceeded() if report.token in self.attempts:
+                    self._rendered(report)
+                case WorkFailed() if report.token in self.attempts:
+                    problem = HeygemError(report.failure.code, report.failure.message, report.failure.hint)
+                    self._failed(report.token, report.kind, problem, now)
+                case WorkSucceeded() | WorkFailed():
+                    self._log("item_late", token=report.token)
+        for published in self._publisher.poll():
+            if published.token not in self.attempts:
+                self._log("item_late", token=published.token)
+            elif published.problem is None:
+                self._published(published.token, now)
+            else:
+                self._failed(published.token, kind_of(published.problem), published.problem, now)
+
+    def let_go(self, offline: Collection[str], now: Instant) -> None:
+        """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
+        for token, attempt in list(self.attempts.items()):
+            inbox = self.jobs[attempt.job_id].inbox
+            if inbox in offline and attempt.result is None and now.monotonic - attempt.moved >= STANDSTILL_SECONDS:
+                self._executor.cancel(token)
+                self._failed(token, "transient", error("share_offline", path=display(inbox)), now)
+
+    def _tell_stage(self, attempt: Attempt, stage: str) -> None:
+        if attempt.progress is None or attempt.progress.stage != stage:
+            self._log("item_stage", level="debug", **self.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
+
+    def _rendered(self, report: WorkSucceeded) -> None:
+        attempt = self.attempts[report.token]
+        job = self.jobs[attempt.job_id]
+        attempt.result = report.result
+        attempt.progress = item_progress("publish", 0, 1)
+        self._publisher.publish(job, job.item(attempt.key), report.token, report.result)
+        self._log("item_rendered", **job.log_context(), item=attempt.key, speed=report.result.get("speed"))
+
+    def _published(self, token: str, now: Instant) -> None:
+        attempt = self.attempts.pop(token)
+        job = self.jobs[attempt.job_id]
+        item = job.item(attempt.key).move(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
+        self._breaker_hears(self.breaker.succeeded())
+        self._log(
+            "item_published",
+            **job.log_context(),
+            item=item.key,
+            seconds=round(now.monotonic - attempt.started.monotonic, 1),
+            video_seconds=item.result.get("seconds"),
+            speed=item.result.get("speed"),
+            engine=item.result.get("engine"),
+        )
+        self.books.save(job.with_item(item).rollup(now.wall))
+
+    def _failed(self, token: str, kind: str, problem: HeygemError, now: Instant) -> None:
+        attempt = self.attempts.pop(token)
+        self._publisher.discard(token)
+        job = self.jobs[attempt.job_id]
+        item = self._after(job.item(attempt.key), kind, problem, now)
+        self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
+        self._log_trouble(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
+        self.books.save(job.with_item(item).rollup(now.wall))
+
+    def _log_trouble(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
+        event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
+        context = {**job.log_context(), "item": item.key, "attempt": item.attempt, "stage": stage}
+        self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
+
+    def _after(self, item: Item, kind: str, problem: HeygemError, now: Instant) -> Item:
+        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._impatient)
+
+    def _breaker_hears(self, breaker: policy.Breaker) -> None:
+        if (breaker.until is None) != (self.breaker.until is None):
+            self._log("breaker_closed" if breaker.until is None else "breaker_opened", level="warning")
+        self.breaker = breaker
+
+    def worker_of(self, job_id: str) -> str | None:
+        """Return the device that works on this job."""
+        tokens = {token for token, attempt in self.attempts.items() if attempt.job_id == job_id}
+        return next((str(device["worker"]) for device in self._executor.devices() if device["token"] in tokens), None)
+
+    # -- interventions ---------------------------------------------------------------------------------------------
+
+    def cancel(self, job: Job, now: Instant) -> None:
+        """Stop the job: running attempts are ended, published results stay."""
+        for token, attempt in list(self.attempts.items()):
+            if attempt.job_id == job.id:
+                del self.attempts[token]
+                self.breaker = self.breaker.released()
+                self._executor.cancel(token)
+                self._publisher.discard(token)
+        items = tuple(item if item.is_final else item.move(State.CANCELLED, reason="Cancelled") for item in job.items)
+        self.books.save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
+
+    def hold(self, job: Job, held: bool, now: Instant) -> None:
+        """Start nothing more of this job, or go on with it; what runs is not disturbed."""
+        if job.held != held:
+            self._log("job_held" if held else "job_released", **job.log_context())
+            self.books.save(replace(job, held=held).rollup(now.wall))
+
+    def interrupt(self, now: Instant) -> None:
+        """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
+        for token, attempt in list(self.attempts.items()):
+            del self.attempts[token]
+            self.breaker = self.breaker.released()
+            self._publisher.discard(token)
+            job = self.jobs[attempt.job_id]
+            item = policy.after_interruption(job.item(attempt.key), self._policy, orderly=True)
+            self._log("item_interrupted", **job.log_context(), item=item.key)
+            self.books.save(job.with_item(item).rollup(now.wall))
+
+    def recover(self, now: Instant) -> None:
+        """Load the queue from the ledger after a start. What was running then was interrupted, unless it is published already."""
+        for job in self.books.ledger.open_jobs():
+            self.books.save(self._recovered(job).rollup(now.wall))
+
+    def _recovered(self, job: Job) -> Job:
+        for item in job.items:
+            if item.state is State.RUNNING:
+                job = job.with_item(self._recovered_item(job, item))
+        return job
+
+    def _recovered_item(self, job: Job, item: Item) -> Item:
+        published = self._publisher.published_result(job, item)
+        self._publisher.discard(item.token)
+        if published is not None:
+            return item.move(State.SUCCEEDED, result=dict(published))
+        interrupted = policy.after_interruption(item, self._policy)
+        self._log("item_interrupted", **job.log_context(), item=item.key, attempt=interrupted.attempt)
+        return interrupted
+
+
+def kind_of(problem: HeygemError) -> str:
+    """Return the class of the error tree as reports name it."""
+    kinds = ((InputError, "input"), (SetupError, "setup"), (TransientError, "transient"), (DeviceError, "device"), (EngineError, "engine"))
+    return next((word for kind, word in kinds if isinstance(problem, kind)), "engine")

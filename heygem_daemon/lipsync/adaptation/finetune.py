@@ -1,0 +1,266 @@
+"""Stage B: the mapper, trained on real people to tell the motion of a mouth from what the encoder hears."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heygem_daemon.lipsync.adaptation.augment import Augmented, Strength, augmented
+from heygem_daemon.lipsync.adaptation.clips import AvClip
+from heygem_daemon.lipsync.adaptation.scores import SHUT
+from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear_wave
+from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
+from heygem_daemon.lipsync.speech.stream import CURVE_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+CROP: Final = 150
+COPIES: Final = 8
+TARGETS: Final = 2 + COMPONENTS
+_SHRINK_ROWS: Final = 60
+"""A clip's own deviation counts as much as that of all people when it has this many rows."""
+_WEIGHTS: Final = (2.5, 1.4, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)
+"""Of opening, width and the components in the loss."""
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How mappers are trained. velocity, agreement, closure: weights of the loss's parts beside the distance itself; anchor:
+    that of the squared distance from the weights that training started from."""
+
+    members: int = 3
+    steps: int = 260
+    batch: int = 24
+    rate: float = 1.5e-3
+    decay: float = 0.2
+    dropout: float = 0.15
+    velocity: float = 0.4
+    agreement: float = 0.5
+    closure: float = 0.6
+    anchor: float = 0.0
+
+
+STRENGTH: Final = Strength(snr_db=(2.0, 25.0), babble_share=0.6)
+DEFAULT: Final = Recipe()
+GUIDES: Final = Recipe(members=2, dropout=0.1)
+FINE: Final = Recipe(steps=160, rate=5e-4, decay=0.0, anchor=0.05)
+"""From finished weights, on little footage: a short way, and a pull back."""
+_PART: Final = 0.35
+"""How far towards what little footage teaches. Merit of people held back, for all the way, half, a quarter: four people of whom much is
+to be learned +.090, +.087, +.055, thirteen like those known already -.015, +.003, +.004; false closures rise by .14, .06, .02."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """One copy of a clip: features float32 [n, FEATURES], targets float32 [n, TARGETS] (standardised), shut float32 [n] (0 or 1),
+    mask float32 [n] (1 where the mouth was seen); weight: how often it is drawn."""
+
+    features: FloatArray
+    targets: FloatArray
+    shut: FloatArray
+    mask: FloatArray
+    person: str
+    weight: float
+
+
+def shapes_of(clips: Sequence[AvClip]) -> Shapes:
+    """Return the principal components of the lips of these people, each clip about its own mean, and typical deviations."""
+    moved = [_flat(clip) - _flat(clip).mean(0) for clip in clips]
+    _, _, axes = np.linalg.svd(np.concatenate(moved), full_matrices=False)
+    components = np.asarray(axes[:COMPONENTS].T, np.float32)
+    deviations = np.median([_raw_targets(clip, components).std(0) for clip in clips], axis=0)
+    return Shapes(components=components, deviations=np.asarray(deviations, np.float32))
+
+
+def examples_of(
+    model: PhoneticModel,
+    clips: Sequence[AvClip],
+    shapes: Shapes,
+    *,
+    copies: int = COPIES,
+    seed: int = 0,
+    strength: Strength = STRENGTH,
+) -> list[Example]:
+    """Return the clips as examples: each as it is, and in `copies` augmented versions."""
+    made = []
+    for i, clip in enumerate(clips):
+        noise = np.random.default_rng((seed, i))
+        voices = [other.audio for other in clips if other.person != clip.person]
+        weight = min(len(clip.times), 1000) ** 0.8 / (1 + copies)
+        made.append(_example(model, clip, shapes, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
+        for _ in range(copies):
+            varied = augmented(clip.audio, noise, voices, strength)
+            made.append(_example(model, clip, shapes, varied, weight))
+    return made
+
+
+def with_posteriors(example: Example, posteriors: FloatArray) -> Example:
+    """Return the example as if the encoder had been as sure of its visemes as `posteriors`, float32 [n, 16]."""
+    features = example.features.copy()
+    features[:, CODE : CODE + len(VISEMES)] = 2 * np.sqrt(posteriors[: len(features)])
+    return replace(example, features=features)
+
+
+def train_mappers(
+    examples: Sequence[Example], recipe: Recipe = DEFAULT, *, seed: int = 0, start: Sequence[Mapper] = ()
+) -> tuple[Mapper, ...]:
+    """Return `recipe.members` mappers, each from another beginning; with `start`, as many as that, from there."""
+    return _train(_Source(examples=examples), recipe, FEATURES, seed, start)
+
+
+def train_guides(
+    examples: Sequence[Example], recipe: Recipe = GUIDES, *, seed: int = 0, start: Sequence[Mapper] = ()
+) -> tuple[Mapper, ...]:
+    """Return mappers that know only visemes and loudness, for speech whose words are known."""
+    return _train(_Source(examples=examples, guide=True), recipe, GUIDE_FEATURES, seed, start)
+
+
+def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, on_progress: OnProgress = lambda _: None) -> PhoneticModel:
+    """Return `start` with mappers and guides that also know these people. The encoder stays as it is.
+
+    The same clips and seed give the same model. on_progress hears the share done, 0-1.
+    """
+    examples = examples_of(start, clips, start.shapes, copies=4, seed=seed)
+    on_progress(0.4)
+    mappers = train_mappers(examples, FINE, seed=seed, start=start.mappers)
+    on_progress(0.8)
+    guides = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.guides) if start.guides else ()
+    on_progress(1.0)
+    return start.with_(mappers=_part_of_the_way(start.mappers, mappers), guides=_part_of_the_way(start.guides, guides))
+
+
+def _part_of_the_way(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
+    """Return mappers whose weights lie between those of `start` and `learned` (Wortsman et al. 2022, Robust fine-tuning)."""
+    between = copy.deepcopy(tuple(learned))
+    with torch.no_grad():
+        for mapper, there in zip(between, start, strict=True):
+            for weight, before in zip(mapper.parameters(), there.parameters(), strict=True):
+                weight.lerp_(before, 1 - _PART)
+    return between
+
+
+def _train(source: "_Source", recipe: Recipe, inputs: int, seed: int, start: Sequence[Mapper]) -> tuple[Mapper, ...]:
+    return tuple(
+        _train_mapper(source, recipe, inputs, seed=seed * 1000 + i, start=start[i] if start else None)
+        for i in range(len(start) or recipe.members)
+    )
+
+
+def _flat(clip: AvClip) -> FloatArray:
+    return clip.lips.reshape(len(clip.lips), -1)
+
+
+def _raw_targets(clip: AvClip, components: FloatArray) -> FloatArray:
+    return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
+
+
+def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmented, weight: float) -> Example:
+    features = hear_wave(model, sound.wave).features
+    heard = (np.arange(len(features)) / CURVE_RATE - sound.lead) * sound.speed
+    times = clip.true_times
+    raw = _raw_targets(clip, shapes.components)
+    deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * shapes.deviations**2) / (len(raw) + _SHRINK_ROWS))
+    standard = (raw - raw.mean(0)) / deviations
+    targets = np.column_stack([np.interp(heard, times, column) for column in standard.T])
+    opening = np.interp(heard, times, clip.opening)
+    inside = (heard >= max(times[0], 0.04)) & (heard <= min(times[-1], len(clip.audio) / 16000 - 0.04))
+    return Example(
+        features=features,
+        targets=targets.astype(np.float32),
+        shut=(opening < SHUT * np.percentile(clip.opening, 95)).astype(np.float32),
+        mask=inside.astype(np.float32),
+        person=clip.person,
+        weight=weight,
+    )
+
+
+def _train_mapper(source: "_Source", recipe: Recipe, inputs: int, *, seed: int, start: Mapper | None) -> Mapper:
+    torch.manual_seed(seed)
+    mapper = Mapper(inputs=inputs) if start is None else copy.deepcopy(start)  # of the depth of its own file
+    mapper.dropout.p = recipe.dropout
+    anchors = [parameter.detach().clone() for parameter in mapper.parameters()]
+    mapper.train()
+    optimiser = torch.optim.AdamW(mapper.parameters(), recipe.rate, weight_decay=recipe.decay)
+    batches = source.batches(recipe.batch, np.random.default_rng(seed))
+    for step in range(recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * rate_at(step, recipe.steps, warm_up=50)
+        features, targets, shut, mask = next(batches)
+        loss = _loss(mapper(features), targets, shut, mask, recipe)
+        if recipe.anchor:
+            loss = loss + recipe.anchor * sum(((p - a) ** 2).sum() for p, a in zip(mapper.parameters(), anchors, strict=True))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(mapper.parameters(), 2.0)
+        optimiser.step()
+    return mapper.eval()
+
+
+def rate_at(step: int, steps: int, warm_up: int) -> float:
+    """Return the share of the learning rate at `step`: a linear warm-up, then half a cosine."""
+    return min(1.0, (step + 1) / warm_up) * max(0.01, 0.5 * (1 + float(np.cos(np.pi * step / steps))))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Source:
+    """Draws batches of crops. guide: visemes and loudness only, the visemes at times as sure as a script is."""
+
+    examples: Sequence[Example]
+    guide: bool = False
+
+    def batches(self, batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        weights = np.array([example.weight for example in self.examples])
+        chances = weights / weights.sum()
+        while True:
+            features = np.zeros((batch, CROP, GUIDE_FEATURES if self.guide else FEATURES), np.float32)
+            targets = np.zeros((batch, CROP, TARGETS), np.float32)
+            shut, mask = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
+            for i, place in enumerate(noise.choice(len(self.examples), batch, p=chances)):
+                chosen = self.examples[place]
+                first = int(noise.integers(0, max(1, len(chosen.mask) - CROP + 1)))
+                part = slice(first, first + CROP)
+                count = len(chosen.mask[part])
+                features[i, :count] = self._features(chosen.features[part], noise)
+                targets[i, :count], shut[i, :count], mask[i, :count] = chosen.targets[part], chosen.shut[part], chosen.mask[part]
+            yield (
+                torch.from_numpy(features).transpose(1, 2),
+                torch.from_numpy(targets).transpose(1, 2),
+                torch.from_numpy(shut),
+                torch.from_numpy(mask),
+            )
+
+    def _features(self, features: FloatArray, noise: np.random.Generator) -> FloatArray:
+        if not self.guide:
+            return features
+        visemes, loud = np.split(features[:, CODE : CODE + GUIDE_FEATURES], [len(VISEMES)], axis=1)
+        sure = (visemes / 2) ** (2 * noise.uniform(1, 3))
+        return np.concatenate([2 * np.sqrt(sure / sure.sum(1, keepdims=True)), loud], axis=1)
+
+
+def _loss(outputs: Tensor, targets: Tensor, shut: Tensor, mask: Tensor, recipe: Recipe) -> Tensor:
+    """Return smooth L1 distance + velocity + (1 - Pearson r of each crop) + cross-entropy of "shut", each over what was seen."""
+    motion = torch.cat([outputs[:, :2], outputs[:, 3:]], 1)
+    weights = torch.tensor(_WEIGHTS)
+    weights = (weights / weights.mean())[None, :, None]
+    seen = mask[:, None]
+    rows = seen.sum() * TARGETS + 1e-6
+    distance = (functional.smooth_l1_loss(motion, targets, reduction="none") * seen * weights).sum() / rows
+    steps = (motion[..., 2:] - motion[..., :-2]) - (targets[..., 2:] - targets[..., :-2])
+    speed = (steps**2 * seen[..., 1:-1] * weights).sum() / rows
+    count = seen.sum(-1, keepdim=True) + 1e-3
+    a = (motion - (motion * seen).sum(-1, keepdim=True) / count) * seen
+    b = (targets - (targets * seen).sum(-1, keepdim=True) / count) * seen
+    agreement = (a * b).sum(-1) / ((a**2).sum(-1) * (b**2).sum(-1) + 1e-2).sqrt()
+    apart = ((1 - agreement) * weights[..., 0]).mean()
+    closed = functional.binary_cross_entropy_with_logits(outputs[:, 2], shut, reduction="none")
+    closure = (closed * mask).sum() / (mask.sum() + 1e-6)
+    return distance + recipe.velocity * speed + recipe.agreement * apart + recipe.closure * closure

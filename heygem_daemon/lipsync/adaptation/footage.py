@@ -1,0 +1,226 @@
+"""A video as numbers: the face followed, the sound heard, and the stretches cut out in which one face speaks.
+
+    video --track--> face of every frame --+
+      |                                    +--> frames with a usable face and speech --> stretches
+      +----hear----> opening, speech ------+
+
+Only two numbers per frame stay in memory; points and sound of a stretch are read when it is asked for.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, Stretch
+from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS
+from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
+from heygem_daemon.lipsync.geometry.pose import fit_pose, mean_face, runs
+from heygem_daemon.lipsync.ports import VISEMES, Driver, OnProgress
+from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.probe import check_video
+from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
+
+FloatArray = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+HEARD_RATE: Final = 100
+"""Rows per second of what was heard."""
+LONGEST: Final = 20.0
+SHORTEST: Final = 2.0
+"""Length of a stretch in s. Shorter ones hold too few sounds to say anything about themselves."""
+SMALLEST_FACE: Final = 40.0
+"""Pixels between the outer eye corners. The lips of a smaller face open by less than the tracker's noise."""
+LARGEST_YAW: Final = 30.0
+"""Degrees. Beyond, half of the mouth is guessed by the tracker."""
+
+_BRIDGE: Final = 0.75
+"""A stretch begins and ends this long (s) before and after the speech; so pauses of up to twice this do not end it."""
+_SOUND_MARGIN: Final = 0.5
+"""Sound kept before the first and after the last frame: the context of the network, and the offset of the footage."""
+_SILENT: Final = VISEMES.index("sil")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeardSpeech:
+    """What a driver makes of a sound track, at HEARD_RATE from its first sample: opening float32 [n], speech bool [n]."""
+
+    opening: FloatArray
+    speech: npt.NDArray[np.bool_]
+
+    def opening_at(self, times: Times) -> FloatArray:
+        """Return float32, shaped like `times` (s)."""
+        return np.interp(times * HEARD_RATE, np.arange(len(self.opening)), self.opening).astype(np.float32)
+
+    def speaks_at(self, times: Times) -> npt.NDArray[np.bool_]:
+        rows = np.rint(times * HEARD_RATE).astype(int)
+        inside = (rows >= 0) & (rows < len(self.speech))
+        return np.asarray(inside & self.speech[rows.clip(0, len(self.speech) - 1)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Footage:
+    """A video that was watched and heard.
+
+    times: float64 [T], s, when each frame is seen, on the clock of the sound; opening: float32 [T], NaN without a usable face;
+    spans: the stretches in which one face speaks
+    """
+
+    info: MediaInfo
+    tracks: FaceTracks
+    heard: HeardSpeech
+    times: Times
+    opening: FloatArray
+    spans: tuple[slice, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The length of all stretches together."""
+        return float(sum(self.times[span.stop - 1] - self.times[span.start] for span in self.spans))
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield the stretches with their points and their sound, in order."""
+        reference = mean_face(self.tracks)
+        with_sound = _Window(speech_blocks(self.info.path))
+        for span in self.spans:
+            times = self.times[span]
+            audio, begin = with_sound.cut(float(times[0]) - _SOUND_MARGIN, float(times[-1]) + _SOUND_MARGIN)
+            landmarks = self.tracks.landmarks(span.start, span.stop).astype(np.float64)
+            pose = fit_pose(landmarks, reference)
+            points = pose.unproject(landmarks)[:, list(POINTS)] - reference[NOSE_TIP]
+            yield Stretch(
+                audio=audio,
+                times=times - begin,
+                points=points.astype(np.float32),
+                opening=self.opening[span],
+                iod=float(np.median(pose.scale)),
+            )
+
+
+def watch(
+    path: Path,
+    *,
+    driver: Driver,
+    shelf: Shelf,
+    models: Path,
+    face: str = "largest",
+    limits: MediaLimits = DEFAULT_LIMITS,
+    on_progress: OnProgress = lambda _: None,
+) -> Footage:
+    """Follow the face of the video `path` and hear its sound.
+
+    Raises InputError: no_face, no_speech_in_footage (no sound, silence, or nobody speaks), footage_without_speaker (speech, but
+    never for long with a usable face), and what `check_video` raises.
+    """
+    info = check_video(path, limits)
+    heard = hear_file(info, driver, limits)
+    tracks = cached_tracks(shelf, info, face=face, models=models, on_progress=on_progress)
+    video, audio = info.video, info.audio
+    if video is None or audio is None:
+        raise error("no_speech_in_footage", name=display_name(path))
+    times = np.arange(tracks.frames) / float(video.frame_rate) + float(video.start - audio.start)
+    opening = _openings(tracks)
+    return Footage(
+        info=info,
+        tracks=tracks,
+        heard=heard,
+        times=times,
+        opening=opening,
+        spans=speaking_spans(heard, times, np.isfinite(opening), tracks, display_name(path)),
+    )
+
+
+def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> HeardSpeech:
+    """Hear the sound track of a video. Raises InputError: no_speech_in_footage, audio_too_long."""
+    name = display_name(info.path)
+    if info.audio is None:
+        raise error("no_speech_in_footage", name=name)
+    try:
+        samples = measure_speech(info.path, limits).samples
+    except HeygemError as problem:
+        if problem.code in {"audio_empty", "audio_silent", "audio_unreadable"}:
+            raise error("no_speech_in_footage", name=name) from problem
+        raise
+    heard = hear(speech_blocks(info.path), samples / SPEECH_RATE, driver)
+    if not heard.speech.any():
+        raise error("no_speech_in_footage", name=name)
+    return heard
+
+
+def hear(speech: Iterable[FloatArray], seconds: float, driver: Driver) -> HeardSpeech:
+    """Return what `driver` makes of 16 kHz blocks of `seconds` in all."""
+    blocks = list(driver.motion(speech, Fraction(HEARD_RATE), max(1, round(seconds * HEARD_RATE))))
+    silence = np.concatenate([block.visemes[:, _SILENT] for block in blocks])
+    return HeardSpeech(opening=np.concatenate([block.opening for block in blocks]), speech=silence < 0.5)
+
+
+def _openings(tracks: FaceTracks) -> FloatArray:
+    """Return the lip opening of every frame, NaN where the face is absent, too small or turned too far aside."""
+    opening = np.full(tracks.frames, np.nan, np.float32)
+    reference = mean_face(tracks)
+    left, right = EYE_CORNERS
+    for start, landmarks in tracks.blocks():
+        seen = tracks.valid[start : start + len(landmarks)]
+        faces = landmarks[seen].astype(np.float64)
+        if not len(faces):
+            continue
+        yaw = fit_pose(faces, reference).angles()[:, 0]
+        size = np.linalg.norm(faces[:, left] - faces[:, right], axis=1)
+        usable = (np.abs(yaw) <= LARGEST_YAW) & (size >= SMALLEST_FACE)
+        opening[start + np.flatnonzero(seen)[usable]] = lip_opening(landmarks[seen][usable])
+    return opening
+
+
+def speaking_spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
+    """Return the stretches of frames of one shot with a usable face, in and around speech."""
+    reach = round(_BRIDGE * float(tracks.frame_rate))
+    spoken = maximum_filter1d(heard.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
+    spans = tuple(part for run in runs(usable & spoken, tracks.shot) for part in _parts(run, times) if _length(part, times) >= SHORTEST)
+    if not spans:
+        raise error("footage_without_speaker", name=name, seconds=SHORTEST)
+    return spans
+
+
+def _parts(run: slice, times: Times) -> Iterator[slice]:
+    """Cut a run into equal parts of at most LONGEST."""
+    count = max(1, int(np.ceil(_length(run, times) / LONGEST)))
+    edges = np.linspace(run.start, run.stop, count + 1).astype(int)
+    yield from (slice(int(a), int(b)) for a, b in pairwise(edges))
+
+
+def _length(span: slice, times: Times) -> float:
+    return float(times[span.stop - 1] - times[span.start])
+
+
+class _Window:
+    """Pieces of a stream of sound, in order; what lies behind is let go."""
+
+    def __init__(self, blocks: Iterable[FloatArray]) -> None:
+        self._blocks, self._held, self._first = iter(blocks), np.zeros(0, np.int16), 0
+
+    def cut(self, begin: float, end: float) -> tuple[npt.NDArray[np.int16], float]:
+        """Return the samples between two times in s, as far as there are any, and the time of the first one.
+
+        `begin` must not lie before that of the call before.
+        """
+        first, last = max(0, round(begin * SPEECH_RATE)), max(0, round(end * SPEECH_RATE))
+        while self._first + len(self._held) < last:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            passed = min(max(0, first - self._first), len(self._held))
+            self._held = np.concatenate([self._held[passed:], np.rint(block * 32768).astype(np.int16)])
+            self._first += passed
+        piece = self._held[max(0, first - self._first) : max(0, last - self._first)]
+        return piece.copy(), max(first, self._first) / SPEECH_RATE

@@ -1,0 +1,91 @@
+"""How well a curve follows real mouths: the figures by which speech drivers are judged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.adaptation.clips import AvClip
+
+FloatArray = npt.NDArray[np.float32]
+
+SHUT: Final = 0.15
+"""Lips are shut below this share of the 95th percentile of the opening."""
+_FEWEST_SHUT: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a driver asks for at a clip's frames (at `AvClip.true_times`): opening and width, float32 [T], fractions."""
+
+    opening: FloatArray
+    width: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """opening_r, width_r: Pearson r, mean over clips weighted by their frames; opening_r_mean and _median: over clips.
+
+    amplitude:     deviation of the opening asked for over that of the true one (as a share of its clip's 95th percentile)
+    closures_hit:  share of the instants with truly shut lips at which the prediction is shut too
+    closures_false: share of the instants with open lips at which the prediction is shut
+    """
+
+    opening_r: float
+    opening_r_mean: float
+    opening_r_median: float
+    width_r: float
+    amplitude: float
+    closures_hit: float
+    closures_false: float
+    clips: int
+
+
+def is_shut(opening: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return bool [T]: below 15 % of the curve's own 95th percentile."""
+    return np.asarray(opening < SHUT * np.percentile(opening, 95))
+
+
+def score(clips: Sequence[AvClip], predictions: Mapping[str, Prediction]) -> Score:
+    """Judge predictions, by clip name. Clips without a prediction are left out."""
+    judged = [clip for clip in clips if clip.name in predictions]
+    asked = [predictions[clip.name] for clip in judged]
+    frames = np.array([len(clip.times) for clip in judged], float)
+    opening = np.array([correlation(p.opening, clip.opening) for p, clip in zip(asked, judged, strict=True)])
+    width = np.array([correlation(p.width, clip.width) for p, clip in zip(asked, judged, strict=True)])
+    deviations = np.array([(p.opening.std(), true_fraction(clip).std()) for p, clip in zip(asked, judged, strict=True)])
+    hits, falses = _closures(judged, asked)
+    return Score(
+        opening_r=float(np.average(opening, weights=frames)),
+        opening_r_mean=float(opening.mean()),
+        opening_r_median=float(np.median(opening)),
+        width_r=float(np.average(width, weights=frames)),
+        amplitude=float(deviations[:, 0].mean() / deviations[:, 1].mean()),
+        closures_hit=hits,
+        closures_false=falses,
+        clips=len(judged),
+    )
+
+
+def true_fraction(clip: AvClip) -> FloatArray:
+    """Return float32 [T]: the clip's opening as a share of its 95th percentile."""
+    return np.asarray(clip.opening / max(1e-6, float(np.percentile(clip.opening, 95))), np.float32)
+
+
+def correlation(a: FloatArray, b: FloatArray) -> float:
+    """Return Pearson's r, 0 where one of them does not move."""
+    if min(a.std(), b.std()) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _closures(clips: Sequence[AvClip], asked: Sequence[Prediction]) -> tuple[float, float]:
+    hit = shut = false = opened = 0
+    for clip, prediction in zip(clips, asked, strict=True):
+        truth, said = is_shut(clip.opening), is_shut(prediction.opening)
+        false, opened = false + int((said & ~truth).sum()), opened + int((~truth).sum())
+        if truth.sum() > _FEWEST_SHUT:
+            hit, shut = hit + int((said & truth).sum()), shut + int(truth.sum())
+    return hit / max(1, shut), false / max(1, opened)

@@ -1,0 +1,80 @@
+"""When and where to look for faces that are not followed yet: often enough to lose none, seldom enough to cost nothing.
+
+A whole search of a 1080p picture is 115 squares of 3 ms. So the levels (whole picture, tiles of its short side, of a half, of a
+quarter) have each their own pace, and a tile is searched again only after its content has changed: a slide that stands still
+for a minute costs one search.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, distinct, tile_levels
+from heygem_daemon.lipsync.face.image_view import Picture, Square
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+SEARCHING: Final = (0.2, 0.2, 0.2, 0.8)
+"""Seconds between two searches of each level while no face is followed."""
+
+FOLLOWING: Final = (0.5, 2.0, 5.0, float("inf"))
+"""The same while at least one is: others may enter, and are about as large."""
+
+_CHANGED: Final = 4.0
+"""Change of a thumbnail's pixel (0-255) that makes its tiles worth another look; coding noise stays below 2."""
+
+
+class FaceSearch:
+    """Looks for faces over the consecutive frames of one video."""
+
+    def __init__(self, detector: FaceDetector, *, width: int, height: int, frame_rate: Fraction) -> None:
+        self._detector, self._size = detector, (width, height)
+        self._levels = tile_levels(width, height)
+        self._frame_rate = float(frame_rate)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was searched: a new shot begins, everything is due."""
+        self._searched: list[FloatArray | None] = [None] * len(self._levels)
+        self._waited = [float("inf")] * len(self._levels)
+
+    def due(self, *, is_following: bool) -> list[int]:
+        """Count one frame more and return the levels whose turn it is, the coarsest first."""
+        pace = FOLLOWING if is_following else SEARCHING
+        self._waited = [frames + 1 for frames in self._waited]
+        return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, pace[level] * self._frame_rate)]
+
+    def level(self, level: int, picture: Picture, thumbnail: FloatArray, followed: Iterable[Square]) -> list[Detection]:
+        """Search the tiles of one level that changed since their last search; return each face found once.
+
+        Changes under the faces that are `followed` already do not count.
+        """
+        changed = self._changed(level, thumbnail, followed)
+        self._searched[level], self._waited[level] = thumbnail, 0.0
+        tiles = [tile for tile in self._levels[level] if changed[self._window(tile, changed.shape)].any()]
+        return distinct(face for tile in tiles for face in self._detector.detect(picture, tile))
+
+    def near(self, picture: Picture, region: Square) -> list[Detection]:
+        """Search where a face was a frame ago."""
+        return self._detector.detect(picture, Square(x=region.x, y=region.y, size=region.size * 2))
+
+    def _changed(self, level: int, thumbnail: FloatArray, followed: Iterable[Square]) -> BoolArray:
+        before = self._searched[level]
+        if before is None:
+            return np.ones(thumbnail.shape, np.bool_)
+        changed: BoolArray = np.abs(thumbnail - before) > _CHANGED
+        for face in followed:
+            changed[self._window(face, changed.shape)] = False
+        return changed
+
+    def _window(self, square: Square, shape: Sequence[int]) -> tuple[slice, slice]:
+        """Return the rows and columns of the thumbnail under a square of the picture, at least one of each."""
+        width, height = self._size
+        across, down = shape[1] / width, shape[0] / height
+        x0, x1 = (square.x - square.size / 2) * across, (square.x + square.size / 2) * across
+        y0, y1 = (square.y - square.size / 2) * down, (square.y + square.size / 2) * down
+        return slice(max(0, int(y0)), max(1, int(np.ceil(y1)))), slice(max(0, int(x0)), max(1, int(np.ceil(x1))))

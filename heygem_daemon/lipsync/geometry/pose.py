@@ -1,0 +1,189 @@
+"""Where a head is, and what its face does apart from that: pose and canonical landmarks of every frame.
+
+Canonical space: x to the right of the picture, y down, z to the back, origin between the eyes, outer eye corners 1 apart (IOD).
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import savgol_filter
+
+from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD, RIGID
+
+FloatArray = npt.NDArray[np.float64]
+
+_RIGID: Final = np.array(RIGID)
+_WINDOW: Final = 5
+_ORDER: Final = 2
+_MARGIN: Final = _WINDOW - 1
+"""Frames read on either side of a block, so that smoothing does not depend on how a video is cut into blocks."""
+_REFERENCE_FRAMES: Final = 400
+_BLOCK: Final = 64
+_BLOCKS_KEPT: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pose:
+    """n similarities, picture = scale * rotation @ canonical + translation.
+
+    scale: [n], pixels per IOD; rotation: [n, 3, 3]; translation: [n, 3], pixels
+    """
+
+    scale: FloatArray
+    rotation: FloatArray
+    translation: FloatArray
+
+    def project(self, canonical: FloatArray) -> FloatArray:
+        """Return [n, K, 3] in pixels for canonical [n, K, 3] (or [K, 3], the same for all)."""
+        turned = np.einsum("nij,...kj->nki" if canonical.ndim == 2 else "nij,nkj->nki", self.rotation, canonical)
+        return np.asarray(self.scale[:, None, None] * turned + self.translation[:, None])
+
+    def unproject(self, picture: FloatArray) -> FloatArray:
+        """Return canonical [n, K, 3] for picture [n, K, 3] in pixels."""
+        centred = picture - self.translation[:, None]
+        return np.asarray(np.einsum("nji,nkj->nki", self.rotation, centred) / self.scale[:, None, None])
+
+    def angles(self) -> FloatArray:
+        """Return [n, 3]: yaw, pitch, roll in degrees."""
+        r = self.rotation
+        yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
+        pitch = np.arcsin(np.clip(-r[:, 1, 2], -1, 1))
+        return np.asarray(np.degrees(np.stack([yaw, pitch, np.arctan2(r[:, 1, 0], r[:, 0, 0])], axis=1)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Geometry:
+    """The faces of n frames. valid: bool [n]; picture: [n, 468, 2], pixels, smoothed; canonical: [n, 468, 3], smoothed; pose."""
+
+    valid: npt.NDArray[np.bool_]
+    picture: FloatArray
+    canonical: FloatArray
+    pose: Pose
+    angles: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.valid)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Face:
+    """The face of one frame: the row of a `Geometry`. scale: pixels per IOD; angles: yaw, pitch, roll in degrees."""
+
+    picture: FloatArray
+    canonical: FloatArray
+    scale: float
+    rotation: FloatArray
+    angles: FloatArray
+
+    def shifted(self, displacement: FloatArray) -> FloatArray:
+        """Return [468, 2] in pixels: the landmarks after a canonical displacement [468, 3]; tracker noise stays in both and cancels."""
+        return self.picture + self.scale * (displacement @ self.rotation.T)[:, :2]
+
+
+def fit_pose(picture: FloatArray, reference: FloatArray) -> Pose:
+    """Return the similarities that map reference [468, 3] on picture [n, 468, 3] over the rigid points (Umeyama 1991)."""
+    x, y = reference[_RIGID], picture[:, _RIGID]
+    x_mean, y_mean = x.mean(0), y.mean(1)
+    spread = x - x_mean
+    u, s, vt = np.linalg.svd(np.einsum("nki,kj->nij", y - y_mean[:, None], spread))
+    sign = np.ones((len(picture), 3))
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign[:, None]) @ vt
+    scale = (s * sign).sum(1) / (spread**2).sum()
+    return Pose(scale=scale, rotation=rotation, translation=y_mean - scale[:, None] * (rotation @ x_mean))
+
+
+def upright(face: FloatArray) -> FloatArray:
+    """Return the face [468, 3] in canonical axes: eye line along x, forehead to chin along y, eye corners 1 apart."""
+    left, right = (face[i] for i in EYE_CORNERS)
+    x = (right - left) / np.linalg.norm(right - left)
+    y = face[CHIN] - face[FOREHEAD]
+    y = y - x * (y @ x)
+    y /= np.linalg.norm(y)
+    axes = np.stack([x, y, np.cross(x, y)], axis=1)
+    return np.asarray((face - (left + right) / 2) @ axes / np.linalg.norm(right - left))
+
+
+def mean_face(tracks: FaceTracks) -> FloatArray:
+    """Return [468, 3]: the mean canonical face of the person, from up to 400 frames spread over the video."""
+    usable = np.flatnonzero(tracks.valid)
+    chosen = usable[np.unique(np.linspace(0, len(usable) - 1, _REFERENCE_FRAMES).astype(int))]
+    faces = np.concatenate([tracks.landmarks(i, i + 1) for i in chosen]).astype(np.float64)
+    reference = upright(faces[len(faces) // 2])
+    for _ in range(4):
+        reference = upright(fit_pose(faces, reference).unproject(faces).mean(0))
+    return reference
+
+
+def geometry(tracks: FaceTracks, reference: FloatArray, start: int, stop: int) -> Geometry:
+    """Return the smoothed faces of the frames start to stop. Gaps and scene cuts are never smoothed over."""
+    first, last = max(0, start - _MARGIN), min(tracks.frames, stop + _MARGIN)
+    raw = tracks.landmarks(first, last).astype(np.float64)
+    valid = tracks.valid[first:last]
+    raw[~valid] = reference
+    pose = fit_pose(raw, reference)
+    canonical = pose.unproject(raw)
+    smooth, picture = canonical.copy(), raw.copy()
+    for run in runs(valid, tracks.shot[first:last]):
+        smooth[run] = _smoothed(canonical[run])
+    noise_free = pose.project(smooth)
+    for run in runs(valid, tracks.shot[first:last]):
+        picture[run] = noise_free[run] + _smoothed(raw[run] - pose.project(canonical)[run])
+    keep = slice(start - first, stop - first)
+    kept = Pose(scale=pose.scale[keep], rotation=pose.rotation[keep], translation=pose.translation[keep])
+    return Geometry(
+        valid=valid[keep].copy(),
+        picture=picture[keep, :, :2].copy(),
+        canonical=smooth[keep].copy(),
+        pose=kept,
+        angles=kept.angles(),
+    )
+
+
+def runs(valid: npt.NDArray[np.bool_], shot: npt.NDArray[np.int32]) -> list[slice]:
+    """Return the stretches of consecutive valid frames of one shot."""
+    label = np.where(valid, shot, -1)
+    borders = np.flatnonzero(np.diff(label)) + 1
+    edges = [0, *borders.tolist(), len(label)]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a and valid[a]]
+
+
+def _smoothed(values: FloatArray) -> FloatArray:
+    if len(values) < _WINDOW:
+        return values
+    return np.asarray(savgol_filter(values, _WINDOW, _ORDER, axis=0))
+
+
+class FaceReader:
+    """The face of any frame, in any order, read in blocks of which the last few are kept."""
+
+    def __init__(self, tracks: FaceTracks, reference: FloatArray) -> None:
+        self._tracks, self._reference = tracks, reference
+        self._blocks: OrderedDict[int, Geometry] = OrderedDict()
+
+    def __call__(self, index: int) -> Face | None:
+        """Return the face of frame `index`, or None where it has none."""
+        if not 0 <= index < self._tracks.frames or not self._tracks.valid[index]:
+            return None
+        block = self._block(index // _BLOCK)
+        row = index % _BLOCK
+        return Face(
+            picture=block.picture[row],
+            canonical=block.canonical[row],
+            scale=float(block.pose.scale[row]),
+            rotation=block.pose.rotation[row],
+            angles=block.angles[row],
+        )
+
+    def _block(self, number: int) -> Geometry:
+        if number not in self._blocks:
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+            self._blocks[number] = geometry(self._tracks, self._reference, number * _BLOCK, min(self._tracks.frames, (number + 1) * _BLOCK))
+        self._blocks.move_to_end(number)
+        return self._blocks[number]

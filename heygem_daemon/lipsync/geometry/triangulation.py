@@ -1,0 +1,107 @@
+"""Triangles over the landmarks of a face: the lower face, the opening of the mouth, and the skin around the jaw."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import Delaunay
+
+from heygem_daemon.lipsync.geometry import mouth_prior
+from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, INNER_LOWER, INNER_UPPER, JAW, LIP_AREA, OVAL_TOP, POINTS
+
+FloatArray = npt.NDArray[np.float64]
+Triangles = npt.NDArray[np.int32]
+
+_PARTED: Final = 0.25
+"""Opening at which the face is triangulated: no triangle then bridges the lips."""
+RING_WIDTH: Final = 0.42
+"""Distance of the ring that stays still from the jaw, in IOD: neck and collar stretch over it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Triangulation:
+    """Triangles as landmark indices, int32 [m, 3].
+
+    inside: between the inner lips (drawn first: where the mouth is shut the lips cover them)
+    skin:   the lower face with the lips
+    around: from the jaw to the ring; the vertices from 468 on are those of `ring`
+    """
+
+    inside: Triangles
+    skin: Triangles
+    around: Triangles
+
+    @property
+    def mouth(self) -> Triangles:
+        """What is transported from another frame: the opening, then the skin and lips."""
+        return np.concatenate([self.inside, self.skin])
+
+    @property
+    def whole(self) -> Triangles:
+        """What moves in the target frame: the ring, the opening, then the skin."""
+        return np.concatenate([self.around, self.inside, self.skin])
+
+
+def triangulated(face: FloatArray, weight: FloatArray) -> Triangulation:
+    """Triangulate the canonical face [468, 3] seen from the front (Delaunay); only triangles that speech moves are kept.
+
+    weight: [468], how far speech moves each landmark.
+    """
+    parted = mouth_prior.closed(face, weight) + _PARTED * weight[:, None] * mouth_prior.opening_motion(face)
+    triangles = Delaunay(parted[:, :2]).simplices.astype(np.int32)
+    centres = parted[triangles, :2].mean(1)
+    moving = (weight[triangles] > 0).any(1)
+    oval = parted[[*JAW, *OVAL_TOP[1:-1]], :2]
+    opening = parted[[*INNER_UPPER, *INNER_LOWER[-2:0:-1]], :2]
+    lips = np.isin(triangles, INNER_LIPS).all(1)
+    keep = moving & _inside(centres, oval) & ~(lips & _inside(centres, opening))
+    return Triangulation(inside=_opening_strip(), skin=_oriented(triangles[keep], parted), around=_ring_strip())
+
+
+def ring(points: FloatArray, centre: FloatArray, scale: float) -> FloatArray:
+    """Return [21, 2]: the points of the ring outside the jaw, .42 IOD further from the base of the nose.
+
+    points: [468, 2], pixels; centre: [2]; scale: pixels per IOD
+    """
+    outward = points[list(JAW)] - centre
+    return np.asarray(points[list(JAW)] + RING_WIDTH * scale * outward / np.linalg.norm(outward, axis=1, keepdims=True))
+
+
+def lip_triangles(mesh: Triangulation) -> Triangles:
+    """Return the triangles of the lips themselves."""
+    return mesh.skin[np.isin(mesh.skin, LIP_AREA).all(1)]
+
+
+def _opening_strip() -> Triangles:
+    """The 18 triangles between the inner edges of the lips."""
+    triangles = []
+    for k in range(len(INNER_UPPER) - 1):
+        a, b, c, d = INNER_UPPER[k], INNER_UPPER[k + 1], INNER_LOWER[k], INNER_LOWER[k + 1]
+        triangles += [(a, b, c)] if a != c else []
+        triangles += [(b, d, c)] if b != d else []
+    return np.array(triangles, np.int32)
+
+
+def _ring_strip() -> Triangles:
+    triangles = []
+    for k in range(len(JAW) - 1):
+        triangles += [(JAW[k], JAW[k + 1], POINTS + k), (JAW[k + 1], POINTS + k + 1, POINTS + k)]
+    return np.array(triangles, np.int32)
+
+
+def _oriented(triangles: Triangles, points: FloatArray) -> Triangles:
+    """Return the triangles with their corners clockwise in a picture whose y runs down, like the strips."""
+    a, b, c = (points[triangles[:, k], :2] for k in range(3))
+    turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    return np.where((turn < 0)[:, None], triangles[:, ::-1], triangles).astype(np.int32)
+
+
+def _inside(points: FloatArray, polygon: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return for each point [n, 2] whether it lies inside the closed polygon [m, 2] (even-odd rule)."""
+    x, y = points[:, None, 0], points[:, None, 1]
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    crosses = (a[:, 1] > y) != (b[:, 1] > y)
+    rise = np.where(b[:, 1] == a[:, 1], 1.0, b[:, 1] - a[:, 1])
+    left = x < (b[:, 0] - a[:, 0]) * (y - a[:, 1]) / rise + a[:, 0]
+    return np.asarray((crosses & left).sum(1) % 2 == 1)

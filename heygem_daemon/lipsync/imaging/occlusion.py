@@ -1,0 +1,111 @@
+"""Is something in front of the mouth? The skin around it, unrolled by the landmarks, is compared with that of clear frames."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_LOWER, OUTER_UPPER
+from heygem_daemon.lipsync.geometry.triangulation import Triangulation
+from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
+from heygem_daemon.lipsync.imaging.warp import rasterise, sample, shrink
+from heygem_daemon.media.frame import Frame
+
+FloatArray = npt.NDArray[np.float64]
+
+_SIDE: Final = 28
+_PERCENTILE: Final = 95
+_NEIGHBOURS: Final = 8
+_TOLERANCE: Final = 4.5
+"""A frame is covered when its residual exceeds the median by this many standard deviations. Beards, nods and motion blur alone reach
+1.9 medians, and a mouth that stops speaking for no reason is worse than one drawn over a finger."""
+_LEAST_LIMIT: Final = 28.0
+"""Grey levels; below that it is compression noise, a shadow or a crease."""
+_NEAR_IN_TIME: Final = 12
+_FEWEST: Final = 40
+
+
+class SkinSampler:
+    """Reads the skin around the mouth at the same points of the face in every frame: uint8 [p, 3]."""
+
+    def __init__(self, face: FloatArray, mesh: Triangulation) -> None:
+        hull = face[list(MOUTH_HULL), :2]
+        low, high = hull.min(0), hull.max(0)
+        points = (face[:, :2] - low) / (high - low) * (_SIDE - 1)
+        labels = rasterise(points, mesh.skin, (_SIDE, _SIDE))
+        inside = _polygon(points[list(MOUTH_HULL)]) & ~_polygon(points[[*OUTER_UPPER, *OUTER_LOWER[-2:0:-1]]], 1.0) & (labels >= 0)
+        y, x = np.nonzero(inside)
+        self._triangles = mesh.skin[labels[inside]]
+        self._weights = _barycentric(points[self._triangles], np.stack([x, y], 1).astype(np.float64))
+
+    def __call__(self, image: npt.NDArray[np.uint8], points: FloatArray, scale: float) -> npt.NDArray[np.uint8]:
+        """Return uint8 [p, 3]. image: uint8 [h, w, 3]; points: landmarks [468, 2] in its pixels; scale: pixels per IOD."""
+        factor = max(1, min(round(scale / _SIDE), min(image.shape[:2]) // 4))
+        height, width = (n // factor * factor for n in image.shape[:2])
+        small = shrink(torch.from_numpy(image[:height, :width]).permute(2, 0, 1).float(), factor)
+        places = np.einsum("pk,pkd->pd", self._weights, points[self._triangles])
+        places = (places + 0.5) / factor - 0.5
+        read = sample(small, torch.from_numpy(places.T[:, None].astype(np.float32)))
+        return read[:, 0].T.clamp(0, 255).round().to(torch.uint8).numpy()
+
+    def of_frame(self, frame: Frame, points: FloatArray, scale: float) -> npt.NDArray[np.uint8]:
+        """Return the skin [p, 3] of a frame whose face is at `points` [468, 2], pixels."""
+        box = mouth_box(points, scale)
+        return self(padded_bgr(frame, box), points - box[:2], scale)
+
+
+class OcclusionTest:
+    """Compares skins [n, p, 3] of an atlas with that of a frame; `limit` is in grey levels."""
+
+    def __init__(self, skins: npt.NDArray[np.uint8], angles: FloatArray, limit: float) -> None:
+        self._skins, self._angles, self.limit = skins, angles, limit
+
+    def is_covered(self, skin: npt.NDArray[np.uint8], angles: FloatArray) -> bool:
+        """Return whether the skin [p, 3] of a head at `angles` [3] differs from that of every frame in a similar pose."""
+        rows = np.argsort(np.abs(self._angles - angles).sum(1), kind="stable")[:_NEIGHBOURS]
+        return residual(skin, self._skins[rows]) > self.limit
+
+
+def residual(skin: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> float:
+    """Return the 95th percentile of the difference, in grey levels, to the most similar of `others` [n, p, 3]; overall light is ignored."""
+    difference = skin.astype(np.float32) - others
+    difference -= np.median(difference, axis=1, keepdims=True)
+    return float(np.percentile(np.abs(difference).mean(2), _PERCENTILE, axis=1).min())
+
+
+def clear_rows(skins: npt.NDArray[np.uint8], angles: FloatArray, index: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return (bool [n], limit): which frames of a clip have a clear view of the mouth, and the residual beyond which one has not.
+
+    Each frame is compared with frames in a similar pose that are not its neighbours in time, so that a hand does not vouch for itself.
+    """
+    values = np.zeros(len(index))
+    if len(index) < _FEWEST:
+        return np.ones(len(index), bool), np.inf
+    for row in range(len(index)):
+        distance = np.abs(angles - angles[row]).sum(1)
+        distance[np.abs(index - index[row]) <= _NEAR_IN_TIME] = np.inf
+        rows = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
+        rows = rows[np.isfinite(distance[rows])]
+        values[row] = residual(skins[row], skins[rows]) if len(rows) else 0.0
+    middle = float(np.median(values))
+    deviation = 1.4826 * float(np.median(np.abs(values - middle)))
+    limit = max(_LEAST_LIMIT, middle + _TOLERANCE * deviation)
+    return values <= limit, limit
+
+
+def _polygon(polygon: FloatArray, growth: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Return bool [side, side]: the pixels inside a polygon [n, 2], grown by some pixels."""
+    mask = np.zeros((_SIDE, _SIDE), np.uint8)
+    outward = polygon - polygon.mean(0)
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    cv2.fillPoly(mask, [np.round(polygon + growth * outward).astype(np.int32)], 1)
+    return mask > 0
+
+
+def _barycentric(corners: FloatArray, points: FloatArray) -> FloatArray:
+    """Return weights [p, 3] of points [p, 2] in triangles [p, 3, 2]."""
+    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
+    inner = np.linalg.solve(edges, (points - corners[:, 0])[..., None])[..., 0]
+    return np.concatenate([1 - inner.sum(1, keepdims=True), inner], axis=1)

@@ -1,0 +1,117 @@
+"""From text to phonemes, by the espeak-ng of the system as a process of its own (it is under the GPL, and never linked)."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.warning_codes import WarningCode
+from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
+from heygem_daemon.lipsync.speech.transcript.problem import ScriptProblem
+from heygem_daemon.lipsync.speech.transcript.words import Word
+from heygem_daemon.media.run import Completed, capture
+
+Command = tuple[str, ...]
+
+_SECONDS: Final = 120.0
+_PIECE: Final = 4000
+"""Letters given to one process: espeak-ng takes some ms to start and some hundred for this much."""
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?…।؟。！？；;])\s*|\n\s*\n")
+_BREAK: Final = re.compile(r"[\s,，、:：]")
+_LANGUAGE_MARK: Final = re.compile(r"\([a-z-]+\)")
+_STRESS: Final = str.maketrans("", "", "ˈˌ")
+_TONES: Final = re.compile(r"(?<=.)[ɜ0-9]+$")
+_TONAL: Final = frozenset({"cmn", "yue", "hak", "vi", "th", "my", "shn", "pa"})
+_LATIN: Final = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’.-][A-Za-zÀ-ɏ]+)*")
+_HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_ENGLISH: Final = "en"
+
+
+def phonemes_command(voice: str) -> Command:
+    """Read UTF-8 text from standard input; print IPA: a line for each clause, phonemes joined by "_"."""
+    return ("espeak-ng", "-q", "--ipa", "--sep=_", "--stdin", "-b", "1", "-v", voice)
+
+
+def has_voice(voice: str) -> bool:
+    """Raises ScriptProblem (`script_without_espeak`) where espeak-ng is not installed."""
+    return _run(voice, "").code == 0
+
+
+def pronounce(text: str, voice: str) -> Iterator[Word]:
+    """Yield the words of a text, with their phonemes, as `voice` reads it."""
+    for piece in pieces(text):
+        if voice == MANDARIN and _HAN.search(text):
+            yield from _mixed(piece)
+        else:
+            yield from parse(_spoken(piece.translate(_unreadable(voice)), voice), voice)
+
+
+def pieces(text: str, limit: int = _PIECE) -> Iterator[str]:
+    """Cut a text at the ends of sentences into pieces of at most `limit` letters; without sentences, anywhere between words."""
+    held = ""
+    for sentence in _SENTENCE_END.split(text):
+        for part in _short(" ".join(sentence.split()), limit):
+            if held and len(held) + len(part) + 1 > limit:
+                yield held
+                held = ""
+            held = f"{held}\n{part}" if held else part
+    if held:
+        yield held
+
+
+def _short(sentence: str, limit: int) -> Iterator[str]:
+    while len(sentence) > limit:
+        cuts = [found.end() for found in _BREAK.finditer(sentence, 0, limit)]
+        cut = cuts[-1] if cuts else limit
+        yield sentence[:cut].strip()
+        sentence = sentence[cut:].strip()
+    if sentence:
+        yield sentence
+
+
+def parse(printed: str, voice: str) -> Iterator[Word]:
+    """Yield the words of what espeak-ng printed. Marks of stress, tone and change of language are no phonemes."""
+    is_tonal = voice.partition("-")[0] in _TONAL
+    for clause in printed.splitlines():
+        starts = True
+        for group in clause.split():
+            phonemes = [each.translate(_STRESS) for each in _LANGUAGE_MARK.sub("_", group).split("_")]
+            if is_tonal:
+                phonemes = [_TONES.sub("", each) for each in phonemes]
+            word = Word.of([each for each in phonemes if each.strip("-")], starts_clause=starts)
+            if word.sounds:
+                yield word
+                starts = False
+
+
+def _mixed(text: str) -> Iterator[Word]:
+    """Chinese with words of other languages in it: those would be read as pinyin, so an English voice reads them."""
+    place = 0
+    for found in _LATIN.finditer(text):
+        yield from parse(_spoken(text[place : found.start()], MANDARIN), MANDARIN)
+        yield from parse(_spoken(found.group(), _ENGLISH), _ENGLISH)
+        place = found.end()
+    yield from parse(_spoken(text[place:], MANDARIN), MANDARIN)
+
+
+@cache
+def _unreadable(voice: str) -> dict[int, str]:
+    """Characters that a voice reads as their description ("Chinese letter"): espeak-ng knows the kana of Japanese only."""
+    return dict.fromkeys([*range(0x3400, 0xA000), *range(0xF900, 0xFB00)], " ") if voice == "ja" else {}
+
+
+def _spoken(text: str, voice: str) -> str:
+    if not text.strip():
+        return ""
+    done = _run(voice, text)
+    if done.code != 0:
+        raise ScriptProblem(WarningCode.SCRIPT_LANGUAGE_UNKNOWN)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _run(voice: str, text: str) -> Completed:
+    try:
+        return capture(phonemes_command(voice), seconds=_SECONDS, given=text.encode("utf-8", "replace"))
+    except HeygemError as problem:
+        raise ScriptProblem(WarningCode.SCRIPT_WITHOUT_ESPEAK) from problem

@@ -1,0 +1,1 @@
+"""How one presenter speaks: measured from their own video, applied to the motion of a driver."""

@@ -1,0 +1,52 @@
+"""What a checkpoint that does not fit seems to be: for the sentence that refuses it."""
+
+from typing import Final
+
+from heygem_daemon.lipsync.wav2lip.checkpoints.safetensors_header import Shapes
+from heygem_daemon.lipsync.wav2lip.network import published_layout
+
+_MARKS: Final = (
+    ("binary_pred.", "the discriminator of a Wav2Lip training, which judges pictures and makes none"),
+    ("face_encoder.0.conv_block.", "the lip-sync expert (SyncNet), which judges and makes no pictures"),
+    ("netfcaud.", "the original SyncNet, which judges and makes no pictures"),
+    ("conv3_3_norm.", "the face detector S3FD, which lies beside Wav2Lip in many downloads"),
+    ("stylegan_decoder.", "the face restorer GFPGAN"),
+    ("mappers.", "the weights of the speech driver of this program"),
+)
+"""How a name begins that, of the networks that are found beside Wav2Lip, only this one has."""
+
+
+def resembled(shapes: Shapes) -> str:
+    """Return in words what holds tensors of these names and shapes; "module." before names is looked through."""
+    names = {name.removeprefix("module.") for name in shapes}
+    if not names:
+        return "a file without weights in it"
+    if what := next((what for mark, what in _MARKS if any(name.startswith(mark) for name in names)), ""):
+        return what
+    if not any(name.startswith("face_decoder_blocks.") for name in names):
+        return f"another network ({min(names)} ...)"
+    return _variant({name.removeprefix("module."): shape for name, shape in shapes.items()})
+
+
+def _variant(shapes: Shapes) -> str:
+    """Return how a generator differs from the published one."""
+    layout = published_layout()
+    levels, expected = _levels(shapes), _levels(layout)
+    if levels > expected:
+        return f"a variant for larger pictures: its face encoder has {levels} levels instead of {expected}"
+    for name, shape in layout.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name not in shapes:
+            return f"a variant of Wav2Lip: it has no {name}"
+        if shapes[name] != shape:
+            return f"a variant of Wav2Lip: its {name} is {_times(shapes[name])} instead of {_times(shape)}"
+    return f"a variant of Wav2Lip with more layers ({min(shapes.keys() - layout.keys())} ...)"
+
+
+def _levels(shapes: Shapes) -> int:
+    return len({name.split(".")[1] for name in shapes if name.startswith("face_encoder_blocks.")})
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"

@@ -1,0 +1,110 @@
+"""What the parts of the daemon are told by the settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from heygem_daemon.core import policy
+from heygem_daemon.core.drop import DropLimits
+from heygem_daemon.daemon.candidates import ArrivalRules
+from heygem_daemon.daemon.runtime_config import Pace, Tuning
+from heygem_daemon.daemon.work_order import Defaults
+from heygem_daemon.executors.local import WorkerSetup, worker_command
+from heygem_daemon.ledger.sqlite import SqliteLedger
+from heygem_daemon.lipsync.engines import engine_names
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.publishing.retention import FolderRetention
+from heygem_daemon.settings import Settings
+
+
+def media_limits(settings: Settings) -> MediaLimits:
+    limits = settings.limits
+    return MediaLimits(
+        recording_seconds=limits.recording_seconds,
+        video_seconds=limits.video_seconds,
+        megapixels=limits.megapixels,
+        file_bytes=limits.file_bytes,
+        streams=limits.streams,
+        probe_seconds=limits.probe_seconds,
+    )
+
+
+def wav2lip_options(settings: Settings) -> Wav2LipOptions:
+    chosen = settings.wav2lip
+    return Wav2LipOptions(checkpoint=chosen.checkpoint, licence_confirmed=chosen.licence_confirmed, detail=chosen.detail)
+
+
+def ledger_path(settings: Settings) -> Path:
+    return settings.state / "ledger.sqlite3"
+
+
+def open_ledger(settings: Settings, *, mend: bool = False) -> SqliteLedger:
+    """Open the ledger, made if there was none; only the daemon may `mend` a damaged one. Raises HeygemError."""
+    return SqliteLedger(ledger_path(settings), mend=mend)
+
+
+def retention(settings: Settings) -> FolderRetention:
+    return FolderRetention(
+        inboxes=[inbox.path for inbox in settings.inboxes],
+        outputs=settings.outputs,
+        done_days=settings.keep.done_days,
+        failed_days=settings.keep.failed_days,
+        staging_days=settings.keep.staging_days,
+    )
+
+
+def devices(settings: Settings) -> list[str]:
+    return [device.strip() for device in settings.engine.device.split(",") if device.strip()]
+
+
+def worker_commands(settings: Settings) -> Callable[[str, str], tuple[str, ...]]:
+    """Return (name, device) -> the command line of that worker."""
+    setup = WorkerSetup(
+        models=settings.weights,
+        cache=settings.cache,
+        threads=settings.engine.threads,
+        cache_bytes=settings.keep.cache_bytes,
+        limits=media_limits(settings),
+        wav2lip=wav2lip_options(settings),
+    )
+    return lambda name, device: worker_command(setup, name, device)
+
+
+def tuning(settings: Settings) -> Tuning:
+    """Return what can be changed while the daemon works."""
+    return Tuning(
+        inboxes=tuple(str(inbox.path) for inbox in settings.inboxes),
+        pace=Pace(scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds),
+        rules=_rules(settings),
+        retry=policy.Policy(attempts=settings.retry.attempts, backoff=policy.Backoff(settings.retry.backoff_seconds)),
+        breaker=policy.Breaker(threshold=settings.retry.breaker_failures, cool_down=settings.retry.breaker_seconds),
+        defaults=_defaults(settings),
+        history_seconds=settings.keep.history_days * 86400,
+    )
+
+
+def _rules(settings: Settings) -> ArrivalRules:
+    return ArrivalRules(
+        settle_seconds=settings.intake.settle_seconds,
+        network_settle_seconds=settings.intake.network_settle_seconds,
+        incomplete_seconds=settings.intake.incomplete_seconds,
+        limits=DropLimits(items=settings.limits.items, file_bytes=settings.limits.file_bytes),
+        priorities={str(inbox.path): inbox.priority for inbox in settings.inboxes},
+    )
+
+
+def _defaults(settings: Settings) -> Defaults:
+    engine = settings.engine
+    return Defaults(
+        engine=engine.name,
+        fit=engine.fit,
+        face=engine.face,
+        quality=engine.quality,
+        visible_label=engine.visible_label,
+        zip=engine.zip,
+        explain=engine.explain,
+        item_seconds=settings.limits.item_seconds,
+        reserve_bytes=settings.disk.reserve_bytes,
+        outputs=str(settings.outputs),
+        engines=tuple(engine_names()),
+    )

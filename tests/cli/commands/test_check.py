@@ -1,0 +1,137 @@
+"""`heygem check`, called as a person calls it, and what it says of whole configurations."""
+
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from heygem_daemon.cli.checks import engine
+from heygem_daemon.cli.checks.directories import Use, places
+from heygem_daemon.cli.checks.finding import Severity
+from heygem_daemon.settings import Settings, load
+from tests.cli.checks.conftest import dead_share
+from tests.shares.people import needs_root
+
+__all__ = ["dead_share"]
+
+
+@pytest.fixture
+def site() -> Iterator[Path]:
+    """inbox, outputs, state and cache, all well; in a folder that everybody may pass through."""
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for folder in ("inbox", "outputs", "state", "cache"):
+            (root / folder).mkdir()
+        (root / "inbox/.heygem-inbox").touch()
+        yield root
+
+
+def options(site: Path, weights: Path, **changes: Path) -> tuple[str, ...]:
+    folders = {**{name: site / name for name in ("inbox", "outputs", "state", "cache")}, "weights": weights, **changes}
+    return ("--device", "cpu", *(word for name, path in folders.items() for word in (f"--{name}", str(path))))
+
+
+def check(*arguments: str, seconds: float = 10.0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HEYGEM_DISK__RESERVE_BYTES": "0", "HEYGEM_INTAKE__ANSWER_SECONDS": str(seconds)}
+    command = (sys.executable, "-m", "heygem_daemon", "check", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+def contents(site: Path) -> list[str]:
+    return sorted(str(path.relative_to(site)) for path in site.rglob("*"))
+
+
+def settings(site: Path, weights: Path, **given: Any) -> Settings:
+    folders = {name: site / name for name in ("outputs", "state", "cache")}
+    return load(None, {"inboxes": (site / "inbox",), "weights": weights, "disk": {"reserve_bytes": 0}, **folders, **given})
+
+
+def test_a_good_installation_exits_0_and_nothing_is_left_in_it(site: Path, weights: Path) -> None:
+    before = contents(site)
+    told = check(*options(site, weights))
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    for words in ("can put drops into inbox", "read leases", "model face_mesh", "ffmpeg version", "torch"):
+        assert words in told.stdout
+    assert contents(site) == before
+
+
+def test_an_error_exits_1_with_the_command_that_mends_it(site: Path, weights: Path) -> None:
+    (site / "inbox/.heygem-inbox").unlink()
+    told = check(*options(site, weights, outputs=site / "absent"))
+    assert told.returncode == 1
+    assert f"heygem init-inbox {site / 'inbox'}" in told.stdout
+    assert f"mkdir -p {site / 'absent'}" in told.stdout
+
+
+def test_a_warning_alone_exits_4(site: Path, weights: Path) -> None:
+    (site / "inbox").chmod(0o777)
+    told = check(*options(site, weights))
+    assert told.returncode == 4, told.stdout
+    assert f"warning everybody on this machine can write to inbox {site / 'inbox'}" in told.stdout
+
+
+def test_an_unknown_user_is_wrong_usage(site: Path, weights: Path) -> None:
+    told = check(*options(site, weights), "--user", "no-such-user")
+    assert (told.returncode, "no-such-user" in told.stderr) == (2, True)
+
+
+@needs_root
+def test_root_checks_as_the_owner_of_the_state_folder(site: Path, weights: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    for folder in (site / "state", site / "cache"):
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    told = check(*options(site, weights))
+    assert "checking as nobody" in told.stdout
+    assert f"error   nobody cannot create in outputs {site / 'outputs'}, which belongs to root" in told.stdout
+    assert "sudo" not in told.stdout
+    assert "Traceback" not in told.stdout + told.stderr
+
+
+@needs_root
+def test_a_dead_share_is_told_in_time_and_the_rest_is_checked(site: Path, weights: Path, dead_share: Path) -> None:
+    told = check(*options(site, weights, outputs=dead_share / "outputs"), seconds=1.0)
+    assert told.returncode == 1
+    assert f"outputs {dead_share}/outputs does not answer within 1 s" in told.stdout
+    assert f"umount -l {dead_share}" in told.stdout
+    assert "ffmpeg version" in told.stdout
+
+
+def test_what_the_wav2lip_engines_lack_is_told_where_somebody_wants_them(site: Path) -> None:
+    def told(**given: Any) -> list[tuple[Severity, str]]:
+        found = engine.weights(settings(site, site, **given))
+        return [(finding.severity, finding.mend) for finding in found if "Wav2Lip" in finding.what]
+
+    assert told() == []
+    wanted = told(engine={"name": "wav2lip+atlas"})
+    assert {severity for severity, _ in wanted} == {Severity.ERROR}
+    assert any("licence_confirmed" in mend for _, mend in wanted)
+    assert any("heygem models add" in mend for _, mend in wanted)
+    assert told(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
+
+
+@pytest.mark.parametrize(("wanted", "severity"), [("cpu", Severity.OK), ("auto", Severity.NOTE), ("cuda", Severity.ERROR)])
+def test_a_machine_without_a_card_is_a_fault_only_where_a_card_is_asked_for(
+    wanted: str, severity: Severity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_ASK_TORCH", "print('2.9.0 cpu')")
+    assert engine.device(wanted).severity is severity
+
+
+def test_an_interpreter_that_the_user_may_not_run_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "python").touch(0o600)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert "make install" in engine.device("cpu").mend
+
+
+def test_the_corpus_and_the_folder_of_metrics_are_checked_where_they_are_configured(site: Path) -> None:
+    given = settings(site, site, corpus=site / "corpus", metrics={"textfile": "/var/lib/node/heygem.prom"})
+    wanted = {place.use: place.path for place in places(given)}
+    assert (wanted[Use.CORPUS], wanted[Use.METRICS]) == (site / "corpus", Path("/var/lib/node"))
+    assert not {Use.CORPUS, Use.METRICS} & {place.use for place in places(settings(site, site))}

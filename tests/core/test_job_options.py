@@ -1,0 +1,88 @@
+import pytest
+
+from heygem_daemon.core.job import Options
+from heygem_daemon.core.job_options import KEYS, MAX_TEXT, parse_job_toml
+
+
+def test_an_absent_file_asks_for_nothing() -> None:
+    assert parse_job_toml(None) == (Options(), None)
+    assert parse_job_toml("") == (Options(), None)
+
+
+def test_every_wish_is_understood() -> None:
+    lines = (
+        'engine = "rewrite"',
+        'fit = "video"',
+        "face = 2",
+        "label = true",
+        "quality = 18",
+        "priority = -5",
+        "zip = false",
+        "explain = true",
+    )
+    options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
+    assert problem is None
+    assert options == Options(
+        engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, explain=True, text="Hello 你好",
+        language="pt-BR",
+    )  # fmt: skip
+
+
+def test_the_keys_are_the_fields_of_the_options() -> None:
+    assert set(KEYS) == set(Options.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('fit = "both"', 'fit must be "audio" or "video".'),
+        ("fit = 1", 'fit must be "audio" or "video".'),
+        ('face = "middle"', "face must be"),
+        ("face = -1", "counted from 0"),
+        ("face = true", "counted from 0"),
+        ("face = [1]", "counted from 0"),
+        ('label = "yes"', "label must be true or false."),
+        ("zip = 1", "zip must be true or false."),
+        ('explain = "png"', "explain must be true or false."),
+        ("quality = 52", "quality must be a whole number from 0 to 51."),
+        ("quality = true", "quality must be a whole number"),
+        ("quality = 18.0", "quality must be a whole number"),
+        ("priority = -101", "priority must be a whole number from -100 to 100."),
+        ('engine = ""', "engine must be the name of an engine in quotes."),
+        ("engine = 3", "engine must be"),
+        ("text = 3", "text must be the spoken words in quotes"),
+        ("language = 7", "language must be the code of a language in quotes"),
+        ('language = "../mb"', "language must be"),
+        (f'text = "{"x" * (MAX_TEXT + 1)}"', "text must be"),
+        ("fit = audio", "line 1"),
+        ("fit = ", "at end of document"),
+        ("a = " + "[" * 5000, ""),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(line: str, told: str) -> None:
+    options, problem = parse_job_toml(line)
+    assert options == Options()
+    assert problem is not None
+    assert problem.code == "bad_job_toml"
+    assert told in problem.message
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ('enginne = "x"', 'Did you mean "engine"?'),
+        ("Quality = 3", 'Did you mean "quality"?'),
+        ("[wishes]\nfit = 3", "The keys are engine, "),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_one(line: str, hint: str) -> None:
+    _, problem = parse_job_toml(line)
+    assert problem is not None
+    assert problem.code == "unknown_option"
+    assert problem.hint.startswith(hint)
+
+
+def test_a_key_is_shown_safely() -> None:
+    _, problem = parse_job_toml('"a\\u001b[31m" = 1')
+    assert problem is not None
+    assert "\x1b" not in problem.message

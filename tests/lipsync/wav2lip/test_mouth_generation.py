@@ -1,0 +1,202 @@
+"""Frames and sound in, mouths out: every frame its own, in order, a batch at a time; smoothed only where one mouth goes on."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.wav2lip import mouth_generation
+from heygem_daemon.lipsync.wav2lip.mel import SILENCE
+from heygem_daemon.lipsync.wav2lip.mouth_generation import Mouth, Watcher, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader, Lips
+from heygem_daemon.media.frame import Frame
+from tests.lipsync.conftest import Clip
+from tests.lipsync.driver_contract import RATE, cut, talk
+from tests.lipsync.wav2lip.talker import Mouths, Talker, loudness
+
+NO_SHIFT = Fraction(0)
+FPS = Fraction(25)
+
+
+@pytest.fixture
+def watcher(clip: Clip, reference: np.ndarray, reader: LipReader, mouths: Mouths) -> Callable[..., Watcher]:
+    """Make somebody who watches these frames of the clip (numbers, or all there are)."""
+
+    def make(frames: Iterable[Frame] | None = None, talker: Talker | None = None) -> Watcher:
+        sight = Sight(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
+        talking = talker or Talker(mouths=mouths, opening=loudness)
+        return Watcher(sight=sight, reference=reference, generator=talking, reader=reader)  # type: ignore[arg-type]
+
+    return make
+
+
+# -- watching -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_frame_has_a_mouth_but_those_without_a_face(watcher: Callable[..., Watcher], clip: Clip) -> None:
+    drawn = list(watcher().mouths([talk(2)], FPS, 50, NO_SHIFT, read=0))
+    assert len(drawn) == 50
+    assert [mouth.lower is None for mouth in drawn] == [index in clip.gap for index in range(50)]
+    assert all(mouth.lips is None for mouth in drawn)
+
+
+def test_a_mouth_belongs_to_its_own_sound_and_its_own_frame(watcher: Callable[..., Watcher], clip: Clip, mouths: Mouths) -> None:
+    """The sound begins to hiss with frame 20; the first faces are those of frames that run backwards into a gap."""
+    hiss = np.concatenate([np.zeros(20 * 640), np.random.default_rng(0).normal(0, 0.3, 60 * 640)]).astype(np.float32)
+    order = [*range(31, 20, -1), *range(21, 50)]
+    talker = Talker(mouths=mouths, opening=lambda mels: mels.max((1, 2)) > SILENCE)
+    drawn = list(watcher([clip.frames[index] for index in order], talker).mouths([hiss], FPS, 40, Fraction(1, 5), read=0))
+    shut, wide = mouths.showing([0, 1])
+    for number, (index, mouth) in enumerate(zip(order, drawn, strict=True)):
+        if index in clip.gap:
+            assert mouth.lower is None
+        elif not 8 < number < 16:  # a window begins .2 s after its frame and is .2 s long
+            assert np.array_equal(mouth.lower, wide if number > 12 else shut)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(watcher: Callable[..., Watcher], mouths: Mouths, batch: int) -> None:
+    wave = talk(2)
+    talkers = [Talker(mouths=mouths, opening=loudness, batch=size) for size in (16, batch)]
+    blocks = ([wave], cut(wave, [333, 1]))
+    one, other = (
+        list(watcher(talker=talker).mouths(speech, FPS, 50, NO_SHIFT, read=12)) for talker, speech in zip(talkers, blocks, strict=True)
+    )
+    assert max(talkers[1].seen) <= max(batch, 8)
+    for a, b in zip(one, other, strict=True):
+        assert (a.lips, a.follows) == (b.lips, b.follows)
+        assert (a.lower is None and b.lower is None) or np.array_equal(a.lower, b.lower)
+
+
+def test_only_the_first_mouths_are_read_where_no_more_are_wanted(watcher: Callable[..., Watcher], clip: Clip) -> None:
+    drawn = list(watcher().mouths([talk(2)], FPS, 50, NO_SHIFT, read=30))
+    assert [mouth.lips is not None for mouth in drawn] == [index < 30 and index not in clip.gap for index in range(50)]
+
+
+def test_with_the_first_mouth_that_is_read_it_is_known_how_one_that_hears_nothing_looks(watcher: Callable[..., Watcher]) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.3, 2 * RATE).astype(np.float32)
+    watching_all, watching_none = watcher(), watcher()
+    first = next(watching_all.mouths([noise], FPS, 50, NO_SHIFT, read=50))
+    assert first.lips is not None
+    assert watching_all.silent
+    assert max(lips.opening for lips in watching_all.silent) < first.lips.opening - 0.03
+    assert next(watching_none.mouths([noise], FPS, 50, NO_SHIFT, read=0)).lower is not None
+    assert not watching_none.silent
+
+
+@pytest.mark.parametrize(("frames", "asked", "given"), [(10, 25, 10), (25, 10, 10), (0, 5, 0), (5, 0, 0), (24, 24, 24)])
+def test_there_are_as_many_mouths_as_frames_are_asked_for_and_in_sight(
+    watcher: Callable[..., Watcher], clip: Clip, frames: int, asked: int, given: int
+) -> None:
+    drawn = list(watcher(clip.frames[:frames]).mouths([talk(1)], FPS, asked, NO_SHIFT, read=5))
+    assert [mouth.lips is not None for mouth in drawn] == [number < 5 for number in range(given)]
+
+
+def test_a_video_that_shows_no_face_is_no_trouble(watcher: Callable[..., Watcher], clip: Clip) -> None:
+    drawn = list(watcher([clip.frames[index] for index in clip.gap]).mouths([talk(1)], FPS, 4, NO_SHIFT, read=4))
+    assert [(mouth.lower, mouth.lips) for mouth in drawn] == [(None, None)] * 4
+
+
+def test_it_is_said_which_mouth_follows_the_one_before(watcher: Callable[..., Watcher], clip: Clip) -> None:
+    """Forth and back is going on, also where the video turns; a jump is not."""
+    order = [0, 1, 2, 2, 1, 0, 5, 6, 30, 29]
+    drawn = watcher([clip.frames[index] for index in order]).mouths([talk(1)], FPS, 10, NO_SHIFT, read=0)
+    assert [mouth.follows for mouth in drawn] == [False, True, True, True, True, True, False, True, False, True]
+
+
+def test_few_large_frames_wait_however_large_the_batch(
+    watcher: Callable[..., Watcher], clip: Clip, mouths: Mouths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_generation, "_HELD_BYTES", 3 * clip.frames[0].i420().nbytes)
+    taken = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal taken
+        for frame in clip.frames:
+            taken += 1
+            yield frame
+
+    talker = Talker(mouths=mouths, opening=loudness, batch=128)
+    for given, _ in enumerate(watcher(frames(), talker).mouths([talk(2)], FPS, 50, NO_SHIFT, read=0), start=1):
+        assert taken - given < 3
+    assert max(talker.seen) == 3
+
+
+# -- smoothing ----------------------------------------------------------------------------------------------------------------------------
+
+
+def lips(opening: float) -> Lips:
+    return Lips(opening=opening, width=2 * opening, score=0.9)
+
+
+def mouths_of(openings: Iterable[float | None], cuts: Iterable[int] = (0,)) -> list[Mouth]:
+    """Return mouths with these openings, None where nothing was read; at `cuts` another shot begins."""
+    starts = set(cuts)
+    return [
+        Mouth(lower=None, lips=None if opening is None else lips(opening), follows=number not in starts)
+        for number, opening in enumerate(openings)
+    ]
+
+
+def openings_of(mouths: Iterable[Mouth]) -> list[float | None]:
+    return [None if seen is None else seen.opening for _, seen in smoothed(mouths)]
+
+
+def test_each_mouth_comes_once_and_in_order() -> None:
+    for count in range(8):
+        mouths = mouths_of([0.1] * count)
+        assert [mouth for mouth, _ in smoothed(mouths)] == mouths
+
+
+def test_the_tremble_of_the_reading_is_smoothed_off() -> None:
+    noise = np.random.default_rng(0).normal(0.1, 0.01, 400)
+    assert np.std(np.array(openings_of(mouths_of(noise))[2:-2])) < 0.75 * noise.std()
+
+
+def test_an_opening_that_bends_stays_as_it_is() -> None:
+    t = np.arange(20)
+    bend = 0.1 + 0.004 * t - 0.0003 * t**2
+    assert openings_of(mouths_of(bend)) == pytest.approx(bend)
+
+
+def test_width_and_score_are_smoothed_alike() -> None:
+    for _, seen in smoothed(mouths_of([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.0])):
+        assert seen is not None
+        assert seen.width == pytest.approx(2 * seen.opening)
+        assert seen.score == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("where", [4, 9, 10])
+def test_nothing_is_smoothed_across_a_cut(where: int) -> None:
+    step = [0.1] * where + [0.3] * (20 - where)
+    assert openings_of(mouths_of(step, (0, where))) == pytest.approx(step)
+    assert openings_of(mouths_of(step)) != pytest.approx(step)
+
+
+def test_nothing_is_smoothed_across_a_gap() -> None:
+    step = [*[0.1] * 8, None, *[0.3] * 8]
+    seen = openings_of(mouths_of(step))
+    assert seen[8] is None
+    assert seen[:8] == pytest.approx([0.1] * 8)
+    assert seen[9:] == pytest.approx([0.3] * 8)
+
+
+def test_next_to_a_gap_or_a_cut_a_mouth_stays_as_it_was_read() -> None:
+    jagged = [0.1, 0.3, 0.1, 0.3, None, 0.3, 0.1, 0.3, 0.1]
+    assert openings_of(mouths_of(jagged)) == jagged
+    assert openings_of(mouths_of([0.1, 0.3, 0.1, 0.3, 0.1], (0, 3))) == [0.1, 0.3, 0.1, 0.3, 0.1]
+
+
+def test_smoothing_is_two_frames_late() -> None:
+    taken = 0
+
+    def counted() -> Iterator[Mouth]:
+        nonlocal taken
+        for mouth in mouths_of([0.1] * 20):
+            taken += 1
+            yield mouth
+
+    for given, _ in enumerate(smoothed(counted()), start=1):
+        assert taken <= given + 2
