@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.transcript.align import align, align_words
@@ -30,8 +31,7 @@ from heygem_daemon.lipsync.speech.weights import shipped_weights
 from training import espeak, flite, texts
 from training.utterance import LABEL_RATE, SAMPLE_RATE, viseme_labels
 
-FloatArray = npt.NDArray[np.float32]
-Hear = Callable[[FloatArray], FloatArray]
+Hear = Callable[[Float32], Float32]
 """float32 [n] at 16 kHz -> posteriors float32 [m, 16] at 50 Hz."""
 
 VOICES = {"en": "en+steph", "cmn": f"{MANDARIN}+f2", "de": "de+miguel", "es": "es+steph", "it": "it+m3", "pl": "pl+f2", "ru": "ru+miguel"}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS, LIPS, OUTER_CORNERS
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
@@ -22,8 +22,6 @@ from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 
-Image = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
 TILE = 260
 FACE_SIDE, MOUTH_SIDE = 2.6, 0.95
 
@@ -33,7 +31,7 @@ def pictures(path: Path) -> Iterator[Frame]:
     yield from VideoReader(probe(path.resolve())).frames()
 
 
-def landmarks(path: Path, models: Path) -> FloatArray:
+def landmarks(path: Path, models: Path) -> Float32:
     """Return float32 [T, 468, 3], NaN where no face is seen."""
     tracker, found = FaceTracker(models), []
     for frame in pictures(path):
@@ -42,7 +40,7 @@ def landmarks(path: Path, models: Path) -> FloatArray:
     return np.array(found)
 
 
-def moments(points: FloatArray, columns: int) -> list[tuple[int, str]]:
+def moments(points: Float32, columns: int) -> list[tuple[int, str]]:
     """Return (frame, label) of shut, wide open, rounded and resting mouths, each kind spread over the clip."""
     opening = np.nan_to_num(lip_opening(points), nan=np.nanmedian(lip_opening(points)))
     corners = points[:, OUTER_CORNERS[0]] - points[:, OUTER_CORNERS[1]]
@@ -56,14 +54,14 @@ def moments(points: FloatArray, columns: int) -> list[tuple[int, str]]:
     return sorted(set(chosen))
 
 
-def square(image: Image, centre: FloatArray, side: float) -> Image:
+def square(image: Image, centre: Float32, side: float) -> Image:
     """Cut a square of `side` pixels around `centre`, scaled to a tile."""
     scale = TILE / side
     matrix = np.array([[scale, 0, TILE / 2 - scale * centre[0]], [0, scale, TILE / 2 - scale * centre[1]]])
     return np.asarray(cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
 
 
-def column(source: Image, result: Image, points: FloatArray, label: str) -> Image:
+def column(source: Image, result: Image, points: Float32, label: str) -> Image:
     """Return one column of the sheet."""
     eye = float(np.linalg.norm(points[EYE_CORNERS[0], :2] - points[EYE_CORNERS[1], :2]))
     face, mouth = points[[2, 152], :2].mean(0) - (0, 0.2 * eye), points[list(LIPS), :2].mean(0)
@@ -74,7 +72,7 @@ def column(source: Image, result: Image, points: FloatArray, label: str) -> Imag
     return np.vstack(tiles)
 
 
-def sheet(source: Path, result: Path, points: FloatArray, wanted: Sequence[tuple[int, str]]) -> Image:
+def sheet(source: Path, result: Path, points: Float32, wanted: Sequence[tuple[int, str]]) -> Image:
     """Return the contact sheet of the frames `wanted` (number, label). The source may be a single picture."""
     numbers = {number for number, _ in wanted}
     made = {frame.index: frame.bgr() for frame in pictures(result) if frame.index in numbers}

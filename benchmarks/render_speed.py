@@ -15,7 +15,7 @@ import torch
 
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
 from heygem_daemon.lipsync.face.track_video import analyse
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 

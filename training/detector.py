@@ -11,12 +11,11 @@ from scipy.ndimage import maximum_filter1d
 from torch import Tensor
 from torch.nn import functional
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import DETECTOR_STRIDE, SpeechDetector
 from training.encoder import OnStep, Schedule, descend, vary
 from training.features import Rows
-
-FloatArray = npt.NDArray[np.float32]
 
 CROP: Final = 400
 _NEAR: Final = 20
@@ -72,7 +71,7 @@ def detection(detector: SpeechDetector, rows: Sequence[Rows]) -> Detection:
     return Detection(speech_kept=_mean(kept), music_passed=_mean(passed))
 
 
-def speech_labels(labels: npt.NDArray[np.int8]) -> tuple[FloatArray, FloatArray]:
+def speech_labels(labels: npt.NDArray[np.int8]) -> tuple[Float32, Float32]:
     """Return float32 [n] each: 1 where somebody speaks, and 1 where that is asked at all, from visemes int8 [n] at 100 Hz."""
     spoken = (labels > 0).astype(np.int8)
     near, far = (maximum_filter1d(spoken, 2 * rows + 1, mode="constant") for rows in (_NEAR, _FAR))
@@ -100,7 +99,7 @@ def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> It
         yield torch.from_numpy(mel), torch.from_numpy(speaks[:, ::DETECTOR_STRIDE]), torch.from_numpy(asked[:, ::DETECTOR_STRIDE])
 
 
-def _crop(chosen: Rows, noise: np.random.Generator) -> tuple[FloatArray, npt.NDArray[np.int8]]:
+def _crop(chosen: Rows, noise: np.random.Generator) -> tuple[Float32, npt.NDArray[np.int8]]:
     """Return mel [n, 80] and labels [n] of CROP rows or fewer: at times slowed, at times all but a word or two blanked out."""
     tempo = float(noise.uniform(*_SLOWED)) if noise.random() < _SLOWED_CHANCE else 1.0
     start = int(noise.integers(0, max(1, len(chosen.labels) - round(CROP * tempo))))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heygem_daemon.lipsync.adaptation.finetune import rate_at
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import Encoder
 from training.features import Rows

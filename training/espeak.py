@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from heygem_daemon.lipsync.arrays import Float32
 from training.utterance import SAMPLE_RATE, Phone
 
 _SYNCHRONOUS: Final = 2
@@ -60,9 +61,7 @@ class Espeak:
         self._callback = _Callback(self._on_samples)  # kept: the library calls it later
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(
-        self, text: str, voice: str, *, rate: int = 170, pitch: int = 50, pitch_range: int = 50
-    ) -> tuple[npt.NDArray[np.float32], list[Phone]]:
+    def speak(self, text: str, voice: str, *, rate: int = 170, pitch: int = 50, pitch_range: int = 50) -> tuple[Float32, list[Phone]]:
         """Return (float32 [n] at 16 kHz, phonemes). voice: e.g. "en-us+f3". Raises ValueError for a voice there is not.
 
         rate: words per minute; pitch and pitch_range: 0-100.

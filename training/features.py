@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.adaptation.augment import augmented, coloured_noise, hum, mixed, music
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from training.music import LANGUAGE as MUSIC
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
 
-FloatArray = npt.NDArray[np.float32]
 _BACKGROUNDS = 60
 """Voices for the babble, and tunes, that are heard behind others, at most."""
 
@@ -39,19 +39,19 @@ def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int
         return [rows for some in made for rows in some]
 
 
-_VOICES: list[FloatArray] = []
-_TUNES: list[FloatArray] = []
+_VOICES: list[Float32] = []
+_TUNES: list[Float32] = []
 
 
-def _share(voices: list[FloatArray], tunes: list[FloatArray]) -> None:
+def _share(voices: list[Float32], tunes: list[Float32]) -> None:
     _VOICES[:], _TUNES[:] = voices, tunes
 
 
-def _backgrounds(heard: Sequence[Utterance]) -> list[FloatArray]:
+def _backgrounds(heard: Sequence[Utterance]) -> list[Float32]:
     return [_wave(u) for u in heard[:: max(1, len(heard) // _BACKGROUNDS)]]
 
 
-def _wave(spoken: Utterance) -> FloatArray:
+def _wave(spoken: Utterance) -> Float32:
     return np.asarray(spoken.wave / np.float32(32768), np.float32)
 
 

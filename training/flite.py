@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
+from heygem_daemon.lipsync.arrays import Float32
 from training.phone_sets import RADIO
 from training.utterance import SAMPLE_RATE, Phone
 
 VOICES: Final = ("slt", "rms", "awb", "kal16")
 
 
-def speak(text: str, voice: str, folder: Path, *, stretch: float = 1.0, pitch_hz: int = 120) -> tuple[npt.NDArray[np.float32], list[Phone]]:
+def speak(text: str, voice: str, folder: Path, *, stretch: float = 1.0, pitch_hz: int = 120) -> tuple[Float32, list[Phone]]:
     """Return (float32 [n] at 16 kHz, phonemes). folder: a place for the sound file. Raises OSError or CalledProcessError."""
     path = folder / "flite.wav"
     command = ("flite", "-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch:.2f}", "--setf", f"int_f0_target_mean={pitch_hz}")

@@ -8,13 +8,13 @@ from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from heygem_daemon.lipsync.adaptation.augment import babble, mixed
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.finetune import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
 from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.model import Calibration, PhoneticModel, Told, hear_wave, tell
 from heygem_daemon.lipsync.speech.postprocess import Rows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
@@ -22,7 +22,6 @@ from training.people import folds, person_of
 from training.scripted import scripted_examples
 from training.utterance import Utterance
 
-FloatArray = npt.NDArray[np.float32]
 FOLDS: Final = 6
 BABBLE_DB: Final = 10.0
 _GAINS: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -50,7 +49,7 @@ def learn_mappers(
     return made
 
 
-Heard = Mapping[str, tuple[Told, FloatArray]]
+Heard = Mapping[str, tuple[Told, Float32]]
 """Clip name -> what a model says of its sound, and the posteriors."""
 
 
@@ -64,8 +63,8 @@ class Unseen:
 
 def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> Unseen:
     """Train once per fold without the persons of the fold, and hear them."""
-    clean: dict[str, tuple[Told, FloatArray]] = {}
-    noisy: dict[str, tuple[Told, FloatArray]] = {}
+    clean: dict[str, tuple[Told, Float32]] = {}
+    noisy: dict[str, tuple[Told, Float32]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for heard in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
             clean |= heard.clean
@@ -85,17 +84,17 @@ def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], s
     )
 
 
-def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> FloatArray:
+def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> Float32:
     others = [other.audio for other in clips if person_of(other) != person_of(clip)]
     return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
 
 
-def _heard(model: PhoneticModel, wave: FloatArray) -> tuple[Told, FloatArray]:
+def _heard(model: PhoneticModel, wave: Float32) -> tuple[Told, Float32]:
     heard = hear_wave(model, wave)
     return tell(model, heard.features), heard.posteriors
 
 
-def curve_of(told: Told, posteriors: FloatArray, calibration: Calibration) -> Curve:
+def curve_of(told: Told, posteriors: Float32, calibration: Calibration) -> Curve:
     """Return the mouth of a whole recording without a script."""
     rows = len(posteriors)
     return mouth_curve(Rows(told=told, posteriors=posteriors, is_sound=np.ones(rows, bool), gate=np.zeros(rows, np.float32)), calibration)
@@ -136,7 +135,7 @@ def calibrated(clips: Sequence[AvClip], unseen: Unseen) -> Calibration:
 def music_motion(model: PhoneticModel, clips: Sequence[AvClip], pieces: Sequence[Utterance]) -> float:
     """Return lip speed to music alone over lip speed to these people's speech; 0 without any music."""
 
-    def speed(wave: FloatArray) -> float:
+    def speed(wave: Float32) -> float:
         curve = curve_of(*_heard(model, wave), model.calibration)
         return float(np.abs(np.diff(curve.opening)).mean())
 

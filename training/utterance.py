@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 
 SAMPLE_RATE: Final = 16000
@@ -43,14 +44,14 @@ class Utterance:
         return len(self.wave) / SAMPLE_RATE
 
 
-def utterance(samples: npt.NDArray[np.float32], phones: Sequence[Phone], *, language: str, voice: str) -> Utterance:
+def utterance(samples: Float32, phones: Sequence[Phone], *, language: str, voice: str) -> Utterance:
     """Return an utterance with labels made of its phonemes. samples: float32 [n], -1..1."""
     wave = np.clip(np.asarray(samples) * 32767, -32768, 32767).astype(np.int16)
     labels = viseme_labels(samples, phones)
     return Utterance(wave=wave, labels=labels, language=language, voice=voice)
 
 
-def viseme_labels(samples: npt.NDArray[np.float32], phones: Sequence[Phone]) -> npt.NDArray[np.int8]:
+def viseme_labels(samples: Float32, phones: Sequence[Phone]) -> npt.NDArray[np.int8]:
     """Return int8 [ceil(n / 160)]: the viseme at every 10 ms.
 
     A stop's phoneme is often timed at its burst; the silence of the closure before it belongs to it (up to 90 ms), because that
@@ -81,7 +82,7 @@ def _fill(labels: npt.NDArray[np.int8], start: float, end: float, viseme: int) -
     labels[int(np.ceil(start * LABEL_RATE - 1e-6)) : int(np.ceil(end * LABEL_RATE - 1e-6))] = viseme
 
 
-def _closure_start(samples: npt.NDArray[np.float32], burst: float) -> float:
+def _closure_start(samples: Float32, burst: float) -> float:
     """Return when the silence before `burst` began, or `burst` where there is none."""
     last = min(round(burst * SAMPLE_RATE), len(samples))
     first = max(0, last - round(_LONGEST_CLOSURE_S * SAMPLE_RATE))

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,11 +24,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from heygem_daemon.durable import write_durably
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.evaluation import LONGEST, Asked, Outcome
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.media.speech import SPEECH_RATE, speech_blocks
 
-FloatArray = npt.NDArray[np.float32]
 Span = tuple[str, float, float]
 """A label, its start and its end in s."""
 
@@ -60,7 +59,7 @@ class Explanation:
     recording: Path
     frame_rate: Fraction
     asked: Asked
-    obtained: FloatArray
+    obtained: Float32
     outcome: Outcome
     engine: str
     driver: str
@@ -103,7 +102,7 @@ def caption(explanation: Explanation) -> tuple[str, str]:
     return made, "; ".join(figures) or "nothing moved, or too little was seen to measure"
 
 
-def envelope(recording: Path, seconds: float) -> FloatArray:
+def envelope(recording: Path, seconds: float) -> Float32:
     """Return float32 [n, 2]: the lowest and highest sample of each 1/160 s of the beginning of the sound."""
     step = SPEECH_RATE // _PEAKS
     pairs = []
@@ -114,7 +113,7 @@ def envelope(recording: Path, seconds: float) -> FloatArray:
     return np.concatenate(pairs) if pairs else np.zeros((0, 2), np.float32)
 
 
-def segments(visemes: FloatArray, frame_rate: Fraction) -> list[Span]:
+def segments(visemes: Float32, frame_rate: Fraction) -> list[Span]:
     """Return the runs of the strongest viseme of each frame. visemes: float32 [n, 16]."""
     best = visemes.argmax(1)
     starts = np.flatnonzero(np.diff(best, prepend=-1))
@@ -170,8 +169,8 @@ class _Rows:
     """Everything that is drawn, over the whole time; a strip shows a part of it."""
 
     explanation: Explanation
-    times: FloatArray
-    sound: FloatArray
+    times: Float32
+    sound: Float32
     visemes: Sequence[Span]
     phonemes: Sequence[Span]
     widest: float

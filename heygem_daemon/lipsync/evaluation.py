@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from heygem_daemon.core.warning_codes import WarningCode
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion, RenderedFrame
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 LONGEST: Final = 60
 """Seconds of the result that are tracked again: enough for the figures, and cheap beside rendering."""
@@ -72,7 +70,7 @@ class Asked:
                 self.trust.extend(map(float, block.trust[:room]))
             yield block
 
-    def viseme_rows(self) -> FloatArray:
+    def viseme_rows(self) -> Float32:
         """Return float32 [n, 16]."""
         return np.array(self.visemes, np.float32).reshape(-1, len(VISEMES))
 
@@ -80,7 +78,7 @@ class Asked:
         """Return whether the driver itself believes less than half of what it said."""
         return bool(self.trust) and float(np.mean(self.trust)) < _BELIEVED
 
-    def shut(self) -> BoolArray:
+    def shut(self) -> Bool:
         """Return [n]: where the driver wants the lips to meet; nowhere if it never opens them."""
         said = np.array(self.said, np.float32)[: len(self.opening)]
         return np.asarray(said < _SHUT * np.percentile(said, 95) if len(said) else said > 0)
@@ -123,7 +121,7 @@ class Outcome:
         }
 
 
-def track(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> FloatArray:
+def track(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> Float32:
     """Track the beginning of the finished file `result`; return its lip opening, float32 [n], NaN where the face was not seen.
 
     tracks: those of the source; they tell which of several faces was drawn on. on_frame hears the number of frames done.
@@ -141,7 +139,7 @@ def track(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_
     return obtained
 
 
-def compare(asked: FloatArray, obtained: FloatArray, shut: BoolArray, frame_rate: Fraction) -> Outcome:
+def compare(asked: Float32, obtained: Float32, shut: Bool, frame_rate: Fraction) -> Outcome:
     """Compare two curves of the opening: float32 [n] each, NaN where nothing was drawn or seen. shut: [n], where lips should meet."""
     both = np.isfinite(asked) & np.isfinite(obtained)
     if both.sum() < 2 or asked[both].std() < _LEAST_MOTION:
@@ -156,7 +154,7 @@ def compare(asked: FloatArray, obtained: FloatArray, shut: BoolArray, frame_rate
     )
 
 
-def _closures(asked: FloatArray, obtained: FloatArray, shut: BoolArray) -> Iterator[Closure]:
+def _closures(asked: Float32, obtained: Float32, shut: Bool) -> Iterator[Closure]:
     """Yield every run of frames asked to be shut in which the face was seen. A frame early or late is no miss: the eye allows it.
 
     Near a gap the drawn mouth gives way to the untouched one, so what the driver wants shut need not be asked of the picture.
@@ -169,12 +167,12 @@ def _closures(asked: FloatArray, obtained: FloatArray, shut: BoolArray) -> Itera
             yield Closure(start=start, stop=stop, is_shut=bool(shown_shut[around].any()))
 
 
-def _is_low(curve: FloatArray) -> BoolArray:
+def _is_low(curve: Float32) -> Bool:
     shut, wide = np.nanpercentile(curve, (2, 95))
     return np.asarray(curve < shut + _SHUT * (wide - shut))
 
 
-def _nearest(faces: tuple[FollowedFace, ...], wanted: FloatArray) -> FollowedFace | None:
+def _nearest(faces: tuple[FollowedFace, ...], wanted: Float32) -> FollowedFace | None:
     """Return the face that lies where `wanted` (float32 [468, 3], NaN where there was none) lay, within half its width."""
     if not faces or not np.isfinite(wanted).all():
         return None

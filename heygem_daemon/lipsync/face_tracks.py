@@ -15,11 +15,9 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from heygem_daemon.core.errors import error
-
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Bool, Float32, Int32
 
 POINTS: Final = 468
 """Landmarks of a face (the FaceMesh topology)."""
@@ -65,9 +63,9 @@ class FaceTracks:
     frames: int
     size: tuple[int, int]
     frame_rate: Fraction
-    valid: npt.NDArray[np.bool_]
-    shot: npt.NDArray[np.int32]
-    score: FloatArray
+    valid: Bool
+    shot: Int32
+    score: Float32
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -91,7 +89,7 @@ class FaceTracks:
             score=np.ascontiguousarray(records["score"], dtype=np.float32),
         )
 
-    def landmarks(self, start: int, stop: int) -> FloatArray:
+    def landmarks(self, start: int, stop: int) -> Float32:
         """Return float32 [stop - start, 468, 3]: x, y in pixels, z in pixels towards the back; NaN where not valid.
 
         `start` and `stop` are clipped to the video as in a slice.
@@ -105,7 +103,7 @@ class FaceTracks:
             raise error("io_error", problem=f"the face tracks in {self.directory} have become shorter while in use")
         return values.reshape(count, POINTS, 3).astype(np.float32, copy=False)
 
-    def blocks(self, length: int = _BLOCK) -> Iterator[tuple[int, FloatArray]]:
+    def blocks(self, length: int = _BLOCK) -> Iterator[tuple[int, Float32]]:
         """Yield (index of the first frame, landmarks float32 [up to length, 468, 3]) over the whole video."""
         for start in range(0, self.frames, length):
             yield start, self.landmarks(start, start + length)
@@ -124,7 +122,7 @@ class TracksWriter:
     def __len__(self) -> int:
         return len(self._valid)
 
-    def append(self, landmarks: FloatArray | None, *, score: float, shot: int) -> None:
+    def append(self, landmarks: Float32 | None, *, score: float, shot: int) -> None:
         """Add the next frame: landmarks float32 [468, 3] in pixels, or None where the frame has no usable face."""
         self._file.write(self._absent if landmarks is None else np.ascontiguousarray(landmarks, "<f4").tobytes())
         self._valid.append(landmarks is not None)

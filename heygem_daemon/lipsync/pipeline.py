@@ -18,13 +18,14 @@ import numpy as np
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.cache import Cache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
 from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
 from heygem_daemon.lipsync.evaluation import Outcome
 from heygem_daemon.lipsync.face.cached import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
-from heygem_daemon.lipsync.ports import Driver, FloatArray, OnProgress, Progress, Renderer
+from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, Renderer
 from heygem_daemon.lipsync.progress import StageClock, throttled
 from heygem_daemon.lipsync.render_loop import Drawn, Scene, draw
 from heygem_daemon.lipsync.shelf import Shelf
@@ -232,7 +233,7 @@ class RenderSession:
         workspace = shelf.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, say)
 
-    def _track(self, task: _Task, drawn: Drawn, say: OnProgress) -> FloatArray:
+    def _track(self, task: _Task, drawn: Drawn, say: OnProgress) -> Float32:
         total = len(drawn.asked.opening)
 
         def on_frame(done: int) -> None:
@@ -305,7 +306,7 @@ def _writer(task: _Task) -> VideoWriter:
     )
 
 
-def _explain(task: _Task, drawn: Drawn, obtained: FloatArray, found: Outcome, path: Path) -> None:
+def _explain(task: _Task, drawn: Drawn, obtained: Float32, found: Outcome, path: Path) -> None:
     from heygem_daemon.lipsync.diagnostics import Explanation, explain  # noqa: PLC0415 - matplotlib loads slowly, and few ask for it
 
     explanation = Explanation(

@@ -5,46 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.types import MediaInfo
 
-FloatArray = npt.NDArray[np.float32]
 Prepared = TypeVar("Prepared")
-
-VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou", "ax")
-"""The 15 visemes of MPEG-4 / Oculus in their usual order, and the neutral vowel as a sixteenth."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MouthMotion:
-    """What the mouth should do at each of T frame times, free of pose and person.
-
-    times:    float64 [T], s from the start of the recording
-    opening:  float32 [T], lip opening as a fraction of the person's range: 0 = lips meet, 1 = the widest of normal speech
-    width:    float32 [T], mouth width as a fraction of the person's range: 0 = rounded, .5 = rest, 1 = spread
-    visemes:  float32 [T, 16], weights in the order of VISEMES, each row sums to 1
-    lips:     float32 [T, 40, 3] or None: displacement of the lip landmarks (face.topology.LIPS, ascending index) from rest, in
-              canonical units (outer eye corners 1 apart); where given it says more than opening and width, and wins
-    pictures: float32 [T, h, w, 3] or None: the mouth as the driver drew it, 0-255, blue first, for renderers that know where it belongs
-    trust:    float32 [T] or None: how far the driver itself believes this, 0-1
-    """
-
-    times: npt.NDArray[np.float64]
-    opening: FloatArray
-    width: FloatArray
-    visemes: FloatArray
-    lips: FloatArray | None = None
-    pictures: FloatArray | None = None
-    trust: FloatArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.times)
 
 
 class Driver(Protocol):
@@ -56,7 +25,7 @@ class Driver(Protocol):
     name: str
     model_hashes: Mapping[str, str]
 
-    def motion(self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int) -> Iterator[MouthMotion]:
+    def motion(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Iterator[MouthMotion]:
         """Yield consecutive blocks of motion, `frames` frame times in all, at i / frame_rate.
 
         speech: consecutive blocks of mono float32 at 16 kHz, any block length; after its end the mouth is at rest.

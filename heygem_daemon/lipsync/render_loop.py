@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.evaluation import LONGEST, Asked
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.fork import forked
@@ -16,7 +17,7 @@ from heygem_daemon.lipsync.prefetch import read_ahead
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.style.speaking_style import Habits
-from heygem_daemon.lipsync.thumbnail import Image, before_after
+from heygem_daemon.lipsync.thumbnail import before_after
 from heygem_daemon.lipsync.transcript_drivers import SeeingDriver, motion_of
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader

@@ -7,11 +7,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.media.frame import Frame
-
-Image = npt.NDArray[np.uint8]
 
 WIDTH: Final = 1280
 _GAP: Final = 4

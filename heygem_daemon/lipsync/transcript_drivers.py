@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.ports import Driver, FloatArray, MouthMotion, Sight
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.ports import Driver, Sight
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment, ScriptProblem, align, script_text
 from heygem_daemon.media.speech import speech_blocks
@@ -21,12 +23,12 @@ from heygem_daemon.media.speech import speech_blocks
 class ScriptDriver(Driver, Protocol):
     """A driver that hears visemes, and takes a script's where they are known."""
 
-    def posteriors(self, speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         """Yield float32 [k, 16], the odds of the visemes at 50 rows per second; row k is centred on k / 50 s."""
         ...
 
     def motion(
-        self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]: ...
 
 
@@ -35,7 +37,7 @@ class SeeingDriver(ScriptDriver, Protocol):
     """A driver that looks at the presenter before it says what the mouth should do."""
 
     def motion_seen(
-        self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """As `motion`. It reads as many frames of `sight` ahead as it needs, a few dozen at most."""
         ...
@@ -69,7 +71,7 @@ def find_script(driver: Driver, recording: Path, *, text: str | None, script: Pa
 
 
 def motion_of(
-    driver: Driver, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None
+    driver: Driver, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None
 ) -> Iterator[MouthMotion]:
     """Return the driver's motion, with the script where it takes one."""
     if script is not None and isinstance(driver, ScriptDriver):

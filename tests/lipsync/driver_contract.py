@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 
 RATE = 16000
 

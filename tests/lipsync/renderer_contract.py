@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion, RenderedFrame, Renderer
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import RenderedFrame, Renderer
 from heygem_daemon.media.frame import Box, Frame
 
 LOOK_AHEAD = 8

@@ -10,7 +10,7 @@ import pytest
 
 from heygem_daemon.lipsync.diagnostics import Explanation, caption, envelope, explain, segments
 from heygem_daemon.lipsync.evaluation import Asked, Closure, Outcome
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 
 RATE = Fraction(25)
 GREEN, RED, BLUE = (196, 229, 191), (179, 179, 244), (156, 78, 31)

@@ -7,7 +7,8 @@ import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.evaluation import Asked, Closure, Outcome, compare
-from heygem_daemon.lipsync.ports import MouthMotion, RenderedFrame
+from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.frame import Frame, YuvSpace
 
 RATE = Fraction(25)

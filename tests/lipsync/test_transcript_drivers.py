@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.ports import MouthMotion
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.transcript_drivers import Finding, find_script, motion_of
 from tests.lipsync.speech.transcript.recordings import LESSON, OTHER, hear, words_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from training.encoder import Schedule, recognition, soft_labels, train_encoder
 from training.features import Rows
 

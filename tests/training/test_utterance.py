@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from training.utterance import Phone, utterance, viseme_labels
 
 RATE = 16000

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import scipy.signal
 import soxr
 
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
+from heygem_daemon.lipsync.arrays import Float32, Float64
+
 RATE: Final = 16000
 
 
@@ -37,29 +36,29 @@ DEFAULT: Final = Strength()
 class Augmented:
     """wave: float32 [m] 16 kHz; its moment t was the moment (t - lead) x speed of the original, s."""
 
-    wave: FloatArray
+    wave: Float32
     speed: float
     lead: float
 
 
 def augmented(
-    wave: FloatArray,
+    wave: Float32,
     noise: np.random.Generator,
-    voices: Sequence[FloatArray],
+    voices: Sequence[Float32],
     strength: Strength = DEFAULT,
     *,
     longest_lead: float = 0.5,
-    tunes: Sequence[FloatArray] = (),
+    tunes: Sequence[Float32] = (),
 ) -> Augmented:
     """Return one varied copy. wave: float32 [n]; `noise` decides everything.
 
     voices: recordings of other people, for babble; tunes: recordings of music, in whose stead simple tones are made up.
     """
     speed = float(noise.uniform(*strength.speed)) if noise.random() < strength.speed_chance else 1.0
-    quick: DoubleArray = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
+    quick: Float64 = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
     lead = float(noise.uniform(0, longest_lead))
     pads = np.zeros(round(lead * RATE)), np.zeros(round(float(noise.uniform(0, longest_lead)) * RATE))
-    varied: DoubleArray = np.concatenate([pads[0], quick, pads[1]])
+    varied: Float64 = np.concatenate([pads[0], quick, pads[1]])
     varied /= np.abs(varied).max(initial=1e-6)
     if noise.random() < strength.equalise_chance:
         varied = _equalised(varied, noise)
@@ -75,14 +74,14 @@ def augmented(
     return Augmented(wave=_at_a_level(varied, noise), speed=speed, lead=len(pads[0]) / RATE)
 
 
-def mixed(speech: FloatArray, other: FloatArray, snr_db: float) -> FloatArray:
+def mixed(speech: Float32, other: Float32, snr_db: float) -> Float32:
     """Return speech with `other` (repeated as needed) below it by `snr_db`, measured over the whole of both."""
     background = np.resize(other, len(speech)).astype(np.float64)
     gain = np.sqrt(np.mean(np.square(speech, dtype=np.float64)) / max(1e-12, float(np.mean(background**2)))) * 10 ** (-snr_db / 20)
     return np.asarray(speech + background * gain, np.float32)
 
 
-def babble(voices: Sequence[FloatArray], samples: int, noise: np.random.Generator) -> FloatArray:
+def babble(voices: Sequence[Float32], samples: int, noise: np.random.Generator) -> Float32:
     """Return float32 [samples]: three to seven people talking at once, each equally loud."""
     total = np.zeros(samples)
     for _ in range(int(noise.integers(3, 8))):
@@ -91,13 +90,13 @@ def babble(voices: Sequence[FloatArray], samples: int, noise: np.random.Generato
     return total.astype(np.float32)
 
 
-def excerpt(tunes: Sequence[FloatArray], samples: int, noise: np.random.Generator) -> FloatArray:
+def excerpt(tunes: Sequence[Float32], samples: int, noise: np.random.Generator) -> Float32:
     """Return float32 [samples] of one of the tunes, from anywhere, repeated where it is too short."""
     tune = tunes[int(noise.integers(len(tunes)))]
     return np.resize(np.roll(tune, -int(noise.integers(len(tune)))), samples)
 
 
-def music(samples: int, noise: np.random.Generator) -> FloatArray:
+def music(samples: int, noise: np.random.Generator) -> Float32:
     """Return float32 [samples]: chords of decaying harmonic tones, and a beat."""
     total, place = np.zeros(samples), 0
     base, beat = noise.uniform(80, 300), noise.uniform(0, 0.5)
@@ -115,7 +114,7 @@ def music(samples: int, noise: np.random.Generator) -> FloatArray:
     return total.astype(np.float32)
 
 
-def coloured_noise(samples: int, noise: np.random.Generator) -> FloatArray:
+def coloured_noise(samples: int, noise: np.random.Generator) -> Float32:
     """Return float32 [samples]: white noise, or noise that falls with frequency, as fans and streets do."""
     white = noise.standard_normal(samples)
     if noise.random() < 0.3:
@@ -124,7 +123,7 @@ def coloured_noise(samples: int, noise: np.random.Generator) -> FloatArray:
     return np.asarray(scipy.signal.lfilter(b, a, white), np.float32)
 
 
-def hum(samples: int, noise: np.random.Generator) -> FloatArray:
+def hum(samples: int, noise: np.random.Generator) -> Float32:
     """Return float32 [samples]: steady tones, as mains, ventilators and machines make them."""
     t = np.arange(samples) / RATE
     base = float(noise.choice([50.0, 60.0, noise.uniform(40, 800)]))
@@ -133,10 +132,10 @@ def hum(samples: int, noise: np.random.Generator) -> FloatArray:
 
 
 def _background(
-    wave: DoubleArray, noise: np.random.Generator, voices: Sequence[FloatArray], tunes: Sequence[FloatArray], strength: Strength
-) -> FloatArray:
+    wave: Float64, noise: np.random.Generator, voices: Sequence[Float32], tunes: Sequence[Float32], strength: Strength
+) -> Float32:
     snr_db = float(noise.uniform(*strength.snr_db))
-    other: FloatArray
+    other: Float32
     if voices and noise.random() < strength.babble_share:
         other = babble(voices, len(wave), noise)
     else:
@@ -146,21 +145,21 @@ def _background(
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 
 
-def _equalised(wave: DoubleArray, noise: np.random.Generator) -> DoubleArray:
+def _equalised(wave: Float64, noise: np.random.Generator) -> Float64:
     frequencies = [0, 150, 400, 1000, 2500, 5000, 8000]
     gains = np.clip(noise.normal(0, 4, 7) + np.linspace(-1, 1, 7) * noise.normal(0, 5), -18, 18)
     taps = scipy.signal.firwin2(129, frequencies, 10 ** (gains / 20), fs=RATE)
     return np.asarray(scipy.signal.fftconvolve(wave, taps, "same"))
 
 
-def _reverberated(wave: DoubleArray, noise: np.random.Generator) -> DoubleArray:
+def _reverberated(wave: Float64, noise: np.random.Generator) -> Float64:
     length = int(noise.uniform(0.08, 0.5) * RATE)
     response = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * noise.uniform(0.05, 0.4)
     response[0] = 1
     return np.asarray(scipy.signal.fftconvolve(wave, response)[: len(wave)])
 
 
-def _at_a_level(wave: DoubleArray, noise: np.random.Generator) -> FloatArray:
+def _at_a_level(wave: Float64, noise: np.random.Generator) -> Float32:
     level = 10 ** (noise.uniform(-38, -14) / 20)
     wave = wave / max(1e-6, float(np.sqrt(np.mean(wave**2)))) * level
     if noise.random() < 0.15:

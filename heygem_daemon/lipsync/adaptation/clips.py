@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Float32, Float64
 
 WIDTH_COLUMN = 1
 """The column of the array `P` of a clip's file that holds the mouth width."""
@@ -28,15 +27,15 @@ class AvClip:
 
     name: str
     person: str
-    audio: FloatArray
-    times: npt.NDArray[np.float64]
+    audio: Float32
+    times: Float64
     lag: float
-    opening: FloatArray
-    width: FloatArray
-    lips: FloatArray
+    opening: Float32
+    width: Float32
+    lips: Float32
 
     @property
-    def true_times(self) -> npt.NDArray[np.float64]:
+    def true_times(self) -> Float64:
         """float64 [T], s: the frame times after the clip's constant offset is taken off."""
         return self.times - self.lag
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,12 +13,11 @@ from torch.nn import functional
 from heygem_daemon.lipsync.adaptation.augment import Augmented, Strength, augmented
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.scores import SHUT
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear_wave
 from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE
-
-FloatArray = npt.NDArray[np.float32]
 
 CROP: Final = 150
 COPIES: Final = 8
@@ -64,10 +62,10 @@ class Example:
     """One copy of a clip: features float32 [n, FEATURES], targets float32 [n, TARGETS] (standardised), shut float32 [n] (0 or 1),
     mask float32 [n] (1 where the mouth was seen); weight: how often it is drawn."""
 
-    features: FloatArray
-    targets: FloatArray
-    shut: FloatArray
-    mask: FloatArray
+    features: Float32
+    targets: Float32
+    shut: Float32
+    mask: Float32
     person: str
     weight: float
 
@@ -103,7 +101,7 @@ def examples_of(
     return made
 
 
-def with_posteriors(example: Example, posteriors: FloatArray) -> Example:
+def with_posteriors(example: Example, posteriors: Float32) -> Example:
     """Return the example as if the encoder had been as sure of its visemes as `posteriors`, float32 [n, 16]."""
     features = example.features.copy()
     features[:, CODE : CODE + len(VISEMES)] = 2 * np.sqrt(posteriors[: len(features)])
@@ -155,11 +153,11 @@ def _train(source: "_Source", recipe: Recipe, inputs: int, seed: int, start: Seq
     )
 
 
-def _flat(clip: AvClip) -> FloatArray:
+def _flat(clip: AvClip) -> Float32:
     return clip.lips.reshape(len(clip.lips), -1)
 
 
-def _raw_targets(clip: AvClip, components: FloatArray) -> FloatArray:
+def _raw_targets(clip: AvClip, components: Float32) -> Float32:
     return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
 
 
@@ -238,7 +236,7 @@ class _Source:
                 torch.from_numpy(mask),
             )
 
-    def _features(self, features: FloatArray, noise: np.random.Generator) -> FloatArray:
+    def _features(self, features: Float32, noise: np.random.Generator) -> Float32:
         if not self.guide:
             return features
         visemes, loud = np.split(features[:, CODE : CODE + GUIDE_FEATURES], [len(VISEMES)], axis=1)

@@ -20,20 +20,19 @@ from scipy.ndimage import maximum_filter1d
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, Stretch
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.face.cached import cached_tracks
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.pose import fit_pose, mean_face, runs
-from heygem_daemon.lipsync.ports import VISEMES, Driver, OnProgress
+from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.ports import Driver, OnProgress
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
-
-FloatArray = npt.NDArray[np.float32]
-Times = npt.NDArray[np.float64]
 
 HEARD_RATE: Final = 100
 """Rows per second of what was heard."""
@@ -56,14 +55,14 @@ _SILENT: Final = VISEMES.index("sil")
 class HeardSpeech:
     """What a driver makes of a sound track, at HEARD_RATE from its first sample: opening float32 [n], speech bool [n]."""
 
-    opening: FloatArray
-    speech: npt.NDArray[np.bool_]
+    opening: Float32
+    speech: Bool
 
-    def opening_at(self, times: Times) -> FloatArray:
+    def opening_at(self, times: Float64) -> Float32:
         """Return float32, shaped like `times` (s)."""
         return np.interp(times * HEARD_RATE, np.arange(len(self.opening)), self.opening).astype(np.float32)
 
-    def speaks_at(self, times: Times) -> npt.NDArray[np.bool_]:
+    def speaks_at(self, times: Float64) -> Bool:
         rows = np.rint(times * HEARD_RATE).astype(int)
         inside = (rows >= 0) & (rows < len(self.speech))
         return np.asarray(inside & self.speech[rows.clip(0, len(self.speech) - 1)])
@@ -80,8 +79,8 @@ class Footage:
     info: MediaInfo
     tracks: FaceTracks
     heard: HeardSpeech
-    times: Times
-    opening: FloatArray
+    times: Float64
+    opening: Float32
     spans: tuple[slice, ...]
 
     @property
@@ -158,14 +157,14 @@ def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIM
     return heard
 
 
-def hear(speech: Iterable[FloatArray], seconds: float, driver: Driver) -> HeardSpeech:
+def hear(speech: Iterable[Float32], seconds: float, driver: Driver) -> HeardSpeech:
     """Return what `driver` makes of 16 kHz blocks of `seconds` in all."""
     blocks = list(driver.motion(speech, Fraction(HEARD_RATE), max(1, round(seconds * HEARD_RATE))))
     silence = np.concatenate([block.visemes[:, _SILENT] for block in blocks])
     return HeardSpeech(opening=np.concatenate([block.opening for block in blocks]), speech=silence < 0.5)
 
 
-def _openings(tracks: FaceTracks) -> FloatArray:
+def _openings(tracks: FaceTracks) -> Float32:
     """Return the lip opening of every frame, NaN where the face is absent, too small or turned too far aside."""
     opening = np.full(tracks.frames, np.nan, np.float32)
     reference = mean_face(tracks)
@@ -182,7 +181,7 @@ def _openings(tracks: FaceTracks) -> FloatArray:
     return opening
 
 
-def speaking_spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool_], tracks: FaceTracks, name: str) -> tuple[slice, ...]:
+def speaking_spans(heard: HeardSpeech, times: Float64, usable: Bool, tracks: FaceTracks, name: str) -> tuple[slice, ...]:
     """Return the stretches of frames of one shot with a usable face, in and around speech."""
     reach = round(_BRIDGE * float(tracks.frame_rate))
     spoken = maximum_filter1d(heard.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
@@ -192,21 +191,21 @@ def speaking_spans(heard: HeardSpeech, times: Times, usable: npt.NDArray[np.bool
     return spans
 
 
-def _parts(run: slice, times: Times) -> Iterator[slice]:
+def _parts(run: slice, times: Float64) -> Iterator[slice]:
     """Cut a run into equal parts of at most LONGEST."""
     count = max(1, int(np.ceil(_length(run, times) / LONGEST)))
     edges = np.linspace(run.start, run.stop, count + 1).astype(int)
     yield from (slice(int(a), int(b)) for a, b in pairwise(edges))
 
 
-def _length(span: slice, times: Times) -> float:
+def _length(span: slice, times: Float64) -> float:
     return float(times[span.stop - 1] - times[span.start])
 
 
 class _Window:
     """Pieces of a stream of sound, in order; what lies behind is let go."""
 
-    def __init__(self, blocks: Iterable[FloatArray]) -> None:
+    def __init__(self, blocks: Iterable[Float32]) -> None:
         self._blocks, self._held, self._first = iter(blocks), np.zeros(0, np.int16), 0
 
     def cut(self, begin: float, end: float) -> tuple[npt.NDArray[np.int16], float]:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip
-
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Bool, Float32
 
 SHUT: Final = 0.15
 """Lips are shut below this share of the 95th percentile of the opening."""
@@ -20,8 +18,8 @@ _FEWEST_SHUT: Final = 5
 class Prediction:
     """What a driver asks for at a clip's frames (at `AvClip.true_times`): opening and width, float32 [T], fractions."""
 
-    opening: FloatArray
-    width: FloatArray
+    opening: Float32
+    width: Float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +41,7 @@ class Score:
     clips: int
 
 
-def is_shut(opening: FloatArray) -> npt.NDArray[np.bool_]:
+def is_shut(opening: Float32) -> Bool:
     """Return bool [T]: below 15 % of the curve's own 95th percentile."""
     return np.asarray(opening < SHUT * np.percentile(opening, 95))
 
@@ -69,12 +67,12 @@ def score(clips: Sequence[AvClip], predictions: Mapping[str, Prediction]) -> Sco
     )
 
 
-def true_fraction(clip: AvClip) -> FloatArray:
+def true_fraction(clip: AvClip) -> Float32:
     """Return float32 [T]: the clip's opening as a share of its 95th percentile."""
     return np.asarray(clip.opening / max(1e-6, float(np.percentile(clip.opening, 95))), np.float32)
 
 
-def correlation(a: FloatArray, b: FloatArray) -> float:
+def correlation(a: Float32, b: Float32) -> float:
     """Return Pearson's r, 0 where one of them does not move."""
     if min(a.std(), b.std()) < 1e-6:
         return 0.0

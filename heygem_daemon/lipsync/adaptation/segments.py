@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from heygem_daemon.durable import write_durably
 from heygem_daemon.lipsync.adaptation.clips import AvClip
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import (
     CHIN,
     FOREHEAD,
@@ -24,8 +25,6 @@ from heygem_daemon.lipsync.geometry.landmarks import (
     OUTER_LOWER,
     OUTER_UPPER,
 )
-
-FloatArray = npt.NDArray[np.float32]
 
 LIP_POINTS: Final = (*OUTER_LOWER, *OUTER_UPPER[-2:0:-1], *INNER_LOWER, *INNER_UPPER[-2:0:-1])
 """The 40 landmarks of the lip edges in the order of a clip's file: around the outer edge, then around the inner one."""
@@ -50,9 +49,9 @@ class Stretch:
     """
 
     audio: npt.NDArray[np.int16]
-    times: npt.NDArray[np.float64]
-    points: FloatArray
-    opening: FloatArray
+    times: Float64
+    points: Float32
+    opening: Float32
     iod: float
 
     @property
@@ -93,14 +92,14 @@ class Stretch:
         write_durably(path, content.getvalue(), mode=0o600)
 
 
-def shape_of(points: FloatArray) -> FloatArray:
+def shape_of(points: Float32) -> Float32:
     """Return float32 [T, 6] of points [T, 70, 3]: inner opening, width, outer height, jaw drop, protrusion, mean of three openings.
 
     Protrusion follows width in what the tracker sees: it is kept for completeness, not for training.
     """
     at = {landmark: points[:, row] for row, landmark in enumerate(POINTS)}
 
-    def apart(pair: tuple[int, int]) -> FloatArray:
+    def apart(pair: tuple[int, int]) -> Float32:
         return np.asarray(np.linalg.norm(at[pair[0]] - at[pair[1]], axis=1), np.float32)
 
     corners = np.mean([at[i][:, 2] for i in OUTER_CORNERS], axis=0)

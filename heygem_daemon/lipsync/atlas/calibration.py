@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64, Int64
 from heygem_daemon.lipsync.face.image_view import Picture
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion, RenderedFrame
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.frame import Frame
 
-FloatArray = npt.NDArray[np.float64]
 FrameSource = Callable[[int, int], Iterable[Frame]]
 """Gives the frames start to stop of the video."""
 Render = Callable[[Iterable[Frame], Iterable[MouthMotion]], Iterator[RenderedFrame]]
-ReadOpening = Callable[[Frame, npt.NDArray[np.float32]], float]
+ReadOpening = Callable[[Frame, Float32], float]
 """Reads the lip opening of the face in a frame, given the landmarks [468, 3] it had before; NaN where there is none."""
 
 STRETCHES: Final = 3
@@ -46,10 +46,10 @@ class Correction:
     by itself shines through, and the mean of those openings. Empty: no correction.
     """
 
-    def __init__(self, table: FloatArray, mouth: MouthModel) -> None:
+    def __init__(self, table: Float64, mouth: MouthModel) -> None:
         self._table, self._mouth = table, mouth
 
-    def __call__(self, target: FloatArray, own: float) -> FloatArray:
+    def __call__(self, target: Float64, own: float) -> Float64:
         """Return the canonical face [468, 3] to draw for the one asked for, on a frame whose own mouth is open by `own`, in IOD;
         shut lips stay shut."""
         if not self._table.size:
@@ -65,14 +65,14 @@ def mesh_reader(models: Path) -> ReadOpening:
     """Return a reader that uses the face mesh in `models`. Raises SetupError (`models_missing`)."""
     mesh = FaceMesh(models)
 
-    def read(frame: Frame, expected: npt.NDArray[np.float32]) -> float:
+    def read(frame: Frame, expected: Float32) -> float:
         landmarks, score = mesh.read(Picture(frame), region_of(expected))
         return float(lip_opening(landmarks[None])[0]) if score > SCORE else float("nan")
 
     return read
 
 
-def calibrate(index: npt.NDArray[np.int64], tracks: FaceTracks, frames: FrameSource, *, render: Render, read: ReadOpening) -> FloatArray:
+def calibrate(index: Int64, tracks: FaceTracks, frames: FrameSource, *, render: Render, read: ReadOpening) -> Float64:
     """Draw speech-like motion on stretches of the video, read the mouths again, and return the table of `Correction`.
 
     index: the frame numbers of the atlas, ascending; render: the renderer without correction.
@@ -92,7 +92,7 @@ def calibrate(index: npt.NDArray[np.int64], tracks: FaceTracks, frames: FrameSou
     return fitted(np.array(asked), np.array(obtained), np.array(own))
 
 
-def fitted(asked: FloatArray, obtained: FloatArray, own: FloatArray) -> FloatArray:
+def fitted(asked: Float64, obtained: Float64, own: Float64) -> Float64:
     """Return the table of `Correction` from openings [n], in IOD: asked, obtained, and the frame's own; NaN is left out.
 
     A parabola of what was asked, made to rise, plus a share of the frame's own; ridge regression towards obtaining what is asked.
@@ -109,7 +109,7 @@ def fitted(asked: FloatArray, obtained: FloatArray, own: FloatArray) -> FloatArr
     return np.stack([np.append(knots, np.clip(excess[3], 0, _MOST_SHARE)), np.append(rising, usual)])
 
 
-def _stretches(index: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+def _stretches(index: Int64) -> list[tuple[int, int]]:
     """Return (start, stop) of up to three stretches of consecutive atlas frames, spread over the video."""
     runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
     starts = [(int(first), int(run[-1]) + 1) for run in runs for first in run[::STRETCH]]

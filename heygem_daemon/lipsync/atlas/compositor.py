@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.interior import Inside, draw_interior
 from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.geometry.pose import Face
@@ -16,8 +15,6 @@ from heygem_daemon.media.frame import Frame
 
 _SHOWS_INSIDE: Final = 0.025
 """Opening from which a lent mouth shows something of its inside, in IOD."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +27,7 @@ class Drawing:
     strength: 0-1, 0 leaves the frame as it is
     """
 
-    target: FloatArray
+    target: Float64
     rows: tuple[tuple[int, float], ...]
     interior: float
     strength: float

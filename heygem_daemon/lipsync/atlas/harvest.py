@@ -6,9 +6,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.arrays import Float64, Image
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import OUTER_LIPS
@@ -20,8 +20,6 @@ from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
 from heygem_daemon.lipsync.imaging.occlusion import SkinSampler, clear_rows
 from heygem_daemon.media.frame import Frame
 
-FloatArray = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 FrameSource = Callable[[int, int], Iterable[Frame]]
 """Gives the frames start to stop of the video."""
 
@@ -68,7 +66,7 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     )
 
 
-def _chosen(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, FloatArray]]:
+def _chosen(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
     """Yield the atlas frames with their landmarks, in order."""
     breaks = np.flatnonzero(np.diff(faces.index) > _NEAR) + 1
     for rows in np.split(np.arange(len(faces)), breaks):
@@ -78,7 +76,7 @@ def _chosen(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Flo
                 yield frame, faces.picture[wanted[frame.index]]
 
 
-def _sharpness(image: Image, points: FloatArray) -> float:
+def _sharpness(image: Image, points: Float64) -> float:
     """Return the variance of the Laplacian over the lips, plus one."""
     lips = points[list(OUTER_LIPS)]
     x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - 4, 0)

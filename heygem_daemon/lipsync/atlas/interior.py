@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.landmarks import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_UPPER, LIPS
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, lip_triangles
 from heygem_daemon.lipsync.imaging.compositing import Canvas, Lent
 from heygem_daemon.lipsync.imaging.warp import blur, fill, sample, triangle_warp
-
-FloatArray = npt.NDArray[np.float64]
 
 _CAVITY: Final = (0.16, 0.12, 0.20)
 _TONGUE: Final = (0.42, 0.33, 0.52)
@@ -35,15 +33,15 @@ class Inside:
     """The inside that a lent mouth shows. canonical: its canonical face [468, 3]."""
 
     lent: Lent
-    canonical: FloatArray
+    canonical: Float64
 
 
 def draw_interior(
     canvas: Canvas,
-    moved: FloatArray,
-    target: FloatArray,
+    moved: Float64,
+    target: Float64,
     *,
-    rest: FloatArray,
+    rest: Float64,
     mesh: Triangulation,
     share: float,
     inside: Inside | None = None,
@@ -90,7 +88,7 @@ def _shown(place: Tensor, inside: Inside, scale: float) -> tuple[Tensor, Tensor]
     return sample(image, coordinates), sample(mask, coordinates)[0].clamp(0, 1)
 
 
-def _coloured(place: Tensor, target: FloatArray, rest: FloatArray, skin: Tensor) -> Tensor:
+def _coloured(place: Tensor, target: Float64, rest: Float64, skin: Tensor) -> Tensor:
     """Return float32 [3, h, w]: the colour of the inside at canonical places [2, h, w]."""
     u, v = place
     left, right = (rest[i, 0] for i in INNER_CORNERS)
@@ -110,7 +108,7 @@ def _coloured(place: Tensor, target: FloatArray, rest: FloatArray, skin: Tensor)
     return colour * shadow
 
 
-def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: FloatArray) -> tuple[Tensor, Tensor]:
+def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: Float64) -> tuple[Tensor, Tensor]:
     """Return (where the upper teeth are, how bright), both [h, w]."""
     line = float(rest[[13, 312, 82, 311, 81], 1].mean())
     middle = float(rest[list(INNER_CORNERS), 0].mean())
@@ -122,14 +120,14 @@ def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: Floa
     return where, shade * (1 - 0.20 * _step(0.05 - gap, 0.0, 0.05)) * (1.04 - 0.10 * torch.cos(2 * torch.pi * phase))
 
 
-def _skin_colour(canvas: Canvas, moved: FloatArray) -> Tensor:
+def _skin_colour(canvas: Canvas, moved: Float64) -> Tensor:
     """Return [3]: the mean colour of the cheeks that lie in the canvas."""
     height, width = canvas.size
     x, y = np.round(moved[list(CHEEKS)]).astype(int).T
     return canvas.image[:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].mean(1)
 
 
-def _curve(u: Tensor, points: FloatArray) -> Tensor:
+def _curve(u: Tensor, points: Float64) -> Tensor:
     """Return the height [h, w] of the polyline through points [n, 2] at each u; constant beyond its ends."""
     points = points[np.argsort(points[:, 0], kind="stable")]
     heights = np.interp(u.cpu().numpy(), points[:, 0], points[:, 1]).astype(np.float32)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import repeat, tee
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
 from heygem_daemon.lipsync.atlas.compositor import Painter
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
@@ -19,12 +18,11 @@ from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.articulation import gestures
 from heygem_daemon.lipsync.geometry.pose import FaceReader
 from heygem_daemon.lipsync.imaging.visibility import is_cut, visibility_of
-from heygem_daemon.lipsync.ports import MouthMotion, OnProgress, Progress, RenderedFrame
+from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.ports import OnProgress, Progress, RenderedFrame
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +91,7 @@ def _catalogue(presenter: Presenter) -> Catalogue:
     return Catalogue(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
 
 
-def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[FloatArray]:
+def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[Float64]:
     """Yield the canonical face asked for at each frame time; after the end of the motion the mouth rests."""
     said, heard = tee(motion)
     gesture = gestures(heard)

@@ -4,12 +4,10 @@ from collections import deque
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
-
-FloatArray = npt.NDArray[np.float64]
 
 CANDIDATES: Final = 48
 LAG: Final = 5
@@ -39,11 +37,11 @@ class Catalogue:
     def __init__(
         self,
         *,
-        canonical: FloatArray,
-        angles: FloatArray,
-        sharpness: FloatArray,
-        index: npt.NDArray[np.int64],
-        is_clear: npt.NDArray[np.bool_],
+        canonical: Float64,
+        angles: Float64,
+        sharpness: Float64,
+        index: Int64,
+        is_clear: Bool,
     ) -> None:
         self._features = lip_features(canonical)
         self._openings = np.maximum(opening_of(canonical), 0)
@@ -64,7 +62,7 @@ class Catalogue:
         other = row + step
         return other if 0 <= other < len(self) and self._index[other] - self._index[row] == step else row
 
-    def costs(self, target: FloatArray, angles: FloatArray) -> FloatArray:
+    def costs(self, target: Float64, angles: Float64) -> Float64:
         """Return [n]: how badly each row serves as the mouth of the canonical face `target` [468, 3] on a head at `angles` [3]."""
         shape = np.linalg.norm(self._features - lip_features(target[None]), axis=1)
         asked = max(float(opening_of(target)), 0)
@@ -73,7 +71,7 @@ class Catalogue:
         return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
 
 
-def lip_features(canonical: FloatArray) -> FloatArray:
+def lip_features(canonical: Float64) -> Float64:
     """Return [n, 160]: the lips of canonical faces [n, 468, 3], scaled so that a distance is an RMS distance in IOD.
 
     Inner lips count twice.
@@ -83,7 +81,7 @@ def lip_features(canonical: FloatArray) -> FloatArray:
     return (canonical[:, _AREA, :2] * np.sqrt(weight)[None, :, None]).reshape(len(canonical), -1)
 
 
-def transition_costs(features: FloatArray, index: npt.NDArray[np.int64]) -> FloatArray:
+def transition_costs(features: Float64, index: Int64) -> Float64:
     """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs more the more it shows."""
     rows = np.arange(len(index))
     following = np.minimum(rows + 1, len(index) - 1)
@@ -100,13 +98,13 @@ def transition_costs(features: FloatArray, index: npt.NDArray[np.int64]) -> Floa
 class FixedLagPath:
     """The cheapest path through rows, decided `lag` steps after each step is known (Viterbi with a fixed lag)."""
 
-    def __init__(self, transition: FloatArray, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
+    def __init__(self, transition: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
         self._transition, self._lag, self._candidates = transition, lag, candidates
-        self._rows: deque[npt.NDArray[np.int64]] = deque()
-        self._back: deque[npt.NDArray[np.int64]] = deque()
-        self._cost: FloatArray = np.zeros(0)
+        self._rows: deque[Int64] = deque()
+        self._back: deque[Int64] = deque()
+        self._cost: Float64 = np.zeros(0)
 
-    def push(self, costs: FloatArray) -> list[int]:
+    def push(self, costs: Float64) -> list[int]:
         """Add a step with the cost [n] of every row; return the rows decided by it (none or one)."""
         rows = np.argsort(costs, kind="stable")[: self._candidates]
         if self._rows:

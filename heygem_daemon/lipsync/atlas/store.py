@@ -11,11 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Bool, Float64, Image, Int64
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.samples import FaceSample
-
-FloatArray = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 
 VERSION: Final = "atlas 2"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
@@ -42,16 +40,16 @@ class Presenter:
     crops:      the decoded crops used last
     """
 
-    reference: FloatArray
+    reference: Float64
     mouth: MouthModel
     faces: FaceSample
-    sharpness: FloatArray
-    origins: npt.NDArray[np.int64]
-    extents: npt.NDArray[np.int64]
+    sharpness: Float64
+    origins: Int64
+    extents: Int64
     skins: npt.NDArray[np.uint8]
-    is_clear: npt.NDArray[np.bool_]
+    is_clear: Bool
     skin_limit: float
-    correction: FloatArray
+    correction: Float64
     workspace: Path
     crops: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
 

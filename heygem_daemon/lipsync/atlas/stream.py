@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.calibration import Correction
 from heygem_daemon.lipsync.atlas.compositor import Drawing, Painter
 from heygem_daemon.lipsync.atlas.retrieval import LAG, Catalogue, FixedLagPath
@@ -17,8 +17,6 @@ from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.imaging.visibility import FADE, Visibility, ramped, smoothstep
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float64]
 
 LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 """Frames that are held back at most."""
@@ -40,8 +38,8 @@ class _Pending:
 
     frame: Frame
     face: Face | None
-    target: FloatArray
-    shape: FloatArray
+    target: Float64
+    shape: Float64
     raw: float
     row: int | None = None
 
@@ -58,7 +56,7 @@ class Session:
         self._past: deque[_Pending] = deque(maxlen=FADE)
         self._undecided: deque[_Pending] = deque()
 
-    def push(self, frame: Frame, face: Face | None, target: FloatArray) -> Iterator[RenderedFrame]:
+    def push(self, frame: Frame, face: Face | None, target: Float64) -> Iterator[RenderedFrame]:
         """Take the next frame, with its face (None where it has none) and the canonical face asked for."""
         shape = target if face is None else self._correction(target, float(opening_of(face.canonical)))
         pending = _Pending(frame=frame, face=face, target=target, shape=shape, raw=self._visibility(frame, face))
@@ -125,7 +123,7 @@ class Session:
         return float((1 - smoothstep(ratio, *_INTERIOR_RATIO)) * smoothstep(asked, *_INTERIOR_OPENING))
 
 
-def measured_opening(face: FloatArray) -> float:
+def measured_opening(face: Float64) -> float:
     """Return the opening of a face [468, 3] as the tracker measures it: inner lips over outer eye corners, in 3D."""
     upper, lower, left, right = face[[*INNER_MIDDLE, *EYE_CORNERS]]
     return float(np.linalg.norm(lower - upper) / np.linalg.norm(right - left))

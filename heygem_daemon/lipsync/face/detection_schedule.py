@@ -10,13 +10,10 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, distinct, tile_levels
 from heygem_daemon.lipsync.face.image_view import Picture, Square
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 SEARCHING: Final = (0.2, 0.2, 0.2, 0.8)
 """Seconds between two searches of each level while no face is followed."""
@@ -39,7 +36,7 @@ class FaceSearch:
 
     def restart(self) -> None:
         """Forget what was searched: a new shot begins, everything is due."""
-        self._searched: list[FloatArray | None] = [None] * len(self._levels)
+        self._searched: list[Float32 | None] = [None] * len(self._levels)
         self._waited = [float("inf")] * len(self._levels)
 
     def due(self, *, is_following: bool) -> list[int]:
@@ -48,7 +45,7 @@ class FaceSearch:
         self._waited = [frames + 1 for frames in self._waited]
         return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, pace[level] * self._frame_rate)]
 
-    def level(self, level: int, picture: Picture, thumbnail: FloatArray, followed: Iterable[Square]) -> list[Detection]:
+    def level(self, level: int, picture: Picture, thumbnail: Float32, followed: Iterable[Square]) -> list[Detection]:
         """Search the tiles of one level that changed since their last search; return each face found once.
 
         Changes under the faces that are `followed` already do not count.
@@ -62,11 +59,11 @@ class FaceSearch:
         """Search where a face was a frame ago."""
         return self._detector.detect(picture, Square(x=region.x, y=region.y, size=region.size * 2))
 
-    def _changed(self, level: int, thumbnail: FloatArray, followed: Iterable[Square]) -> BoolArray:
+    def _changed(self, level: int, thumbnail: Float32, followed: Iterable[Square]) -> Bool:
         before = self._searched[level]
         if before is None:
             return np.ones(thumbnail.shape, np.bool_)
-        changed: BoolArray = np.abs(thumbnail - before) > _CHANGED
+        changed: Bool = np.abs(thumbnail - before) > _CHANGED
         for face in followed:
             changed[self._window(face, changed.shape)] = False
         return changed

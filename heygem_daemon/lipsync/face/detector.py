@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.tflite import Network
 from heygem_daemon.lipsync.model_files import model_path
-
-FloatArray = npt.NDArray[np.float32]
 
 SCORE: Final = 0.5
 _INPUT: Final = 128
@@ -62,9 +60,9 @@ class FaceDetector:
         return [_placed(box, score, square) for box, score in found]
 
 
-def anchors() -> FloatArray:
+def anchors() -> Float32:
     """Return the centres of the 896 anchors, float32 [896, 2], x and y in 0-1; every anchor has the size of the input."""
-    centres: list[FloatArray] = []
+    centres: list[Float32] = []
     for stride, per_cell in _LAYERS:
         cells = _INPUT // stride
         axis = (np.arange(cells, dtype=np.float32) + 0.5) / cells
@@ -73,12 +71,12 @@ def anchors() -> FloatArray:
     return np.concatenate(centres)
 
 
-def blend(boxes: FloatArray, scores: FloatArray) -> list[tuple[FloatArray, float]]:
+def blend(boxes: Float32, scores: Float32) -> list[tuple[Float32, float]]:
     """Non-maximum suppression by averaging: boxes that overlap the surest one are merged into it, weighted by score.
 
     boxes: float32 [n, 8] (centre, width, height, two eyes), the surest first. Averaging trembles less than picking.
     """
-    found: list[tuple[FloatArray, float]] = []
+    found: list[tuple[Float32, float]] = []
     left = np.arange(len(boxes))
     while len(left):
         same = np.array([overlap(tuple(boxes[left[0], :3]), tuple(boxes[i, :3])) > _SAME for i in left])
@@ -120,12 +118,12 @@ def tile_levels(width: int, height: int) -> list[list[Square]]:
     return levels
 
 
-def _centres(length: int, side: float) -> FloatArray:
+def _centres(length: int, side: float) -> Float32:
     count = int(np.ceil(round((length - side) / (side / 2), 6))) + 1
     return np.linspace(side / 2, length - side / 2, max(1, count), dtype=np.float32)
 
 
-def _decode(raw: FloatArray, centres: FloatArray) -> FloatArray:
+def _decode(raw: Float32, centres: Float32) -> Float32:
     """Return float32 [n, 8] in parts of the input: centre, width, height, eyes. The network speaks in pixels from the anchor."""
     decoded = raw[:, :8] / _INPUT
     for column in (0, 4, 6):
@@ -133,7 +131,7 @@ def _decode(raw: FloatArray, centres: FloatArray) -> FloatArray:
     return np.asarray(decoded, np.float32)
 
 
-def _placed(box: FloatArray, score: float, square: Square) -> Detection:
+def _placed(box: Float32, score: float, square: Square) -> Detection:
     x0, y0 = square.x - square.size / 2, square.y - square.size / 2
     eyes = box[6:8] - box[4:6]
     return Detection(

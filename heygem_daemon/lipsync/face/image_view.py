@@ -10,12 +10,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64, Image
 from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, YuvSpace
-
-FloatArray = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 THUMBNAIL: Final = 64
 _SAMPLED: Final = 270
@@ -41,7 +38,7 @@ class Picture:
         self._luma: Image = source.y if isinstance(source, Frame) else source[:, :, 1]
         self.height, self.width = self._luma.shape[:2]
 
-    def square(self, square: Square, pixels: int, *, extend: bool) -> FloatArray:
+    def square(self, square: Square, pixels: int, *, extend: bool) -> Float32:
         """Return RGB float32 [pixels, pixels, 3] in 0-255, seen through `square`.
 
         Outside the picture is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that
@@ -53,7 +50,7 @@ class Picture:
         rgb = cv2.transform(cv2.merge(planes).astype(np.float32), _matrix(self._space))
         return np.asarray(np.clip(rgb, 0, 255), np.float32)
 
-    def thumbnail(self) -> FloatArray:
+    def thumbnail(self) -> Float32:
         """Return the brightness, float32 [h, w] in 0-255, the longer side 64: enough to tell cuts and changes."""
         stride = max(1, min(self.height, self.width) // _SAMPLED)
         scale = THUMBNAIL / max(self.height, self.width)
@@ -101,7 +98,7 @@ def _reduced(plane: Image, square: Square, factor: int) -> tuple[Image, Square]:
 
 
 @lru_cache(maxsize=16)
-def _matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
+def _matrix(space: YuvSpace) -> Float64:
     """Return the 3x4 matrix from Y, Cb, Cr codes to RGB in 0-255 (ITU-R BT.601-7 section 2.5, with the weights of the space)."""
     kr, kb = LUMA_WEIGHTS.get(space.matrix, LUMA_WEIGHTS["bt709"])
     kg = 1 - kr - kb

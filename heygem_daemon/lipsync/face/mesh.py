@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.tflite import Network
 from heygem_daemon.lipsync.model_files import model_path
-
-FloatArray = npt.NDArray[np.float32]
 
 SCORE: Final = 0.5
 MARGIN: Final = 1.5
@@ -31,17 +29,17 @@ class FaceMesh:
         """Raises SetupError (`models_missing`)."""
         self._network = Network(model_path(models, "face_mesh"), ("conv2d_21", "conv2d_31"))
 
-    def read(self, picture: Picture, region: Square) -> tuple[FloatArray, float]:
+    def read(self, picture: Picture, region: Square) -> tuple[Float32, float]:
         """Return landmarks float32 [468, 3] in pixels (z towards the back, same unit) and the score that there is a face (0-1)."""
         return self.read_square(picture.square(region, INPUT, extend=True), region)
 
-    def read_square(self, pixels: FloatArray, region: Square) -> tuple[FloatArray, float]:
+    def read_square(self, pixels: Float32, region: Square) -> tuple[Float32, float]:
         """As `read`, from what the square shows: RGB float32 [192, 192, 3] in 0-255."""
         points, logit = self._network(pixels / np.float32(255))
         score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
         return _placed(points.reshape(-1, 3), region), score
 
-    def settle(self, picture: Picture, region: Square) -> tuple[FloatArray, float]:
+    def settle(self, picture: Picture, region: Square) -> tuple[Float32, float]:
         """As `read`, and once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from
         the box of a detector, the second reading is the exact one."""
         points, score = self.read(picture, region)
@@ -54,7 +52,7 @@ class FaceMesh:
         return self.read(picture, better)
 
 
-def region_of(landmarks: FloatArray) -> Square:
+def region_of(landmarks: Float32) -> Square:
     """Return the square to read the next frame in: levelled by the outer eye corners, 1.5 times the extent of the face."""
     eyes = landmarks[OUTER_EYES[1], :2] - landmarks[OUTER_EYES[0], :2]
     angle = float(np.arctan2(eyes[1], eyes[0]))
@@ -65,7 +63,7 @@ def region_of(landmarks: FloatArray) -> Square:
     return Square(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
 
 
-def _placed(points: FloatArray, region: Square) -> FloatArray:
+def _placed(points: Float32, region: Square) -> Float32:
     """Turn landmarks in pixels of the network's input into pixels of the picture."""
     scale = region.size / INPUT
     cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale

@@ -9,13 +9,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.mesh import MARGIN, region_of
 from heygem_daemon.lipsync.face.tracker import FollowedFace
 from heygem_daemon.lipsync.face_tracks import POINTS, FaceSelection
-
-FloatArray = npt.NDArray[np.float32]
 
 _RECORD: Final = np.dtype([("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("landmarks", "<f4", (POINTS, 3))])
 _BLOCK: Final = 128
@@ -36,7 +34,7 @@ class Seen:
         self.frames, self.merit = 0, 0.0
         self._x = self._y = self._width = 0.0
 
-    def add(self, frame: int, landmarks: FloatArray, size: tuple[int, int]) -> None:
+    def add(self, frame: int, landmarks: Float32, size: tuple[int, int]) -> None:
         """Count one frame more. The merit grows with area and nearness to the middle of the picture (`size`)."""
         region = region_of(landmarks)
         width = region.size / MARGIN
@@ -103,7 +101,7 @@ class ShotFaces:
             self._seen.setdefault(face.track, Seen([face.track])).add(self._frames, face.landmarks, self._size)
         self._frames += 1
 
-    def choose(self, selection: FaceSelection) -> Iterator[tuple[FloatArray | None, float]]:
+    def choose(self, selection: FaceSelection) -> Iterator[tuple[Float32 | None, float]]:
         """Yield landmarks (or None) and score of the selected face for every frame of the shot, and be ready for the next."""
         self._file.close()
         chosen = chosen_tracks(list(self._seen.values()), selection, self._size)
@@ -124,7 +122,7 @@ class ShotFaces:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def _spooled(self, tracks: set[int]) -> Iterator[tuple[int, FloatArray, float]]:
+    def _spooled(self, tracks: set[int]) -> Iterator[tuple[int, Float32, float]]:
         with self._path.open("rb") as file:
             while len(block := np.fromfile(file, _RECORD, _BLOCK)):
                 for record in block:

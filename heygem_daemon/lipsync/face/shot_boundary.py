@@ -4,9 +4,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Float32
 
 UNLIKE: Final = 0.12
 """1 - Pearson r of the brightness of two neighbouring thumbnails, at their best alignment, above which a shot has ended.
@@ -27,7 +26,7 @@ _FLAT: Final = 1.0
 """Standard deviation (0-255) below which a picture is one even area, which correlates with nothing."""
 
 
-def is_cut(before: FloatArray, after: FloatArray) -> bool:
+def is_cut(before: Float32, after: Float32) -> bool:
     """Tell whether two neighbouring thumbnails (float32 [h, w], 0-255) belong to different shots."""
     if np.abs(after - before).mean() < _DIFFERENT:
         return False

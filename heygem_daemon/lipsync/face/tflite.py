@@ -5,9 +5,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Float32
 
 
 class Network:
@@ -19,7 +18,7 @@ class Network:
         self._net = cv2.dnn.readNetFromTFLite(str(path)) if classic is None else cv2.dnn.readNetFromTFLite(str(path), classic)
         self._outputs = list(outputs)
 
-    def __call__(self, image: FloatArray) -> list[FloatArray]:
+    def __call__(self, image: Float32) -> list[Float32]:
         """Run on one image float32 [h, w, channels], already in the network's own range of values."""
         self._net.setInput(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
         return [np.asarray(output, np.float32) for output in self._net.forward(self._outputs)]

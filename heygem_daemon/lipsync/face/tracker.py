@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.face.detection_schedule import FaceSearch
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from heygem_daemon.lipsync.face.shot_boundary import is_cut
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 MOST_FACES: Final = 6
 """More faces than this are not followed at once: each costs 4 ms per frame."""
@@ -37,7 +34,7 @@ class FollowedFace:
     """A face in one frame. track: who it is, until the next cut; landmarks: float32 [468, 3], pixels; score: 0-1."""
 
     track: int
-    landmarks: FloatArray
+    landmarks: Float32
     score: float
 
 
@@ -61,7 +58,7 @@ class FaceTracker:
         self._detector, self._mesh = FaceDetector(models), FaceMesh(models)
         self._frame_rate = frame_rate
         self._search: FaceSearch | None = None
-        self._thumbnail: FloatArray | None = None
+        self._thumbnail: Float32 | None = None
         self._tracks: list[_Track] = []
         self._next = 0
         self.shot = 0
@@ -80,7 +77,7 @@ class FaceTracker:
         self._remember(faces)
         return tuple(faces[number] for number in sorted(faces))
 
-    def _begin(self, picture: Picture, thumbnail: FloatArray) -> FaceSearch:
+    def _begin(self, picture: Picture, thumbnail: Float32) -> FaceSearch:
         """Set out for a new video, or for a new shot where the picture was cut."""
         if self._search is None:
             self._search = FaceSearch(self._detector, width=picture.width, height=picture.height, frame_rate=self._frame_rate)

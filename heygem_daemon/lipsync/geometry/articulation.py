@@ -14,10 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, LIPS, MOUTH_CORNERS, OUTER_CORNERS, OUTER_LOWER, OUTER_UPPER
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
-
-FloatArray = npt.NDArray[np.float64]
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 
 TEETH_OPENING: Final = 0.15
 """The lips are this far apart at most on f and v, as a share of the range [.19 in the mean, .06 at the tenth percentile]."""
@@ -67,17 +66,17 @@ def gestures(motion: Iterable[MouthMotion]) -> Iterator[Gesture]:
         yield Gesture(pressed=float(pressed), teeth=float(teeth), pursed=float(pursed))
 
 
-def _windows(rows: Iterator[FloatArray], back: int, ahead: int) -> Iterator[FloatArray]:
+def _windows(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
     """Yield [back + 1 + ahead, 3] around every row."""
     length = back + 1 + ahead
-    held: deque[FloatArray] = deque(maxlen=length)
+    held: deque[Float64] = deque(maxlen=length)
     for row in _continued(rows, back, ahead):
         held.append(row)
         if len(held) == length:
             yield np.array(held)
 
 
-def _continued(rows: Iterator[FloatArray], back: int, ahead: int) -> Iterator[FloatArray]:
+def _continued(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
     """Yield the rows, the first one `back` times more before them, the last one `ahead` times more after them."""
     row = next(rows)
     yield from repeat(row, back + 1)
@@ -86,7 +85,7 @@ def _continued(rows: Iterator[FloatArray], back: int, ahead: int) -> Iterator[Fl
     yield from repeat(row, ahead)
 
 
-def lip_shift(rest: FloatArray, gesture: Gesture) -> FloatArray:
+def lip_shift(rest: Float64, gesture: Gesture) -> Float64:
     """Return the displacement [40, 3] of the lip landmarks of a canonical face `rest` [468, 3] that leaves opening and width alone."""
     left, right = (rest[i] for i in OUTER_CORNERS)
     half = float(np.linalg.norm(right - left)) / 2
@@ -103,12 +102,12 @@ def lip_shift(rest: FloatArray, gesture: Gesture) -> FloatArray:
     return shift
 
 
-def _weights(visemes: npt.NDArray[np.floating]) -> FloatArray:
+def _weights(visemes: npt.NDArray[np.floating]) -> Float64:
     """Return [T, 3] for visemes [T, 16]."""
     groups = (_PRESSED, _TEETH, _PURSED)
     return np.stack([visemes[:, [VISEMES.index(name) for name in group]].sum(1) for group in groups], axis=1).astype(np.float64)
 
 
-def _smoothstep(x: FloatArray) -> FloatArray:
+def _smoothstep(x: Float64) -> Float64:
     t = np.clip((x - _SURE[0]) / (_SURE[1] - _SURE[0]), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64
+
 POINTS: Final = 468
 
 INNER_UPPER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -58,7 +60,7 @@ RIGID: Final = (
 """Points of eyes, nose bridge, forehead and temples that speech does not move."""
 
 
-def lower_face_weight(face: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def lower_face_weight(face: npt.NDArray[np.floating]) -> Float64:
     """Return float64 [468]: how far speech may move each landmark, 0 above the nose and at the ears, 1 on lips and chin.
 
     face: [468, 3], a canonical face (x to the right, y down, outer eye corners 1 apart).
@@ -70,6 +72,6 @@ def lower_face_weight(face: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]
     return weight
 
 
-def _smoothstep(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _smoothstep(x: npt.NDArray[np.floating]) -> Float64:
     t = np.clip(x, 0.0, 1.0).astype(np.float64)
     return np.asarray(t * t * (3 - 2 * t))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Float32, Float64
 
 _INNER_LIPS: Final = (13, 14)
 _OUTER_EYES: Final = (33, 263)
@@ -14,7 +14,7 @@ _REACH: Final = 0.4
 _FEWEST: Final = 8
 
 
-def lip_opening(landmarks: FloatArray) -> FloatArray:
+def lip_opening(landmarks: Float32) -> Float32:
     """Return float32 [T]: the 3D distance of the inner lips over that of the outer eye corners; NaN where landmarks are.
 
     landmarks: float32 [T, 468, 3], any unit.
@@ -45,7 +45,7 @@ def sync_offset(asked: npt.ArrayLike, obtained: npt.ArrayLike, frame_rate: Fract
     return (lags[best] + shift) / float(frame_rate) * 1000, float(curve[best])
 
 
-def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+def _correlation(a: Float64, b: Float64) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < _FEWEST:
         return float("nan")
@@ -54,7 +54,7 @@ def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> floa
     return float(x @ y) / power if power > 1e-9 else float("nan")
 
 
-def _peak(curve: npt.NDArray[np.float64], best: int) -> float:
+def _peak(curve: Float64, best: int) -> float:
     """Return where the parabola through the samples around `best` has its top, in samples from `best` (-0.5 to 0.5)."""
     if not 0 < best < len(curve) - 1:
         return 0.0

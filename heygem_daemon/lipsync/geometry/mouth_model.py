@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry import mouth_prior
 from heygem_daemon.lipsync.geometry.articulation import PURSED_WIDTH, TEETH_OPENING, Gesture, lip_shift
 from heygem_daemon.lipsync.geometry.landmarks import (
@@ -18,8 +19,6 @@ from heygem_daemon.lipsync.geometry.landmarks import (
     OUTER_CORNERS,
     lower_face_weight,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 _REST_SHARE: Final = 12
 """Percentage of the frames, the most closed ones, whose mean is the mouth at rest."""
@@ -48,17 +47,15 @@ class MouthModel:
     is_talking:  whether the clip itself shows an open mouth
     """
 
-    rest: FloatArray
-    weight: FloatArray
-    open_basis: FloatArray
-    width_basis: FloatArray
+    rest: Float64
+    weight: Float64
+    open_basis: Float64
+    width_basis: Float64
     openings: tuple[float, float]
     widths: tuple[float, float, float]
     is_talking: bool
 
-    def target(
-        self, opening: float, width: float, lips: npt.NDArray[np.floating] | None = None, gesture: Gesture = _NO_GESTURE
-    ) -> FloatArray:
+    def target(self, opening: float, width: float, lips: npt.NDArray[np.floating] | None = None, gesture: Gesture = _NO_GESTURE) -> Float64:
         """Return the canonical face [468, 3] that is asked for: rest plus what opening and width (fractions of the person's
         range) and the gesture, or the explicit displacement `lips` [40, 3], do to the lower face."""
         if lips is not None:
@@ -78,7 +75,7 @@ class MouthModel:
         pressed = gesture.pressed * max(0.0, 1 - asked / _AS_GOOD_AS_SHUT)
         return (wide - shut) * asked - pressed * max(0.0, shut)
 
-    def _target_of_lips(self, lips: FloatArray) -> FloatArray:
+    def _target_of_lips(self, lips: Float64) -> Float64:
         rows = {landmark: row for row, landmark in enumerate(LIPS)}
         top, bottom = (rows[i] for i in INNER_MIDDLE)
         left, right = (rows[i] for i in OUTER_CORNERS)
@@ -92,7 +89,7 @@ class MouthModel:
         return parted(self.rest + self.weight[:, None] * moved)
 
     @cached_property
-    def _reach(self) -> FloatArray:
+    def _reach(self) -> Float64:
         """Return [468, 40]: how much each landmark takes of the displacement of each lip landmark beyond the general motion."""
         lips = self.rest[list(LIPS), :2]
         distance = np.linalg.norm(self.rest[:, None, :2] - lips[None], axis=2)
@@ -113,17 +110,17 @@ def compressed(amount: float) -> float:
     return float(_KNEE + room * np.tanh((amount - _KNEE) / room))
 
 
-def opening_of(faces: FloatArray) -> FloatArray:
+def opening_of(faces: Float64) -> Float64:
     """Return the lip opening of canonical faces [..., 468, 3], in IOD: inner lips, vertically."""
     return np.asarray(faces[..., INNER_MIDDLE[1], 1] - faces[..., INNER_MIDDLE[0], 1])
 
 
-def width_of(faces: FloatArray) -> FloatArray:
+def width_of(faces: Float64) -> Float64:
     """Return the mouth width of canonical faces [..., 468, 3], in IOD."""
     return np.asarray(np.linalg.norm(faces[..., OUTER_CORNERS[1], :] - faces[..., OUTER_CORNERS[0], :], axis=-1))
 
 
-def parted(face: FloatArray) -> FloatArray:
+def parted(face: Float64) -> Float64:
     """Return the face with inner lips that never cross: where the lower one is above the upper, both meet half way."""
     upper, lower = list(INNER_UPPER[1:-1]), list(INNER_LOWER[1:-1])
     overlap = np.maximum(0, face[upper, 1] - face[lower, 1]) / 2
@@ -133,7 +130,7 @@ def parted(face: FloatArray) -> FloatArray:
     return result
 
 
-def learn_mouth(faces: FloatArray, reference: FloatArray) -> MouthModel:
+def learn_mouth(faces: Float64, reference: Float64) -> MouthModel:
     """Learn from canonical faces [n, 468, 3] of one person (n may be 1) whose mean face is `reference`."""
     weight = lower_face_weight(reference)
     opening, width = opening_of(faces), width_of(faces)
@@ -160,7 +157,7 @@ def learn_mouth(faces: FloatArray, reference: FloatArray) -> MouthModel:
     )
 
 
-def _regressed(features: FloatArray, moved: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _regressed(features: Float64, moved: Float64, reference: Float64) -> tuple[Float64, Float64]:
     """Ridge regression of the displacements [n, 468, 3] on [n, 2] (opening, width), drawn towards the general mouth_prior."""
     prior = np.stack([mouth_prior.opening_motion(reference), mouth_prior.width_motion(reference)]).reshape(2, -1)
     rest = moved.reshape(len(moved), -1) - features @ prior

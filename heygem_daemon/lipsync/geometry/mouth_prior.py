@@ -7,8 +7,8 @@ motion for a frontal face); x and y below are canonical, in units of the distanc
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.landmarks import (
     BETWEEN_LOWER,
     BETWEEN_UPPER,
@@ -21,8 +21,6 @@ from heygem_daemon.lipsync.geometry.landmarks import (
     OUTER_LOWER,
     OUTER_UPPER,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 TYPICAL_OPENING: Final = 0.15
 """Lip opening of loud vowels where the presenter shows none (95th percentile of talking people: .06 to .23)."""
@@ -40,7 +38,7 @@ _CLOSED_GAP: Final = 0.008
 _GAP_SPREAD: Final = 0.2
 
 
-def opening_motion(face: FloatArray) -> FloatArray:
+def opening_motion(face: Float64) -> Float64:
     """Return [468, 3]: the displacement of every landmark of a canonical face per unit of lip opening."""
     x, y = face[:, 0], face[:, 1]
     lips = face[INNER_MIDDLE[0], 1]
@@ -57,7 +55,7 @@ def opening_motion(face: FloatArray) -> FloatArray:
     return motion
 
 
-def width_motion(face: FloatArray) -> FloatArray:
+def width_motion(face: Float64) -> Float64:
     """Return [468, 3]: the displacement of every landmark of a canonical face per unit of mouth width."""
     x, y = face[:, 0], face[:, 1]
     centre = (face[INNER_MIDDLE[0]] + face[INNER_MIDDLE[1]]) / 2
@@ -69,7 +67,7 @@ def width_motion(face: FloatArray) -> FloatArray:
     return np.stack([sideways, lift, back], axis=1)
 
 
-def closed(face: FloatArray, weight: FloatArray) -> FloatArray:
+def closed(face: Float64, weight: Float64) -> Float64:
     """Return the canonical face [468, 3] with its lips closed: the lower lip rises, the upper one comes a little down, the chin follows.
 
     weight: [468], how far speech may move each landmark. A mouth that is as good as closed stays as it is.
@@ -87,12 +85,12 @@ def closed(face: FloatArray, weight: FloatArray) -> FloatArray:
     return result
 
 
-def _excess_gap(face: FloatArray, x: FloatArray) -> FloatArray:
+def _excess_gap(face: Float64, x: Float64) -> Float64:
     """Return how far the inner lips at `x` are apart beyond what a relaxed closed mouth shows."""
     upper, lower = (np.interp(x, face[row, 0], face[row, 1]) for row in (list(INNER_UPPER), list(INNER_LOWER)))
     return np.asarray(np.maximum(0, lower - upper - _CLOSED_GAP * np.exp(-((x / _GAP_SPREAD) ** 2))))
 
 
-def _smoothstep(x: FloatArray) -> FloatArray:
+def _smoothstep(x: Float64) -> Float64:
     t = np.clip(x, 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))

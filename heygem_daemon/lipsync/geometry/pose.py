@@ -9,13 +9,11 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import savgol_filter
 
+from heygem_daemon.lipsync.arrays import Bool, Float64, Int32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD, RIGID
-
-FloatArray = npt.NDArray[np.float64]
 
 _RIGID: Final = np.array(RIGID)
 _WINDOW: Final = 5
@@ -34,21 +32,21 @@ class Pose:
     scale: [n], pixels per IOD; rotation: [n, 3, 3]; translation: [n, 3], pixels
     """
 
-    scale: FloatArray
-    rotation: FloatArray
-    translation: FloatArray
+    scale: Float64
+    rotation: Float64
+    translation: Float64
 
-    def project(self, canonical: FloatArray) -> FloatArray:
+    def project(self, canonical: Float64) -> Float64:
         """Return [n, K, 3] in pixels for canonical [n, K, 3] (or [K, 3], the same for all)."""
         turned = np.einsum("nij,...kj->nki" if canonical.ndim == 2 else "nij,nkj->nki", self.rotation, canonical)
         return np.asarray(self.scale[:, None, None] * turned + self.translation[:, None])
 
-    def unproject(self, picture: FloatArray) -> FloatArray:
+    def unproject(self, picture: Float64) -> Float64:
         """Return canonical [n, K, 3] for picture [n, K, 3] in pixels."""
         centred = picture - self.translation[:, None]
         return np.asarray(np.einsum("nji,nkj->nki", self.rotation, centred) / self.scale[:, None, None])
 
-    def angles(self) -> FloatArray:
+    def angles(self) -> Float64:
         """Return [n, 3]: yaw, pitch, roll in degrees."""
         r = self.rotation
         yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
@@ -60,11 +58,11 @@ class Pose:
 class Geometry:
     """The faces of n frames. valid: bool [n]; picture: [n, 468, 2], pixels, smoothed; canonical: [n, 468, 3], smoothed; pose."""
 
-    valid: npt.NDArray[np.bool_]
-    picture: FloatArray
-    canonical: FloatArray
+    valid: Bool
+    picture: Float64
+    canonical: Float64
     pose: Pose
-    angles: FloatArray
+    angles: Float64
 
     def __len__(self) -> int:
         return len(self.valid)
@@ -74,18 +72,18 @@ class Geometry:
 class Face:
     """The face of one frame: the row of a `Geometry`. scale: pixels per IOD; angles: yaw, pitch, roll in degrees."""
 
-    picture: FloatArray
-    canonical: FloatArray
+    picture: Float64
+    canonical: Float64
     scale: float
-    rotation: FloatArray
-    angles: FloatArray
+    rotation: Float64
+    angles: Float64
 
-    def shifted(self, displacement: FloatArray) -> FloatArray:
+    def shifted(self, displacement: Float64) -> Float64:
         """Return [468, 2] in pixels: the landmarks after a canonical displacement [468, 3]; tracker noise stays in both and cancels."""
         return self.picture + self.scale * (displacement @ self.rotation.T)[:, :2]
 
 
-def fit_pose(picture: FloatArray, reference: FloatArray) -> Pose:
+def fit_pose(picture: Float64, reference: Float64) -> Pose:
     """Return the similarities that map reference [468, 3] on picture [n, 468, 3] over the rigid points (Umeyama 1991)."""
     x, y = reference[_RIGID], picture[:, _RIGID]
     x_mean, y_mean = x.mean(0), y.mean(1)
@@ -98,7 +96,7 @@ def fit_pose(picture: FloatArray, reference: FloatArray) -> Pose:
     return Pose(scale=scale, rotation=rotation, translation=y_mean - scale[:, None] * (rotation @ x_mean))
 
 
-def upright(face: FloatArray) -> FloatArray:
+def upright(face: Float64) -> Float64:
     """Return the face [468, 3] in canonical axes: eye line along x, forehead to chin along y, eye corners 1 apart."""
     left, right = (face[i] for i in EYE_CORNERS)
     x = (right - left) / np.linalg.norm(right - left)
@@ -109,7 +107,7 @@ def upright(face: FloatArray) -> FloatArray:
     return np.asarray((face - (left + right) / 2) @ axes / np.linalg.norm(right - left))
 
 
-def mean_face(tracks: FaceTracks) -> FloatArray:
+def mean_face(tracks: FaceTracks) -> Float64:
     """Return [468, 3]: the mean canonical face of the person, from up to 400 frames spread over the video."""
     usable = np.flatnonzero(tracks.valid)
     chosen = usable[np.unique(np.linspace(0, len(usable) - 1, _REFERENCE_FRAMES).astype(int))]
@@ -120,7 +118,7 @@ def mean_face(tracks: FaceTracks) -> FloatArray:
     return reference
 
 
-def geometry(tracks: FaceTracks, reference: FloatArray, start: int, stop: int) -> Geometry:
+def geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int) -> Geometry:
     """Return the smoothed faces of the frames start to stop. Gaps and scene cuts are never smoothed over."""
     first, last = max(0, start - _MARGIN), min(tracks.frames, stop + _MARGIN)
     raw = tracks.landmarks(first, last).astype(np.float64)
@@ -145,7 +143,7 @@ def geometry(tracks: FaceTracks, reference: FloatArray, start: int, stop: int) -
     )
 
 
-def runs(valid: npt.NDArray[np.bool_], shot: npt.NDArray[np.int32]) -> list[slice]:
+def runs(valid: Bool, shot: Int32) -> list[slice]:
     """Return the stretches of consecutive valid frames of one shot."""
     label = np.where(valid, shot, -1)
     borders = np.flatnonzero(np.diff(label)) + 1
@@ -153,7 +151,7 @@ def runs(valid: npt.NDArray[np.bool_], shot: npt.NDArray[np.int32]) -> list[slic
     return [slice(a, b) for a, b in pairwise(edges) if b > a and valid[a]]
 
 
-def _smoothed(values: FloatArray) -> FloatArray:
+def _smoothed(values: Float64) -> Float64:
     if len(values) < _WINDOW:
         return values
     return np.asarray(savgol_filter(values, _WINDOW, _ORDER, axis=0))
@@ -162,7 +160,7 @@ def _smoothed(values: FloatArray) -> FloatArray:
 class FaceReader:
     """The face of any frame, in any order, read in blocks of which the last few are kept."""
 
-    def __init__(self, tracks: FaceTracks, reference: FloatArray) -> None:
+    def __init__(self, tracks: FaceTracks, reference: Float64) -> None:
         self._tracks, self._reference = tracks, reference
         self._blocks: OrderedDict[int, Geometry] = OrderedDict()
 

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64, Int64
 from heygem_daemon.lipsync.atlas.retrieval import lip_features
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.pose import geometry, runs
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SAMPLE: Final = 3000
 _PIECE: Final = 25
@@ -32,16 +29,16 @@ class FaceSample:
     index: int [n]; picture: [n, 468, 2], pixels; canonical: [n, 468, 3]; angles: [n, 3], degrees; scale: [n], pixels per IOD
     """
 
-    index: IntArray
-    picture: FloatArray
-    canonical: FloatArray
-    angles: FloatArray
-    scale: FloatArray
+    index: Int64
+    picture: Float64
+    canonical: Float64
+    angles: Float64
+    scale: Float64
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def take(self, rows: IntArray) -> "FaceSample":
+    def take(self, rows: Int64) -> "FaceSample":
         return FaceSample(
             index=self.index[rows],
             picture=self.picture[rows],
@@ -51,7 +48,7 @@ class FaceSample:
         )
 
 
-def sample_faces(tracks: FaceTracks, reference: FloatArray) -> FaceSample:
+def sample_faces(tracks: FaceTracks, reference: Float64) -> FaceSample:
     """Return the faces of at most 3000 usable frames that look roughly at the camera (or of all, where none does)."""
     blocks = [(start, geometry(tracks, reference, start, stop)) for start, stop in _pieces(tracks)]
     index = np.concatenate([start + np.arange(len(block)) for start, block in blocks])
@@ -68,7 +65,7 @@ def sample_faces(tracks: FaceTracks, reference: FloatArray) -> FaceSample:
     )
 
 
-def select_rows(sample: FaceSample) -> IntArray:
+def select_rows(sample: FaceSample) -> Int64:
     """Return the rows of the sample that go into the atlas: all of a short clip, else runs of frames that differ most from each other.
 
     Greedy farthest-point selection (Gonzalez 1985) of runs of half a second by lip shape and pose; playing on stays possible.
@@ -107,7 +104,7 @@ def _row_limit(sample: FaceSample) -> int:
     return int(np.clip(_BYTES / bytes_each, _FEWEST_ROWS, _ROWS))
 
 
-def _runs_of(index: IntArray) -> list[IntArray]:
+def _runs_of(index: Int64) -> list[Int64]:
     """Return the rows of each run: consecutive frame numbers, at most half a second."""
     breaks = np.flatnonzero(np.diff(index) != 1) + 1
     return [part[k : k + _RUN] for part in np.split(np.arange(len(index)), breaks) for k in range(0, len(part), _RUN)]

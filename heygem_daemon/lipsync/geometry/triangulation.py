@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import Delaunay
 
+from heygem_daemon.lipsync.arrays import Bool, Float64, Triangles
 from heygem_daemon.lipsync.geometry import mouth_prior
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, INNER_LOWER, INNER_UPPER, JAW, LIP_AREA, OVAL_TOP, POINTS
-
-FloatArray = npt.NDArray[np.float64]
-Triangles = npt.NDArray[np.int32]
 
 _PARTED: Final = 0.25
 """Opening at which the face is triangulated: no triangle then bridges the lips."""
@@ -43,7 +40,7 @@ class Triangulation:
         return np.concatenate([self.around, self.inside, self.skin])
 
 
-def triangulated(face: FloatArray, weight: FloatArray) -> Triangulation:
+def triangulated(face: Float64, weight: Float64) -> Triangulation:
     """Triangulate the canonical face [468, 3] seen from the front (Delaunay); only triangles that speech moves are kept.
 
     weight: [468], how far speech moves each landmark.
@@ -59,7 +56,7 @@ def triangulated(face: FloatArray, weight: FloatArray) -> Triangulation:
     return Triangulation(inside=_opening_strip(), skin=_oriented(triangles[keep], parted), around=_ring_strip())
 
 
-def ring(points: FloatArray, centre: FloatArray, scale: float) -> FloatArray:
+def ring(points: Float64, centre: Float64, scale: float) -> Float64:
     """Return [21, 2]: the points of the ring outside the jaw, .42 IOD further from the base of the nose.
 
     points: [468, 2], pixels; centre: [2]; scale: pixels per IOD
@@ -90,14 +87,14 @@ def _ring_strip() -> Triangles:
     return np.array(triangles, np.int32)
 
 
-def _oriented(triangles: Triangles, points: FloatArray) -> Triangles:
+def _oriented(triangles: Triangles, points: Float64) -> Triangles:
     """Return the triangles with their corners clockwise in a picture whose y runs down, like the strips."""
     a, b, c = (points[triangles[:, k], :2] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     return np.where((turn < 0)[:, None], triangles[:, ::-1], triangles).astype(np.int32)
 
 
-def _inside(points: FloatArray, polygon: FloatArray) -> npt.NDArray[np.bool_]:
+def _inside(points: Float64, polygon: Float64) -> Bool:
     """Return for each point [n, 2] whether it lies inside the closed polygon [m, 2] (even-odd rule)."""
     x, y = points[:, None, 0], points[:, None, 1]
     a, b = polygon, np.roll(polygon, -1, axis=0)

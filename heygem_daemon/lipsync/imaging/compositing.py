@@ -9,12 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from heygem_daemon.lipsync.arrays import Bool, Float64
 from heygem_daemon.lipsync.geometry.landmarks import JAW, MOUTH_HULL, NOSE_BASE, OUTER_LOWER, OUTER_UPPER
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, ring
 from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink, triangle_warp
 from heygem_daemon.media.frame import Box, Frame
-
-FloatArray = npt.NDArray[np.float64]
 
 _CELLS_PER_IOD: Final = 43
 """Resolution of everything that is smooth (displacements, masks, colour correction): its cost does not grow with the picture."""
@@ -60,7 +59,7 @@ class Canvas:
         (x, y), (height, width) = self.origin, self.size
         return (x, y, x + width, y + height)
 
-    def local(self, points: FloatArray) -> FloatArray:
+    def local(self, points: Float64) -> Float64:
         """Return points of the picture [n, 2] in pixels of the canvas."""
         return np.asarray(points - self.origin)
 
@@ -73,7 +72,7 @@ class Canvas:
         x, y = self.origin[0] - other.origin[0], self.origin[1] - other.origin[1]
         return slice(y, y + self.size[0]), slice(x, x + self.size[1])
 
-    def part(self, low: FloatArray, high: FloatArray) -> "Canvas":
+    def part(self, low: Float64, high: Float64) -> "Canvas":
         """Return the canvas of the cells between the points `low` and `high` (x, y in canvas pixels), clipped to this one."""
         height, width = self.size
         x0, y0 = (int(max(0, np.floor(v / self.cell))) * self.cell for v in low)
@@ -90,11 +89,11 @@ class Lent:
     """A mouth lent by another frame. image: float32 [3, h, w]; points: [468, 2] in its pixels; share: its part of a cross-fade."""
 
     image: Tensor
-    points: FloatArray
+    points: Float64
     share: float
 
 
-def open_canvas(frame: Frame, points: FloatArray, moved: FloatArray, scale: float, device: torch.device) -> Canvas:
+def open_canvas(frame: Frame, points: Float64, moved: Float64, scale: float, device: torch.device) -> Canvas:
     """Return the canvas of all that moves when landmarks go from `points` to `moved` ([468, 2], pixels): jaw, neck, cheeks."""
     outline = ring(moved, moved[NOSE_BASE], scale)
     low, high = outline.min(0) - _MARGIN * scale, outline.max(0) + _MARGIN * scale
@@ -103,7 +102,7 @@ def open_canvas(frame: Frame, points: FloatArray, moved: FloatArray, scale: floa
     return canvas_between(frame, low, high, scale, device)
 
 
-def canvas_between(frame: Frame, low: FloatArray, high: FloatArray, scale: float, device: torch.device) -> Canvas:
+def canvas_between(frame: Frame, low: Float64, high: Float64, scale: float, device: torch.device) -> Canvas:
     """Return the canvas of at least the picture between the corners `low` and `high` (x, y in pixels)."""
     cell = max(1, round(scale / _CELLS_PER_IOD))
     x0, y0 = (int(v) for v in np.floor(low))
@@ -112,7 +111,7 @@ def canvas_between(frame: Frame, low: FloatArray, high: FloatArray, scale: float
     return Canvas(image=to_tensor(padded_bgr(frame, box), device), origin=(x0, y0), scale=scale, cell=cell)
 
 
-def mouth_box(points: FloatArray, scale: float) -> Box:
+def mouth_box(points: Float64, scale: float) -> Box:
     """Return the box around mouth and chin of a face [468, 2] in pixels, with a margin for what is read beside it."""
     hull = points[list(MOUTH_HULL)]
     low, high = hull.min(0) - _CROP_MARGIN * scale, hull.max(0) + _CROP_MARGIN * scale
@@ -139,7 +138,7 @@ def to_bgr(image: Tensor) -> npt.NDArray[np.uint8]:
     return image.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def warp_face(canvas: Canvas, points: FloatArray, moved: FloatArray, mesh: Triangulation) -> tuple[Tensor, Tensor]:
+def warp_face(canvas: Canvas, points: Float64, moved: Float64, mesh: Triangulation) -> tuple[Tensor, Tensor]:
     """Move the lower face from `points` to `moved` ([468, 2], canvas pixels); the ring around the jaw holds still.
 
     Returns the image float32 [3, h, w] and where it differs, bool [h, w]. The displacement is smooth, also at the lips: they
@@ -155,7 +154,7 @@ def warp_face(canvas: Canvas, points: FloatArray, moved: FloatArray, mesh: Trian
     return sample(canvas.image, pixel_grid(canvas.size, device) + shift), shift.abs().amax(0) > _LEAST_SHIFT
 
 
-def lend_mouth(canvas: Canvas, lent: Lent, moved: FloatArray, mesh: Triangulation) -> tuple[Tensor, Tensor]:
+def lend_mouth(canvas: Canvas, lent: Lent, moved: Float64, mesh: Triangulation) -> tuple[Tensor, Tensor]:
     """Return (image float32 [3, h, w], covered float32 [h, w]): the mouth of another frame, with its landmarks at `moved`."""
     height, width = canvas.size
     fine = (moved + 0.5) * _SUPERSAMPLING - 0.5
@@ -165,7 +164,7 @@ def lend_mouth(canvas: Canvas, lent: Lent, moved: FloatArray, mesh: Triangulatio
     return image, (shrink(covered[None].float(), _SUPERSAMPLING)[0] > 0.99).float()
 
 
-def lay_over(canvas: Canvas, lent: list[Lent], moved: FloatArray, mesh: Triangulation, strength: float) -> tuple[Tensor, Tensor]:
+def lay_over(canvas: Canvas, lent: list[Lent], moved: Float64, mesh: Triangulation, strength: float) -> tuple[Tensor, Tensor]:
     """Blend lent mouths, weighted by their shares, into the canvas whose face is at `moved` ([468, 2], canvas pixels).
 
     Returns the image and its alpha, float32 [h, w]. The mouth takes the light of the skin around it: a colour membrane is the
@@ -180,18 +179,18 @@ def lay_over(canvas: Canvas, lent: list[Lent], moved: FloatArray, mesh: Triangul
     return canvas.image + (over - canvas.image) * alpha, alpha
 
 
-def mouth_canvas(canvas: Canvas, image: Tensor, moved: FloatArray) -> Canvas:
+def mouth_canvas(canvas: Canvas, image: Tensor, moved: Float64) -> Canvas:
     """Return the part of the canvas, showing `image` instead, that holds the hull around mouth and chin."""
     hull = canvas.local(moved[list(MOUTH_HULL)])
     return canvas.showing(image).part(hull.min(0) - 0.03 * canvas.scale, hull.max(0) + 0.03 * canvas.scale)
 
 
-def changed(difference: Tensor, alpha: Tensor) -> npt.NDArray[np.bool_]:
+def changed(difference: Tensor, alpha: Tensor) -> Bool:
     """Return bool [h, w]: the pixels to paste, where something moved or was laid over."""
     return np.asarray((difference | (alpha > _LEAST_ALPHA)).cpu().numpy())
 
 
-def lip_skin(canvas: Canvas, moved: FloatArray, margin: float) -> Tensor:
+def lip_skin(canvas: Canvas, moved: Float64, margin: float) -> Tensor:
     """Return float32 [h, w] in cells: 1 inside the outer lips of `moved` ([468, 2], canvas pixels) and up to `margin` IOD around them."""
     points = in_cells(moved[[*OUTER_UPPER, *OUTER_LOWER[-2:0:-1]]], canvas.cell)
     return fill(grown(points, margin * canvas.scale / canvas.cell), canvas.cells, canvas.image.device)
@@ -209,7 +208,7 @@ def colour_membrane(canvas: Canvas, over: Tensor, skin: Tensor) -> Tensor:
     return spread[:3] / (spread[3:] + 1e-4)
 
 
-def _membrane(canvas: Canvas, over: Tensor, covered: Tensor, moved: FloatArray) -> Tensor:
+def _membrane(canvas: Canvas, over: Tensor, covered: Tensor, moved: Float64) -> Tensor:
     """Return the colour correction of a lent mouth, float32 [3, h, w] in cells."""
     hull = cv2.convexHull(in_cells(moved, canvas.cell)[list(MOUTH_HULL)].astype(np.float32))[:, 0].astype(np.float64)
     inside = fill(hull, canvas.cells, canvas.image.device)
@@ -217,7 +216,7 @@ def _membrane(canvas: Canvas, over: Tensor, covered: Tensor, moved: FloatArray) 
     return colour_membrane(canvas, over, skin)
 
 
-def _soft_hull(canvas: Canvas, moved: FloatArray) -> Tensor:
+def _soft_hull(canvas: Canvas, moved: Float64) -> Tensor:
     """Return float32 [h, w] in cells: 1 around the mouth, falling softly to 0 inside the hull's edge."""
     size = canvas.cells
     points = in_cells(moved[list(MOUTH_HULL)], canvas.cell).astype(np.float32)
@@ -226,14 +225,14 @@ def _soft_hull(canvas: Canvas, moved: FloatArray) -> Tensor:
     return blur(fill(grown(hull, -edge), size, canvas.image.device)[None], edge / 2)[0]
 
 
-def grown(polygon: FloatArray, distance: float) -> FloatArray:
+def grown(polygon: Float64, distance: float) -> Float64:
     """Return the polygon [n, 2] with its corners `distance` further from its centre (nearer, if negative)."""
     outward = polygon - polygon.mean(0)
     length = np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
     return np.asarray(polygon + outward / length * np.maximum(distance, -0.9 * length))
 
 
-def in_cells(points: FloatArray, cell: int) -> FloatArray:
+def in_cells(points: Float64, cell: int) -> Float64:
     """Return points in pixels of a canvas as points of the grid of its cells."""
     return np.asarray((points + 0.5) / cell - 0.5)
 

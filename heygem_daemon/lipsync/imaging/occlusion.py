@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_LOWER, OUTER_UPPER
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation
 from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
 from heygem_daemon.lipsync.imaging.warp import rasterise, sample, shrink
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float64]
 
 _SIDE: Final = 28
 _PERCENTILE: Final = 95
@@ -30,7 +29,7 @@ _FEWEST: Final = 40
 class SkinSampler:
     """Reads the skin around the mouth at the same points of the face in every frame: uint8 [p, 3]."""
 
-    def __init__(self, face: FloatArray, mesh: Triangulation) -> None:
+    def __init__(self, face: Float64, mesh: Triangulation) -> None:
         hull = face[list(MOUTH_HULL), :2]
         low, high = hull.min(0), hull.max(0)
         points = (face[:, :2] - low) / (high - low) * (_SIDE - 1)
@@ -40,7 +39,7 @@ class SkinSampler:
         self._triangles = mesh.skin[labels[inside]]
         self._weights = _barycentric(points[self._triangles], np.stack([x, y], 1).astype(np.float64))
 
-    def __call__(self, image: npt.NDArray[np.uint8], points: FloatArray, scale: float) -> npt.NDArray[np.uint8]:
+    def __call__(self, image: npt.NDArray[np.uint8], points: Float64, scale: float) -> npt.NDArray[np.uint8]:
         """Return uint8 [p, 3]. image: uint8 [h, w, 3]; points: landmarks [468, 2] in its pixels; scale: pixels per IOD."""
         factor = max(1, min(round(scale / _SIDE), min(image.shape[:2]) // 4))
         height, width = (n // factor * factor for n in image.shape[:2])
@@ -50,7 +49,7 @@ class SkinSampler:
         read = sample(small, torch.from_numpy(places.T[:, None].astype(np.float32)))
         return read[:, 0].T.clamp(0, 255).round().to(torch.uint8).numpy()
 
-    def of_frame(self, frame: Frame, points: FloatArray, scale: float) -> npt.NDArray[np.uint8]:
+    def of_frame(self, frame: Frame, points: Float64, scale: float) -> npt.NDArray[np.uint8]:
         """Return the skin [p, 3] of a frame whose face is at `points` [468, 2], pixels."""
         box = mouth_box(points, scale)
         return self(padded_bgr(frame, box), points - box[:2], scale)
@@ -59,10 +58,10 @@ class SkinSampler:
 class OcclusionTest:
     """Compares skins [n, p, 3] of an atlas with that of a frame; `limit` is in grey levels."""
 
-    def __init__(self, skins: npt.NDArray[np.uint8], angles: FloatArray, limit: float) -> None:
+    def __init__(self, skins: npt.NDArray[np.uint8], angles: Float64, limit: float) -> None:
         self._skins, self._angles, self.limit = skins, angles, limit
 
-    def is_covered(self, skin: npt.NDArray[np.uint8], angles: FloatArray) -> bool:
+    def is_covered(self, skin: npt.NDArray[np.uint8], angles: Float64) -> bool:
         """Return whether the skin [p, 3] of a head at `angles` [3] differs from that of every frame in a similar pose."""
         rows = np.argsort(np.abs(self._angles - angles).sum(1), kind="stable")[:_NEIGHBOURS]
         return residual(skin, self._skins[rows]) > self.limit
@@ -75,7 +74,7 @@ def residual(skin: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> floa
     return float(np.percentile(np.abs(difference).mean(2), _PERCENTILE, axis=1).min())
 
 
-def clear_rows(skins: npt.NDArray[np.uint8], angles: FloatArray, index: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], float]:
+def clear_rows(skins: npt.NDArray[np.uint8], angles: Float64, index: Int64) -> tuple[Bool, float]:
     """Return (bool [n], limit): which frames of a clip have a clear view of the mouth, and the residual beyond which one has not.
 
     Each frame is compared with frames in a similar pose that are not its neighbours in time, so that a hand does not vouch for itself.
@@ -95,7 +94,7 @@ def clear_rows(skins: npt.NDArray[np.uint8], angles: FloatArray, index: npt.NDAr
     return values <= limit, limit
 
 
-def _polygon(polygon: FloatArray, growth: float = 0.0) -> npt.NDArray[np.bool_]:
+def _polygon(polygon: Float64, growth: float = 0.0) -> Bool:
     """Return bool [side, side]: the pixels inside a polygon [n, 2], grown by some pixels."""
     mask = np.zeros((_SIDE, _SIDE), np.uint8)
     outward = polygon - polygon.mean(0)
@@ -104,7 +103,7 @@ def _polygon(polygon: FloatArray, growth: float = 0.0) -> npt.NDArray[np.bool_]:
     return mask > 0
 
 
-def _barycentric(corners: FloatArray, points: FloatArray) -> FloatArray:
+def _barycentric(corners: Float64, points: Float64) -> Float64:
     """Return weights [p, 3] of points [p, 2] in triangles [p, 3, 2]."""
     edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
     inner = np.linalg.solve(edges, (points - corners[:, 0])[..., None])[..., 0]

@@ -7,20 +7,18 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-FloatArray = npt.NDArray[np.float64]
-Triangles = npt.NDArray[np.int32]
+from heygem_daemon.lipsync.arrays import Float32, Float64, Int32, Triangles
 
 _SHIFT: Final = 4
 """Fractional bits of the coordinates given to OpenCV's rasteriser."""
 _LEAST_AREA: Final = 1e-3
 
 
-def rasterise(points: FloatArray, triangles: Triangles, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+def rasterise(points: Float64, triangles: Triangles, size: tuple[int, int]) -> Int32:
     """Return int32 [height, width]: the row of the triangle that covers each pixel, the last one drawn; -1 where none does.
 
     points: [n, 2], pixels; size: height, width. Degenerate and mirrored (folded) triangles are left out.
@@ -33,7 +31,7 @@ def rasterise(points: FloatArray, triangles: Triangles, size: tuple[int, int]) -
     return labels
 
 
-def affine_maps(target: FloatArray, source: FloatArray, triangles: Triangles) -> npt.NDArray[np.float32]:
+def affine_maps(target: Float64, source: Float64, triangles: Triangles) -> Float32:
     """Return float32 [m + 1, 6]: for each triangle the map (x, y) -> (ax + by + c, dx + ey + f) from target to source points.
 
     The last row, which label -1 picks, is the identity.
@@ -60,7 +58,7 @@ def source_coordinates(labels: Tensor, maps: Tensor) -> Tensor:
 
 
 def triangle_warp(
-    target: FloatArray, source: FloatArray, triangles: Triangles, size: tuple[int, int], device: torch.device
+    target: Float64, source: Float64, triangles: Triangles, size: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return (source coordinates float32 [2, height, width], covered bool [height, width]) of the warp of source to target points."""
     labels = torch.from_numpy(rasterise(target, triangles, size)).to(device)
@@ -110,14 +108,14 @@ def shrink(image: Tensor, factor: int) -> Tensor:
     return image if factor == 1 else functional.avg_pool2d(image[None], factor)[0]
 
 
-def fill(polygon: FloatArray, size: tuple[int, int], device: torch.device) -> Tensor:
+def fill(polygon: Float64, size: tuple[int, int], device: torch.device) -> Tensor:
     """Return float32 [height, width]: 1 inside the polygon [n, 2], 0 outside, in between on its anti-aliased edge."""
     mask = np.zeros(size, np.uint8)
     cv2.fillPoly(mask, [np.round(polygon * (1 << _SHIFT)).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
     return torch.from_numpy(mask).to(device).float() / 255
 
 
-def _areas(corners: FloatArray) -> FloatArray:
+def _areas(corners: Float64) -> Float64:
     """Return twice the signed area of triangles [m, 3, 2]; positive where they run clockwise in a picture whose y runs down."""
     p, q = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return np.asarray(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])

@@ -7,12 +7,10 @@ from typing import Final
 
 import librosa
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE
-
-FloatArray = npt.NDArray[np.float32]
 
 BANDS: Final = 80
 HOP: Final = 160
@@ -32,19 +30,19 @@ _DECAY_DB: Final = 0.03
 
 
 @lru_cache(maxsize=1)
-def _filters() -> FloatArray:
+def _filters() -> Float32:
     """Return float32 [80, 257]: mel bands from 50 Hz to 7.6 kHz."""
     return mel_filters(fft=_FFT, lowest=50.0, highest=7600.0, is_slaney=False)
 
 
-def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> FloatArray:
+def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> Float32:
     """Return float32 [80, fft // 2 + 1]: triangles from `lowest` to `highest` Hz at 16 kHz; with `is_slaney` of equal area, else height."""
     norm: Final = "slaney" if is_slaney else None
     return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=fft, n_mels=BANDS, fmin=lowest, fmax=highest, norm=norm), np.float32)
 
 
 @lru_cache(maxsize=1)
-def _taper() -> FloatArray:
+def _taper() -> Float32:
     window = np.hanning(WINDOW + 1)[:-1]
     return np.asarray(window / np.sqrt(np.sum(window**2) * _FFT / 2), np.float32)
 
@@ -55,7 +53,7 @@ def prepare_filters() -> None:
     _taper()
 
 
-def mel_db(padded: FloatArray) -> FloatArray:
+def mel_db(padded: Float32) -> Float32:
     """Return float32 [n, 80], dB of full scale, -100 at least: row k is centred on sample 160 k + 200 of `padded`."""
     rows = (len(padded) - WINDOW) // HOP + 1
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: rows * HOP : HOP]
@@ -64,7 +62,7 @@ def mel_db(padded: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(10 * np.log10(power @ _filters().T + 1e-12), _LOWEST_DB), np.float32)
 
 
-def levelled_mel(wave: FloatArray) -> FloatArray:
+def levelled_mel(wave: Float32) -> Float32:
     """Return float32 [1 + n // 160, 80]: the levelled mel of a whole recording (float32 [n], 16 kHz mono)."""
     rows = 1 + len(wave) // HOP
     padded = np.concatenate([np.zeros(WINDOW // 2, np.float32), wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)])
@@ -75,14 +73,14 @@ def levelled_mel(wave: FloatArray) -> FloatArray:
 class MelRows:
     """Consecutive rows at 100 Hz: mel float32 [n, 80], levelled; is_sound bool [n]: the row lies inside the recording."""
 
-    mel: FloatArray
-    is_sound: npt.NDArray[np.bool_]
+    mel: Float32
+    is_sound: Bool
 
     def __len__(self) -> int:
         return len(self.mel)
 
 
-def mel_stream(blocks: Iterable[FloatArray]) -> Iterator[MelRows]:
+def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
     """Yield rows without end: after the last sample comes silence, `is_sound` false.
 
     blocks: float32, 1 s each at 16 kHz mono, the last one shorter (stream.reblock). Row k is centred on sample 160 k.
@@ -113,11 +111,11 @@ def mel_stream(blocks: Iterable[FloatArray]) -> Iterator[MelRows]:
 class _Leveller:
     """Gives rows back `LOOKAHEAD` rows after they came, relative to the level of the speech around them."""
 
-    held: FloatArray = field(default_factory=lambda: np.zeros((0, BANDS), np.float32))
-    loud: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    held: Float32 = field(default_factory=lambda: np.zeros((0, BANDS), np.float32))
+    loud: Float64 = field(default_factory=lambda: np.zeros(0))
     past: float = _SOFTEST_SPEECH_DB
 
-    def push(self, rows: FloatArray) -> FloatArray:
+    def push(self, rows: Float32) -> Float32:
         """Take float32 [n, 80] in dB; return the rows that are ready, float32 [m, 80] in units of 30 dB about 1."""
         self.held = np.concatenate([self.held, rows])
         self.loud = np.concatenate([self.loud, 10 * np.log10((10 ** (rows.astype(np.float64) / 10)).sum(1))])

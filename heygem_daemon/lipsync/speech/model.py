@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.network import (
     CODE,
@@ -28,7 +28,6 @@ from heygem_daemon.lipsync.speech.network import (
     mapper_features,
 )
 
-FloatArray = npt.NDArray[np.float32]
 FORMAT: Final = "phonetic 2"
 
 _SPEAKS: Final = (0.2, 0.5)
@@ -56,8 +55,8 @@ class Shapes:
     """What the lips of all people have in common, for training: components [120, COMPONENTS] of the lip points, and typical deviations
     [2 + COMPONENTS] of opening, width and components, outer eye corners 1 apart."""
 
-    components: FloatArray
-    deviations: FloatArray
+    components: Float32
+    deviations: Float32
 
     @classmethod
     def none(cls) -> "Shapes":
@@ -91,11 +90,11 @@ class PhoneticModel:
 class Heard:
     """What is heard in a stretch, at 50 Hz: posteriors float32 [n, 16], silence where nobody speaks; features float32 [n, FEATURES]."""
 
-    posteriors: FloatArray
-    features: FloatArray
+    posteriors: Float32
+    features: Float32
 
 
-def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
+def hear(model: PhoneticModel, mel: Float32) -> Heard:
     """Return what is heard in levelled mel, float32 [2 n, 80] at 100 Hz."""
     with torch.inference_mode():
         spectrum = torch.from_numpy(np.ascontiguousarray(mel.T))[None]
@@ -109,12 +108,12 @@ def hear(model: PhoneticModel, mel: FloatArray) -> Heard:
     return Heard(posteriors=posteriors, features=_rows(features))
 
 
-def _at_50_hz(values: FloatArray, rows: int) -> FloatArray:
+def _at_50_hz(values: Float32, rows: int) -> Float32:
     """Return float32 [rows]: values at 25 Hz, and between them."""
     return np.interp(np.arange(rows), np.arange(len(values)) * (DETECTOR_STRIDE // 2), values).astype(np.float32)
 
 
-def hear_wave(model: PhoneticModel, wave: FloatArray) -> Heard:
+def hear_wave(model: PhoneticModel, wave: Float32) -> Heard:
     """Return what is heard in a whole recording in memory, float32 [n] at 16 kHz."""
     mel = levelled_mel(wave)
     return hear(model, mel[: len(mel) // 2 * 2])
@@ -125,12 +124,12 @@ class Told:
     """What the mappers say of a stretch, at 50 Hz: opening and width float32 [n], standardised; shut float32 [n], probability that
     the lips are shut."""
 
-    opening: FloatArray
-    width: FloatArray
-    shut: FloatArray
+    opening: Float32
+    width: Float32
+    shut: Float32
 
 
-def tell(model: PhoneticModel, features: FloatArray) -> Told:
+def tell(model: PhoneticModel, features: Float32) -> Told:
     """Return the mean of the mappers for features, float32 [n, FEATURES]."""
     return _mean(model.mappers, features)
 
@@ -150,13 +149,13 @@ def guided(model: PhoneticModel, told: Told, heard: Heard) -> Told:
     )
 
 
-def guide_features(heard: Heard) -> FloatArray:
+def guide_features(heard: Heard) -> Float32:
     """Return float32 [n, GUIDE_FEATURES]: the visemes of `heard`, the loudness and how it changes."""
     loud = heard.features[:, CODE + len(VISEMES) :][:, :2]
     return np.concatenate([2 * np.sqrt(heard.posteriors), loud], axis=1)
 
 
-def _mean(mappers: Sequence[Mapper], features: FloatArray) -> Told:
+def _mean(mappers: Sequence[Mapper], features: Float32) -> Told:
     with torch.inference_mode():
         inputs = torch.from_numpy(np.ascontiguousarray(features.T))[None]
         outputs = torch.stack([mapper(inputs) for mapper in mappers])
@@ -165,7 +164,7 @@ def _mean(mappers: Sequence[Mapper], features: FloatArray) -> Told:
     return Told(opening=rows[:, 0], width=rows[:, 1], shut=shut)
 
 
-def _rows(tensor: Tensor) -> FloatArray:
+def _rows(tensor: Tensor) -> Float32:
     return np.ascontiguousarray(tensor[0].numpy().T)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.ports import MouthMotion
+from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
@@ -14,11 +15,9 @@ from heygem_daemon.lipsync.speech.transcript import Alignment, align
 from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 
-FloatArray = npt.NDArray[np.float32]
-
 
 def mouth_motion(
-    wav: FloatArray, times: npt.ArrayLike, script: str | None = None, *, language: str | None = None, weights: Path | None = None
+    wav: Float32, times: npt.ArrayLike, script: str | None = None, *, language: str | None = None, weights: Path | None = None
 ) -> MouthMotion:
     """Return what the mouth does at `times` while `wav` is heard.
 
@@ -34,25 +33,25 @@ def mouth_motion(
     return motion_at(driver, wav, np.asarray(times, np.float64), alignment)
 
 
-def aligned(driver: PhoneticDriver, wav: FloatArray, script: str, language: str | None = None) -> Alignment | None:
+def aligned(driver: PhoneticDriver, wav: Float32, script: str, language: str | None = None) -> Alignment | None:
     """Return when each phoneme of `script` is said, or None where it does not match the sound."""
     return align(script, language, driver.posteriors([np.asarray(wav, np.float32)])).alignment
 
 
-def motion_at(driver: PhoneticDriver, wav: FloatArray, times: npt.NDArray[np.float64], script: Alignment | None = None) -> MouthMotion:
+def motion_at(driver: PhoneticDriver, wav: Float32, times: Float64, script: Alignment | None = None) -> MouthMotion:
     """Return the driver's motion at any times, float64 [T] in s; before the recording and after it the mouth is at rest."""
     wanted = int(np.ceil(max(0.0, float(times.max(initial=0.0))) * CURVE_RATE)) + 2
     curve = _first_rows(driver, wav, wanted, script)
     rows = np.arange(len(curve)) / CURVE_RATE
 
-    def at(values: FloatArray, rest: float) -> FloatArray:
+    def at(values: Float32, rest: float) -> Float32:
         return np.interp(times, rows, values, left=rest).astype(np.float32)
 
     visemes = np.stack([at(values, float(i == column("sil"))) for i, values in enumerate(curve.visemes.T)], axis=1)
     return MouthMotion(times=times, opening=at(curve.opening, 0.0), width=at(curve.width, 0.5), visemes=visemes)
 
 
-def _first_rows(driver: PhoneticDriver, wav: FloatArray, rows: int, script: Alignment | None) -> Curve:
+def _first_rows(driver: PhoneticDriver, wav: Float32, rows: int, script: Alignment | None) -> Curve:
     curves = driver.curve([np.asarray(wav, np.float32)], script)
     curve = next(curves)
     while len(curve) < rows:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.mel import BANDS
 
 CODE: Final = 64

@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from heygem_daemon.lipsync.ports import MouthMotion
+from heygem_daemon.lipsync.arrays import Bool, Float32
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
 from heygem_daemon.lipsync.speech.model import Heard, PhoneticModel, guided, hear, tell
 from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, ENCODER_REACH, MAPPER_REACH
@@ -20,8 +20,6 @@ from heygem_daemon.lipsync.speech.postprocess import REACH, Rows, mouth_curve
 from heygem_daemon.lipsync.speech.sampling import sample
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, reblock
 from heygem_daemon.lipsync.speech.transcript import Alignment, blended, closure_gate
-
-FloatArray = npt.NDArray[np.float32]
 
 LEAD: Final = Fraction(0)
 """The mappers learnt from real mouths when to be early: nothing is added."""
@@ -45,12 +43,12 @@ class PhoneticDriver:
         self.model_hashes: Mapping[str, str] = {"phonetic": model.sha256}
 
     def motion(
-        self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion in blocks of about eight seconds. script: which phoneme is said when, where the words are known."""
         return sample(self.curve(speech, script), frame_rate, frames, LEAD)
 
-    def posteriors(self, speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         """Yield viseme probabilities, float32 [n, 16] at 50 rows a second, to the end of the speech: what a script is aligned with."""
         for stretch in _stretches(speech):
             count = int(stretch.is_sound[_INNER].sum())
@@ -59,7 +57,7 @@ class PhoneticDriver:
             if count < _BLOCK:
                 return
 
-    def curve(self, speech: Iterable[FloatArray], script: Alignment | None = None) -> Iterator[Curve]:
+    def curve(self, speech: Iterable[Float32], script: Alignment | None = None) -> Iterator[Curve]:
         """Yield the motion at 50 rows per second, in time with the sound, without end: at rest after the speech."""
         for stretch in _stretches(speech):
             heard = hear(self._model, stretch.mel)
@@ -77,12 +75,12 @@ class PhoneticDriver:
 class _Stretch:
     """_BLOCK rows with context: mel float32 [2 n, 80], is_sound bool [n] at 50 Hz, the number of the first row (context included)."""
 
-    mel: FloatArray
-    is_sound: npt.NDArray[np.bool_]
+    mel: Float32
+    is_sound: Bool
     first_row: int
 
 
-def _stretches(speech: Iterable[FloatArray]) -> Iterator[_Stretch]:
+def _stretches(speech: Iterable[Float32]) -> Iterator[_Stretch]:
     """Yield stretches without end, each _BLOCK rows after the one before; before and after the speech is silence."""
     mel = np.full((2 * _CONTEXT, BANDS), SILENCE, np.float32)
     is_sound = np.zeros(2 * _CONTEXT, bool)

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
 
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.speech.model import Calibration, Told
 from heygem_daemon.lipsync.speech.stream import Curve
 from heygem_daemon.lipsync.speech.visemes import column
-
-FloatArray = npt.NDArray[np.float32]
 
 REACH: Final = 32
 """Rows (20 ms) on each side that one row depends on."""
@@ -44,9 +42,9 @@ class Rows:
     """n rows at 50 Hz: told, posteriors float32 [n, 16], is_sound bool [n], gate float32 [n] (1 where a script says the lips meet)."""
 
     told: Told
-    posteriors: FloatArray
-    is_sound: npt.NDArray[np.bool_]
-    gate: FloatArray
+    posteriors: Float32
+    is_sound: Bool
+    gate: Float32
 
 
 def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
@@ -68,14 +66,14 @@ def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
     )
 
 
-def _lips_together(posteriors: FloatArray) -> FloatArray:
+def _lips_together(posteriors: Float32) -> Float32:
     """Return 0-1: 1 where a p, b or m is heard clearly. The lips meet before it is heard."""
     low, high = _HEARD_CLEARLY
     heard = np.clip((posteriors[:, column("PP")] - low) / (high - low), 0, 1)
     return np.concatenate([heard[_LIPS_AHEAD:], np.zeros(_LIPS_AHEAD, np.float32)])
 
 
-def _speaking(rows: Rows, before: int, after: int) -> FloatArray:
+def _speaking(rows: Rows, before: int, after: int) -> Float32:
     """Return 0-1: 1 from `before` rows before somebody speaks to `after` rows after it, with soft edges.
 
     By what the encoder takes for speech, not by loudness: noise does not open a mouth.

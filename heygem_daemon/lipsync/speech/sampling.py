@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
-from heygem_daemon.lipsync.ports import MouthMotion
+from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, frame_rows
 
 
@@ -38,12 +38,12 @@ def _row_of(frame: int, frame_rate: Fraction, lead: Fraction) -> int:
     return int((frame / frame_rate + lead) * CURVE_RATE)
 
 
-def _motion(curve: Curve, times: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> MouthMotion:
+def _motion(curve: Curve, times: Float64, rows: Float64) -> MouthMotion:
     left = np.minimum(np.floor(rows).astype(np.int64), len(curve) - 1)
     right = np.minimum(left + 1, len(curve) - 1)
     part = (rows - left).astype(np.float32)
 
-    def between(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def between(values: Float32) -> Float32:
         share = part if values.ndim == 1 else part[:, None]
         return np.asarray(values[left] * (1 - share) + values[right] * share, np.float32)
 

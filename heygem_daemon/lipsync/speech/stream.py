@@ -7,9 +7,8 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from heygem_daemon.lipsync.arrays import Float32, Float64
 
 SAMPLE_RATE: Final = 16000
 CURVE_RATE: Final = 50
@@ -18,13 +17,13 @@ BLOCK: Final = SAMPLE_RATE
 """Samples of one block: 1 s. The last block of a stream is shorter."""
 
 
-def reblock(blocks: Iterable[FloatArray], length: int = BLOCK) -> Iterator[FloatArray]:
+def reblock(blocks: Iterable[Float32], length: int = BLOCK) -> Iterator[Float32]:
     """Yield the same samples in blocks of exactly `length`, the last one shorter (and never empty).
 
     blocks: float32 [any]. Sums of floating point numbers depend on their grouping, so equal blocks are what makes a driver's
     result independent of its caller's blocks to the last bit.
     """
-    parts: deque[FloatArray] = deque()
+    parts: deque[Float32] = deque()
     held = 0
     for block in blocks:
         parts.append(np.asarray(block, np.float32))
@@ -44,9 +43,9 @@ def reblock(blocks: Iterable[FloatArray], length: int = BLOCK) -> Iterator[Float
 class Curve:
     """Consecutive rows at CURVE_RATE: opening float32 [n], width float32 [n], visemes float32 [n, 16]."""
 
-    opening: FloatArray
-    width: FloatArray
-    visemes: FloatArray
+    opening: Float32
+    width: Float32
+    visemes: Float32
 
     def __len__(self) -> int:
         return len(self.opening)
@@ -62,7 +61,7 @@ class Curve:
         return Curve(opening=self.opening[row:], width=self.width[row:], visemes=self.visemes[row:])
 
 
-def frame_rows(first: int, count: int, frame_rate: Fraction, lead: Fraction) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def frame_rows(first: int, count: int, frame_rate: Fraction, lead: Fraction) -> tuple[Float64, Float64]:
     """Return (times in s, positions in curve rows) of frames first..first+count-1: float64 [count] each.
 
     time = i / frame_rate, position = (time + lead) x CURVE_RATE, both rounded once, from exact fractions.

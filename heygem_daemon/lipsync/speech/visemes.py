@@ -1,6 +1,6 @@
 """The visemes by name."""
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 
 
 def column(name: str) -> int:

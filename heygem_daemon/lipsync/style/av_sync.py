@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE, HeardSpeech
-
-FloatArray = npt.NDArray[np.float64]
+from heygem_daemon.lipsync.arrays import Float32, Float64
 
 ACCEPTED_Z: Final = 3.0
 """Standard deviations above mismatched sound from which sound and mouth belong together."""
 
 _REACH: Final = 0.2
 _STEP: Final = 0.01
-_LAGS: Final[FloatArray] = np.arange(-round(_REACH / _STEP), round(_REACH / _STEP) + 1, dtype=np.float64) * _STEP
+_LAGS: Final[Float64] = np.arange(-round(_REACH / _STEP), round(_REACH / _STEP) + 1, dtype=np.float64) * _STEP
 _RATE: Final = 25
 """Rows per second that are compared: the mouth does nothing faster than 12 Hz."""
 _SLOW: Final = 1.0
@@ -41,8 +39,8 @@ class Seen:
     times: float64 [T], s, on the clock of the sound; opening: float32 [T]
     """
 
-    times: FloatArray
-    opening: npt.NDArray[np.float32]
+    times: Float64
+    opening: Float32
     heard: HeardSpeech
 
 
@@ -94,7 +92,7 @@ def agreement(stretch: Seen, lag: float) -> float:
     return float(seen @ heard / len(seen))
 
 
-def _above(value: float, null: FloatArray) -> float:
+def _above(value: float, null: Float64) -> float:
     if len(null) < _FEWEST_NULL or null.std() < 1e-6:
         return 0.0
     return float((value - null.mean()) / null.std())
@@ -107,50 +105,50 @@ def _spread(stretches: Sequence[Seen]) -> list[Seen]:
     return [stretches[int(i)] for i in np.arange(0, len(stretches), step)]
 
 
-def _grid(stretch: Seen) -> FloatArray:
+def _grid(stretch: Seen) -> Float64:
     return np.arange(stretch.times[0], stretch.times[-1], 1 / _RATE)
 
 
-def _seen_curve(stretch: Seen) -> FloatArray:
+def _seen_curve(stretch: Seen) -> Float64:
     """Return [n]: the quick part of the opening, mean 0, deviation 1."""
     opening = np.interp(_grid(stretch), stretch.times, stretch.opening)
     return np.asarray(_standardised(_quick(opening, _RATE)[None])[0])
 
 
-def _heard_curves(stretch: Seen, lags: FloatArray = _LAGS) -> FloatArray:
+def _heard_curves(stretch: Seen, lags: Float64 = _LAGS) -> Float64:
     """Return [lags, n]: the quick part of the opening heard, as it would be seen if the mouth were late by each lag."""
     quick, grid = _quick(stretch.heard.opening.astype(np.float64), HEARD_RATE), _grid(stretch)
     rows = (grid - lags[:, None]) * HEARD_RATE
     return _standardised(np.interp(rows, np.arange(len(quick)), quick))
 
 
-def _heard_alone(heard: HeardSpeech) -> FloatArray:
+def _heard_alone(heard: HeardSpeech) -> Float64:
     """Return [lags, n] of a sound that comes without a mouth: the part of it where somebody speaks."""
     spoken = np.flatnonzero(heard.speech)
     times = np.arange(spoken[0], max(spoken[-1], spoken[0] + 2 * HEARD_RATE)) / HEARD_RATE
     return _heard_curves(Seen(times=times, opening=np.zeros(len(times), np.float32), heard=heard))
 
 
-def _quick(opening: FloatArray, rate: int) -> FloatArray:
+def _quick(opening: Float64, rate: int) -> Float64:
     return np.asarray(opening - uniform_filter1d(opening, max(1, round(_SLOW * rate)), mode="nearest"), np.float64)
 
 
-def _standardised(curves: FloatArray) -> FloatArray:
+def _standardised(curves: Float64) -> Float64:
     centred = curves - curves.mean(1, keepdims=True)
     return np.asarray(centred / np.maximum(centred.std(1, keepdims=True), 1e-6))
 
 
-def _tiled(curves: FloatArray, rows: int) -> FloatArray:
+def _tiled(curves: Float64, rows: int) -> Float64:
     return np.tile(curves, (1, -(-rows // curves.shape[1])))[:, :rows]
 
 
-def _rotated(seen: FloatArray, heard: FloatArray) -> FloatArray:
+def _rotated(seen: Float64, heard: Float64) -> Float64:
     """Return [lags, n]: the correlation with the sound rotated by each number of rows (column 0: as it is)."""
     spectrum = np.conj(np.fft.rfft(seen)) * np.fft.rfft(heard, axis=1)
     return np.asarray(np.fft.irfft(spectrum, len(seen), axis=1) / len(seen))
 
 
-def _top(curve: FloatArray, best: int) -> float:
+def _top(curve: Float64, best: int) -> float:
     """Return where the parabola through the three values around `best` has its top, in steps from `best`."""
     if not 0 < best < len(curve) - 1:
         return 0.0

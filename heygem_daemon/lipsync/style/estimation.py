@@ -7,24 +7,23 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import minimum_filter1d
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE, LARGEST_YAW, SMALLEST_FACE, HeardSpeech, speaking_spans
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import geometry, mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
-from heygem_daemon.lipsync.ports import VISEMES, Driver, FloatArray
+from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.style.av_sync import Seen, SyncEvidence, sync_evidence
 from heygem_daemon.lipsync.style.speaking_style import HABITS_VERSION, Habits, load_habits
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.speech import SPEECH_RATE, speech_blocks
 from heygem_daemon.media.types import MediaInfo
-
-Times = npt.NDArray[np.float64]
 
 LONGEST: Final = 120
 """Seconds of the video that are heard and seen."""
@@ -47,11 +46,11 @@ _SILENT: Final = VISEMES.index("sil")
 class HeardMotion:
     """The beginning of a sound track at HEARD_RATE: opening, width and silence float32 [n], fractions."""
 
-    opening: FloatArray
-    width: FloatArray
-    silence: FloatArray
+    opening: Float32
+    width: Float32
+    silence: Float32
 
-    def at(self, values: FloatArray, times: Times) -> Times:
+    def at(self, values: Float32, times: Float64) -> Float64:
         return np.interp(times * HEARD_RATE, np.arange(len(values)), values)
 
 
@@ -60,10 +59,10 @@ class Watched:
     """The presenter's own mouth on T frames: times float64 [T] in s on the clock of the sound, opening and width float64 [T] as
     fractions of the presenter's range, usable bool [T], calm: the opening of the most closed frames."""
 
-    times: Times
-    opening: Times
-    width: Times
-    usable: npt.NDArray[np.bool_]
+    times: Float64
+    opening: Float64
+    width: Float64
+    usable: Bool
     calm: float
 
 
@@ -121,7 +120,7 @@ def watch_mouth(tracks: FaceTracks, start: float, frames: int) -> Watched:
     )
 
 
-def _fractions(mouth: MouthModel, opening: Times, width: Times) -> tuple[Times, Times]:
+def _fractions(mouth: MouthModel, opening: Float64, width: Float64) -> tuple[Float64, Float64]:
     shut, wide = mouth.openings
     return (opening - shut) / (wide - shut), np.interp(width, mouth.widths, (0.0, 0.5, 1.0))
 
@@ -179,7 +178,7 @@ def _shrunk(own: float, usual: float, trust: float) -> float:
     return round(float(np.clip(ratio**trust, *_AMPLITUDE)), 3)
 
 
-def _rest(watched: Watched, inside: npt.NDArray[np.bool_], silence: Times) -> float:
+def _rest(watched: Watched, inside: Bool, silence: Float64) -> float:
     """Return how far the lips are apart when nobody speaks, beyond the most closed ones; 0 where they meet or it is not seen.
 
     Beyond the most closed ones, because the tracker sees full lips that meet up to .05 apart.

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import correlate1d, minimum_filter1d
 
-from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion
+from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 
 HABITS_VERSION: Final = "habits 1"
 """Raise it when the meaning of the figures or the way to learn them changes."""
@@ -86,13 +86,13 @@ def load_habits(directory: Path) -> Habits:
     return Habits(**json.loads((directory / _FILE).read_text(encoding="utf-8")))
 
 
-def _rows(times: npt.NDArray[np.float64]) -> tuple[int, int]:
+def _rows(times: Float64) -> tuple[int, int]:
     """Return _NEAR and half of _EDGE in frames."""
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
     return max(1, round(_NEAR / step)), max(1, round(_EDGE / 2 / step))
 
 
-def _quiet(silence: FloatArray, reach: int, edge: int) -> FloatArray:
+def _quiet(silence: Float32, reach: int, edge: int) -> Float32:
     """Return [T], 0-1: 1 where nobody speaks within `reach` frames, rising and falling over `edge` frames on both sides."""
     low, high = _QUIET
     heard = np.clip((silence - low) / (high - low), 0, 1)

@@ -5,16 +5,16 @@ Nothing heavy is imported before it is used: the command line lists checkpoints 
 
 from typing import TYPE_CHECKING
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import load_network
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 __all__ = ["load_network", "mel_spectrogram"]
 
 
-def mel_spectrogram(wav: "npt.ArrayLike") -> "npt.NDArray[np.float32]":
+def mel_spectrogram(wav: "npt.ArrayLike") -> "Float32":
     """Return the mel spectrum float32 [80, T] of sound float32 [n] at 16 kHz: see `mel`."""
     from heygem_daemon.lipsync.wav2lip import mel  # noqa: PLC0415  (librosa is slow to import)
 

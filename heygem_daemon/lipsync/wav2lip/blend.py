@@ -5,10 +5,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import JAW
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.imaging.compositing import (
@@ -26,9 +26,6 @@ from heygem_daemon.lipsync.wav2lip.framing import FaceBox
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.float32]
 
 _JAW: Final = JAW[3:-3]
 _CHIN: Final = slice(4, -4)
@@ -53,7 +50,7 @@ _ALIKE: Final = 9.0
 class Patch:
     """What to lay over a frame. lower: float32 [52, 96, 3] in 0-255, blue first; strength: 0-1; has_detail: add the frame's own skin."""
 
-    lower: Pixels
+    lower: Float32
     box: FaceBox
     strength: float
     has_detail: bool
@@ -75,7 +72,7 @@ def lay_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> F
     return frame.paste(canvas.box, to_bgr(blended), changed(torch.zeros_like(alpha, dtype=torch.bool), alpha))
 
 
-def mask_outline(face: Face) -> FloatArray:
+def mask_outline(face: Face) -> Float64:
     """Return the corners [n, 2] of the lower face in pixels: a little inside the jaw, a little beyond the chin, up to the nose."""
     jaw, cheeks = face.picture[list(_JAW)], face.picture[list(_CHEEKS)]
     middle = cheeks.mean(0)
@@ -99,7 +96,7 @@ def _enlarged(canvas: Canvas, patch: Patch) -> tuple[Tensor, Tensor]:
     return sample(lower, torch.stack([across, down - TOP])), ((edge - _BORDER) / _BORDER).clamp(0, 1)
 
 
-def _soft_mask(canvas: Canvas, outline: FloatArray) -> Tensor:
+def _soft_mask(canvas: Canvas, outline: Float64) -> Tensor:
     """Return float32 [h, w]: 1 inside, falling softly to 0 about the outline."""
     inside = fill(in_cells(canvas.local(outline), canvas.cell), canvas.cells, canvas.image.device)
     return enlarge(blur(inside[None], _SOFTNESS * canvas.scale / canvas.cell), canvas.cell)[0]

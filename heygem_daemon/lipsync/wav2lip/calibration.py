@@ -20,11 +20,12 @@ import numpy as np
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.durable import write_durably
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.track_video import analyse
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
 from heygem_daemon.lipsync.geometry.pose import mean_face
-from heygem_daemon.lipsync.ports import FloatArray, Sight
+from heygem_daemon.lipsync.ports import Sight
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_generation import Watcher, smoothed
@@ -121,7 +122,7 @@ def calibrate(bench: Bench, clip: Path | None = None) -> Calibration | None:
         return _found(offset if is_found else None, r, "built-in portrait" if clip is None else clip.name)
 
 
-def _measured(bench: Bench, sight: Sight, speech: list[FloatArray]) -> tuple[float, float]:
+def _measured(bench: Bench, sight: Sight, speech: list[Float32]) -> tuple[float, float]:
     """Return how late the mouths are, ms, and r at that offset; 0, 0 where nothing moved."""
     count = round(sum(map(len, speech)) * _FRAME_RATE / 16000)
     watcher = Watcher(sight=sight, reference=mean_face(sight.tracks), generator=bench.generator, reader=bench.reader)
@@ -157,7 +158,7 @@ def _calmest(tracks: FaceTracks) -> int:
     return int(np.nanargmin(lip_opening(tracks.landmarks(0, tracks.frames))))
 
 
-def _heard(sound: Path) -> Iterator[FloatArray]:
+def _heard(sound: Path) -> Iterator[Float32]:
     with closing(speech_blocks(sound)) as blocks:
         for second, block in enumerate(blocks):
             if second >= _LONGEST:

@@ -14,12 +14,14 @@ from typing import Final
 
 import numpy as np
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.evaluation import LONGEST
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
 from heygem_daemon.lipsync.imaging.visibility import smoothstep
-from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion, Sight
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import Sight
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.wav2lip.correlation import Agreement
@@ -71,7 +73,7 @@ class _Row:
     def said(self, opening: float, width: float, trust: float) -> MouthMotion:
         """Return the motion of this frame with what was read, as far as it is trusted."""
 
-        def mixed(read: float, own: FloatArray) -> FloatArray:
+        def mixed(read: float, own: Float32) -> Float32:
             return (trust * read + (1 - trust) * own).astype(np.float32)
 
         return replace(
@@ -92,18 +94,18 @@ class _Wav2Lip:
         self.model_hashes: Mapping[str, str] = {"wav2lip": trained.sha256, **companion.model_hashes}
 
     def motion(
-        self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         return self._companion.motion(speech, frame_rate, frames, script)
 
-    def posteriors(self, speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         return self._companion.posteriors(speech)
 
     def _agreement(self, frame_rate: Fraction) -> Agreement:
         return Agreement(frame_rate, prior=1.0 if self._trained.follows_speech else 0.0)
 
     def _rows(
-        self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None, *, read: int
+        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None, *, read: int
     ) -> "Iterator[_Row]":
         """Yield what is known of each frame; the mouths of the first `read` are read."""
         said, heard = tee(speech)
@@ -121,7 +123,7 @@ class PictureDriver(_Wav2Lip):
     """Gives the mouths as they were drawn, for a renderer that pastes them."""
 
     def motion_seen(
-        self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with pictures, float32 [T, 52, 96, 3]; the opening is that of the picture, in the first minute."""
         agreement = self._agreement(frame_rate)
@@ -134,7 +136,7 @@ class LipsDriver(_Wav2Lip):
     """Gives the motion that can be read from the mouths drawn, checked against the companion; for renderers with a mouth of their own."""
 
     def motion_seen(
-        self, sight: Sight, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with the trust in what was read; where there is none it is the companion's."""
         agreement, rest = self._agreement(frame_rate), _Rest()
@@ -210,6 +212,6 @@ def _blocks(rows: Iterator[MouthMotion]) -> Iterator[MouthMotion]:
         )
 
 
-def _joined(parts: list[FloatArray | None]) -> FloatArray | None:
+def _joined(parts: list[Float32 | None]) -> Float32 | None:
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None

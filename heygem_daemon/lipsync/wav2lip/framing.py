@@ -11,17 +11,14 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float64, Image
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import JAW, OVAL_TOP, RIGID
 from heygem_daemon.lipsync.geometry.pose import Face, FaceReader
 from heygem_daemon.lipsync.imaging.compositing import padded_bgr
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 
 _OVAL: Final = tuple(sorted({*JAW, *OVAL_TOP}))
 _EDGES: Final = (-0.005, 0.115, -0.005, 0.045)
@@ -37,10 +34,10 @@ _SMOOTHED_OVER: Final = 2
 class FaceBox:
     """A parallelogram of the picture. matrix: float64 [2, 3], from pixels of the 96x96 face (centres at whole numbers) to the picture's."""
 
-    matrix: FloatArray
+    matrix: Float64
 
     @cached_property
-    def inverse(self) -> FloatArray:
+    def inverse(self) -> Float64:
         """float64 [2, 3], from pixels of the picture to those of the face."""
         return np.asarray(cv2.invertAffineTransform(self.matrix), np.float64)
 
@@ -69,7 +66,7 @@ class FaceBox:
 class Framing:
     """The box of any frame of a video, in any order."""
 
-    def __init__(self, tracks: FaceTracks, reference: FloatArray) -> None:
+    def __init__(self, tracks: FaceTracks, reference: Float64) -> None:
         """reference: [468, 3], the mean canonical face of the person (atlas.pose.mean_face)."""
         self._tracks, self._reference = tracks, reference
         self.face_of = FaceReader(tracks, reference)
@@ -95,7 +92,7 @@ class Framing:
         """Return whether the next frame shows the same face in the same shot."""
         return self.face_of(index + step) is not None and bool(self._tracks.shot[index] == self._tracks.shot[index + step])
 
-    def _matrix(self, face: Face) -> FloatArray:
+    def _matrix(self, face: Face) -> Float64:
         """Return float64 [2, 3]: the box of one frame by itself."""
         roll = np.arctan2(face.rotation[1, 0], face.rotation[0, 0])
         turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])

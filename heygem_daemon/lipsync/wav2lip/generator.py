@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE, Wav2Lip
-
-FloatArray = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 TOP: Final = 44
 """The first row that is generated. Rows from 48 on are hidden from the network; the four above are there to blend with."""
@@ -63,7 +60,7 @@ class FaceGenerator:
         self._network = network.to(self.arithmetic.dtype)
         self.batch = self._affordable()
 
-    def __call__(self, mels: FloatArray, faces: Image) -> FloatArray:
+    def __call__(self, mels: Float32, faces: Image) -> Float32:
         """Return the rows from 44 on of the generated faces: float32 [n, 52, 96, 3] in 0-255, blue first.
 
         mels: float32 [n, 80, 16]; faces: uint8 [n, 96, 96, 3], blue first, as they are in the video.
@@ -82,7 +79,7 @@ class FaceGenerator:
             done = min(stop, len(faces))
         return np.concatenate([np.zeros((0, ROWS, SIDE, 3), np.float32), *parts])
 
-    def _run(self, mels: FloatArray, faces: Image) -> FloatArray:
+    def _run(self, mels: Float32, faces: Image) -> Float32:
         drawn = run(self._network, mels, faces)
         if not bool(torch.isfinite(drawn).all()):  # an overflow of float16, which the probe did not meet
             self._network, self.arithmetic = self._network.float(), EXACT
@@ -118,7 +115,7 @@ def is_out_of_memory(problem: RuntimeError) -> bool:
     return isinstance(problem, torch.OutOfMemoryError) or "out of memory" in str(problem) or "ALLOC_FAILED" in str(problem)
 
 
-def run(network: Wav2Lip, mels: FloatArray, faces: Image) -> Tensor:
+def run(network: Wav2Lip, mels: Float32, faces: Image) -> Tensor:
     """Return [n, 3, 52, 96] in 0-1 on the network's device, in its arithmetic. mels: [n, 80, 16]; faces: uint8 [n, 96, 96, 3]."""
     weight = next(network.parameters())
     with torch.inference_mode():
@@ -179,7 +176,7 @@ def _cpu_flags() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _probe() -> tuple[FloatArray, Image]:
+def _probe() -> tuple[Float32, Image]:
     """Return sound and faces of noise, the same ones every time: nothing else stirs all channels as evenly."""
     noise = np.random.default_rng(1)
     mels = noise.normal(-1, 2, (_PROBED, BANDS, COLUMNS)).clip(-4, 4).astype(np.float32)

@@ -12,11 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.speech.mel import mel_filters
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE, reblock
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
-
-FloatArray = npt.NDArray[np.float32]
 
 RATE: Final = 80
 """Columns per second."""
@@ -29,7 +28,7 @@ _LOWEST, _HIGHEST = 55.0, 7600.0
 _FLOOR: Final = 1e-5
 
 
-def mel_spectrogram(wav: npt.ArrayLike) -> FloatArray:
+def mel_spectrogram(wav: npt.ArrayLike) -> Float32:
     """Return float32 [80, 1 + n // 200] of a mono recording float [n] at 16 kHz, -1..1. Raises ValueError for another shape."""
     samples = np.asarray(wav, np.float32)
     if samples.ndim != 1:
@@ -37,7 +36,7 @@ def mel_spectrogram(wav: npt.ArrayLike) -> FloatArray:
     return np.concatenate([*mel_columns([samples]), np.zeros((0, BANDS), np.float32)]).T
 
 
-def mel_columns(speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+def mel_columns(speech: Iterable[Float32]) -> Iterator[Float32]:
     """Yield float32 [k, 80]: column i is centred on sample 200 i; beyond both ends of the speech there is silence.
 
     speech: consecutive blocks float32 [any]; the result does not depend on how they are cut.
@@ -56,7 +55,7 @@ def mel_columns(speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
         yield _columns(np.concatenate([held, np.zeros(_HALF)])[: (count - 1) * _HOP + _WINDOW])
 
 
-def mel_windows(speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, shift: Fraction) -> Iterator[FloatArray]:
+def mel_windows(speech: Iterable[Float32], frame_rate: Fraction, frames: int, shift: Fraction) -> Iterator[Float32]:
     """Yield float32 [80, 16] for each of `frames` frames: the columns from that at i / frame_rate + shift (s) on, rounded down.
 
     All times are exact fractions, so nothing drifts over hours; before and after the speech is silence.
@@ -74,11 +73,11 @@ def mel_windows(speech: Iterable[FloatArray], frame_rate: Fraction, frames: int,
         yield np.concatenate([_silence(early), columns[: COLUMNS - early]]).T
 
 
-def _silence(count: int) -> FloatArray:
+def _silence(count: int) -> Float32:
     return np.full((count, BANDS), SILENCE, np.float32)
 
 
-def _columns(samples: npt.NDArray[np.float64]) -> FloatArray:
+def _columns(samples: Float64) -> Float32:
     """Return float32 [k, 80] of samples [800 + 200 (k - 1)], pre-emphasised."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW + 1)[:-1], axis=1))
@@ -87,6 +86,6 @@ def _columns(samples: npt.NDArray[np.float64]) -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _filters() -> FloatArray:
+def _filters() -> Float32:
     """Return float32 [80, 401]."""
     return mel_filters(fft=_WINDOW, lowest=_LOWEST, highest=_HIGHEST, is_slaney=True)

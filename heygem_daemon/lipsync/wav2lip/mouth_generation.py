@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.imaging.visibility import is_cut
-from heygem_daemon.lipsync.ports import FloatArray, Sight
+from heygem_daemon.lipsync.ports import Sight
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mel import SILENCE, mel_windows
@@ -34,7 +34,7 @@ class Mouth:
     lips: None where nothing was read; follows: it is the next frame of the same shot as the one before.
     """
 
-    lower: FloatArray | None
+    lower: Float32 | None
     lips: Lips | None
     follows: bool
 
@@ -47,7 +47,7 @@ class Watcher:
     """
 
     sight: Sight
-    reference: npt.NDArray[np.float64]
+    reference: Float64
     generator: FaceGenerator
     reader: LipReader
     silent: tuple[Lips, ...] = ()
@@ -57,12 +57,12 @@ class Watcher:
     def __post_init__(self) -> None:
         self._framing = Framing(self.sight.tracks, self.reference)
 
-    def mouths(self, speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, shift: Fraction, read: int) -> Iterator[Mouth]:
+    def mouths(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, shift: Fraction, read: int) -> Iterator[Mouth]:
         """Yield `frames` mouths, or fewer if the frames in sight end; the first `read` of them are read.
 
         shift: how much later than the frame its window of sound begins, s.
         """
-        waiting: list[tuple[Frame, FloatArray]] = []
+        waiting: list[tuple[Frame, Float32]] = []
         done = 0
         for pair in zip(self.sight.frames, mel_windows(speech, frame_rate, frames, shift), strict=False):
             waiting.append(pair)
@@ -75,7 +75,7 @@ class Watcher:
     def _most(self, frame: Frame) -> int:
         return max(1, min(self.generator.batch, _HELD_BYTES // frame.i420().nbytes))
 
-    def _work(self, waiting: list[tuple[Frame, FloatArray]], read: int) -> Iterator[Mouth]:
+    def _work(self, waiting: list[tuple[Frame, Float32]], read: int) -> Iterator[Mouth]:
         boxes = [self._framing(frame.index) for frame, _ in waiting]
         seen = [(window, box.face(frame)) for (frame, window), box in zip(waiting, boxes, strict=True) if box is not None]
         if seen and read > 0 and not self.silent:
@@ -86,14 +86,14 @@ class Watcher:
             lips = self._read(frame, box, lower) if number < read and box is not None and lower is not None else None
             yield Mouth(lower=lower, lips=lips, follows=self._follows(frame.index))
 
-    def _in_silence(self, waiting: list[tuple[Frame, FloatArray]], boxes: list[FaceBox | None]) -> Iterator[Lips]:
+    def _in_silence(self, waiting: list[tuple[Frame, Float32]], boxes: list[FaceBox | None]) -> Iterator[Lips]:
         first = [(frame, box) for (frame, _), box in zip(waiting, boxes, strict=True) if box is not None][:_IN_SILENCE]
         silence = np.full((len(first), BANDS, COLUMNS), SILENCE, np.float32)
         drawn = self.generator(silence, np.stack([box.face(frame) for frame, box in first]))
         for (frame, box), lower in zip(first, drawn, strict=True):
             yield self._read(frame, box, lower)
 
-    def _read(self, frame: Frame, box: FaceBox, lower: FloatArray) -> Lips:
+    def _read(self, frame: Frame, box: FaceBox, lower: Float32) -> Lips:
         landmarks = self.sight.tracks.landmarks(frame.index, frame.index + 1)[0]
         return self.reader.read(frame, landmarks, box, lower, self.reference)
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.mesh import INPUT, FaceMesh, region_of
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of, width_of
@@ -19,9 +19,6 @@ from heygem_daemon.lipsync.geometry.pose import fit_pose
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
-
-FloatArray = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.float32]
 
 _SEAM: Final = 4.0
 """Pixels of the face over which the frame gives way to what was generated."""
@@ -43,7 +40,7 @@ class LipReader:
         """Raises SetupError (`models_missing`)."""
         self._mesh = FaceMesh(models)
 
-    def read(self, frame: Frame, landmarks: Pixels, box: FaceBox, lower: Pixels, reference: FloatArray) -> Lips:
+    def read(self, frame: Frame, landmarks: Float32, box: FaceBox, lower: Float32, reference: Float64) -> Lips:
         """Return the lips of `lower`, float32 [n, 96, 3] in 0-255, blue first: the lowest n rows of the face in `box`.
 
         landmarks: float32 [468, 3], those of the frame as it is; reference: [468, 3], the mean canonical face of the person.
@@ -56,7 +53,7 @@ class LipReader:
         return Lips(opening=float(opening_of(canonical)), width=float(width_of(canonical)), score=score)
 
 
-def _laid_over(seen: Pixels, region: Square, box: FaceBox, lower: Pixels) -> Pixels:
+def _laid_over(seen: Float32, region: Square, box: FaceBox, lower: Float32) -> Float32:
     """Return the square `seen`, RGB float32 [192, 192, 3], with the generated rows in their place."""
     above = SIDE - len(lower)
     to_square = _affine(region)
@@ -68,14 +65,14 @@ def _laid_over(seen: Pixels, region: Square, box: FaceBox, lower: Pixels) -> Pix
     return np.asarray(seen + share * (laid[..., ::-1] - seen), np.float32)
 
 
-def _affine(region: Square) -> FloatArray:
+def _affine(region: Square) -> Float64:
     """Return [2, 3]: from the picture to the pixels of the square (see Picture.square)."""
     cos, sin, scale = np.cos(region.angle), np.sin(region.angle), INPUT / region.size
     turn = np.array([[cos, sin], [-sin, cos]]) * scale
     return np.column_stack([turn, INPUT / 2 - turn @ (region.x, region.y)])
 
 
-def _share(rows: int) -> Pixels:
+def _share(rows: int) -> Float32:
     """Return float32 [rows, 96]: 0 at the upper edge and the sides, 1 inside; the lower edge is that of the face."""
     down = np.clip(np.arange(rows) / _SEAM, 0, 1)
     side = np.clip(np.minimum(np.arange(SIDE), np.arange(SIDE)[::-1]) / _SEAM, 0, 1)

@@ -8,15 +8,16 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.imaging.visibility import FADE, is_cut, ramped, visibility_of
-from heygem_daemon.lipsync.ports import FloatArray, MouthMotion, OnProgress, RenderedFrame
+from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.ports import OnProgress, RenderedFrame
 from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.media.frame import Frame
@@ -36,7 +37,7 @@ class _Pending:
     frame: Frame
     face: Face | None
     box: FaceBox | None
-    lower: FloatArray | None
+    lower: Float32 | None
     asked: float
     raw: float
 
@@ -101,14 +102,14 @@ class _Run:
         self._past.append(pending)
         return RenderedFrame(frame=drawn, asked_opening=asked)
 
-    def _steadied(self, lower: FloatArray) -> FloatArray:
+    def _steadied(self, lower: Float32) -> Float32:
         """Return the picture with its flicker taken off; what moves stays."""
         before = self._past[-1].lower if self._past else None
         after = self._waiting[0].lower if self._waiting else None
         return lower if before is None or after is None else steadied(before, lower, after)
 
 
-def steadied(before: FloatArray, now: FloatArray, after: FloatArray) -> FloatArray:
+def steadied(before: Float32, now: Float32, after: Float32) -> Float32:
     """Return `now` (float32 [h, w, 3], 0-255) drawn to the mean of its neighbours in time where all three look alike.
 
     A network draws every frame anew: still skin flickers by some grey levels. The faces hold still in their box, so no motion needs to be
@@ -121,7 +122,7 @@ def steadied(before: FloatArray, now: FloatArray, after: FloatArray) -> FloatArr
     return np.asarray(now + share * (mean - now), np.float32)
 
 
-def _wanted(motion: Iterable[MouthMotion], mouth: MouthModel) -> Iterator[tuple[npt.NDArray[np.float32] | None, float]]:
+def _wanted(motion: Iterable[MouthMotion], mouth: MouthModel) -> Iterator[tuple[Float32 | None, float]]:
     """Yield the picture of each frame and its opening in IOD; after the end of the motion nothing is drawn."""
     shut, wide = mouth.openings
     for block in motion:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.media.frame import Frame, YuvSpace
 
-Image = npt.NDArray[np.uint8]
 SPACE = YuvSpace(matrix="bt709", full_range=False)
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, blend, distinct, overlap, tile_levels
 from heygem_daemon.lipsync.face.image_view import Picture, Square
-from tests.lipsync.face.conftest import Image, as_frame
+from tests.lipsync.face.conftest import as_frame
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.image_view import Picture, Square
-from tests.lipsync.face.conftest import Image, as_frame
+from tests.lipsync.face.conftest import as_frame
 
 
 def ramp(width: int, height: int) -> Image:

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
-from tests.lipsync.face.conftest import Image, as_frame
+from tests.lipsync.face.conftest import as_frame
 
 HEAD = Square(x=129, y=125, size=153)
 EYES_AND_MOUTH = (33, 263, 61, 291)

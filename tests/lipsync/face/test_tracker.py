@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.detection_schedule import FaceSearch
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
 from heygem_daemon.lipsync.face.image_view import Picture, Square
 from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
-from tests.lipsync.face.conftest import Image
 
 Scene = Callable[..., Image]
 

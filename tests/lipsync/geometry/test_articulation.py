@@ -8,7 +8,7 @@ import pytest
 from heygem_daemon.lipsync.geometry.articulation import TEETH_OPENING, Gesture, gestures, lip_shift
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_MIDDLE, LIPS, OUTER_LOWER
 from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth, opening_of, width_of
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from tests.lipsync.renderer_contract import cut, syllables
 
 

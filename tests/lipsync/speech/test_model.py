@@ -6,7 +6,7 @@ import safetensors.torch
 import torch
 
 from heygem_daemon.core.errors import SetupError
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech import weights
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import Calibration, Heard, PhoneticModel, Shapes, guided, hear, load, save, tell

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.augment import mixed
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.mouth_motion import mouth_motion
 from tests.lipsync.driver_contract import RATE, talk
 from tests.lipsync.speech.transcript.recordings import OTHER

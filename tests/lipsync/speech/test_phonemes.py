@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from training.espeak import espeak
 

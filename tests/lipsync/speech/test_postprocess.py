@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.model import Calibration, Told
 from heygem_daemon.lipsync.speech.postprocess import REACH, Rows, mouth_curve
 from heygem_daemon.lipsync.speech.visemes import column

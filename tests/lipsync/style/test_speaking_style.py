@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.style.speaking_style import Habits, load_habits
 from tests.lipsync.renderer_contract import cut
 

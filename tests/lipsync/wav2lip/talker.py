@@ -9,15 +9,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
-from heygem_daemon.lipsync.ports import VISEMES, Driver, FloatArray, MouthMotion
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.wav2lip.framing import Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.mel import RATE, SILENCE, mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE
 from tests.lipsync.conftest import Clip
-
-Image = npt.NDArray[np.uint8]
 
 SHOWN: Final = 10
 """The frame of the clip that is made to open its mouth."""
@@ -30,9 +30,9 @@ _FINE: Final = Fraction(200)
 class Mouths:
     """lower: float32 [n, 52, 96, 3], 0-255, blue first: the lower half of her framed face, the mouth opening from row to row."""
 
-    lower: FloatArray
+    lower: Float32
 
-    def showing(self, opening: npt.ArrayLike) -> FloatArray:
+    def showing(self, opening: npt.ArrayLike) -> Float32:
         """Return float32 [n, 52, 96, 3] for openings [n], 0-1: the two nearest pictures, mixed."""
         place = np.clip(np.asarray(opening, np.float64), 0, 1) * (len(self.lower) - 1)
         below = np.minimum(place.astype(int), len(self.lower) - 2)
@@ -64,11 +64,11 @@ class Talker:
     """
 
     mouths: Mouths
-    opening: Callable[[FloatArray], npt.ArrayLike]
+    opening: Callable[[Float32], npt.ArrayLike]
     batch: int = 16
     seen: list[int] = field(default_factory=list)
 
-    def __call__(self, mels: FloatArray, faces: Image) -> FloatArray:
+    def __call__(self, mels: Float32, faces: Image) -> Float32:
         assert mels.shape == (len(faces), BANDS, COLUMNS)
         assert faces.shape[1:] == (SIDE, SIDE, 3)
         assert faces.dtype == np.uint8
@@ -79,7 +79,7 @@ class Talker:
 class Listener:
     """Knows one recording, and by a window of sound what is spoken `lead` seconds after it begins: what a trained network has learned."""
 
-    def __init__(self, driver: Driver, speech: FloatArray, lead: float) -> None:
+    def __init__(self, driver: Driver, speech: Float32, lead: float) -> None:
         count = len(speech) * _FINE // 16000
         self._curve = np.concatenate([block.opening for block in driver.motion([speech], _FINE, int(count))])
         quiet = np.full((BANDS, COLUMNS), SILENCE, np.float32)
@@ -87,30 +87,30 @@ class Listener:
         self._start = {_key(mel[:, i : i + COLUMNS]): i - COLUMNS for i in range(mel.shape[1] - COLUMNS + 1)}
         self._lead = lead
 
-    def __call__(self, mels: FloatArray) -> npt.ArrayLike:
+    def __call__(self, mels: Float32) -> npt.ArrayLike:
         """Return [n] in 0-1: the opening at that time as a share of the widest."""
         times = np.array([self._start[_key(window)] / RATE for window in mels]) + self._lead
         return np.interp(times * float(_FINE), np.arange(len(self._curve)), self._curve) / self._curve.max()
 
 
-def _key(window: FloatArray) -> bytes:
+def _key(window: Float32) -> bytes:
     return np.ascontiguousarray(window).tobytes()
 
 
-def loudness(mels: FloatArray) -> npt.ArrayLike:
+def loudness(mels: Float32) -> npt.ArrayLike:
     """Return [n] in 0-1: the simplest mouth that follows speech."""
     return np.clip((mels[:, :, 4:10].mean((1, 2)) + 3) / 3, 0, 1)
 
 
-def mute(mels: FloatArray) -> npt.ArrayLike:
+def mute(mels: Float32) -> npt.ArrayLike:
     return np.zeros(len(mels))
 
 
 class Contrary:
     """Opens its mouth where another one shuts it."""
 
-    def __init__(self, other: Callable[[FloatArray], npt.ArrayLike]) -> None:
+    def __init__(self, other: Callable[[Float32], npt.ArrayLike]) -> None:
         self._other = other
 
-    def __call__(self, mels: FloatArray) -> npt.ArrayLike:
+    def __call__(self, mels: Float32) -> npt.ArrayLike:
         return 1 - np.asarray(self._other(mels))

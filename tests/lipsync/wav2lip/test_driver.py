@@ -7,8 +7,10 @@ from itertools import repeat
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.geometry.mouth_metrics import sync_offset
-from heygem_daemon.lipsync.ports import VISEMES, FloatArray, MouthMotion, Sight
+from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.ports import Sight
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.transcript_drivers import SeeingDriver
 from heygem_daemon.lipsync.wav2lip import driver as module
@@ -29,7 +31,7 @@ both_kinds = pytest.mark.parametrize("kind", [PictureDriver, LipsDriver])
 def make(companion: PhoneticDriver, reader: LipReader, mouths: Mouths) -> Callable[..., PictureDriver | LipsDriver]:
     """Make a driver of a kind whose checkpoint opens the mouth as `opening` says."""
 
-    def made(kind: Kind, opening: Callable[[FloatArray], object], **trained: object) -> PictureDriver | LipsDriver:
+    def made(kind: Kind, opening: Callable[[Float32], object], **trained: object) -> PictureDriver | LipsDriver:
         talker = Talker(mouths=mouths, opening=opening)  # type: ignore[arg-type]
         return kind(Trained(generator=talker, sha256="5a", **{"shift": Fraction(0), **trained}), companion, reader)  # type: ignore[arg-type]
 
@@ -51,7 +53,7 @@ def still(clip: Clip) -> Sight:
 
 
 def seen(
-    driver: SeeingDriver, sight: Sight, speech: FloatArray | Iterable[FloatArray], frame_rate: Fraction = FPS, frames: int | None = None
+    driver: SeeingDriver, sight: Sight, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
 ) -> MouthMotion:
     """Return the motion of a driver that looks, in one block with its pictures and its trust."""
     if frames is None:
@@ -75,7 +77,7 @@ def contrary(companion: PhoneticDriver, voice: np.ndarray) -> Contrary:
     return Contrary(Listener(companion, voice[: 6 * RATE], lead=0.0))
 
 
-def heard(companion: PhoneticDriver, speech: FloatArray) -> MouthMotion:
+def heard(companion: PhoneticDriver, speech: Float32) -> MouthMotion:
     return joined(companion.motion([speech], FPS, round(len(speech) * FPS / RATE)))
 
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync import wav2lip
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.wav2lip import mel
-from heygem_daemon.lipsync.wav2lip.mel import SILENCE, FloatArray, mel_columns, mel_spectrogram, mel_windows
+from heygem_daemon.lipsync.wav2lip.mel import SILENCE, mel_columns, mel_spectrogram, mel_windows
 from tests.lipsync.driver_contract import RATE, cut, talk
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 NO_SHIFT = Fraction(0)
 
 
-def windows(speech: Iterable[FloatArray], frame_rate: Fraction, frames: int, shift: Fraction = NO_SHIFT) -> FloatArray:
+def windows(speech: Iterable[Float32], frame_rate: Fraction, frames: int, shift: Fraction = NO_SHIFT) -> Float32:
     return np.stack(list(mel_windows(speech, frame_rate, frames, shift)))
 
 
@@ -96,7 +97,7 @@ def test_a_long_recording_is_not_kept() -> None:
     assert peaks[2] < peaks[0] + 2**16
 
 
-def _peak(stream: Iterator[FloatArray], count: int) -> int:
+def _peak(stream: Iterator[Float32], count: int) -> int:
     tracemalloc.reset_peak()
     for _ in range(count):
         next(stream)
@@ -110,7 +111,7 @@ def _peak(stream: Iterator[FloatArray], count: int) -> int:
 def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of a spectrum columns that hold their own number: an hour of sound takes an hour's worth of transforms."""
 
-    def columns(speech: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    def columns(speech: Iterable[Float32]) -> Iterator[Float32]:
         done = 0
         for block in speech:
             count = len(block) // 200
@@ -174,7 +175,7 @@ def test_windows_do_not_depend_on_how_the_speech_is_cut() -> None:
 def test_windows_read_about_two_seconds_ahead() -> None:
     taken = 0
 
-    def speech() -> Iterator[FloatArray]:
+    def speech() -> Iterator[Float32]:
         nonlocal taken
         for _ in range(20):
             taken += 1

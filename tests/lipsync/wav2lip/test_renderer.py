@@ -12,7 +12,8 @@ from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
 from heygem_daemon.lipsync.geometry.landmarks import LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import FaceReader
-from heygem_daemon.lipsync.ports import MouthMotion, RenderedFrame
+from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer, steadied
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe

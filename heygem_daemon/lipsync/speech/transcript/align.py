@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.transcript import espeak
 from heygem_daemon.lipsync.speech.transcript import language as languages
 from heygem_daemon.lipsync.speech.transcript.alignment import Alignment, runs_of, segments_of
-from heygem_daemon.lipsync.speech.transcript.graph import Chain, FloatArray, make_chain
+from heygem_daemon.lipsync.speech.transcript.graph import Chain, make_chain
 from heygem_daemon.lipsync.speech.transcript.match import judge
 from heygem_daemon.lipsync.speech.transcript.problem import ScriptProblem
 from heygem_daemon.lipsync.speech.transcript.text import cleaned
@@ -35,7 +36,7 @@ class ScriptResult:
     voice: str | None = None
 
 
-def align(text: str, language: str | None, posteriors: Iterable[FloatArray]) -> ScriptResult:
+def align(text: str, language: str | None, posteriors: Iterable[Float32]) -> ScriptResult:
     """Align a script with a recording.
 
     text: the words; language: code of ISO 639 or espeak-ng, None to find it out; posteriors: float32 [k, 16] blocks, rows at 50 Hz (row
@@ -59,7 +60,7 @@ def align(text: str, language: str | None, posteriors: Iterable[FloatArray]) -> 
     return ScriptResult(alignment=alignment, voice=voice)
 
 
-def align_words(words: list[Word], posteriors: FloatArray, voice: str) -> Alignment:
+def align_words(words: list[Word], posteriors: Float32, voice: str) -> Alignment:
     """Align words with posteriors, float32 [n, 16], n >= 1, whether or not they match."""
     scores = scores_of(posteriors)
     chain = make_chain(words)
@@ -81,7 +82,7 @@ def align_words(words: list[Word], posteriors: FloatArray, voice: str) -> Alignm
     )
 
 
-def scores_of(posteriors: FloatArray) -> FloatArray:
+def scores_of(posteriors: Float32) -> Float32:
     """Return float32 [n, 17]: the logarithms of the visemes' odds, the best of a row at 0; the last column is unscripted speech."""
     prior = posteriors.mean(0, dtype=np.float64)
     log_prior = np.log(prior + _FLOOR).astype(np.float32)

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from heygem_daemon.lipsync.speech.transcript.graph import SILENCE, Chain, FloatArray, IntArray
+from heygem_daemon.lipsync.arrays import Float32, Float64, Int32, Int64
+from heygem_daemon.lipsync.speech.transcript.graph import SILENCE, Chain
 from heygem_daemon.lipsync.speech.transcript.words import Word
 
 ROW_RATE: Final = 50
@@ -41,10 +41,10 @@ class AlignedWord:
 class Columns(NamedTuple):
     """The segments as arrays [N]: viseme int32, start and end float64 in s, confidence float32."""
 
-    viseme: IntArray
-    start: npt.NDArray[np.float64]
-    end: npt.NDArray[np.float64]
-    confidence: FloatArray
+    viseme: Int32
+    start: Float64
+    end: Float64
+    confidence: Float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +77,13 @@ class Alignment:
 class Runs:
     """The runs of equal states of a path: state int32 [R], first and after int64 [R] rows, gain float64 [R] the mean score of its rows."""
 
-    state: IntArray
-    first: npt.NDArray[np.int64]
-    after: npt.NDArray[np.int64]
-    gain: npt.NDArray[np.float64]
+    state: Int32
+    first: Int64
+    after: Int64
+    gain: Float64
 
 
-def runs_of(states: IntArray, gains: FloatArray) -> Runs:
+def runs_of(states: Int32, gains: Float32) -> Runs:
     """gains: float32 [n], the score of each row in its state."""
     first = np.flatnonzero(np.diff(states, prepend=-1))
     after = np.append(first[1:], len(states))

@@ -3,14 +3,12 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.transcript.alignment import ROW_RATE, Alignment
 from heygem_daemon.lipsync.speech.transcript.graph import SILENCE
 from heygem_daemon.lipsync.speech.visemes import column
-
-FloatArray = npt.NDArray[np.float32]
 
 _EDGE: Final = 0.02
 """s on each side of a border, over which one viseme gives way to the next."""
@@ -26,7 +24,7 @@ _SHARE: Final = 0.85
 """The share of the script where it is sure: the rest keeps what the network heard."""
 
 
-def aligned_posteriors(alignment: Alignment, first_row: int, rows: int) -> FloatArray:
+def aligned_posteriors(alignment: Alignment, first_row: int, rows: int) -> Float32:
     """Return float32 [rows, 16] from row `first_row` on (row k is centred on k / 50 s): one viseme, with soft edges of +-20 ms.
 
     A row sums to 1 in the script and its pauses, to 0 where something else is heard. Pieces are equal to the same rows of the whole.
@@ -35,14 +33,14 @@ def aligned_posteriors(alignment: Alignment, first_row: int, rows: int) -> Float
     return _spread(alignment, first_row, rows, np.ones(len(segments.viseme), np.float32))
 
 
-def blended(posteriors: FloatArray, alignment: Alignment, first_row: int) -> FloatArray:
+def blended(posteriors: Float32, alignment: Alignment, first_row: int) -> Float32:
     """Return `posteriors` (float32 [n, 16], rows from `first_row` on) with the script put in as far as it can be trusted there."""
     trust = _SHARE * np.clip((alignment.columns.confidence - _DOUBT) / (_TRUST - _DOUBT), 0, 1)
     script = _spread(alignment, first_row, len(posteriors), trust.astype(np.float32))
     return np.asarray(script + posteriors * (1 - script.sum(1, keepdims=True)), np.float32)
 
 
-def _spread(alignment: Alignment, first_row: int, rows: int, weights: FloatArray) -> FloatArray:
+def _spread(alignment: Alignment, first_row: int, rows: int, weights: Float32) -> Float32:
     """weights: float32 [N], one for each segment. Each row is the mean over a triangle of +-_EDGE around its centre."""
     found = np.zeros((rows, len(VISEMES)), np.float64)
     segments = alignment.columns
@@ -57,13 +55,13 @@ def _spread(alignment: Alignment, first_row: int, rows: int, weights: FloatArray
     return found.astype(np.float32)
 
 
-def _ramp(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ramp(values: Float64) -> Float64:
     """The integral of a triangle over -1..1: 0 at -1, 1/2 at 0, 1 at 1."""
     inside = np.clip(values, -1, 1)
     return np.asarray(0.5 + inside - 0.5 * inside * np.abs(inside))
 
 
-def closure_gate(alignment: Alignment, times: npt.NDArray[np.float64]) -> FloatArray:
+def closure_gate(alignment: Alignment, times: Float64) -> Float32:
     """Return float32 [T]: 1 where the lips must meet (p b m), 0 elsewhere, with ramps of 20 ms. times: float64 [T], s on the sound's clock.
 
     The silence before the burst of a p after a pause belongs to its closure. Words that the sound contradicts close nothing.

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from heygem_daemon.lipsync.arrays import Float32, Float64, Int32
 from heygem_daemon.lipsync.speech.transcript.words import Word
 from heygem_daemon.lipsync.speech.visemes import column
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
 
 NEVER: Final = np.float32(-1e9)
 SILENCE: Final = column("sil")
@@ -58,18 +55,18 @@ class Chain:
     pause:   [W + 1] and other: [W + 1], from a boundary into its two states
     """
 
-    column: IntArray
-    word: IntArray
-    sound: IntArray
-    stay: FloatArray
-    advance: FloatArray
-    jump: FloatArray
-    base: IntArray
-    leave: FloatArray
-    leave_early: FloatArray
-    omit: npt.NDArray[np.float64]
-    pause: FloatArray
-    other: FloatArray
+    column: Int32
+    word: Int32
+    sound: Int32
+    stay: Float32
+    advance: Float32
+    jump: Float32
+    base: Int32
+    leave: Float32
+    leave_early: Float32
+    omit: Float64
+    pause: Float32
+    other: Float32
 
     def __len__(self) -> int:
         return len(self.column)

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.speech.transcript.graph import OTHER, SILENCE, Chain, FloatArray, IntArray, make_chain
+from heygem_daemon.lipsync.arrays import Float32, Int32
+from heygem_daemon.lipsync.speech.transcript.graph import OTHER, SILENCE, Chain, make_chain
 from heygem_daemon.lipsync.speech.transcript.viterbi import best_path
 from heygem_daemon.lipsync.speech.transcript.words import Sound, Word
 
@@ -30,7 +31,7 @@ class Verdict:
     matches: bool
 
 
-def judge(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Word]) -> Verdict:
+def judge(scores: Float32, states: Int32, chain: Chain, words: Sequence[Word]) -> Verdict:
     """scores: float32 [n, 17]; states: int32 [n], the path of the script through them."""
     columns, spoken = chain.column[states], chain.sound[states] >= 0
     coverage = len(np.unique(chain.word[states[spoken]])) / len(words)
@@ -40,7 +41,7 @@ def judge(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Wo
     return Verdict(coverage=coverage, margin=margin, matches=matches)
 
 
-def _margin(scores: FloatArray, states: IntArray, chain: Chain, words: Sequence[Word]) -> tuple[float, int]:
+def _margin(scores: Float32, states: Int32, chain: Chain, words: Sequence[Word]) -> tuple[float, int]:
     """Return by how much the script beats the best of its shuffled twins, per row of speech, in excerpts of the recording, and the number
     of sounds compared."""
     gained, rows, sounds = 0.0, 0, 0

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.speech.transcript.graph import NEVER, Chain, FloatArray, IntArray
+from heygem_daemon.lipsync.arrays import Float32, Int32
+from heygem_daemon.lipsync.speech.transcript.graph import NEVER, Chain
 
 BEAM: Final = 120.0
 """Natural logarithm of odds: what is this much worse than the best is given up. 60 rows (1.2 s) of unscripted speech cost as much."""
@@ -31,7 +32,7 @@ _ENDING: Final = -8.0
 class Path:
     """states: int32 [n], the state of every row; score: natural logarithm of the whole path."""
 
-    states: IntArray
+    states: Int32
     score: float
 
 
@@ -45,7 +46,7 @@ class _Sight:
     """The states in sight for some rows: the first one's number, and int32 [states] the boundary from which each can be entered."""
 
     lowest: int
-    boundary: IntArray
+    boundary: Int32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,9 +55,9 @@ class _Back:
 
     sight: _Sight
     way: npt.NDArray[np.int8]
-    origin: IntArray
+    origin: Int32
 
-    def before(self, states: IntArray) -> IntArray:
+    def before(self, states: Int32) -> Int32:
         """Return in which states (by number) the paths that are in `states` were a row earlier."""
         places = states - self.sight.lowest
         way = self.way[places]
@@ -64,7 +65,7 @@ class _Back:
         return np.asarray(came + self.sight.lowest, np.int32)
 
 
-def best_path(scores: FloatArray, chain: Chain) -> Path:
+def best_path(scores: Float32, chain: Chain) -> Path:
     """scores: float32 [n, 17], n >= 1: natural logarithms for the visemes and for unscripted speech, best with the best at 0."""
     search = _Search(chain)
     for row in range(len(scores)):
@@ -86,14 +87,14 @@ class _Search:
         self._values = np.empty(0, np.float32)
         self._offset = 0.0
         self._back: list[_Back] = []
-        self._decided: list[IntArray] = []
+        self._decided: list[Int32] = []
         self._starting = True
 
     @property
     def undecided(self) -> int:
         return len(self._back)
 
-    def look(self, scores: FloatArray) -> None:
+    def look(self, scores: Float32) -> None:
         """Choose the states in sight for the next rows, and fetch their scores."""
         chain, boundaries = self._chain, self._chain.words + 1
         if len(self._values):
@@ -164,7 +165,7 @@ class _Search:
         self._values = np.maximum(values, NEVER, out=values)
         self._starting = False
 
-    def _boundaries(self, values: FloatArray) -> tuple[FloatArray, IntArray]:
+    def _boundaries(self, values: Float32) -> tuple[Float32, Int32]:
         """Return score and origin of every boundary in sight: the end of the word before, its own states, or words left out before."""
         exits = values[self._exits] + self._exit_costs
         chosen = exits.argmax(0)
@@ -187,7 +188,7 @@ class _Search:
         self._values = values
         self._keep(int(chosen), len(self._back) - lag)
 
-    def _trace(self, states: IntArray, rows: int) -> IntArray:
+    def _trace(self, states: Int32, rows: int) -> Int32:
         """Return where the paths that end in `states` were `rows` rows ago."""
         for back in reversed(self._back[len(self._back) - rows :]):
             states = back.before(states)

@@ -1,7 +1,7 @@
 import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.ports import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.transcript.align import align
 from heygem_daemon.lipsync.speech.transcript.espeak import parse, phonemes_command, pieces, pronounce
 from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
