@@ -9,7 +9,7 @@ from heygem_daemon.core.drop import Entry
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.status import DaemonStatus, JobStatus
-from heygem_daemon.core.work import Report, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkOrder
 
 
 class Ledger(Protocol):
@@ -51,7 +51,7 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class ScannedDrop:
     """One possible drop in one inbox at one scan.
 
     `name` is the folder's name as the file system gives it (may hold surrogates); for the flat form it is "" and `entries` are
@@ -71,7 +71,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InboxView:
+class InboxScan:
     """One scan of one inbox. Nothing may be concluded from an inbox that is not `online`."""
 
     inbox: str
@@ -79,13 +79,13 @@ class InboxView:
     reason: str = ""
     network: bool = False
     paused: bool = False
-    sightings: tuple[Sighting, ...] = ()
+    drops: tuple[ScannedDrop, ...] = ()
     controls: tuple[tuple[str, str], ...] = ()
     """(drop name, "hold" | "cancel" | "ready") for every control file beside the drops, whether or not the drop is still there."""
 
 
 class Scanner(Protocol):
-    def scan(self, inbox: str) -> InboxView | None:
+    def scan(self, inbox: str) -> InboxScan | None:
         """Look at one inbox; an unreachable one is offline. None: it has not answered yet, ask again soon."""
         ...
 
@@ -93,7 +93,7 @@ class Scanner(Protocol):
 class Claims(Protocol):
     """Moves inputs by rename, and only by rename."""
 
-    def claim(self, sighting: Sighting, job_id: str) -> Path:
+    def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
         """Rename the drop into `.heygem/claimed/<job_id>/<name>` and return that folder of the job.
 
         Raises FileNotFoundError when somebody else was first, TransientError when the share failed."""
@@ -113,8 +113,14 @@ class Claims(Protocol):
         Raises TransientError (`share_offline`) when it cannot be reached."""
         ...
 
-    def job_toml(self, root: Path) -> str | None:
-        """Return the text of the drop's job.toml, None without one (bytes that are no UTF-8 come replaced)."""
+    def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
+        """Return the text of the job.toml among the drop's entries, None without one (bytes that are not UTF-8 are replaced)."""
+        ...
+
+    def root(self, job: Job) -> Path:
+        """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
+
+        Raises TransientError (`share_offline`) when it cannot be reached."""
         ...
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
@@ -165,10 +171,10 @@ class Executor(Protocol):
     def submit(self, order: WorkOrder) -> None: ...
 
     def cancel(self, token: str) -> None:
-        """Stop this attempt soon; it reports nothing any more."""
+        """StopSignal this attempt soon; it reports nothing any more."""
         ...
 
-    def poll(self) -> Iterable[Report]:
+    def poll(self) -> Iterable[WorkerMessage]:
         """Return what happened since the last call, without waiting. A dead worker shows as WorkFailed `worker_died`."""
         ...
 
@@ -193,7 +199,7 @@ class Published:
     problem: HeygemError | None
 
 
-class Staged(NamedTuple):
+class StagingPaths(NamedTuple):
     """Where a worker writes; the thumbnail and the picture that explains the result may stay absent."""
 
     result: Path
@@ -204,7 +210,7 @@ class Staged(NamedTuple):
 class Publisher(Protocol):
     """Staging, verification and the final rename. Verification runs beside the daemon."""
 
-    def stage(self, job: Job, item: Item, token: str) -> Staged:
+    def stage(self, job: Job, item: Item, token: str) -> StagingPaths:
         """Return fresh paths for the files of this attempt, on the file system of outputs.
 
         Raises TransientError (`outputs_offline`, `disk_full`)."""
@@ -224,13 +230,13 @@ class Publisher(Protocol):
         """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
         ...
 
-    def bundle(self, job: Job) -> bool:
+    def build_zip(self, job: Job) -> bool:
         """Return whether the job's ZIP of its published results, `<output>.zip`, stands in its output folder; the first call begins it.
 
         Raises TransientError when it could not be written."""
         ...
 
-    def bundled(self, job: Job) -> str | None:
+    def zip_name(self, job: Job) -> str | None:
         """Return the name of the job's ZIP in its output folder, None where there is none."""
         ...
 
@@ -239,10 +245,10 @@ class Publisher(Protocol):
         ...
 
 
-class StatusBoard(Protocol):
+class StatusWriter(Protocol):
     """The JSON files in outputs."""
 
-    def allot(self, name: str) -> str:
+    def reserve_name(self, name: str) -> str:
         """Return the output folder name for a drop shown as `name`: free, or still waiting for that same drop."""
         ...
 
@@ -250,7 +256,7 @@ class StatusBoard(Protocol):
 
     def write_daemon(self, status: DaemonStatus) -> None: ...
 
-    def withdraw(self, output: str) -> None:
+    def remove(self, output: str) -> None:
         """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status."""
         ...
 
@@ -261,7 +267,7 @@ class Retention(Protocol):
         ...
 
 
-class Doorbell(Protocol):
+class ChangeNotifier(Protocol):
     """Filesystem events: hints that a scan may be worth it, never a source of truth."""
 
     def watch(self, inbox: str) -> None: ...
@@ -270,14 +276,14 @@ class Doorbell(Protocol):
         """Return a file descriptor that becomes readable when something rang."""
         ...
 
-    def rang(self) -> bool:
+    def changed(self) -> bool:
         """Return whether something rang since the last call, and reset."""
         ...
 
     def close(self) -> None: ...
 
 
-class Stop(Protocol):
+class StopSignal(Protocol):
     """The wish to end: `requested` at the first signal, `urgent` at the second; `wakeup` is a file descriptor readable from then on."""
 
     requested: bool
@@ -289,7 +295,7 @@ class Stop(Protocol):
         ...
 
 
-class Supervisor(Protocol):
+class ServiceNotifier(Protocol):
     """Who started us and watches over us (systemd). No call ever raises or waits."""
 
     def ready(self) -> None:
@@ -319,7 +325,7 @@ class Hooks(Protocol):
         ...
 
 
-class Monitor(Protocol):
+class MetricsExporter(Protocol):
     """Figures for monitoring."""
 
     def write(self, status: DaemonStatus) -> None:
@@ -334,10 +340,10 @@ class Log(Protocol):
 
 
 __all__ = [
+    "ChangeNotifier",
     "Claims",
-    "Doorbell",
     "Executor",
-    "InboxView",
+    "InboxScan",
     "Inspection",
     "Inspector",
     "Ledger",
@@ -345,8 +351,8 @@ __all__ = [
     "Published",
     "Publisher",
     "Retention",
+    "ScannedDrop",
     "Scanner",
-    "Sighting",
     "State",
-    "StatusBoard",
+    "StatusWriter",
 ]

@@ -74,4 +74,4 @@ class WorkFailed:
     failure: Failure
 
 
-Report = WorkerReady | WorkProgress | WorkSucceeded | WorkFailed
+WorkerMessage = WorkerReady | WorkProgress | WorkSucceeded | WorkFailed

@@ -8,7 +8,7 @@ from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Failure, Job
-from heygem_daemon.core.ports import Inspection, Sighting
+from heygem_daemon.core.ports import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus, candidate_status
 from heygem_daemon.daemon.clock import Instant
@@ -46,17 +46,19 @@ class Arrival:
         )
 
 
-def new_job(arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant, priority: int) -> Job:
+def new_job(
+    arrival: Arrival, scanned: ScannedDrop, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant, priority: int
+) -> Job:
     """Return the job of a claimed drop, not rolled up yet; `priority` is its inbox's, for a drop that names none."""
     rejected = plan.rejected or plan.incomplete
     items = () if rejected else drop.items(plan, inspection.problems)
-    items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, sighting.entries, inspection.seconds)) for item in items)
+    items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, scanned.entries, inspection.seconds)) for item in items)
     if not rejected and items and all(item.failure for item in items):
         rejected = _common_problem(plan, inspection)
     return Job(
         id=arrival.job_id,
         name=arrival.name,
-        inbox=sighting.inbox,
+        inbox=scanned.inbox,
         claimed=str(claimed),
         output=arrival.output,
         priority=priority if plan.options.priority is None else plan.options.priority,
@@ -64,7 +66,7 @@ def new_job(arrival: Arrival, sighting: Sighting, claimed: Path, *, plan: Plan, 
         items=items,
         since=now.wall,
         failure=Failure.of(rejected) if rejected else None,
-        flat=not sighting.name,
+        flat=not scanned.name,
         dropped_at=arrival.seen.wall,
         queued_at=now.wall,
     )

@@ -14,7 +14,7 @@ from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
-from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, Scanner, Sighting, StatusBoard
+from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, ScannedDrop, Scanner, StatusWriter
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.daemon.candidate import Arrival, flat_name, new_job
@@ -51,12 +51,20 @@ class Arrivals:
     """Follows the drops of all inboxes until each is a job. `admit` receives every new job, once it is claimed."""
 
     def __init__(
-        self, *, scanner: Scanner, claims: Claims, inspector: Inspector, board: StatusBoard, log: Log, rules: ArrivalRules, impatient: bool
+        self,
+        *,
+        scanner: Scanner,
+        claims: Claims,
+        inspector: Inspector,
+        status_writer: StatusWriter,
+        log: Log,
+        rules: ArrivalRules,
+        impatient: bool,
     ) -> None:
         self._scanner = scanner
         self._claims = claims
         self._inspector = inspector
-        self._board = board
+        self._board = status_writer
         self._log = log
         self.rules = rules
         self._impatient = impatient
@@ -101,90 +109,90 @@ class Arrivals:
             self._withdraw(key)
         self._unwelcome = {key for key in self._unwelcome if key[0] != inbox}
 
-    def look(self, sightings: tuple[Sighting, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
+    def look(self, drops: tuple[ScannedDrop, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
         """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
-        present = {(inbox, sighting.name) for sighting in sightings}
+        present = {(inbox, scanned.name) for scanned in drops}
         for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
             self._withdraw(key)
         self._unwelcome = {key for key in self._unwelcome if key[0] != inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
-        for sighting in sightings:
-            job = self._follow(sighting, network, now)
+        for scanned in drops:
+            job = self._follow(scanned, network, now)
             if job is not None:
                 admit(job)
-                if sighting.cancel:  # only now: after a crash before this line it must still lie there
+                if scanned.cancel:  # only now: after a crash before this line it must still lie there
                     with suppress(TransientError):
-                        self._claims.clear_control(sighting.inbox, sighting.name, "cancel")
+                        self._claims.clear_control(scanned.inbox, scanned.name, "cancel")
 
     def _withdraw(self, key: tuple[str, str]) -> None:
         arrival = self._arrivals.pop(key)
         self._inspector.forget(arrival.job_id)
-        self._board.withdraw(arrival.output)
+        self._board.remove(arrival.output)
         self._log("drop_withdrawn", job_id=arrival.job_id, job=arrival.name)
 
-    def _follow(self, sighting: Sighting, network: bool, now: Instant) -> Job | None:
-        key = (sighting.inbox, sighting.name)
+    def _follow(self, scanned: ScannedDrop, network: bool, now: Instant) -> Job | None:
+        key = (scanned.inbox, scanned.name)
         try:
-            arrival = self._arrivals.get(key) or self._greet(sighting, now)
+            arrival = self._arrivals.get(key) or self._greet(scanned, now)
         except TransientError:
             self._unwelcome.add(key)
             return None  # outputs are away, and the board cannot say so; the drop lies where it is
         self._unwelcome.discard(key)
         settling = arrival.settling.observe(
-            drop.signature(sighting.entries), drop.total_bytes(sighting.entries), now.monotonic, writers=sighting.writers
+            drop.signature(scanned.entries), drop.total_bytes(scanned.entries), now.monotonic, writers=scanned.writers
         )
         arrival = replace(arrival, settling=settling)
-        verdict = self._judge(arrival, sighting, network, now)
+        verdict = self._judge(arrival, scanned, network, now)
         if isinstance(verdict, Arrival):
-            self._arrivals[key] = self._report(arrival, verdict, sighting.inbox, now)
+            self._arrivals[key] = self._report(arrival, verdict, scanned.inbox, now)
             return None
         self._claims_left -= 1
-        outcome = self._claim(arrival, sighting, verdict, now) if self._claims_left >= 0 else arrival
+        outcome = self._claim(arrival, scanned, verdict, now) if self._claims_left >= 0 else arrival
         if isinstance(outcome, Job):
             self._arrivals.pop(key, None)
             self._inspector.forget(arrival.job_id)
             return outcome
-        self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, sighting.inbox, now)
+        self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, scanned.inbox, now)
         return None
 
-    def _greet(self, sighting: Sighting, now: Instant) -> Arrival:
-        shown = names.display(sighting.name) if sighting.name else flat_name(sighting.entries)
+    def _greet(self, scanned: ScannedDrop, now: Instant) -> Arrival:
+        shown = names.display(scanned.name) if scanned.name else flat_name(scanned.entries)
         job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
-        output = self._board.allot(shown)
-        self._log("drop_seen", job_id=job_id, job=shown, inbox=sighting.inbox)
+        output = self._board.reserve_name(shown)
+        self._log("drop_seen", job_id=job_id, job=shown, inbox=scanned.inbox)
         return Arrival(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
 
-    def _judge(self, arrival: Arrival, sighting: Sighting, network: bool, now: Instant) -> "Arrival | Inspection":
+    def _judge(self, arrival: Arrival, scanned: ScannedDrop, network: bool, now: Instant) -> "Arrival | Inspection":
         """Return the arrival with the reason why it waits, or the inspection with which it can be claimed."""
-        if sighting.cancel:
+        if scanned.cancel:
             return Inspection(problems={}, seconds={})
-        if sighting.hold:
+        if scanned.hold:
             return arrival.waits("held", f"Held back by {arrival.name}.hold")
         base = self.rules.network_settle_seconds if network else self.rules.settle_seconds
-        is_settled = sighting.ready or arrival.settling.is_settled(now.monotonic, base)
-        if sighting.problem is not None and is_settled:  # copying programs give their files the final rights last
-            return arrival.waits("share", sighting.problem.message, sighting.problem)
-        if sighting.unreadable:
-            return arrival.waits("share", f"Not all of it can be looked at: {names.display(sighting.unreadable)}")
+        is_settled = scanned.ready or arrival.settling.is_settled(now.monotonic, base)
+        if scanned.problem is not None and is_settled:  # copying programs give their files the final rights last
+            return arrival.waits("share", scanned.problem.message, scanned.problem)
+        if scanned.unreadable:
+            return arrival.waits("share", f"Not all of it can be looked at: {names.display(scanned.unreadable)}")
         if not is_settled:
             if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
-                self._inspect(arrival, sighting, self._plan(sighting.entries, sighting.name, None))
-            size = policy.human_bytes(drop.total_bytes(sighting.entries))
+                self._inspect(arrival, scanned, self._plan(scanned.entries, scanned.name, None))
+            size = policy.human_bytes(drop.total_bytes(scanned.entries))
             return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
-        return self._examine(arrival, sighting, now)
+        return self._examine(arrival, scanned, now)
 
-    def _examine(self, arrival: Arrival, sighting: Sighting, now: Instant) -> "Arrival | Inspection":
-        plan = self._plan(sighting.entries, sighting.name, None)
+    def _examine(self, arrival: Arrival, scanned: ScannedDrop, now: Instant) -> "Arrival | Inspection":
+        plan = self._plan(scanned.entries, scanned.name, None)
         missing = plan.incomplete
         if plan.rejected or plan.incomplete:
-            if missing is None or self._is_overdue(arrival, sighting, now):
+            if missing is None or self._is_overdue(arrival, scanned, now):
                 return Inspection(problems={}, seconds={})
             return arrival.waits("files", f"{missing.message} Waiting for the rest.", missing)
-        inspection = self._inspect(arrival, sighting, plan)
+        inspection = self._inspect(arrival, scanned, plan)
         if inspection is None:
             return arrival.waits("inspection", "Looking into the files")
         doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
-        if doubtful and not self._is_overdue(arrival, sighting, now):
+        if doubtful and not self._is_overdue(arrival, scanned, now):
             return arrival.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
         passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
         if passing is not None and not self._impatient:
@@ -192,18 +200,18 @@ class Arrivals:
             return arrival.waits("server", passing.message, passing)
         return inspection
 
-    def _inspect(self, arrival: Arrival, sighting: Sighting, plan: Plan) -> Inspection | None:
+    def _inspect(self, arrival: Arrival, scanned: ScannedDrop, plan: Plan) -> Inspection | None:
         """Have the files of a complete drop opened, or return what was found; a finding counts for this very content only."""
         if plan.rejected or plan.incomplete:
             return None
         recordings, videos = ([path for path in paths if path not in plan.problems] for paths in (plan.recordings, plan.videos))
-        root = Path(sighting.inbox) / sighting.name
+        root = Path(scanned.inbox) / scanned.name
         return self._inspector.inspect(
-            arrival.job_id, arrival.settling.signature, inbox=sighting.inbox, root=root, recordings=recordings, videos=videos
+            arrival.job_id, arrival.settling.signature, inbox=scanned.inbox, root=root, recordings=recordings, videos=videos
         )
 
-    def _is_overdue(self, arrival: Arrival, sighting: Sighting, now: Instant) -> bool:
-        if sighting.ready or self._impatient:
+    def _is_overdue(self, arrival: Arrival, scanned: ScannedDrop, now: Instant) -> bool:
+        if scanned.ready or self._impatient:
             return True
         return now.monotonic - arrival.settling.changed_at >= self.rules.incomplete_seconds
 
@@ -229,41 +237,41 @@ class Arrivals:
             return replace(after, reported=False)
         return replace(after, reported=True, reported_at=now.monotonic)
 
-    def _claim(self, arrival: Arrival, sighting: Sighting, inspection: Inspection, now: Instant) -> Job | Arrival:
+    def _claim(self, arrival: Arrival, scanned: ScannedDrop, inspection: Inspection, now: Instant) -> Job | Arrival:
         """Return the new job, or the arrival: where the claim failed with the reason, else as it was."""
         try:
-            claimed = self._claims.claim(sighting, arrival.job_id)
+            claimed = self._claims.claim(scanned, arrival.job_id)
         except FileNotFoundError:
             self._log("drop_lost_race", job_id=arrival.job_id, job=arrival.name)
             return arrival
         except TransientError as problem:
             return arrival.waits("share", problem.message, problem)
         try:
-            job = self._take(arrival, sighting, claimed, inspection, now)
+            job = self._take(arrival, scanned, claimed, inspection, now)
         except TransientError as problem:
-            self._give_back(arrival, sighting, problem.message)
+            self._give_back(arrival, scanned, problem.message)
             return arrival.waits("share", problem.message, problem)
         if job is None:
-            self._give_back(arrival, sighting, "It changed at the moment of the claim")
+            self._give_back(arrival, scanned, "It changed at the moment of the claim")
             return arrival
         self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
         return job
 
-    def _give_back(self, arrival: Arrival, sighting: Sighting, reason: str) -> None:
-        self._claims.unclaim(sighting.inbox, arrival.job_id)
+    def _give_back(self, arrival: Arrival, scanned: ScannedDrop, reason: str) -> None:
+        self._claims.unclaim(scanned.inbox, arrival.job_id)
         self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason=reason)
 
-    def _take(self, arrival: Arrival, sighting: Sighting, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
+    def _take(self, arrival: Arrival, scanned: ScannedDrop, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
-        priority = self.rules.priorities.get(sighting.inbox, 0)
-        if sighting.cancel:
-            job = new_job(arrival, sighting, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
+        priority = self.rules.priorities.get(scanned.inbox, 0)
+        if scanned.cancel:
+            job = new_job(arrival, scanned, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         _name, root, entries = self._claims.listing(claimed)
-        if _content(entries) != _content(sighting.entries):
+        if _content(entries) != _content(scanned.entries):
             return None
-        plan = self._plan(entries, sighting.name, self._claims.job_toml(root))
-        return new_job(arrival, sighting, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
+        plan = self._plan(entries, scanned.name, self._claims.job_toml(root, entries))
+        return new_job(arrival, scanned, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
 
 
 def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:

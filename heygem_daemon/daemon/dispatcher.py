@@ -160,7 +160,7 @@ class Dispatch:
         running = item.move(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
         try:
             staged = self._publisher.stage(job, running, token)
-            _name, root, _entries = self._claims.listing(Path(job.claimed))
+            root = self._claims.root(job)
             started = job.with_item(running).rollup(now.wall)
             self.books.begin(started)
         except TransientError as problem:

@@ -130,7 +130,7 @@ class Books:
         if job.id in self._bundled:
             return True
         try:
-            is_there = self.publisher.bundle(job)
+            is_there = self.publisher.build_zip(job)
         except TransientError as problem:
             self.log("job_bundle_failed", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             is_there = True

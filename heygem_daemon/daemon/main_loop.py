@@ -7,18 +7,18 @@ from typing import ParamSpec
 
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.ports import (
+    ChangeNotifier,
     Claims,
-    Doorbell,
     Executor,
-    InboxView,
+    InboxScan,
     Inspector,
     Ledger,
     Log,
     Publisher,
     Retention,
     Scanner,
-    Stop,
-    Supervisor,
+    ServiceNotifier,
+    StopSignal,
 )
 from heygem_daemon.daemon.candidates import Arrivals
 from heygem_daemon.daemon.clock import Instant
@@ -39,7 +39,7 @@ class Daemon:
     tuning: Tuning
     scanner: Scanner
     claims: Claims
-    doorbell: Doorbell
+    change_notifier: ChangeNotifier
     inspector: Inspector
     ledger: Ledger
     executor: Executor
@@ -49,12 +49,12 @@ class Daemon:
     dispatch: Dispatch
     wishes: Wishes
     reporting: Reporting
-    supervisor: Supervisor
+    service_notifier: ServiceNotifier
     log: Log
     reconfigure: Callable[["Daemon"], None]
     """Reads the configuration again and calls `adopt`."""
     health: Health = field(default_factory=Health)
-    views: dict[str, InboxView] = field(default_factory=dict)
+    views: dict[str, InboxScan] = field(default_factory=dict)
     scans: dict[str, float] = field(default_factory=dict)
     _scan_at: dict[str, float] = field(default_factory=dict)
     _recovered: set[str] = field(default_factory=set)
@@ -77,7 +77,7 @@ class Daemon:
     def pace(self) -> Pace:
         return self.tuning.pace
 
-    def run(self, stop: Stop, *, until_idle: bool = False) -> bool:
+    def run(self, stop: StopSignal, *, until_idle: bool = False) -> bool:
         """Work until `stop` is requested or, with `until_idle`, until nothing is left; return whether everything succeeded."""
         self.dispatch.recover(Instant.now())
         while not stop.requested:
@@ -97,10 +97,10 @@ class Daemon:
 
         The inputs of a finished job are moved last, when its status stands: a crash in between finds them and tells the status again.
         """
-        rang = self.doorbell.rang()
+        changed = self.change_notifier.changed()
         self._has_stumbled = False
         for inbox in self.inboxes:
-            if rang or now.monotonic >= self._scan_at.get(inbox, 0.0):
+            if changed or now.monotonic >= self._scan_at.get(inbox, 0.0):
                 self._guarded("inbox", self._scan, inbox, now)
         self._guarded("requests", self.wishes.obey_requests, now)
         self._guarded("workers", self.dispatch.collect, now)
@@ -173,15 +173,15 @@ class Daemon:
             return
         self.scans[inbox] = now.wall
         if not view.network:
-            self.doorbell.watch(inbox)
+            self.change_notifier.watch(inbox)
         is_recovered = inbox in self._recovered
         self._recovered.discard(inbox)  # what is claimed and, by a mistake or a share that went away, becomes no job, goes back
-        self.arrivals.look(view.sightings, inbox, view.network, now, lambda job: self.dispatch.admit(job, now))
+        self.arrivals.look(view.drops, inbox, view.network, now, lambda job: self.dispatch.admit(job, now))
         self._recovered |= {inbox} if is_recovered else set()
         self.wishes.obey_files(view, now)
         self._scan_at[inbox] = now.monotonic + self._scan_pause(view, now)
 
-    def _scan_pause(self, view: InboxView, now: Instant) -> float:
+    def _scan_pause(self, view: InboxScan, now: Instant) -> float:
         if self.arrivals.is_behind:
             return 0.0
         if self.arrivals.is_inspecting:
@@ -189,7 +189,7 @@ class Daemon:
         usual = self.pace.network_scan if view.network else self.pace.scan
         return max(min(usual, self.arrivals.next_settling(now)), self.pace.shortest)
 
-    def _tell_changes(self, before: InboxView | None, after: InboxView) -> None:
+    def _tell_changes(self, before: InboxScan | None, after: InboxScan) -> None:
         if before is None or before.online != after.online:
             event, level = ("inbox_online", "info") if after.online else ("inbox_offline", "warning")
             self.log(event, level=level, inbox=after.inbox, reason=after.reason or None, network=after.network)
@@ -226,24 +226,24 @@ class Daemon:
     def _tell_supervisor(self, now: Instant) -> None:
         if not self._is_ready and all(inbox in self.views for inbox in self.inboxes):
             self._is_ready = True
-            self.supervisor.ready()
+            self.service_notifier.ready()
             seconds = round(Instant.now().monotonic - self._started.monotonic, 2)
             self.log("daemon_ready", seconds=seconds, inboxes=len(self.inboxes))
         if now.monotonic >= self._headline_at:
             self._headline_at = now.monotonic + self.pace.headline
-            self.supervisor.status(headline(self.dispatch, self.views, len(self.arrivals.statuses)))
+            self.service_notifier.status(headline(self.dispatch, self.views, len(self.arrivals.statuses)))
         ailing = self.health.ailing(Instant.now().monotonic)
         if not ailing:
-            self.supervisor.alive()
+            self.service_notifier.alive()
         elif not self._is_unwell:
             self.log("daemon_unwell", level="error", reason="; ".join(ailing))
         self._is_unwell = bool(ailing)
 
     def _reload(self) -> None:
-        self.supervisor.reloading()
+        self.service_notifier.reloading()
         self._guarded("configuration", self.reconfigure, self)
         if self._is_ready:  # else the first look at the inboxes says so
-            self.supervisor.ready()
+            self.service_notifier.ready()
 
     def adopt(self, tuning: Tuning) -> None:
         """Go on with these values. Drops of inboxes that are no longer watched are forgotten, their jobs go on."""
@@ -264,12 +264,12 @@ class Daemon:
         running = 0.25 if self.dispatch.attempts else 1.0
         return max(min(soonest, running), 0.0)
 
-    def _sleep(self, seconds: float, stop: Stop) -> None:
+    def _sleep(self, seconds: float, stop: StopSignal) -> None:
         if self._has_stumbled:
             select.select([stop.wakeup], [], [], seconds)
             return
-        readable, _, _ = select.select([stop.wakeup, self.doorbell.wakeup(), *self.executor.wakeups()], [], [], seconds)
-        if self.doorbell.wakeup() in readable:
+        readable, _, _ = select.select([stop.wakeup, self.change_notifier.wakeup(), *self.executor.wakeups()], [], [], seconds)
+        if self.change_notifier.wakeup() in readable:
             # A copy rings hundreds of times a second; one look after a short pause sees them all.
             select.select([stop.wakeup], [], [], self.pace.shortest)
 
@@ -285,9 +285,9 @@ class Daemon:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def _wind_down(self, stop: Stop) -> None:
+    def _wind_down(self, stop: StopSignal) -> None:
         """Admit nothing more, let running items finish within the grace, take the others back into the queue."""
-        self.supervisor.stopping()
+        self.service_notifier.stopping()
         self.log("daemon_stopping", running=len(self.dispatch.attempts))
         deadline = Instant.now().monotonic + self.pace.grace
         while self.dispatch.attempts and not stop.urgent and Instant.now().monotonic < deadline:
@@ -305,6 +305,6 @@ class Daemon:
         self._guarded("status files", self.reporting.finish, Instant.now(), self.dispatch, self.views, self.scans)
         self.reporting.hooks.close(self.pace.hooks)
         self.inspector.close()
-        self.doorbell.close()
+        self.change_notifier.close()
         self.ledger.close()
         self.log("daemon_stopped")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.names import display
-from heygem_daemon.core.ports import Claims, InboxView, Ledger, Log
+from heygem_daemon.core.ports import Claims, InboxScan, Ledger, Log
 from heygem_daemon.daemon.clock import Instant
 from heygem_daemon.daemon.dispatcher import Dispatch
 
@@ -21,7 +21,7 @@ class Wishes:
     claims: Claims
     log: Log
 
-    def obey_files(self, view: InboxView, now: Instant) -> None:
+    def obey_files(self, view: InboxScan, now: Instant) -> None:
         """Follow NAME.cancel and NAME.hold for drops of this inbox that are jobs already."""
         wanted = {(kind, display(name)): name for name, kind in view.controls}
         for job in [job for job in self.dispatch.jobs.values() if job.inbox == view.inbox]:

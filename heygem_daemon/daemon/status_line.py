@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from heygem_daemon.core.ports import InboxView
+from heygem_daemon.core.ports import InboxScan
 from heygem_daemon.core.status import queue_status
 from heygem_daemon.daemon.dispatcher import Attempt, Dispatch
 
 _SHOWN: Final = 3
 
 
-def headline(dispatch: Dispatch, views: Mapping[str, InboxView], arriving: int) -> str:
+def headline(dispatch: Dispatch, views: Mapping[str, InboxScan], arriving: int) -> str:
     """Return for instance `3 queued, 1 running: lesson-01/teacher-a 42 %, 2 inboxes online`."""
     queue = queue_status(dispatch.jobs.values())
     running = f"{queue.running} running" + _details(dispatch)
@@ -31,7 +31,7 @@ def _attempt(dispatch: Dispatch, attempt: Attempt) -> str:
     return f"{dispatch.jobs[attempt.job_id].name}/{attempt.key}{percent}"
 
 
-def _inboxes(views: Collection[InboxView]) -> list[str]:
+def _inboxes(views: Collection[InboxScan]) -> list[str]:
     online, paused = sum(view.online for view in views), sum(view.online and view.paused for view in views)
     offline = len(views) - online
     said = [f"{online} {'inbox' if online == 1 else 'inboxes'} online"]

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from heygem_daemon.core import policy
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import FINAL, Job, State
-from heygem_daemon.core.ports import Executor, Hooks, InboxView, Ledger, Log, Monitor, Publisher, StatusBoard
+from heygem_daemon.core.ports import Executor, Hooks, InboxScan, Ledger, Log, MetricsExporter, Publisher, StatusWriter
 from heygem_daemon.core.status import (
     DaemonStatus,
     DeviceStatus,
@@ -44,12 +44,12 @@ class Identity:
 class Reporting:
     """Call `changed` for every job that moved, `write` in every tick."""
 
-    board: StatusBoard
+    status_writer: StatusWriter
     ledger: Ledger
     executor: Executor
     publisher: Publisher
     hooks: Hooks
-    monitor: Monitor
+    metrics_exporter: MetricsExporter
     log: Log
     identity: Identity
     arriving: Callable[[], Sequence[JobStatus]] = tuple
@@ -67,7 +67,7 @@ class Reporting:
         if job.state in FINAL:
             self._recent = None
 
-    def write(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float], state: str) -> None:
+    def write(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan], scans: Mapping[str, float], state: str) -> None:
         """Write what is due. A board that cannot be written is left alone for a while; nothing is lost, the ledger has it."""
         surroundings = Surroundings.of(now, dispatch, views)
         is_heartbeat = now.monotonic >= self._heartbeat_at
@@ -88,14 +88,14 @@ class Reporting:
     def _write_daemon(self, surroundings: "Surroundings", scans: Mapping[str, float], state: str) -> None:
         """Raises TransientError when the board cannot be written; monitoring hears of us all the same."""
         status = self._daemon_status(surroundings, scans, state)
-        self.monitor.write(status)
-        self.board.write_daemon(status)
+        self.metrics_exporter.write(status)
+        self.status_writer.write_daemon(status)
 
     def ended(self, job: Job) -> None:
         """Tell the hooks: all of the job is over, its inputs are put away."""
         self.hooks.job_ended(job_status(job, now=Instant.now().wall, links=self._links(job)))
 
-    def finish(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView], scans: Mapping[str, float]) -> None:
+    def finish(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan], scans: Mapping[str, float]) -> None:
         """Write everything that is left, whatever the pace, before the daemon ends."""
         self._written.clear()
         self._unwritable.clear()
@@ -139,7 +139,7 @@ class Reporting:
         return [*jobs, *self.arriving()[: LISTED - len(jobs)]]
 
     def _write_job(self, job: Job, surroundings: "Surroundings") -> None:
-        self.board.write_job(self._status(job, surroundings))
+        self.status_writer.write_job(self._status(job, surroundings))
         del self._dirty[job.id]
         if job.state in FINAL:
             self._shown.pop(job.id, None)
@@ -162,7 +162,7 @@ class Reporting:
         )
 
     def _links(self, job: Job) -> dict[str, str]:
-        bundle = self.publisher.bundled(job) if job.state in FINAL else None
+        bundle = self.publisher.zip_name(job) if job.state in FINAL else None
         return {"zip": bundle} if bundle else {}
 
     def _daemon_status(self, surroundings: "Surroundings", scans: Mapping[str, float], state: str) -> DaemonStatus:
@@ -194,7 +194,7 @@ def _as_waiting(job: Job) -> Job:
 
 
 def _daemon_state(
-    state: str, dispatch: Dispatch, views: Mapping[str, InboxView]
+    state: str, dispatch: Dispatch, views: Mapping[str, InboxScan]
 ) -> Literal["starting", "running", "paused", "stopping", "stopped"]:
     if state in {"starting", "stopping", "stopped"}:
         return state  # type: ignore[return-value]
@@ -212,11 +212,11 @@ class Surroundings:
 
     now: Instant
     dispatch: Dispatch
-    views: Mapping[str, InboxView]
+    views: Mapping[str, InboxScan]
     positions: Mapping[str, int]
 
     @classmethod
-    def of(cls, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxView]) -> "Surroundings":
+    def of(cls, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan]) -> "Surroundings":
         queued = [job for job in _queue(dispatch) if job.state is State.QUEUED]
         return cls(now=now, dispatch=dispatch, views=views, positions={job.id: place for place, job in enumerate(queued, start=1)})
 
@@ -239,7 +239,7 @@ class Surroundings:
         return self.dispatch.blocked_by.message if self.dispatch.blocked_by is not None else None
 
 
-def _inbox_status(view: InboxView, last_scan: float | None) -> InboxStatus:
+def _inbox_status(view: InboxScan, last_scan: float | None) -> InboxStatus:
     return InboxStatus(
         path=view.inbox,
         online=view.online,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heygem_daemon.core.job import Item, Job
-from heygem_daemon.core.ports import Staged
+from heygem_daemon.core.ports import StagingPaths
 from heygem_daemon.core.work import WorkOrder
 
 
@@ -25,7 +25,7 @@ class Defaults:
     engines: tuple[str, ...]
 
 
-def work_order(defaults: Defaults, job: Job, item: Item, *, root: Path, staged: Staged, token: str) -> WorkOrder:
+def work_order(defaults: Defaults, job: Job, item: Item, *, root: Path, staged: StagingPaths, token: str) -> WorkOrder:
     """Return the order for one attempt; `root` is the folder of the claimed drop."""
     options = job.options
     wants_picture = defaults.explain if options.explain is None else options.explain

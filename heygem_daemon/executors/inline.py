@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from heygem_daemon.core.work import Report, WorkerReady, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkOrder
 from heygem_daemon.worker.loop import Session, work_on
 
 
@@ -18,7 +18,7 @@ class InlineExecutor:
     def __init__(self, session_factory: Callable[[], Session]) -> None:
         self._factory = session_factory
         self._session: Session | None = None
-        self._reports: list[Report] = []
+        self._reports: list[WorkerMessage] = []
         self._is_stopped = False
         self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -40,7 +40,7 @@ class InlineExecutor:
         """Its reports, if any wait, are thrown away."""
         self._reports = [report for report in self._reports if getattr(report, "token", None) != token]
 
-    def poll(self) -> Iterable[Report]:
+    def poll(self) -> Iterable[WorkerMessage]:
         reports, self._reports = self._reports, []
         if reports and not self._is_stopped:
             os.eventfd_read(self._doorbell)
@@ -60,6 +60,6 @@ class InlineExecutor:
             self._reports.clear()
             os.close(self._doorbell)
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: WorkerMessage) -> None:
         self._reports.append(report)
         os.eventfd_write(self._doorbell, 1)

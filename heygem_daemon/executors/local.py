@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from heygem_daemon.core.work import Report, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkOrder
 from heygem_daemon.executors.slot import DEFAULT_PATIENCE, Patience, Slot
 from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
@@ -101,7 +101,7 @@ class LocalExecutor:
             if slot.token == token:
                 slot.abandon()
 
-    def poll(self) -> Iterable[Report]:
+    def poll(self) -> Iterable[WorkerMessage]:
         if self._is_stopped:
             return []
         return [report for slot in self._slots for report in slot.tend()]

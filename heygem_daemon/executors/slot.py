@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure
-from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkSucceeded
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkSucceeded
 from heygem_daemon.executors.worker_process import Child
 from heygem_daemon.worker.protocol import Beat, ProtocolError, decode, encode_order
 
@@ -105,7 +105,7 @@ class Slot:
         self._clear()
         self._start()
 
-    def tend(self) -> list[Report]:
+    def tend(self) -> list[WorkerMessage]:
         """Start what should run, read what was said, notice what went wrong; return the reports."""
         if self._is_outdated and self._order is None:
             self._clear()
@@ -161,8 +161,8 @@ class Slot:
         self._heard = self._since = self.clock()
         self.log("worker_started", worker=self.name, device=self.device, pid=self._child.pid)
 
-    def _heard_reports(self, child: Child) -> list[Report]:
-        reports: list[Report] = []
+    def _heard_reports(self, child: Child) -> list[WorkerMessage]:
+        reports: list[WorkerMessage] = []
         for line in child.stdout.lines():
             try:
                 message = decode(line)
@@ -175,10 +175,10 @@ class Slot:
                 self._take(message)
         return reports
 
-    def _is_ours(self, report: Report) -> bool:
+    def _is_ours(self, report: WorkerMessage) -> bool:
         return isinstance(report, WorkerReady) or report.token == self.token
 
-    def _take(self, report: Report) -> None:
+    def _take(self, report: WorkerMessage) -> None:
         if isinstance(report, WorkerReady):
             self._ready, self._problem = report, ""
         elif isinstance(report, WorkSucceeded | WorkFailed):
@@ -186,7 +186,7 @@ class Slot:
             if isinstance(report, WorkFailed) and report.kind in _BREAKING:
                 self._clear()
 
-    def _overdue(self, child: Child) -> list[Report]:
+    def _overdue(self, child: Child) -> list[WorkerMessage]:
         """Kill a worker that takes too long or does not move any more."""
         now, order = self.clock(), self._order
         if order and order.limit_seconds and now - self._since > order.limit_seconds:
@@ -199,13 +199,13 @@ class Slot:
             return self._bereave(f"no sign of life for {silence:.0f} s" + (f"; last words: {said}" if said else ""), child)
         return []
 
-    def _died(self, child: Child) -> list[Report]:
+    def _died(self, child: Child) -> list[WorkerMessage]:
         child.wait_over(0.2)  # the pipes of a dying process close a moment before it counts as dead
         how = child.bury()
         said = child.last_words()
         return self._bereave(f"{how}; last words: {said}" if said else how, child)
 
-    def _bereave(self, problem: str, child: Child) -> list[Report]:
+    def _bereave(self, problem: str, child: Child) -> list[WorkerMessage]:
         order, self._order = self._order, None
         self.log("worker_died", level="error", worker=self.name, pid=child.pid, problem=problem)
         self._clear()

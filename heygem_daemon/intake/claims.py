@@ -9,7 +9,7 @@ Every step leaves something that `unclaim` can put back, so that a crash at any 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from heygem_daemon.core.drop import JOB_TOML, Entry, counts
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.names import MARKER, PRIVATE, control_of, display
-from heygem_daemon.core.ports import Sighting
+from heygem_daemon.core.ports import ScannedDrop
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.inbox_errors import as_transient, share_errors
@@ -37,17 +37,17 @@ class FolderClaims:
     def __init__(self, marker: str = MARKER) -> None:
         self._marker = marker
 
-    def claim(self, sighting: Sighting, job_id: str) -> Path:
+    def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
         """Rename the drop into the job's folder and return that. Its .ready file has served and goes; so does the .cancel of a flat form.
 
         Raises FileNotFoundError when somebody else was first, TransientError when the share failed, or when a folder is not ours to move
         (`permission_denied`); then everything is back in place."""
-        inbox = Path(sighting.inbox)
+        inbox = Path(scanned.inbox)
         home = _home(inbox, job_id)
-        _check_rights(sighting, inbox)
+        _check_rights(scanned, inbox)
         try:
             self._make_home(inbox, home)
-            _move_in(sighting, inbox, home)
+            _move_in(scanned, inbox, home)
             for folder in (home, home.parent, inbox):
                 sync_folder(folder)
         except OSError as failed:
@@ -55,9 +55,9 @@ class FolderClaims:
                 _put_back(inbox, home)
             problem = as_transient(failed, inbox, self._marker)
             if isinstance(failed, FileNotFoundError) and problem.code == "io_error":
-                raise FileNotFoundError(failed.errno, "somebody else was first", sighting.name) from failed
+                raise FileNotFoundError(failed.errno, "somebody else was first", scanned.name) from failed
             raise problem from failed
-        self._obey(sighting)
+        self._obey(scanned)
         return home
 
     def _make_home(self, inbox: Path, home: Path) -> None:
@@ -66,12 +66,12 @@ class FolderClaims:
         for folder in (home.parent.parent, home.parent, home):
             folder.mkdir(exist_ok=True)
 
-    def _obey(self, sighting: Sighting) -> None:
-        kinds = ([] if not sighting.ready else ["ready"]) + ([] if sighting.name or not sighting.cancel else ["cancel"])
+    def _obey(self, scanned: ScannedDrop) -> None:
+        kinds = ([] if not scanned.ready else ["ready"]) + ([] if scanned.name or not scanned.cancel else ["cancel"])
         for kind in kinds:
-            for name in control_names(sighting.name, sighting.entries):
+            for name in control_names(scanned.name, scanned.entries):
                 with suppress(OSError):  # one that cannot be deleted must not undo the claim
-                    _delete_control(Path(sighting.inbox), name, kind)
+                    _delete_control(Path(scanned.inbox), name, kind)
 
     def unclaim(self, inbox: str, job_id: str) -> bool:
         """Put an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.
@@ -107,16 +107,27 @@ class FolderClaims:
             raise error("io_error", problem=f"{display(listing.unreadable)} cannot be read")
         return found[0], found[1], listing.entries
 
-    def job_toml(self, root: Path) -> str | None:
-        """Return the text of the drop's job.toml, None without one; never of a link, a pipe or a device. Raises TransientError."""
+    def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
+        """Return the text of the job.toml among the entries of the drop at `root`, None without one.
+
+        Never reads a link, a pipe or a device. Raises TransientError."""
+        names = [entry.path for entry in entries if entry.path.casefold() == JOB_TOML]
         try:
-            names = [name for name in os.listdir(root) if name.casefold() == JOB_TOML]
             text = read_regular(root / min(names), _MAX_TOML_BYTES) if names else None
             return None if text is None else text.decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as failed:
             raise error("io_error", problem=f"{failed.strerror} ({JOB_TOML})") from failed
+
+    def root(self, job: Job) -> Path:
+        """Return the path of the drop inside the job's claimed folder; the drop itself is not listed. Raises TransientError."""
+        home = Path(job.claimed)
+        with share_errors(Path(job.inbox), self._marker):
+            found = drop_in(home)
+        if found is None:
+            raise error("share_offline", path=display(str(home)))
+        return found[1]
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.
@@ -182,30 +193,30 @@ def _shown(name: str) -> str:
     return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
 
 
-def _check_rights(sighting: Sighting, inbox: Path) -> None:
+def _check_rights(scanned: ScannedDrop, inbox: Path) -> None:
     """Raise `permission_denied` for what cannot be moved, before anything is: the drop waits for days perhaps, and is tried at every scan.
 
     Moving the files out of such a folder needs the same right as moving the folder, so there is no second way."""
-    for part in _parts(sighting):
+    for part in _parts(scanned):
         if not may_move(inbox / part):
             raise denied(inbox / part, "move", inbox)
 
 
-def _parts(sighting: Sighting) -> list[str]:
+def _parts(scanned: ScannedDrop) -> list[str]:
     """Return the names in the inbox that a claim moves, sorted."""
-    if sighting.name:
-        return [sighting.name]
-    return sorted({entry.path.split("/")[0] for entry in sighting.entries if counts(entry.path, flat=True)})
+    if scanned.name:
+        return [scanned.name]
+    return sorted({entry.path.split("/")[0] for entry in scanned.entries if counts(entry.path, flat=True)})
 
 
-def _move_in(sighting: Sighting, inbox: Path, home: Path) -> None:
-    if sighting.name:
-        rename_exclusive(inbox / sighting.name, home / sighting.name)
+def _move_in(scanned: ScannedDrop, inbox: Path, home: Path) -> None:
+    if scanned.name:
+        rename_exclusive(inbox / scanned.name, home / scanned.name)
         return
     write_durably(home / FLAT_MARK, b"")
     (home / FLAT).mkdir()
     # Sorted: of two racers the one that moves the first part wins, the other finds it missing and backs out.
-    for part in _parts(sighting):
+    for part in _parts(scanned):
         rename_exclusive(inbox / part, home / FLAT / part)
     sync_folder(home / FLAT)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, counts
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
-from heygem_daemon.core.ports import InboxView, Sighting
+from heygem_daemon.core.ports import InboxScan, ScannedDrop
 from heygem_daemon.intake.leases import has_writer_at
 from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
 from heygem_daemon.intake.mounts import mount_of
@@ -35,7 +35,7 @@ class FolderScanner:
         self._bounds: dict[str, int] = {"max_files": max_files, "max_depth": max_depth}
         self._last: dict[str, Mapping[str, Listing]] = {}
 
-    def scan(self, inbox: str) -> InboxView:
+    def scan(self, inbox: str) -> InboxScan:
         """Look at one inbox; never raises. Without its marker file it is offline: an unmounted share looks like an empty folder."""
         try:
             with opened_folder(inbox) as root:
@@ -44,7 +44,7 @@ class FolderScanner:
                 # Gone during the look: then what looked like missing drops was a missing share.
                 Path(inbox, self._marker).stat()
         except OSError as failed:
-            return InboxView(inbox=inbox, online=False, reason=self._offline_reason(inbox, failed))
+            return InboxScan(inbox=inbox, online=False, reason=self._offline_reason(inbox, failed))
         return view
 
     def _offline_reason(self, inbox: str, failed: OSError) -> str:
@@ -56,7 +56,7 @@ class FolderScanner:
             f"The marker file {self._marker} is missing in {inbox}: its share is not mounted, or `heygem init-inbox {inbox}` was never run"
         )
 
-    def _look(self, inbox: str, root: int) -> InboxView:
+    def _look(self, inbox: str, root: int) -> InboxScan:
         mount = mount_of(inbox)
         network = mount is not None and mount.network
         found = _sort_out(root)
@@ -64,12 +64,12 @@ class FolderScanner:
         before = self._last.get(inbox, {})
         self._last[inbox] = listings
         controls = frozenset(found.controls)
-        return InboxView(
+        return InboxScan(
             inbox=inbox,
             online=True,
             network=network,
             paused=found.paused,
-            sightings=tuple(
+            drops=tuple(
                 _sighting(inbox, name, listing, controls, writers=_has_writers(root, name, listing, before.get(name), network=network))
                 for name, listing in listings.items()
             ),
@@ -106,9 +106,9 @@ def _sort_out(root: int) -> _Root:
     return found
 
 
-def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> Sighting:
+def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> ScannedDrop:
     names = control_names(name, listing.entries)
-    return Sighting(
+    return ScannedDrop(
         inbox=inbox,
         name=name,
         entries=listing.entries,

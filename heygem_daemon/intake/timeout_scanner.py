@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from heygem_daemon.core.ports import InboxView, Scanner
+from heygem_daemon.core.ports import InboxScan, Scanner
 
 _USUAL_SECONDS: Final = 0.5
 """A look takes some ms on a local disk; so long the caller waits for the answer before it turns to other things."""
@@ -18,7 +18,7 @@ class _Look:
 
     begun: float
     over: threading.Event = field(default_factory=threading.Event)
-    view: InboxView | None = None
+    view: InboxScan | None = None
     mistake: Exception | None = None
 
 
@@ -35,7 +35,7 @@ class PatientScanner:
         self._clock = clock
         self._looks: dict[str, _Look] = {}
 
-    def scan(self, inbox: str) -> InboxView | None:
+    def scan(self, inbox: str) -> InboxScan | None:
         look = self._looks.get(inbox)
         if look is None or (look.over.is_set() and self._is_old(look)):
             look = self._looks[inbox] = self._begin(inbox)
@@ -47,7 +47,7 @@ class PatientScanner:
             return look.view
         if not self._is_old(look):
             return None
-        return InboxView(inbox=inbox, online=False, reason=f"The folder {inbox} does not answer: its share or the network hangs")
+        return InboxScan(inbox=inbox, online=False, reason=f"The folder {inbox} does not answer: its share or the network hangs")
 
     def _is_old(self, look: _Look) -> bool:
         return self._clock() - look.begun >= self.seconds

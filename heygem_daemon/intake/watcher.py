@@ -121,7 +121,7 @@ class WatchdogDoorbell:
         """Return a file descriptor that becomes readable when something rang."""
         return self._ear.fileno()
 
-    def rang(self) -> bool:
+    def changed(self) -> bool:
         """Return whether something rang since the last call, and reset."""
         has_rung = False
         while self._ear.read(65536):

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Item, Job, State
-from heygem_daemon.core.ports import Published, Staged
+from heygem_daemon.core.ports import Published, StagingPaths
 from heygem_daemon.durable import sync_folder
 from heygem_daemon.media.verify import verify_result
 from heygem_daemon.publishing import published_index
@@ -47,15 +47,15 @@ class FolderPublisher:
         self._packing: dict[str, Future[None]] = {}
         self._is_closing = threading.Event()
 
-    def stage(self, job: Job, item: Item, token: str) -> Staged:
+    def stage(self, job: Job, item: Item, token: str) -> StagingPaths:
         """Return fresh paths for the files of this attempt. Raises TransientError (outputs_offline, disk_full)."""
         with outputs_errors(self._outputs):
             self._staging.create(token)
         return self._staged(item, token)
 
-    def _staged(self, item: Item, token: str) -> Staged:
+    def _staged(self, item: Item, token: str) -> StagingPaths:
         folder = self._staging.folder(token)
-        return Staged(
+        return StagingPaths(
             result=folder / f"result{PurePosixPath(item.output).suffix}",
             thumbnail=folder / f"thumbnail{PurePosixPath(item.thumbnail).suffix}",
             explain=folder / "explain.png",
@@ -111,7 +111,7 @@ class FolderPublisher:
         """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
         return published_index.matching_result(self._outputs / job.output, job, item)
 
-    def bundle(self, job: Job) -> bool:
+    def build_zip(self, job: Job) -> bool:
         """Return whether the job's ZIP of its published results stands in outputs; the first call begins to write it beside the daemon.
 
         Not compressed (video does not shrink), all of it or nothing. Raises TransientError, once; the next call begins anew."""
@@ -137,7 +137,7 @@ class FolderPublisher:
         _zip(staged, self._outputs / job.output, names, self._is_closing)
         _sync_file(staged)
 
-    def bundled(self, job: Job) -> str | None:
+    def zip_name(self, job: Job) -> str | None:
         """Return the name of the job's ZIP in its output folder, None where there is none."""
         name = _bundle_name(job)
         return name if (self._outputs / job.output / name).is_file() else None

@@ -26,7 +26,7 @@ class StatusFiles:
         self._outputs = outputs
         self._allotted: set[str] = set()
 
-    def allot(self, name: str) -> str:
+    def reserve_name(self, name: str) -> str:
         """Return the output folder name for a drop shown as `name`: a free one, or the one where it already waited before a restart.
 
         To be asked once per drop: what was allotted since the start and not withdrawn belongs to another drop of that name."""
@@ -61,7 +61,7 @@ class StatusFiles:
         with outputs_errors(self._outputs):
             write_durably(self._outputs / STATUS, status.to_json().encode())
 
-    def withdraw(self, output: str) -> None:
+    def remove(self, output: str) -> None:
         """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status. Never raises."""
         self._allotted.discard(_key(output))
         folder = self._outputs / output

@@ -31,7 +31,7 @@ DEVICE_STATES: Final = ("starting", "idle", "busy", "cooling", "stopped")
 
 
 class PrometheusFile:
-    """The `Monitor` port: writes `path` anew at most every `SECONDS_BETWEEN_WRITES`, and once more when the daemon has stopped.
+    """The `MetricsExporter` port: writes `path` anew at most every `SECONDS_BETWEEN_WRITES`, and once more when the daemon has stopped.
 
     `log` hears `metrics_unwritable` once per trouble; monitoring never disturbs the work."""
 

@@ -18,7 +18,7 @@ LONGEST_STATUS: Final = 400
 
 
 class SystemdSupervisor:
-    """The `Supervisor` port. Without `$NOTIFY_SOCKET` every call does nothing. To be called from one thread.
+    """The `ServiceNotifier` port. Without `$NOTIFY_SOCKET` every call does nothing. To be called from one thread.
 
     `clock` is the monotonic clock in seconds (CLOCK_MONOTONIC, which is what systemd compares with).
     """

@@ -29,7 +29,7 @@ from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.notify import SystemdSupervisor
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, retention, tuning, worker_commands
-from heygem_daemon.wiring.observers import job_hooks, monitor
+from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 from heygem_daemon.wiring.reload import Reload
 
 
@@ -54,14 +54,14 @@ def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callabl
     publisher = FolderPublisher(settings.outputs)
     claims, scanner = FolderClaims(MARKER), PatientScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
     inspector = MediaInspector(media_limits(settings))
-    board = StatusFiles(settings.outputs)
+    status_writer = StatusFiles(settings.outputs)
     reporting = Reporting(
-        board=board,
+        status_writer=status_writer,
         ledger=ledger,
         executor=executor,
         publisher=publisher,
         hooks=job_hooks(settings, tally),
-        monitor=monitor(settings, tally),
+        metrics_exporter=metrics_exporter(settings, tally),
         log=tally,
         identity=_identity(settings),
     )
@@ -82,19 +82,25 @@ def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callabl
         tuning=tuned,
         scanner=scanner,
         claims=claims,
-        doorbell=WatchdogDoorbell(),
+        change_notifier=WatchdogDoorbell(),
         inspector=inspector,
         ledger=ledger,
         executor=executor,
         publisher=publisher,
         retention=retention(settings),
         arrivals=Arrivals(
-            scanner=scanner, claims=claims, inspector=inspector, board=board, log=tally, rules=tuned.rules, impatient=until_idle
+            scanner=scanner,
+            claims=claims,
+            inspector=inspector,
+            status_writer=status_writer,
+            log=tally,
+            rules=tuned.rules,
+            impatient=until_idle,
         ),
         dispatch=dispatch,
         wishes=Wishes(dispatch=dispatch, ledger=ledger, claims=claims, log=tally),
         reporting=reporting,
-        supervisor=SystemdSupervisor(alarm=_tell_where_it_hangs),
+        service_notifier=SystemdSupervisor(alarm=_tell_where_it_hangs),
         log=tally,
         reconfigure=Reload(
             settings=settings,

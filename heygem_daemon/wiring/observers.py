@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from heygem_daemon.core.ports import Hooks, Monitor
+from heygem_daemon.core.ports import Hooks, MetricsExporter
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.service.counting_log import Tally
 from heygem_daemon.service.hooks import JobHooks
@@ -11,7 +11,7 @@ from heygem_daemon.settings import Settings
 
 
 class Nobody:
-    """Hooks and Monitor where nobody wants to hear."""
+    """Hooks and MetricsExporter where nobody wants to hear."""
 
     def job_ended(self, status: JobStatus) -> None: ...
 
@@ -27,6 +27,6 @@ def job_hooks(settings: Settings, tally: Tally) -> Hooks:
     return JobHooks(command=wanted.command, webhook=wanted.webhook, timeout_seconds=wanted.timeout_seconds, log=tally)
 
 
-def monitor(settings: Settings, tally: Tally) -> Monitor:
+def metrics_exporter(settings: Settings, tally: Tally) -> MetricsExporter:
     path = settings.metrics.textfile
     return PrometheusFile(Path(path), tally=tally, log=tally) if path else Nobody()

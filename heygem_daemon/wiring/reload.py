@@ -16,7 +16,7 @@ from heygem_daemon.service.counting_log import Tally
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.settings import ConfigurationError, Settings
 from heygem_daemon.wiring.config_mapping import media_limits, retention, tuning, worker_commands
-from heygem_daemon.wiring.observers import job_hooks, monitor
+from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 
 AT_START_ONLY: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
 _SECRET: Final = frozenset({"hooks.command", "hooks.webhook"})
@@ -91,7 +91,7 @@ class Reload:
             # What the former hooks were told already, they finish.
             threading.Thread(target=former.close, args=(_FORMER_HOOKS_SECONDS,), name="former hooks", daemon=True).start()
         if "metrics" in sections:
-            daemon.reporting.monitor = monitor(settings, self.tally)
+            daemon.reporting.metrics_exporter = metrics_exporter(settings, self.tally)
 
 
 def _refuse_unknown_engine(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.names import display
-from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.worker.error_mapping import as_heygem_error, kind_of
 
 OnStep = Callable[[str, int, int], None]
@@ -40,7 +40,7 @@ class Life(Protocol):
     def idle(self) -> None: ...
 
 
-def work_on(order: WorkOrder, session: Session, on_report: Callable[[Report], None]) -> None:
+def work_on(order: WorkOrder, session: Session, on_report: Callable[[WorkerMessage], None]) -> None:
     """Work on one order and report progress and the outcome. Nothing but Terminated and KeyboardInterrupt gets out."""
 
     def on_step(stage: str, done: int, total: int) -> None:
@@ -80,10 +80,10 @@ def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
     return WorkFailed(token=order.token, kind=kind_of(known), failure=Failure.of(known))
 
 
-def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[Report], None], life: Life) -> None:
+def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[WorkerMessage], None], life: Life) -> None:
     """Announce the worker, then work on `orders` until they end."""
 
-    def report(message: Report) -> None:
+    def report(message: WorkerMessage) -> None:
         life.moved()
         on_report(message)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from heygem_daemon.core.job import Failure
-from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Beat:
     """A sign of life."""
 
 
-Message = Report | Beat
+Message = WorkerMessage | Beat
 
 _TYPES: Final[Mapping[str, type[Message]]] = {
     "beat": Beat,

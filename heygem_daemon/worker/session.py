@@ -12,7 +12,7 @@ from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.lipsync.model_files import verify
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
-from heygem_daemon.lipsync.ports import Progress
+from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.media.writer import Fit

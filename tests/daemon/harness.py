@@ -72,7 +72,7 @@ class Filming:
 
 @dataclass(kw_only=True)
 class Listeners:
-    """Supervisor, Hooks and Monitor in one: remembers what it was told."""
+    """ServiceNotifier, Hooks and MetricsExporter in one: remembers what it was told."""
 
     calls: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -147,11 +147,11 @@ class World:
         self.session = Filming(self.film)
         executor = InlineExecutor(lambda: self.session)
         self.publisher = FolderPublisher(self.outputs)
-        claims, scanner, board = FolderClaims(), FolderScanner(), StatusFiles(self.outputs)
+        claims, scanner, status_writer = FolderClaims(), FolderScanner(), StatusFiles(self.outputs)
         inspector, inbox = MediaInspector(), str(self.inbox)
         reporting = Reporting(
-            board=board, ledger=self.ledger, executor=executor, publisher=self.publisher, log=self.log, hooks=self.listeners,
-            monitor=self.listeners,
+            status_writer=status_writer, ledger=self.ledger, executor=executor, publisher=self.publisher, log=self.log, hooks=self.listeners,
+            metrics_exporter=self.listeners,
             identity=Identity(version="0", pid=1, started=self.wall, outputs=str(self.outputs), reserve_bytes=self.reserve_bytes),
         )  # fmt: skip
         defaults = Defaults(
@@ -167,23 +167,29 @@ class World:
             settle_seconds=SETTLE, network_settle_seconds=10.0, incomplete_seconds=INCOMPLETE, limits=DropLimits(), priorities={inbox: 5}
         )
         arrivals = Arrivals(
-            scanner=scanner, claims=claims, inspector=inspector, board=board, log=self.log, rules=rules, impatient=self.impatient
+            scanner=scanner,
+            claims=claims,
+            inspector=inspector,
+            status_writer=status_writer,
+            log=self.log,
+            rules=rules,
+            impatient=self.impatient,
         )
         tuning = Tuning(
             inboxes=(inbox,), pace=Pace(scan=0.5, network_scan=5.0), rules=rules, retry=policy.Policy(),
             breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults,
         )  # fmt: skip
         self.daemon = Daemon(
-            tuning=tuning, scanner=scanner, claims=claims, doorbell=WatchdogDoorbell(), inspector=inspector, ledger=self.ledger,
+            tuning=tuning, scanner=scanner, claims=claims, change_notifier=WatchdogDoorbell(), inspector=inspector, ledger=self.ledger,
             executor=executor, publisher=self.publisher, retention=FolderRetention(inboxes=[self.inbox], outputs=self.outputs),
             arrivals=arrivals, dispatch=dispatch, wishes=Wishes(dispatch=dispatch, ledger=self.ledger, claims=claims, log=self.log),
-            reporting=reporting, log=self.log, supervisor=self.listeners, reconfigure=self.reconfigure,
+            reporting=reporting, log=self.log, service_notifier=self.listeners, reconfigure=self.reconfigure,
         )  # fmt: skip
         dispatch.recover(self.now)
 
     def close(self) -> None:
         self.daemon.inspector.close()
-        self.daemon.doorbell.close()
+        self.daemon.change_notifier.close()
         self.daemon.executor.stop(0)
         self.publisher.close()
 

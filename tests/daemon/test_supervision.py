@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import InboxView
+from heygem_daemon.core.ports import InboxScan
 from heygem_daemon.daemon.clock import Instant
 from heygem_daemon.daemon.dispatcher import STANDSTILL_SECONDS
 from heygem_daemon.daemon.health import Health
@@ -18,7 +18,7 @@ from tests.daemon.harness import SETTLE, World
 
 def test_ready_is_told_once_when_every_inbox_was_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = world.daemon.scanner.scan
-    answers: list[InboxView | None] = [None]
+    answers: list[InboxScan | None] = [None]
     monkeypatch.setattr(world.daemon.scanner, "scan", lambda inbox: answers.pop() if answers else scan(inbox))
     world.tick()
     assert "ready" not in world.listeners.calls
@@ -169,7 +169,7 @@ def test_inputs_in_an_inbox_that_is_offline_are_not_touched(world: World, monkey
     touched: list[str] = []
     monkeypatch.setattr(world.daemon.claims, "finish", lambda job, *rest: (touched.append(job.name), finish(job, *rest))[1])
     scan = world.daemon.scanner.scan
-    offline = InboxView(inbox=str(world.inbox), online=False, reason="it does not answer")
+    offline = InboxScan(inbox=str(world.inbox), online=False, reason="it does not answer")
     world.drop("lesson")
     world.until(lambda: world.daemon.dispatch.attempts)
     monkeypatch.setattr(world.daemon.scanner, "scan", lambda _inbox: offline)
@@ -193,7 +193,7 @@ def test_an_attempt_that_stands_still_on_a_dead_share_frees_its_device_and_is_ma
     monkeypatch.setattr(world.daemon.executor, "cancel", cancelled.append)
     world.tick(STANDSTILL_SECONDS + 1)
     assert not cancelled, "only slow"
-    offline = InboxView(inbox=str(world.inbox), online=False, reason="it does not answer")
+    offline = InboxScan(inbox=str(world.inbox), online=False, reason="it does not answer")
     monkeypatch.setattr(world.daemon.scanner, "scan", lambda _inbox: offline)
     world.tick(1)
     world.tick(1)
@@ -210,7 +210,7 @@ def test_an_attempt_that_stands_still_on_a_dead_share_frees_its_device_and_is_ma
 
 
 class Asked:
-    """A Stop that asks for the configuration once, then to end."""
+    """A StopSignal that asks for the configuration once, then to end."""
 
     def __init__(self) -> None:
         self.urgent = False

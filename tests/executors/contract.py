@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from heygem_daemon.core.work import Report, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 
 
 def order(token: str, text: str | None = None, *, limit_seconds: float = 0.0) -> WorkOrder:
@@ -27,9 +27,9 @@ def order(token: str, text: str | None = None, *, limit_seconds: float = 0.0) ->
     )
 
 
-def collect(executor, until: Callable[[list[Report]], bool], seconds: float = 20.0) -> list[Report]:
+def collect(executor, until: Callable[[list[WorkerMessage]], bool], seconds: float = 20.0) -> list[WorkerMessage]:
     """Poll as the daemon does, woken by the descriptors or every 50 ms, until `until` holds for all that was reported."""
-    reports: list[Report] = []
+    reports: list[WorkerMessage] = []
     deadline = time.monotonic() + seconds
     while not until(reports):
         assert time.monotonic() < deadline, f"nothing more came; so far: {reports}"
@@ -38,7 +38,7 @@ def collect(executor, until: Callable[[list[Report]], bool], seconds: float = 20
     return reports
 
 
-def outcome_of(token: str) -> Callable[[list[Report]], bool]:
+def outcome_of(token: str) -> Callable[[list[WorkerMessage]], bool]:
     return lambda reports: any(isinstance(r, WorkSucceeded | WorkFailed) and r.token == token for r in reports)
 
 
@@ -50,7 +50,7 @@ def wait_free(executor, seconds: float = 20.0) -> None:
         list(executor.poll())
 
 
-def run(executor, work: WorkOrder, seconds: float = 20.0) -> list[Report]:
+def run(executor, work: WorkOrder, seconds: float = 20.0) -> list[WorkerMessage]:
     wait_free(executor)
     executor.submit(work)
     return [r for r in collect(executor, outcome_of(work.token), seconds) if not isinstance(r, WorkerReady)]

@@ -12,7 +12,7 @@ import pytest
 from heygem_daemon.core.drop import Entry, Kind
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job
-from heygem_daemon.core.ports import Sighting
+from heygem_daemon.core.ports import ScannedDrop
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.scanner import FolderScanner
 
@@ -26,8 +26,8 @@ def fill(folder: Path, *paths: str, content: str = "x") -> Path:
     return folder
 
 
-def sight(inbox: Path, name: str) -> Sighting:
-    return next(sighting for sighting in FolderScanner().scan(str(inbox)).sightings if sighting.name == name)
+def sight(inbox: Path, name: str) -> ScannedDrop:
+    return next(scanned for scanned in FolderScanner().scan(str(inbox)).drops if scanned.name == name)
 
 
 def claimed_job(inbox: Path, name: str, job_id: str = "job-1", shown: str = "") -> Job:
@@ -57,9 +57,9 @@ def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
 
 def test_a_listing_of_a_claim_equals_the_sighting_it_was_made_of(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
-    sighting = sight(inbox, "lesson-01")
-    home = CLAIMS.claim(sighting, "job-1")
-    assert CLAIMS.listing(home) == ("lesson-01", home / "lesson-01", sighting.entries)
+    scanned = sight(inbox, "lesson-01")
+    home = CLAIMS.claim(scanned, "job-1")
+    assert CLAIMS.listing(home) == ("lesson-01", home / "lesson-01", scanned.entries)
 
 
 def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:
@@ -72,19 +72,19 @@ def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:
 
 def test_a_drop_that_somebody_else_took_is_not_found_and_leaves_no_trace(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    sighting = sight(inbox, "lesson-01")
-    CLAIMS.claim(sighting, "winner")
+    scanned = sight(inbox, "lesson-01")
+    CLAIMS.claim(scanned, "winner")
     with pytest.raises(FileNotFoundError):
-        CLAIMS.claim(sighting, "loser")
+        CLAIMS.claim(scanned, "loser")
     assert CLAIMS.claimed(str(inbox)) == ["winner"]
 
 
 def test_a_claim_in_an_inbox_that_went_away_waits_and_never_creates_it(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    sighting = sight(inbox, "lesson-01")
+    scanned = sight(inbox, "lesson-01")
     inbox.rename(inbox.with_name("unmounted"))
     with pytest.raises(TransientError) as raised:
-        CLAIMS.claim(sighting, "job-1")
+        CLAIMS.claim(scanned, "job-1")
     assert raised.value.code == "share_offline"
     assert not inbox.exists()
 
@@ -92,9 +92,9 @@ def test_a_claim_in_an_inbox_that_went_away_waits_and_never_creates_it(inbox: Pa
 def race(inbox: str, racer: int, drops: int, start: "multiprocessing.synchronize.Barrier") -> None:
     start.wait()
     for number in range(drops):
-        sighting = Sighting(inbox=inbox, name=f"drop-{number:03}", entries=())
+        scanned = ScannedDrop(inbox=inbox, name=f"drop-{number:03}", entries=())
         try:
-            CLAIMS.claim(sighting, f"{racer}-{number:03}")
+            CLAIMS.claim(scanned, f"{racer}-{number:03}")
         except FileNotFoundError:
             continue
 
@@ -154,10 +154,10 @@ def test_nothing_is_concluded_about_the_claims_of_an_inbox_that_is_offline(inbox
 
 def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt", "speech.ready", "lesson-01/speech.wav")
-    sighting = sight(inbox, "")
-    home = CLAIMS.claim(sighting, "job-1")
+    scanned = sight(inbox, "")
+    home = CLAIMS.claim(scanned, "job-1")
     name, root, entries = CLAIMS.listing(home)
-    assert (name, content(entries)) == ("", content(sighting.entries))
+    assert (name, content(entries)) == ("", content(scanned.entries))
     assert tree(root) == ["job.toml", "speech.wav", "videos/a.mp4"]
     assert tree(inbox) == sorted([".heygem-inbox", "lesson-01/speech.wav", "readme.txt", ".heygem/claimed/job-1/.flat", *(
         f".heygem/claimed/job-1/flat/{path}" for path in tree(root)
@@ -202,12 +202,12 @@ def test_a_process_killed_in_the_middle_of_a_flat_claim_loses_nothing(inbox: Pat
 
 def test_the_second_of_two_claims_of_a_flat_form_backs_out(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4")
-    sighting = sight(inbox, "")
-    CLAIMS.claim(sighting, "winner")
+    scanned = sight(inbox, "")
+    CLAIMS.claim(scanned, "winner")
     with pytest.raises(FileNotFoundError):
-        CLAIMS.claim(sighting, "loser")
+        CLAIMS.claim(scanned, "loser")
     assert CLAIMS.claimed(str(inbox)) == ["winner"]
-    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner")[2]) == content(sighting.entries)
+    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner")[2]) == content(scanned.entries)
 
 
 def test_the_inputs_of_a_succeeded_job_end_in_done(inbox: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_drop_that_somebody_takes_while_its_rights_are_looked_at_is_no_matter_
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    sighting = sight(inbox, "lesson-01")
+    scanned = sight(inbox, "lesson-01")
 
     def taken_meanwhile(path: Path, *_: object, **__: object) -> bool:
         shutil.rmtree(path)
@@ -387,4 +387,4 @@ def test_a_drop_that_somebody_takes_while_its_rights_are_looked_at_is_no_matter_
 
     monkeypatch.setattr("heygem_daemon.intake.permissions.os.access", taken_meanwhile)
     with pytest.raises(FileNotFoundError):
-        CLAIMS.claim(sighting, "job-1")
+        CLAIMS.claim(scanned, "job-1")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from heygem_daemon.core.errors import TransientError
-from heygem_daemon.core.ports import InboxView, Sighting
+from heygem_daemon.core.ports import InboxScan, ScannedDrop
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.scanner import FolderScanner
 from tests.shares.people import ALICE, HEYGEM, STRANGER, USERS_GROUP, Person, as_person, needs_root
@@ -42,20 +42,20 @@ def copy(inbox: Path, umask: int, person: Person = ALICE, *, name: str = "lesson
     as_person(person, make, umask=umask)
 
 
-def scan(inbox: Path) -> InboxView:
+def scan(inbox: Path) -> InboxScan:
     return as_person(HEYGEM, lambda: FolderScanner().scan(str(inbox)))
 
 
-def sight(inbox: Path) -> Sighting:
-    return scan(inbox).sightings[0]
+def sight(inbox: Path) -> ScannedDrop:
+    return scan(inbox).drops[0]
 
 
 def claim(inbox: Path) -> list[str]:
     """Claim the only drop as the daemon does; return the files of the claim."""
-    sighting = sight(inbox)
+    scanned = sight(inbox)
 
     def act() -> list[str]:
-        home = CLAIMS.claim(sighting, "job-1")
+        home = CLAIMS.claim(scanned, "job-1")
         return [entry.path for entry in CLAIMS.listing(home)[2]]
 
     return as_person(HEYGEM, act)
@@ -120,11 +120,11 @@ def test_a_drop_of_a_group_that_is_not_ours_is_given_to_ours_first(inbox: Path) 
 
 def test_an_inbox_that_belongs_to_others_is_named_itself(inbox: Path) -> None:
     copy(inbox, umask=0o002)
-    sighting = sight(inbox)
+    scanned = sight(inbox)
     os.chown(inbox, STRANGER.uid, STRANGER.groups[0])
     inbox.chmod(0o755)
     with pytest.raises(TransientError) as refused:
-        as_person(HEYGEM, lambda: CLAIMS.claim(sighting, "job-1"))
+        as_person(HEYGEM, lambda: CLAIMS.claim(scanned, "job-1"))
     assert refused.value.code == "permission_denied"
     assert f"change {inbox}, which belongs to {STRANGER.uid}" in refused.value.message
     assert f"chown {HEYGEM.uid} {inbox}" in refused.value.hint
@@ -134,7 +134,7 @@ def test_an_inbox_that_belongs_to_others_is_named_itself(inbox: Path) -> None:
 def test_a_folder_of_ours_that_became_somebody_elses_is_named(inbox: Path) -> None:
     copy(inbox, umask=0o002)
     (inbox / ".heygem").mkdir(0o755)
-    sighting = sight(inbox)
+    scanned = sight(inbox)
     with pytest.raises(TransientError) as refused:
-        as_person(HEYGEM, lambda: CLAIMS.claim(sighting, "job-1"))
+        as_person(HEYGEM, lambda: CLAIMS.claim(scanned, "job-1"))
     assert f"chown -R {HEYGEM.uid} {inbox}/.heygem" in refused.value.hint

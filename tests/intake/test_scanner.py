@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.drop import Entry, Kind
-from heygem_daemon.core.ports import InboxView, Sighting
+from heygem_daemon.core.ports import InboxScan, ScannedDrop
 from heygem_daemon.intake.scanner import FolderScanner
 
 
@@ -20,32 +20,32 @@ def fill(folder: Path, *paths: str, content: str = "x") -> Path:
     return folder
 
 
-def scan(inbox: Path) -> InboxView:
+def scan(inbox: Path) -> InboxScan:
     view = FolderScanner().scan(str(inbox))
     assert view.online, view.reason
     return view
 
 
-def only(view: InboxView) -> Sighting:
-    (sighting,) = view.sightings
-    return sighting
+def only(view: InboxScan) -> ScannedDrop:
+    (scanned,) = view.drops
+    return scanned
 
 
-def paths(sighting: Sighting) -> list[str]:
-    return [entry.path for entry in sighting.entries]
+def paths(scanned: ScannedDrop) -> list[str]:
+    return [entry.path for entry in scanned.entries]
 
 
-def kinds(sighting: Sighting) -> dict[str, Kind]:
-    return {entry.path: entry.kind for entry in sighting.entries}
+def kinds(scanned: ScannedDrop) -> dict[str, Kind]:
+    return {entry.path: entry.kind for entry in scanned.entries}
 
 
 def test_a_folder_in_the_inbox_is_a_drop_with_all_its_files(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "videos/b.mov", "job.toml")
-    sighting = only(scan(inbox))
-    assert (sighting.inbox, sighting.name) == (str(inbox), "lesson-01")
-    assert paths(sighting) == ["job.toml", "speech.wav", "videos/a.mp4", "videos/b.mov"]
+    scanned = only(scan(inbox))
+    assert (scanned.inbox, scanned.name) == (str(inbox), "lesson-01")
+    assert paths(scanned) == ["job.toml", "speech.wav", "videos/a.mp4", "videos/b.mov"]
     found = (inbox / "lesson-01/speech.wav").stat()
-    assert sighting.entries[1] == Entry(path="speech.wav", size=1, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
+    assert scanned.entries[1] == Entry(path="speech.wav", size=1, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
 
 
 def test_an_empty_folder_is_a_drop_without_files(inbox: Path) -> None:
@@ -62,7 +62,7 @@ def test_foreign_hidden_and_own_names_are_no_drops(inbox: Path) -> None:
     for name in (".heygem", "_done", "_failed", ".hidden", "@eaDir", "#recycle", "System Volume Information", "lost+found"):
         fill(inbox / name, "speech.wav", "videos/a.mp4")
     fill(inbox, "readme.txt", "notes.docx")
-    assert scan(inbox).sightings == ()
+    assert scan(inbox).drops == ()
 
 
 def test_temporary_and_foreign_files_do_not_count(inbox: Path) -> None:
@@ -73,7 +73,7 @@ def test_temporary_and_foreign_files_do_not_count(inbox: Path) -> None:
 def test_a_recording_in_the_inbox_itself_is_the_flat_form(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt")
     fill(inbox / "lesson-01", "speech.wav")
-    flat, drop = scan(inbox).sightings
+    flat, drop = scan(inbox).drops
     assert (flat.name, paths(flat)) == ("", ["job.toml", "speech.wav", "videos/a.mp4"])
     assert (drop.name, paths(drop)) == ("lesson-01", ["speech.wav"])
 
@@ -86,7 +86,7 @@ def test_videos_or_audios_in_the_inbox_itself_are_the_flat_form_and_never_a_drop
 
 def test_a_lonely_job_toml_is_no_drop(inbox: Path) -> None:
     fill(inbox, "job.toml")
-    assert scan(inbox).sightings == ()
+    assert scan(inbox).drops == ()
 
 
 def test_a_missing_marker_means_offline_and_says_how_to_make_one(inbox: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_marker_means_offline_and_says_how_to_make_one(inbox: Path) ->
     (inbox / ".heygem-inbox").unlink()
     view = FolderScanner().scan(str(inbox))
     assert not view.online
-    assert view.sightings == ()
+    assert view.drops == ()
     assert "init-inbox" in view.reason
     assert str(inbox) in view.reason
 
@@ -117,7 +117,7 @@ def test_control_files_speak_for_the_drop_beside_them(inbox: Path) -> None:
     for name, control in (("a", "a.ready"), ("b", "b.HOLD"), ("c", "c.cancel")):
         fill(inbox / name, "speech.wav")
         (inbox / control).touch()
-    a, b, c = scan(inbox).sightings
+    a, b, c = scan(inbox).drops
     assert (a.ready, a.hold, a.cancel) == (True, False, False)
     assert (b.ready, b.hold, b.cancel) == (False, True, False)
     assert (c.ready, c.hold, c.cancel) == (False, False, True)
@@ -127,7 +127,7 @@ def test_control_files_are_told_even_when_their_drop_is_gone(inbox: Path) -> Non
     (inbox / "lesson.v2.cancel").touch()
     view = scan(inbox)
     assert view.controls == (("lesson.v2", "cancel"),)
-    assert view.sightings == ()
+    assert view.drops == ()
 
 
 def test_control_files_of_the_flat_form_carry_the_name_of_its_recording(inbox: Path) -> None:
@@ -153,9 +153,9 @@ def test_links_are_told_and_never_followed(inbox: Path, tmp_path: Path) -> None:
 
 def test_a_drop_that_is_itself_a_link_is_one_entry_without_a_path(inbox: Path, tmp_path: Path) -> None:
     (inbox / "lesson").symlink_to(fill(tmp_path / "outside", "speech.wav"))
-    sighting = only(scan(inbox))
-    assert sighting.name == "lesson"
-    assert kinds(sighting) == {"": Kind.SYMLINK}
+    scanned = only(scan(inbox))
+    assert scanned.name == "lesson"
+    assert kinds(scanned) == {"": Kind.SYMLINK}
 
 
 def test_pipes_sockets_and_devices_are_told_and_never_opened(inbox: Path) -> None:
@@ -174,9 +174,9 @@ def test_pipes_sockets_and_devices_are_told_and_never_opened(inbox: Path) -> Non
 def test_names_that_are_not_text_come_through_unharmed(inbox: Path) -> None:
     raw = os.fsdecode(b"les\xffson\n1")
     fill(inbox / raw, os.fsdecode(b"spe\xfeech.wav"), "讲座 – α.wav")
-    sighting = only(scan(inbox))
-    assert sighting.name == raw
-    assert set(paths(sighting)) == {os.fsdecode(b"spe\xfeech.wav"), "讲座 – α.wav"}
+    scanned = only(scan(inbox))
+    assert scanned.name == raw
+    assert set(paths(scanned)) == {os.fsdecode(b"spe\xfeech.wav"), "讲座 – α.wav"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -185,14 +185,14 @@ def test_what_may_not_be_read_is_named(inbox: Path) -> None:
     (inbox / "a/videos/a.mp4").chmod(0)
     fill(inbox / "b", "speech.wav", "videos/a.mp4")
     (inbox / "b/videos").chmod(0)
-    assert [sighting.unreadable for sighting in scan(inbox).sightings] == ["videos/a.mp4", "videos"]
+    assert [scanned.unreadable for scanned in scan(inbox).drops] == ["videos/a.mp4", "videos"]
     (inbox / "b/videos").chmod(0o700)
 
 
 def test_a_flood_of_files_is_cut_short_and_said(inbox: Path) -> None:
     fill(inbox / "flood", *(f"frames/{number}.png" for number in range(200)))
     fill(inbox / "lesson", "speech.wav")
-    flood, lesson = FolderScanner(max_files=50).scan(str(inbox)).sightings
+    flood, lesson = FolderScanner(max_files=50).scan(str(inbox)).drops
     assert len(flood.entries) <= 50
     assert "more than 50 files" in flood.unreadable
     assert lesson.unreadable == ""
@@ -200,9 +200,9 @@ def test_a_flood_of_files_is_cut_short_and_said(inbox: Path) -> None:
 
 def test_a_bottomless_drop_is_cut_short_and_said(inbox: Path) -> None:
     fill(inbox / "deep", "/".join("abcdefghijkl") + "/x.wav")
-    sighting = only(scan(inbox))
-    assert sighting.entries == ()
-    assert "deeper than 8 folders" in sighting.unreadable
+    scanned = only(scan(inbox))
+    assert scanned.entries == ()
+    assert "deeper than 8 folders" in scanned.unreadable
 
 
 def test_a_file_open_for_writing_has_a_writer_until_it_is_closed(inbox: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_thousand_drops_are_scanned_in_well_under_a_second(inbox: Path) -> Non
     times = []
     for _ in range(4):
         start = time.process_time()
-        assert len(scanner.scan(str(inbox)).sightings) == 1000
+        assert len(scanner.scan(str(inbox)).drops) == 1000
         times.append(time.process_time() - start)
     assert min(times) < 1.0  # of processor time, which a busy machine does not falsify; 0.2 s measured
 
@@ -275,6 +275,6 @@ def test_a_real_disk_is_not_a_network(inbox: Path) -> None:
 
 def test_a_script_alone_in_the_inbox_waits_for_its_recording(inbox: Path) -> None:
     fill(inbox, "speech.txt", "job.toml")
-    assert scan(inbox).sightings == ()
+    assert scan(inbox).drops == ()
     fill(inbox, "speech.wav", "videos/a.mp4")
     assert paths(only(scan(inbox))) == ["job.toml", "speech.txt", "speech.wav", "videos/a.mp4"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import InboxView
+from heygem_daemon.core.ports import InboxScan
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.intake.timeout_scanner import PatientScanner
 
@@ -21,10 +21,10 @@ class Frozen:
         self.thaw = threading.Event()
         self.looks = 0
 
-    def scan(self, inbox: str) -> InboxView:
+    def scan(self, inbox: str) -> InboxScan:
         self.looks += 1
         self.thaw.wait(60)
-        return InboxView(inbox=inbox, online=True, reason=f"look {self.looks}")
+        return InboxScan(inbox=inbox, online=True, reason=f"look {self.looks}")
 
 
 class Clock:
@@ -41,7 +41,7 @@ def frozen() -> Iterator[Frozen]:
     scanner.thaw.set()
 
 
-def answer(scanner: PatientScanner) -> InboxView:
+def answer(scanner: PatientScanner) -> InboxScan:
     """Ask until there is an answer; the thread that thaws needs a moment."""
     for _ in range(1000):
         view = scanner.scan("inbox")
@@ -93,7 +93,7 @@ def test_an_answer_that_is_only_slow_counts(frozen: Frozen) -> None:
 
 def test_one_frozen_inbox_does_not_keep_another_from_being_seen(frozen: Frozen, tmp_path: Path) -> None:
     class Both:
-        def scan(self, inbox: str) -> InboxView:
+        def scan(self, inbox: str) -> InboxScan:
             return frozen.scan(inbox) if inbox == "inbox" else FolderScanner().scan(inbox)
 
     (tmp_path / ".heygem-inbox").touch()
@@ -106,7 +106,7 @@ def test_one_frozen_inbox_does_not_keep_another_from_being_seen(frozen: Frozen, 
 
 def test_a_mistake_in_a_look_reaches_the_caller() -> None:
     class Broken:
-        def scan(self, inbox: str) -> InboxView:
+        def scan(self, inbox: str) -> InboxScan:
             raise ValueError(inbox)
 
     scanner = PatientScanner(Broken(), seconds=10.0)

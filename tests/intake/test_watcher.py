@@ -24,7 +24,7 @@ def doorbell() -> Iterator[WatchdogDoorbell]:
 
 def rings(doorbell: WatchdogDoorbell, within: float = PATIENCE) -> bool:
     readable, _, _ = select.select([doorbell.wakeup()], [], [], within)
-    return doorbell.rang() if readable else False
+    return doorbell.changed() if readable else False
 
 
 def is_quiet(doorbell: WatchdogDoorbell) -> bool:
@@ -91,11 +91,11 @@ def test_scanning_does_not_ring(inbox: Path, doorbell: WatchdogDoorbell) -> None
 
 def test_ringing_is_told_once_and_only_when_it_rang(inbox: Path, doorbell: WatchdogDoorbell) -> None:
     doorbell.watch(str(inbox))
-    assert not doorbell.rang()
+    assert not doorbell.changed()
     (inbox / "lesson-01").mkdir()
     assert rings(doorbell)
     settle(doorbell)
-    assert not doorbell.rang()
+    assert not doorbell.changed()
 
 
 def test_watching_again_changes_nothing_and_starts_no_threads(inbox: Path, doorbell: WatchdogDoorbell) -> None:
@@ -142,7 +142,7 @@ def test_an_inbox_behind_a_link_rings(inbox: Path, doorbell: WatchdogDoorbell, t
 
 def test_a_missing_inbox_is_no_trouble(doorbell: WatchdogDoorbell, tmp_path: Path) -> None:
     doorbell.watch(str(tmp_path / "gone"))
-    assert not doorbell.rang()
+    assert not doorbell.changed()
 
 
 def test_what_cannot_be_heard_by_this_kernel_is_not_watched(doorbell: WatchdogDoorbell) -> None:

@@ -336,9 +336,9 @@ def succeeded(job: Job) -> Job:
 
 def bundle_up(publisher: FolderPublisher, job: Job) -> None:
     """Ask for the ZIP until it is there, as the daemon does."""
-    assert not publisher.bundle(job)
+    assert not publisher.build_zip(job)
     deadline = time.monotonic() + 30
-    while not publisher.bundle(job):
+    while not publisher.build_zip(job):
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -348,9 +348,9 @@ def test_a_bundle_holds_the_published_results_uncompressed(
 ) -> None:
     for number, item in enumerate(job.items):
         publish(publisher, job, rendered, figures, item, f"t{number}")
-    assert publisher.bundled(job) is None
+    assert publisher.zip_name(job) is None
     bundle_up(publisher, succeeded(job))
-    assert publisher.bundled(job) == "lesson-01.zip"
+    assert publisher.zip_name(job) == "lesson-01.zip"
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.testzip() is None
         assert bundle.namelist() == ["a.mp4", "b.mp4"]
@@ -385,7 +385,7 @@ def test_a_bundle_that_is_being_written_does_not_hold_up_the_end(outputs: Path, 
     (outputs / "lesson-01").mkdir()
     with (outputs / "lesson-01/a.mp4").open("wb") as huge:
         huge.truncate(2**40)  # a terabyte of nothing: hours to copy
-    assert not publisher.bundle(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    assert not publisher.build_zip(job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     began = outputs / ".heygem/staging" / f"zip-{job.id}" / "bundle.zip"
     deadline = time.monotonic() + 30
     while not (began.exists() and began.stat().st_size > 2**22):

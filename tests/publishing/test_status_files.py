@@ -14,7 +14,7 @@ from heygem_daemon.publishing.status_files import StatusFiles
 
 
 @pytest.fixture
-def board(outputs: Path) -> StatusFiles:
+def status_files(outputs: Path) -> StatusFiles:
     return StatusFiles(outputs)
 
 
@@ -28,20 +28,20 @@ def claimed(name: str, output: str) -> JobStatus:
     )
 
 
-def test_a_status_lies_in_the_folder_of_its_job(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(settling("lesson-01", "lesson-01"))
+def test_a_status_lies_in_the_folder_of_its_job(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson-01", "lesson-01"))
     assert JobStatus.read((outputs / "lesson-01/status.json").read_bytes()).name == "lesson-01"
     assert os.listdir(outputs / "lesson-01") == ["status.json"]
 
 
-def test_the_daemons_status_lies_in_outputs_itself(board: StatusFiles, outputs: Path) -> None:
-    board.write_daemon(DaemonStatus(version="1", state="running", pid=1, started=moment(0), heartbeat=moment(0)))
+def test_the_daemons_status_lies_in_outputs_itself(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_daemon(DaemonStatus(version="1", state="running", pid=1, started=moment(0), heartbeat=moment(0)))
     assert json.loads((outputs / "status.json").read_text())["state"] == "running"
     assert os.listdir(outputs) == ["status.json"]
 
 
-def test_a_reader_sees_the_old_or_the_new_status_and_never_half_of_one(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(settling("lesson", "lesson", reason="x"))
+def test_a_reader_sees_the_old_or_the_new_status_and_never_half_of_one(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson", "lesson", reason="x"))
     path = outputs / "lesson/status.json"
     broken: list[str] = []
     stop = threading.Event()
@@ -56,25 +56,25 @@ def test_a_reader_sees_the_old_or_the_new_status_and_never_half_of_one(board: St
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(200):
-        board.write_job(settling("lesson", "lesson", reason="x" * number * 50))
+        status_files.write_job(settling("lesson", "lesson", reason="x" * number * 50))
     stop.set()
     reader.join()
     assert broken == []
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o027, 0o640)])
-def test_a_group_may_read_the_status_as_far_as_the_umask_lets_it(board: StatusFiles, outputs: Path, umask: int, mode: int) -> None:
+def test_a_group_may_read_the_status_as_far_as_the_umask_lets_it(status_files: StatusFiles, outputs: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        board.write_job(settling("lesson", "lesson"))
+        status_files.write_job(settling("lesson", "lesson"))
     finally:
         os.umask(before)
     assert stat.S_IMODE((outputs / "lesson/status.json").stat().st_mode) == mode
 
 
 def test_outputs_that_are_away_raise_and_are_not_created(tmp_path: Path) -> None:
-    board = StatusFiles(tmp_path / "unmounted")
-    for attempt in (lambda: board.write_job(settling("l", "l")), lambda: board.allot("l")):
+    status_files = StatusFiles(tmp_path / "unmounted")
+    for attempt in (lambda: status_files.write_job(settling("l", "l")), lambda: status_files.reserve_name("l")):
         with pytest.raises(TransientError) as raised:
             attempt()
         assert raised.value.code == "outputs_offline"
@@ -82,78 +82,82 @@ def test_outputs_that_are_away_raise_and_are_not_created(tmp_path: Path) -> None
 
 
 def test_a_full_disk_raises_and_leaves_the_former_status_whole(small_disk: Path, fill_up: Callable[[Path], None]) -> None:
-    board = StatusFiles(small_disk)
-    board.write_job(settling("lesson", "lesson", reason="before"))
+    status_files = StatusFiles(small_disk)
+    status_files.write_job(settling("lesson", "lesson", reason="before"))
     fill_up(small_disk)
     with pytest.raises(TransientError) as raised:
-        board.write_job(settling("lesson", "lesson", reason="after"))
+        status_files.write_job(settling("lesson", "lesson", reason="after"))
     assert raised.value.code == "disk_full"
     assert JobStatus.read((small_disk / "lesson/status.json").read_bytes()).reason == "before"
     assert os.listdir(small_disk / "lesson") == ["status.json"]
     (small_disk / "ballast").unlink()
-    board.write_job(settling("lesson", "lesson", reason="after"))
+    status_files.write_job(settling("lesson", "lesson", reason="after"))
     assert JobStatus.read((small_disk / "lesson/status.json").read_bytes()).reason == "after"
 
 
-def test_a_status_file_that_is_a_link_is_replaced_and_not_written_through(board: StatusFiles, outputs: Path, tmp_path: Path) -> None:
+def test_a_status_file_that_is_a_link_is_replaced_and_not_written_through(status_files: StatusFiles, outputs: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (outputs / "lesson").mkdir()
     for name in ("status.json", ".status.json.tmp"):
         (outputs / "lesson" / name).symlink_to(tmp_path / "precious")
-    board.write_job(settling("lesson", "lesson"))
+    status_files.write_job(settling("lesson", "lesson"))
     assert (tmp_path / "precious").read_text() == "precious"
     assert not (outputs / "lesson/status.json").is_symlink()
 
 
-def test_a_job_folder_that_is_a_link_is_refused(board: StatusFiles, outputs: Path, tmp_path: Path) -> None:
+def test_a_job_folder_that_is_a_link_is_refused(status_files: StatusFiles, outputs: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (outputs / "lesson").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TransientError):
-        board.write_job(settling("lesson", "lesson"))
+        status_files.write_job(settling("lesson", "lesson"))
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_a_drop_gets_a_folder_of_its_own_name(board: StatusFiles, outputs: Path) -> None:
-    assert board.allot("lesson-01") == "lesson-01"
+def test_a_drop_gets_a_folder_of_its_own_name(status_files: StatusFiles, outputs: Path) -> None:
+    assert status_files.reserve_name("lesson-01") == "lesson-01"
     assert os.listdir(outputs) == []
 
 
-def test_two_drops_of_one_name_get_two_folders(board: StatusFiles) -> None:
-    assert [board.allot("lesson"), board.allot("Lesson"), board.allot("lesson")] == ["lesson", "Lesson-2", "lesson-3"]
+def test_two_drops_of_one_name_get_two_folders(status_files: StatusFiles) -> None:
+    assert [status_files.reserve_name("lesson"), status_files.reserve_name("Lesson"), status_files.reserve_name("lesson")] == [
+        "lesson",
+        "Lesson-2",
+        "lesson-3",
+    ]
 
 
 @pytest.mark.parametrize("existing", ["lesson", "LESSON"])
 def test_a_folder_of_results_is_never_given_to_another_drop(outputs: Path, existing: str) -> None:
     (outputs / existing).mkdir()
-    assert StatusFiles(outputs).allot("lesson") == "lesson-2"
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson-2"
 
 
-def test_the_folder_of_a_claimed_job_is_not_reused(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(claimed("lesson", "lesson"))
-    assert StatusFiles(outputs).allot("lesson") == "lesson-2"
+def test_the_folder_of_a_claimed_job_is_not_reused(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(claimed("lesson", "lesson"))
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson-2"
 
 
 @pytest.mark.parametrize("state", [State.REJECTED, State.CANCELLED])
-def test_the_folder_of_a_refused_drop_is_not_reused(board: StatusFiles, outputs: Path, state: State) -> None:
-    board.write_job(settling("lesson", "lesson", state=state))
-    assert StatusFiles(outputs).allot("lesson") == "lesson-2"
+def test_the_folder_of_a_refused_drop_is_not_reused(status_files: StatusFiles, outputs: Path, state: State) -> None:
+    status_files.write_job(settling("lesson", "lesson", state=state))
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson-2"
 
 
 @pytest.mark.parametrize("state", [State.SETTLING, State.WAITING])
-def test_after_a_restart_a_waiting_drop_gets_its_own_folder_again(board: StatusFiles, outputs: Path, state: State) -> None:
-    board.write_job(settling("lesson", board.allot("lesson"), state=state))
-    assert StatusFiles(outputs).allot("lesson") == "lesson"
+def test_after_a_restart_a_waiting_drop_gets_its_own_folder_again(status_files: StatusFiles, outputs: Path, state: State) -> None:
+    status_files.write_job(settling("lesson", status_files.reserve_name("lesson"), state=state))
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson"
 
 
-def test_after_a_restart_a_waiting_drop_of_another_name_keeps_its_folder(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(settling("Lesson", "Lesson"))
-    assert StatusFiles(outputs).allot("lesson") == "lesson-2"
+def test_after_a_restart_a_waiting_drop_of_another_name_keeps_its_folder(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("Lesson", "Lesson"))
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson-2"
 
 
-def test_a_waiting_status_beside_results_is_not_reused(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(settling("lesson", "lesson"))
+def test_a_waiting_status_beside_results_is_not_reused(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson", "lesson"))
     (outputs / "lesson/a.mp4").touch()
-    assert StatusFiles(outputs).allot("lesson") == "lesson-2"
+    assert StatusFiles(outputs).reserve_name("lesson") == "lesson-2"
 
 
 @pytest.mark.parametrize(
@@ -171,24 +175,24 @@ def test_a_waiting_status_beside_results_is_not_reused(board: StatusFiles, outpu
         ("课" * 100, "课" * 66),
     ],
 )
-def test_folder_names_can_be_held_by_every_client(board: StatusFiles, name: str, folder: str) -> None:
-    assert board.allot(name) == folder
+def test_folder_names_can_be_held_by_every_client(status_files: StatusFiles, name: str, folder: str) -> None:
+    assert status_files.reserve_name(name) == folder
 
 
-def test_a_drop_that_went_away_takes_its_status_with_it(board: StatusFiles, outputs: Path) -> None:
-    output = board.allot("lesson")
-    board.write_job(settling("lesson", output))
-    board.withdraw(output)
+def test_a_drop_that_went_away_takes_its_status_with_it(status_files: StatusFiles, outputs: Path) -> None:
+    output = status_files.reserve_name("lesson")
+    status_files.write_job(settling("lesson", output))
+    status_files.remove(output)
     assert os.listdir(outputs) == []
-    assert board.allot("lesson") == "lesson"
+    assert status_files.reserve_name("lesson") == "lesson"
 
 
-def test_a_folder_that_holds_more_than_a_status_is_never_withdrawn(board: StatusFiles, outputs: Path) -> None:
-    board.write_job(settling("lesson", "lesson"))
+def test_a_folder_that_holds_more_than_a_status_is_never_withdrawn(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson", "lesson"))
     (outputs / "lesson/a.mp4").touch()
-    board.withdraw("lesson")
+    status_files.remove("lesson")
     assert sorted(os.listdir(outputs / "lesson")) == ["a.mp4", "status.json"]
 
 
-def test_withdrawing_what_is_not_there_is_fine(board: StatusFiles) -> None:
-    board.withdraw("lesson")
+def test_withdrawing_what_is_not_there_is_fine(status_files: StatusFiles) -> None:
+    status_files.remove("lesson")

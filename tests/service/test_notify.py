@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import Supervisor
+from heygem_daemon.core.ports import ServiceNotifier
 from heygem_daemon.service.notify import SystemdSupervisor
 from heygem_daemon.service.systemd import notify
 
@@ -59,7 +59,7 @@ def _supervisor(manager: Manager, clock: Clock, **environment: str) -> SystemdSu
 
 
 def test_ready_is_said_once(manager: Manager, clock: Clock) -> None:
-    supervisor: Supervisor = _supervisor(manager, clock)
+    supervisor: ServiceNotifier = _supervisor(manager, clock)
     supervisor.ready()
     supervisor.ready()
     assert manager.heard() == ["READY=1"]

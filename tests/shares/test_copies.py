@@ -58,11 +58,11 @@ def outcome(site: Site) -> str:
     """Return what becomes of the drop: taken, or the code of the error that it waits with."""
 
     def act() -> str:
-        (sighting,) = FolderScanner().scan(str(site.inbox)).sightings
-        if sighting.problem is not None:
-            return sighting.problem.code
+        (scanned,) = FolderScanner().scan(str(site.inbox)).drops
+        if scanned.problem is not None:
+            return scanned.problem.code
         try:
-            FolderClaims().claim(sighting, "job-1")
+            FolderClaims().claim(scanned, "job-1")
         except HeygemError as problem:
             return problem.code
         return TAKEN
@@ -111,9 +111,9 @@ def test_what_comes_by_sftp_under_the_services_own_number_is_taken(site: Site, w
 def test_what_waits_is_taken_once_its_owner_has_opened_it(site: Site, way: str, mode: int) -> None:
     copy(site, way, mode, 0o022)
     assert outcome(site) == WAITS
-    (sighting,) = as_person(HEYGEM, lambda: FolderScanner().scan(str(site.inbox))).sightings
+    (scanned,) = as_person(HEYGEM, lambda: FolderScanner().scan(str(site.inbox))).drops
     assert ".heygem" not in os.listdir(site.inbox)
-    _, _, after = (sighting.problem.hint if sighting.problem else _refusal(site)).partition(": ")
+    _, _, after = (scanned.problem.hint if scanned.problem else _refusal(site)).partition(": ")
     command = after.partition(" - then")[0]
     as_person(ALICE, lambda: subprocess.run(["sh", "-c", command], check=True).returncode)
     assert outcome(site) == TAKEN
@@ -122,7 +122,7 @@ def test_what_waits_is_taken_once_its_owner_has_opened_it(site: Site, way: str, 
 def _refusal(site: Site) -> str:
     def act() -> str:
         try:
-            FolderClaims().claim(FolderScanner().scan(str(site.inbox)).sightings[0], "job-1")
+            FolderClaims().claim(FolderScanner().scan(str(site.inbox)).drops[0], "job-1")
         except HeygemError as problem:
             return problem.hint
         raise AssertionError("it was taken")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.names import is_ignored
-from heygem_daemon.core.ports import Sighting
+from heygem_daemon.core.ports import ScannedDrop
 from heygem_daemon.durable import write_durably
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.leases import has_writer_at
@@ -43,14 +43,14 @@ def put(share: Share, folder: Path) -> None:
     share.do("inbox", f'prompt; recurse; lcd "{folder.parent}"; mput "{folder.name}"')
 
 
-def sight(site: Site, name: str) -> Sighting:
+def sight(site: Site, name: str) -> ScannedDrop:
     found = as_person(HEYGEM, lambda: FolderScanner().scan(str(site.inbox)))
-    return next(sighting for sighting in found.sightings if sighting.name == name)
+    return next(scanned for scanned in found.drops if scanned.name == name)
 
 
 def claim(site: Site, name: str) -> Path:
-    sighting = sight(site, name)
-    return as_person(HEYGEM, lambda: CLAIMS.claim(sighting, "job-1"), umask=UMASK) / name
+    scanned = sight(site, name)
+    return as_person(HEYGEM, lambda: CLAIMS.claim(scanned, "job-1"), umask=UMASK) / name
 
 
 def test_the_example_is_clean(share: Share, root: Path) -> None:

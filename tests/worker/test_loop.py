@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.work import Report, WorkFailed, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkFailed, WorkOrder
 from heygem_daemon.worker.loop import OnStep, work_on
 from tests.executors.contract import order
 
@@ -39,7 +39,7 @@ def share(tmp_path: Path) -> Path:
 
 
 def outcome(share: Path, happens: Callable[[], object]) -> tuple[str, str]:
-    reports: list[Report] = []
+    reports: list[WorkerMessage] = []
     wanted = replace(order("t1"), recording=str(share / "speech.wav"), video=str(share / "a.mp4"))
     work_on(wanted, Broken(happens), reports.append)
     (report,) = reports
