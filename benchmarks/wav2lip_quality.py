@@ -18,13 +18,12 @@ import cv2
 import numpy as np
 
 from benchmarks.quality import COLUMNS, judge
-from heygem_daemon.lipsync.cache import Cache, content_key
+from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device
 from heygem_daemon.lipsync.engines import ENGINES, Surroundings
-from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession, _Loaded
-from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import load_weights
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
@@ -61,7 +60,7 @@ def shrunk(result: Path, target: Path, weights: Path, cache: Path) -> Iterator[n
     """Yield float32 [52, 96, 3]: the lower faces of `result`, in the boxes of the faces of `target`."""
     info, made = probe(target), probe(result)
     with Cache(cache, 10**10) as kept:
-        tracks = cached_tracks(Shelf(cache=kept, key=content_key(target)), info, face="largest", models=weights)
+        tracks = cached_tracks(VideoCache(cache=kept, key=content_key(target)), info, face="largest", models=weights)
     framing = Framing(tracks, mean_face(tracks))
     count = made.video.frames if made.video else 0
     with (

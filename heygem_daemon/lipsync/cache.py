@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -186,6 +187,24 @@ class Cache:
                 (self._entries / key).rename(self._building / f"{key}.removed")
         for left in self._building.glob(f"{key}.*"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@dataclass(kw_only=True)
+class VideoCache:
+    """The cache entries of one video. key: of the video's content (see content_key); built: an entry was missing and has been built."""
+
+    cache: Cache
+    key: str
+    built: bool = False
+
+    def entry(self, build: Build, *parts: str) -> Path:
+        """Return the directory for `parts` (versions, options) of this video, filled by `build` if it was not there."""
+
+        def build_and_note(directory: Path) -> None:
+            self.built = True
+            build(directory)
+
+        return self.cache.entry(hashlib.sha256(json.dumps([self.key, *parts]).encode()).hexdigest(), build_and_note)
 
 
 def _seal(directory: Path) -> None:

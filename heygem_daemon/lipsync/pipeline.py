@@ -19,16 +19,15 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.cache import Cache, content_key
+from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
 from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
 from heygem_daemon.lipsync.evaluation import Outcome
-from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
-from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, Renderer
-from heygem_daemon.lipsync.progress import StageClock, throttled
+from heygem_daemon.lipsync.ports import Driver, Renderer
+from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import Drawn, Scene, draw
-from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.style.estimation import presenter_habits
 from heygem_daemon.lipsync.style.speaking_style import Habits
 from heygem_daemon.lipsync.thumbnail import write_jpeg
@@ -198,17 +197,17 @@ class RenderSession:
                 video = _video_of(info)
                 speech = measure_speech(request.recording, self._limits).seconds
                 key = content_key(request.video)
-            shelf = Shelf(cache=cache, key=key)
+            video_cache = VideoCache(cache=cache, key=key)
             with clock.stage("analyse"):
-                tracks = cached_tracks(shelf, info, face=request.face, models=self._surroundings.models, on_progress=say)
+                tracks = cached_tracks(video_cache, info, face=request.face, models=self._surroundings.models, on_progress=say)
             with clock.stage("script"):
                 words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, words=words)
             with clock.stage("prepare"):
-                prepared = self._prepared(shelf, task, say)
+                prepared = self._prepared(video_cache, task, say)
                 habits = Habits()
                 if loaded.engine.has_habits:
-                    habits = presenter_habits(shelf, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
+                    habits = presenter_habits(video_cache, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
             with clock.stage("render"):
                 writer = _writer(task)
                 drawn = draw(_scene(task, prepared, habits), writer, say)
@@ -221,16 +220,16 @@ class RenderSession:
                 with clock.stage("explain"):
                     _explain(task, drawn, obtained, found, request.explain)
         warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
-        return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not shelf.built)
+        return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not video_cache.built)
 
-    def _prepared(self, shelf: Shelf, task: _Task, say: OnProgress) -> Any:
+    def _prepared(self, video_cache: VideoCache, task: _Task, say: OnProgress) -> Any:
         renderer = task.loaded.renderer
 
         def build(directory: Path) -> None:
             renderer.prepare(task.info, task.tracks, directory, say)
 
         version = task.loaded.engine.presenter_version()
-        workspace = shelf.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
+        workspace = video_cache.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, say)
 
     def _track(self, task: _Task, drawn: Drawn, say: OnProgress) -> Float32:

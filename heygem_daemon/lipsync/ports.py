@@ -1,7 +1,7 @@
 """The two questions of lip-sync, as ports: what should the mouth do (Driver), and how does it look (Renderer)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.types import MediaInfo
 
@@ -40,18 +41,6 @@ class Sight:
 
     frames: Iterable[Frame]
     tracks: FaceTracks
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """`done` of `total` steps of `stage` (analyse, harvest, calibrate, render, verify) are behind us."""
-
-    stage: str
-    done: int
-    total: int
-
-
-OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)

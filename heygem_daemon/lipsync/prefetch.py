@@ -1,32 +1,35 @@
-"""Let a producer work while its consumer does, a bounded number of steps ahead."""
+"""Run a producer a bounded number of items ahead of its consumer, and read one stream twice."""
 
 import queue
 import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_LOOK_SECONDS: Final = 0.1
+READ_AHEAD: Final = 4
+"""Frames decoded ahead of their consumer: one of 4K has 12 MB."""
+_POLL_SECONDS: Final = 0.1
 _JOIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class _End:
-    problem: BaseException | None
+    error: BaseException | None
 
 
 def read_ahead(source: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """Yield what `source` yields; a thread keeps up to `depth` items ready. Its errors are raised here; closing this closes it."""
     ready: queue.Queue[T | _End] = queue.Queue(depth)
-    is_unwanted = threading.Event()
+    is_closed = threading.Event()
 
     def put(item: T | _End) -> bool:
-        while not is_unwanted.is_set():
+        while not is_closed.is_set():
             try:
-                ready.put(item, timeout=_LOOK_SECONDS)
+                ready.put(item, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
             return True
@@ -38,8 +41,8 @@ def read_ahead(source: Generator[T, None, None], depth: int) -> Generator[T, Non
                 for item in source:
                     if not put(item):
                         return
-        except BaseException as problem:  # noqa: BLE001  (raised again in the consumer's thread)
-            put(_End(problem))
+        except BaseException as error:  # noqa: BLE001  (raised again in the consumer's thread)
+            put(_End(error))
         else:
             put(_End(None))
 
@@ -48,8 +51,33 @@ def read_ahead(source: Generator[T, None, None], depth: int) -> Generator[T, Non
     try:
         while not isinstance(item := ready.get(), _End):
             yield item
-        if item.problem is not None:
-            raise item.problem
+        if item.error is not None:
+            raise item.error
     finally:
-        is_unwanted.set()
+        is_closed.set()
         thread.join(_JOIN_SECONDS)
+
+
+def bounded_tee(source: Iterator[T]) -> tuple[Iterator[T], Iterator[T]]:
+    """Return two iterators over everything `source` yields.
+
+    An item that one has taken is kept until the other takes it, and no longer: itertools.tee keeps up to 57 items more, which of
+    4K frames are 700 MB.
+    """
+    first: deque[T] = deque()
+    second: deque[T] = deque()
+
+    def branch(own: deque[T], other: deque[T]) -> Iterator[T]:
+        while True:
+            if own:
+                yield own.popleft()
+                continue
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            other.append(item)
+            yield item
+            del item
+
+    return branch(first, second), branch(second, first)

@@ -1,14 +1,24 @@
-"""How far it is, and what took how long."""
+"""Progress of a render, throttled for its listeners, and the seconds each stage took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from heygem_daemon.lipsync.ports import OnProgress, Progress
-
 REPORT_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """`done` of `total` steps of `stage` (analyse, harvest, calibrate, render, verify, learn) are finished."""
+
+    stage: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
 
 
 def throttled(on_progress: OnProgress, seconds: float = REPORT_SECONDS) -> OnProgress:

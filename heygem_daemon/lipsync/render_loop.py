@@ -6,14 +6,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.evaluation import LONGEST, Asked
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.fork import forked
-from heygem_daemon.lipsync.ports import Driver, OnProgress, Progress, RenderedFrame, Renderer, Sight
-from heygem_daemon.lipsync.prefetch import read_ahead
+from heygem_daemon.lipsync.ports import Driver, RenderedFrame, Renderer, Sight
+from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
+from heygem_daemon.lipsync.progress import OnProgress, Progress
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.style.speaking_style import Habits
@@ -24,9 +24,6 @@ from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import frame_count, speech_blocks
 from heygem_daemon.media.types import MediaInfo, VideoStream
 from heygem_daemon.media.writer import VideoWriter
-
-READ_AHEAD: Final = 4
-"""Frames decoded ahead of the renderer: one of 4K has 12 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +74,7 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
         shown: Iterator[Frame] = frames
         if isinstance(scene.driver, SeeingDriver):
-            shown, seen = forked(frames)
+            shown, seen = bounded_tee(frames)
             said = scene.driver.motion_seen(Sight(frames=seen, tracks=scene.tracks), clean(speech), rate, count, scene.script)
         else:
             said = motion_of(scene.driver, clean(speech), rate, count, scene.script)

@@ -12,8 +12,7 @@ import pytest
 from heygem_daemon.core.errors import InputError, SetupError
 from heygem_daemon.lipsync.device import choose_device, describe_device
 from heygem_daemon.lipsync.engines import engine, engine_names
-from heygem_daemon.lipsync.ports import Progress
-from heygem_daemon.lipsync.progress import StageClock, throttled
+from heygem_daemon.lipsync.progress import Progress, StageClock, throttled
 from heygem_daemon.lipsync.thumbnail import WIDTH, before_after, write_jpeg
 from heygem_daemon.media.frame import Frame, YuvSpace
 

@@ -24,9 +24,8 @@ from heygem_daemon.lipsync.adaptation.weight_registry import Card, LocalWeights
 from heygem_daemon.lipsync.device import use_threads
 from heygem_daemon.lipsync.engines import Surroundings, engine
 from heygem_daemon.lipsync.face_tracks import parse_selection
-from heygem_daemon.lipsync.ports import OnProgress
-from heygem_daemon.lipsync.ports import Progress as Step
-from heygem_daemon.lipsync.progress import throttled
+from heygem_daemon.lipsync.progress import OnProgress, throttled
+from heygem_daemon.lipsync.progress import Progress as Step
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits
 
@@ -130,7 +129,7 @@ def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who,
     Console(highlight=False).print(_table(results))
     for each in results:
         if each.refusal is not None:
-            typer.echo(f"{names.display(each.path.name)}: {each.refusal.message}\n    {each.refusal.hint}", err=True)
+            typer.echo(f"{names.escape_name(each.path.name)}: {each.refusal.message}\n    {each.refusal.hint}", err=True)
     return results
 
 
@@ -186,7 +185,7 @@ def _table(results: Sequence[Gathered]) -> Table:
     for each in results:
         evidence, found = each.evidence, each.refusal is None
         table.add_row(
-            escape(names.display(each.path.name)),
+            escape(names.escape_name(each.path.name)),
             "[green]accepted[/green]" if found else "[red]refused[/red]",
             f"{each.seconds:.0f}" if found else "0",
             f"{evidence.lag * 1000:+.0f} ms" if found and evidence else "",
@@ -210,7 +209,7 @@ def _progress() -> Iterator[Progress]:
 
 def _tracker(progress: Progress) -> Callable[[Path], OnProgress]:
     def track(path: Path) -> OnProgress:
-        return _shower(progress, progress.add_task(escape(names.display(path.name)), stage="", total=None))
+        return _shower(progress, progress.add_task(escape(names.escape_name(path.name)), stage="", total=None))
 
     return track
 

@@ -13,8 +13,8 @@ from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.warning_codes import explained
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
-from heygem_daemon.lipsync.ports import OnProgress
-from heygem_daemon.lipsync.ports import Progress as Step
+from heygem_daemon.lipsync.progress import OnProgress
+from heygem_daemon.lipsync.progress import Progress as Step
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits, wav2lip_options
 
@@ -48,12 +48,12 @@ def render(
                 script=None if script is None else script.absolute(),
                 language=language,
             )
-            task = progress.add_task(escape(names.display(video.name)), stage="", total=None)
+            task = progress.add_task(escape(names.escape_name(video.name)), stage="", total=None)
             try:
                 report = session.render(request, _shower(progress, task))
             except HeygemError as problem:
                 failures += 1
-                console.print(f"{names.display(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
+                console.print(f"{names.escape_name(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
                 console.print(f"  {problem.hint} ({problem.code})", markup=False, highlight=False)
             else:
                 typer.echo(f"{request.output}  {_figures(report)}")

@@ -11,7 +11,7 @@ from heygem_daemon import __version__
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people
 from heygem_daemon.lipsync.adaptation.cross_validation import Merits, Method, Trial, hold_trial, merits_of
 from heygem_daemon.lipsync.adaptation.weight_registry import Card, LocalWeights
-from heygem_daemon.lipsync.ports import OnProgress, Progress
+from heygem_daemon.lipsync.progress import OnProgress, Progress
 
 Model = TypeVar("Model")
 

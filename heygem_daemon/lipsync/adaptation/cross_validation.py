@@ -12,7 +12,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people
 from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
-from heygem_daemon.lipsync.ports import OnProgress, Progress
+from heygem_daemon.lipsync.progress import OnProgress, Progress
 
 Model = TypeVar("Model")
 Merits = Mapping[str, float]

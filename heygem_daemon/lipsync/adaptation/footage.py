@@ -21,14 +21,15 @@ from scipy.ndimage import maximum_filter1d
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, Stretch
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
-from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.cache import VideoCache
+from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.pose import fit_pose, mean_face, runs
 from heygem_daemon.lipsync.motion import VISEMES
-from heygem_daemon.lipsync.ports import Driver, OnProgress
-from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.lipsync.ports import Driver
+from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
@@ -111,7 +112,7 @@ def watch(
     path: Path,
     *,
     driver: Driver,
-    shelf: Shelf,
+    video_cache: VideoCache,
     models: Path,
     face: str = "largest",
     limits: MediaLimits = DEFAULT_LIMITS,
@@ -124,7 +125,7 @@ def watch(
     """
     info = check_video(path, limits)
     heard = hear_file(info, driver, limits)
-    tracks = cached_tracks(shelf, info, face=face, models=models, on_progress=on_progress)
+    tracks = cached_tracks(video_cache, info, face=face, models=models, on_progress=on_progress)
     video, audio = info.video, info.audio
     if video is None or audio is None:
         raise error("no_speech_in_footage", name=display_name(path))

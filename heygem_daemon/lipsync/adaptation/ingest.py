@@ -12,9 +12,9 @@ from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.corpus import Corpus
 from heygem_daemon.lipsync.adaptation.footage import Footage, HeardSpeech, hear, watch
 from heygem_daemon.lipsync.adaptation.segments import Stretch
-from heygem_daemon.lipsync.cache import Cache, content_key
-from heygem_daemon.lipsync.ports import Driver, OnProgress
-from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
+from heygem_daemon.lipsync.ports import Driver
+from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.style.av_sync import Seen, SyncEvidence, agreement, sync_evidence
 from heygem_daemon.media.formats import VIDEO_EXTENSIONS, display_name
 from heygem_daemon.media.speech import SPEECH_RATE
@@ -94,8 +94,16 @@ class Gatherer:
             self.corpus.add(gathered.video, gathered.stretches, person=gathered.person, lag=gathered.evidence.lag)
 
     def _watched(self, path: Path, cache: Cache, on_progress: OnProgress) -> Footage:
-        shelf = Shelf(cache=cache, key=content_key(path))
-        return watch(path, driver=self.driver, shelf=shelf, models=self.models, face=self.face, limits=self.limits, on_progress=on_progress)
+        video_cache = VideoCache(cache=cache, key=content_key(path))
+        return watch(
+            path,
+            driver=self.driver,
+            video_cache=video_cache,
+            models=self.models,
+            face=self.face,
+            limits=self.limits,
+            on_progress=on_progress,
+        )
 
     def _strangers(self, videos: set[str]) -> list[HeardSpeech]:
         """Return what is heard in some clips of the corpus, none of them of the videos given."""

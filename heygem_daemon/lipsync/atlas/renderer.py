@@ -19,7 +19,8 @@ from heygem_daemon.lipsync.geometry.articulation import gestures
 from heygem_daemon.lipsync.geometry.pose import FaceReader
 from heygem_daemon.lipsync.imaging.visibility import is_cut, visibility_of
 from heygem_daemon.lipsync.motion import MouthMotion
-from heygem_daemon.lipsync.ports import OnProgress, Progress, RenderedFrame
+from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.progress import OnProgress, Progress
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo

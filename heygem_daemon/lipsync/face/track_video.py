@@ -1,15 +1,54 @@
-"""One streaming pass over a video: find and follow its faces, choose the one that speaks, keep it on disk."""
+"""Track the faces of a video in one streaming pass, select the one that speaks, and cache it on disk by the content of the file."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face.selection import ShotFaces
 from heygem_daemon.lipsync.face.tracker import FaceTracker
-from heygem_daemon.lipsync.face_tracks import FaceSelection, FaceTracks, TracksWriter
-from heygem_daemon.lipsync.ports import OnProgress, Progress
+from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceSelection, FaceTracks, TracksWriter, parse_selection
+from heygem_daemon.lipsync.prefetch import READ_AHEAD, read_ahead
+from heygem_daemon.lipsync.progress import OnProgress, Progress
+from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
+from heygem_daemon.media.reader import VideoReader
+from heygem_daemon.media.types import MediaInfo
+
+
+def cached_tracks(
+    video_cache: VideoCache, info: MediaInfo, *, face: str, models: Path, on_progress: OnProgress = lambda _: None
+) -> FaceTracks:
+    """Return the tracks of the face chosen by `face` (see `parse_selection`), tracked now or earlier.
+
+    video_cache: the cache entries of this video; models: the directory of the model files. Raises InputError: no_face, not_a_video,
+    video_undecodable, bad_job_toml (`face` is none); SetupError (`models_missing`).
+    """
+    video = info.video
+    if video is None:
+        raise error("not_a_video", name=display_name(info.path))
+    try:
+        selection = parse_selection(face)
+    except ValueError as problem:
+        raise error("bad_job_toml", problem=str(problem)) from None
+
+    def build(directory: Path) -> None:
+        with closing(read_ahead(VideoReader(info).frames(), READ_AHEAD)) as frames:
+            analyse(
+                frames,
+                size=(video.width, video.height),
+                frame_rate=video.frame_rate,
+                models=models,
+                selection=selection,
+                directory=directory,
+                total=video.frames,
+                name=display_name(info.path),
+                on_progress=on_progress,
+            )
+
+    return FaceTracks.open(video_cache.entry(build, TRACKS_VERSION, face))
 
 
 def analyse(

@@ -12,13 +12,13 @@ from scipy.ndimage import minimum_filter1d
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE, LARGEST_YAW, SMALLEST_FACE, HeardSpeech, speaking_spans
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
+from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import geometry, mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
 from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.ports import Driver
-from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.style.av_sync import Seen, SyncEvidence, sync_evidence
 from heygem_daemon.lipsync.style.speaking_style import HABITS_VERSION, Habits, load_habits
 from heygem_daemon.media.formats import display_name
@@ -66,7 +66,7 @@ class Watched:
     calm: float
 
 
-def presenter_habits(shelf: Shelf, info: MediaInfo, tracks: FaceTracks, driver: Driver, *parts: str) -> Habits:
+def presenter_habits(video_cache: VideoCache, info: MediaInfo, tracks: FaceTracks, driver: Driver, *parts: str) -> Habits:
     """Return the habits of the presenter of a video, learnt now or earlier; those of most people where its sound tells nothing:
     no sound, no speech, a sound that does not belong to the mouth, or one that cannot be read.
 
@@ -76,7 +76,7 @@ def presenter_habits(shelf: Shelf, info: MediaInfo, tracks: FaceTracks, driver: 
         return Habits()
     version = (driver.name, *driver.model_hashes.values())
     try:
-        directory = shelf.entry(lambda place: learn_habits(info, tracks, driver).save(place), HABITS_VERSION, *version, *parts)
+        directory = video_cache.entry(lambda place: learn_habits(info, tracks, driver).save(place), HABITS_VERSION, *version, *parts)
         return load_habits(directory)
     except (HeygemError, OSError, ValueError, TypeError):
         return Habits()

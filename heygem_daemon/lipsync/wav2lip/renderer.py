@@ -17,7 +17,8 @@ from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.imaging.visibility import FADE, is_cut, ramped, visibility_of
 from heygem_daemon.lipsync.motion import MouthMotion
-from heygem_daemon.lipsync.ports import OnProgress, RenderedFrame
+from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.media.frame import Frame

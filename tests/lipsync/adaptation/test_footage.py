@@ -9,8 +9,7 @@ import pytest
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.adaptation.clips import read_clip
 from heygem_daemon.lipsync.adaptation.footage import Footage, watch
-from heygem_daemon.lipsync.cache import Cache, content_key
-from heygem_daemon.lipsync.shelf import Shelf
+from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
@@ -20,7 +19,9 @@ GRID = ("grid_sbwe5n_360x288_25.mpg", "grid_lbbc2a_360x288_25.mpg")
 
 def watched(path: Path, weights: Path, scratch: Path) -> Footage:
     with Cache(scratch / "cache", 2**30) as cache:
-        return watch(path, driver=PhoneticDriver(load(shipped_weights())), shelf=Shelf(cache=cache, key=content_key(path)), models=weights)
+        return watch(
+            path, driver=PhoneticDriver(load(shipped_weights())), video_cache=VideoCache(cache=cache, key=content_key(path)), models=weights
+        )
 
 
 def test_the_numbers_are_those_that_were_measured_independently(shared_media: Path, avdata: Path, weights: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from heygem_daemon.core.errors import InputError, SetupError
 from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.track_video import analyse
 from heygem_daemon.lipsync.face_tracks import FaceSelection, FaceTracks
-from heygem_daemon.lipsync.ports import Progress
+from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from tests.lipsync.face.conftest import as_frame

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE
-from heygem_daemon.lipsync.cache import Cache, content_key
-from heygem_daemon.lipsync.face.cached import cached_tracks
+from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
+from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
-from heygem_daemon.lipsync.shelf import Shelf
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
@@ -95,13 +94,13 @@ def test_a_sound_that_cannot_be_read_stops_nothing(portrait_clip: Path, tmp_path
     info, tracks = probe(path), faceless(path, tmp_path)
     path.write_bytes(b"no video any more")
     with Cache(tmp_path / "cache", 2**30) as cache:
-        assert presenter_habits(Shelf(cache=cache, key="a0"), info, tracks, PhoneticDriver(load(shipped_weights()))) == Habits()
+        assert presenter_habits(VideoCache(cache=cache, key="a0"), info, tracks, PhoneticDriver(load(shipped_weights()))) == Habits()
 
 
 def test_real_speech_is_recognised_and_kept_with_the_video(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     path = shared_media / "softcatala_webcam_1080x720_30.mp4"
     with Cache(tmp_path / "cache", 2**30) as cache:
-        tracks = cached_tracks(Shelf(cache=cache, key=content_key(path)), probe(path), face="largest", models=weights)
+        tracks = cached_tracks(VideoCache(cache=cache, key=content_key(path)), probe(path), face="largest", models=weights)
     first = habits_of(path, tracks, tmp_path)
     assert first.is_own
     assert abs(first.lag) < 0.1
@@ -110,7 +109,9 @@ def test_real_speech_is_recognised_and_kept_with_the_video(shared_media: Path, w
 
 def habits_of(path: Path, tracks: FaceTracks, scratch: Path) -> Habits:
     with Cache(scratch / "cache", 2**30) as cache:
-        return presenter_habits(Shelf(cache=cache, key=content_key(path)), probe(path), tracks, PhoneticDriver(load(shipped_weights())))
+        return presenter_habits(
+            VideoCache(cache=cache, key=content_key(path)), probe(path), tracks, PhoneticDriver(load(shipped_weights()))
+        )
 
 
 def faceless(path: Path, scratch: Path) -> FaceTracks:
