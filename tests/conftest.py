@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from heygem_daemon.lipsync.model_files import verify
+from tests.disk_cache import cached
 
 settings.register_profile("heygem", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are shared: time proves nothing
 settings.load_profile("heygem")
@@ -40,20 +41,25 @@ def shared_media(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def portrait() -> Path:
     """A real face as a PNG, 512x512: NASA's portrait of Eileen Collins, in the public domain, carried by scikit-image."""
+    return cached("portrait", _write_portrait) / "portrait.png"
+
+
+def _write_portrait(folder: Path) -> None:
     from skimage.data import astronaut  # noqa: PLC0415  (slow to import, and few tests need it)
 
-    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
-    assert cv2.imwrite(str(path), cv2.cvtColor(np.asarray(astronaut()), cv2.COLOR_RGB2BGR))
-    return path
+    assert cv2.imwrite(str(folder / "portrait.png"), cv2.cvtColor(np.asarray(astronaut()), cv2.COLOR_RGB2BGR))
 
 
 @pytest.fixture(scope="session")
 def portrait_clip(portrait: Path) -> Path:
     """The portrait as a clip of 2 s at 25 fps, 384x384, without speech: the camera drifts and breathes a little."""
-    path = portrait.with_name("portrait.mp4")
     motion = "crop=w=440:h=440:x='36+16*sin(2*PI*n/50)':y='18+12*cos(2*PI*n/40)',scale=384:384,format=yuv420p"
-    command = ("ffmpeg", "-v", "error", "-loop", "1", "-framerate", "25", "-i", str(portrait), "-t", "2", "-vf", motion)
-    subprocess.run((*command, "-c:v", "libx264", "-crf", "16", "-preset", "veryfast", str(path)), check=True, timeout=60)
-    return path
+
+    def encode(folder: Path) -> None:
+        command = ("ffmpeg", "-v", "error", "-loop", "1", "-framerate", "25", "-i", str(portrait), "-t", "2", "-vf", motion)
+        output = str(folder / "portrait.mp4")
+        subprocess.run((*command, "-c:v", "libx264", "-crf", "16", "-preset", "veryfast", output), check=True, timeout=60)
+
+    return cached("portrait-clip", encode) / "portrait.mp4"

@@ -15,6 +15,7 @@ from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
+from tests.disk_cache import cached
 
 GAP = range(24, 28)
 """Frames of the clip whose face is withheld."""
@@ -32,20 +33,21 @@ class Clip:
 
 
 @pytest.fixture(scope="session")
-def clip(portrait_clip: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def clip(portrait_clip: Path, weights: Path) -> Clip:
     """The moving portrait, two seconds, with its face tracks; four frames in the middle count as faceless."""
     info = probe(portrait_clip)
     assert info.video is not None
     frames = tuple(VideoReader(info).frames())
-    directory = tmp_path_factory.mktemp("tracks")
-    found = analyse(
-        frames, size=(info.video.width, info.video.height), frame_rate=info.video.frame_rate, models=weights, directory=directory / "all"
-    )
-    landmarks = found.landmarks(0, found.frames)
-    with TracksWriter(directory / "gap", size=found.size, frame_rate=found.frame_rate) as writer:
-        for number, points in enumerate(landmarks):
-            writer.append(None if number in GAP else points, score=1.0, shot=0)
-        return Clip(path=portrait_clip, frames=frames, tracks=writer.finish())
+    size, rate = (info.video.width, info.video.height), info.video.frame_rate
+
+    def track(folder: Path) -> None:
+        found = analyse(frames, size=size, frame_rate=rate, models=weights, directory=folder / "all")
+        with TracksWriter(folder / "gap", size=found.size, frame_rate=found.frame_rate) as writer:
+            for number, points in enumerate(found.landmarks(0, found.frames)):
+                writer.append(None if number in GAP else points, score=1.0, shot=0)
+            writer.finish()
+
+    return Clip(path=portrait_clip, frames=frames, tracks=FaceTracks.open(cached("tracks", track) / "gap"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,68 @@
+"""Keep costly fixtures on disk: the first test process builds one, the others and later runs read it.
+
+For fixtures only. A test that asserts that something is built builds it itself, in a folder of its own.
+"""
+
+import fcntl
+import hashlib
+import inspect
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDER: Final = ROOT / ".cache" / "tests"
+KEPT_SECONDS: Final = 24 * 3600
+"""Results of other code are deleted after they have not been used for this long; another run may still be reading them."""
+
+
+def cached(name: str, build: Callable[[Path], object]) -> Path:
+    """Return the read-only folder that `build` has filled, in this process or another one; it is there whole or not at all.
+
+    The folder is built again after any change of what fixtures depend on: the code of lipsync and media, the conftest files, the
+    file of `build`, the model files, the versions of the libraries, the interpreter and ffmpeg.
+    """
+    return _cached(FOLDER, name, _key(inspect.getsourcefile(build) or ""), build)
+
+
+def _cached(folder: Path, name: str, key: str, build: Callable[[Path], object]) -> Path:
+    result = folder / f"{name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel when the process ends, however it ends
+        if not result.is_dir():
+            partial = folder / f"{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            build(partial)
+            _delete_unused(folder, name)
+            partial.rename(result)
+        os.utime(result)
+    return result
+
+
+def _delete_unused(folder: Path, name: str) -> None:
+    for path in folder.glob(f"{name}-{'[0-9a-f]' * 16}"):
+        if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(path)
+
+
+@lru_cache
+def _key(builder: str) -> str:
+    digest = hashlib.sha256(f"{sys.version} {shutil.which('ffmpeg')}".encode())
+    for path in (*_inputs(), Path(builder)):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _inputs() -> Iterator[Path]:
+    yield from (ROOT / "constraints.txt", Path(__file__))
+    for part, pattern in (("heygem_daemon/lipsync", "*.py"), ("heygem_daemon/media", "*.py"), ("tests", "conftest.py")):
+        yield from sorted((ROOT / part).rglob(pattern))
+    yield from sorted(path for path in (ROOT / "weights").iterdir() if path.suffix in {".tflite", ".safetensors"})
