@@ -25,8 +25,8 @@ def catalog() -> str:
 
 
 def _entry(event: Event) -> str:
-    head = [f"-- {event.message_id}", f"Subject: {event.meaning}", "Defined-By: heygem", "Documentation: man:heygem(1)"]
-    return "\n".join([*head, "", *_wrapped(_FIELD.sub(lambda found: f"@{field_name(found[1])}@", event.more)), ""])
+    head = [f"-- {event.message_id}", f"Subject: {event.summary}", "Defined-By: heygem", "Documentation: man:heygem(1)"]
+    return "\n".join([*head, "", *_wrapped(_FIELD.sub(lambda found: f"@{field_name(found[1])}@", event.explanation)), ""])
 
 
 def _wrapped(text: str) -> list[str]:

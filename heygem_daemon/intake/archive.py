@@ -29,7 +29,7 @@ class Record:
     wrapped: bool = False
 
 
-def put_away(drop: Path, folder: Path, name: str, record: Record, reason: str | None) -> Path:
+def archive_drop(drop: Path, folder: Path, name: str, record: Record, reason: str | None) -> Path:
     """Move a drop into `folder` as `name` (numbered where taken), with its record and reason.txt. Raises OSError."""
     folder.mkdir(exist_ok=True)
     if drop.is_dir() and not drop.is_symlink():
@@ -73,8 +73,8 @@ def find(inbox: Path, job_id: str) -> tuple[Path, Record] | None:
     return None
 
 
-def take_back(folder: Path, record: Record, target: Path) -> None:
-    """Move the inputs in `folder` to `target`, without what `put_away` added. Raises OSError."""
+def restore_drop(folder: Path, record: Record, target: Path) -> None:
+    """Move the inputs in `folder` to `target`, without what `archive_drop` added. Raises OSError."""
     if record.wrapped:
         rename_exclusive(folder / record.name, target)
     else:

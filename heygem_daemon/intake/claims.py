@@ -14,16 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.drop import JOB_TOML, Entry, counts
+from heygem_daemon.core.drop import JOB_TOML, Entry, is_drop_file
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
-from heygem_daemon.core.names import MARKER, PRIVATE, control_of, display
+from heygem_daemon.core.names import MARKER, PRIVATE, control_of, escape_name
 from heygem_daemon.core.ports import ScannedDrop
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
-from heygem_daemon.intake.inbox_errors import as_transient, share_errors
+from heygem_daemon.intake.inbox_errors import inbox_error, inbox_errors
 from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
-from heygem_daemon.intake.permissions import denied, may_move
+from heygem_daemon.intake.permissions import may_move, permission_error
 from heygem_daemon.intake.scanner import control_names
 
 FLAT: Final = "flat"
@@ -43,30 +43,30 @@ class FolderClaims:
         Raises FileNotFoundError when somebody else was first, TransientError when the share failed, or when a folder is not ours to move
         (`permission_denied`); then everything is back in place."""
         inbox = Path(scanned.inbox)
-        home = _home(inbox, job_id)
+        claim_dir = _claim_dir(inbox, job_id)
         _check_rights(scanned, inbox)
         try:
-            self._make_home(inbox, home)
-            _move_in(scanned, inbox, home)
-            for folder in (home, home.parent, inbox):
+            self._make_claim_dir(inbox, claim_dir)
+            _move_in(scanned, inbox, claim_dir)
+            for folder in (claim_dir, claim_dir.parent, inbox):
                 sync_folder(folder)
         except OSError as failed:
             with suppress(OSError):
-                _put_back(inbox, home)
-            problem = as_transient(failed, inbox, self._marker)
+                _put_back(inbox, claim_dir)
+            problem = inbox_error(failed, inbox, self._marker)
             if isinstance(failed, FileNotFoundError) and problem.code == "io_error":
                 raise FileNotFoundError(failed.errno, "somebody else was first", scanned.name) from failed
             raise problem from failed
-        self._obey(scanned)
-        return home
+        self._delete_control_files(scanned)
+        return claim_dir
 
-    def _make_home(self, inbox: Path, home: Path) -> None:
+    def _make_claim_dir(self, inbox: Path, claim_dir: Path) -> None:
         """Create the folder of a job; never the inbox, which would hide a share that is not mounted."""
         (inbox / self._marker).stat()
-        for folder in (home.parent.parent, home.parent, home):
+        for folder in (claim_dir.parent.parent, claim_dir.parent, claim_dir):
             folder.mkdir(exist_ok=True)
 
-    def _obey(self, scanned: ScannedDrop) -> None:
+    def _delete_control_files(self, scanned: ScannedDrop) -> None:
         kinds = ([] if not scanned.ready else ["ready"]) + ([] if scanned.name or not scanned.cancel else ["cancel"])
         for kind in kinds:
             for name in control_names(scanned.name, scanned.entries):
@@ -77,14 +77,14 @@ class FolderClaims:
         """Put an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.
 
         Raises TransientError when the share failed."""
-        with share_errors(Path(inbox), self._marker):
+        with inbox_errors(Path(inbox), self._marker):
             (Path(inbox) / self._marker).stat()
-            return _put_back(Path(inbox), _home(Path(inbox), job_id))
+            return _put_back(Path(inbox), _claim_dir(Path(inbox), job_id))
 
     def claimed(self, inbox: str) -> Sequence[str]:
         """Return the job ids that have a claimed folder here, sorted. Raises TransientError when the share failed."""
         root = Path(inbox)
-        with share_errors(root, self._marker):
+        with inbox_errors(root, self._marker):
             (root / self._marker).stat()
             try:
                 return sorted(name for name in os.listdir(root / PRIVATE / "claimed") if not name.startswith("."))
@@ -96,15 +96,15 @@ class FolderClaims:
 
         Raises TransientError: `share_offline` when it cannot be reached, `io_error` when a file of it cannot be looked at."""
         inbox = claimed.parents[2]
-        with share_errors(inbox, self._marker):
+        with inbox_errors(inbox, self._marker):
             found = drop_in(claimed)
             listing = _list_claimed(claimed, found[0]) if found else None
         if found is None or listing is None:
-            raise error("share_offline", path=display(str(claimed)))
+            raise error("share_offline", path=escape_name(str(claimed)))
         if listing.denied is not None:
-            raise denied(found[1] / listing.denied, "read", inbox)
+            raise permission_error(found[1] / listing.denied, "read", inbox)
         if listing.unreadable:
-            raise error("io_error", problem=f"{display(listing.unreadable)} cannot be read")
+            raise error("io_error", problem=f"{escape_name(listing.unreadable)} cannot be read")
         return found[0], found[1], listing.entries
 
     def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
@@ -122,73 +122,73 @@ class FolderClaims:
 
     def root(self, job: Job) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed. Raises TransientError."""
-        home = Path(job.claimed)
-        with share_errors(Path(job.inbox), self._marker):
-            found = drop_in(home)
+        claim_dir = Path(job.claimed)
+        with inbox_errors(Path(job.inbox), self._marker):
+            found = drop_in(claim_dir)
         if found is None:
-            raise error("share_offline", path=display(str(home)))
+            raise error("share_offline", path=escape_name(str(claim_dir)))
         return found[1]
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.
 
         None when they are gone already. Raises TransientError when the share failed; calling again goes on where it stopped."""
-        inbox, home = Path(job.inbox), Path(job.claimed)
-        with share_errors(inbox, self._marker):
+        inbox, claim_dir = Path(job.inbox), Path(job.claimed)
+        with inbox_errors(inbox, self._marker):
             (inbox / self._marker).stat()
-            found = drop_in(home)
+            found = drop_in(claim_dir)
             target = None
             if found:
                 record = archive.Record(job=job.id, name=found[0], flat=not found[0])
-                target = archive.put_away(found[1], inbox / to, _shown(found[0] or job.name), record, reason)
-            _remove_home(home)
+                target = archive.archive_drop(found[1], inbox / to, _archive_name(found[0] or job.name), record, reason)
+            _remove_claim_dir(claim_dir)
             return target
 
     def restore(self, job: Job) -> Path | None:
         """Bring the inputs of a finished job back to its claimed folder, without our reason.txt; None when they are gone.
 
         Raises TransientError when the share failed."""
-        inbox, home = Path(job.inbox), Path(job.claimed)
-        with share_errors(inbox, self._marker):
+        inbox, claim_dir = Path(job.inbox), Path(job.claimed)
+        with inbox_errors(inbox, self._marker):
             (inbox / self._marker).stat()
-            if drop_in(home):
-                return home
+            if drop_in(claim_dir):
+                return claim_dir
             found = archive.find(inbox, job.id)
             if found is None:
                 return None
-            self._make_home(inbox, home)
+            self._make_claim_dir(inbox, claim_dir)
             folder, record = found
             if record.flat:
-                write_durably(home / FLAT_MARK, b"")
-            archive.take_back(folder, record, home / (FLAT if record.flat else record.name))
-            sync_folder(home)
-            return home
+                write_durably(claim_dir / FLAT_MARK, b"")
+            archive.restore_drop(folder, record, claim_dir / (FLAT if record.flat else record.name))
+            sync_folder(claim_dir)
+            return claim_dir
 
     def clear_control(self, inbox: str, name: str, kind: str) -> None:
         """Delete a control file that has been obeyed. Raises TransientError when it cannot be deleted."""
-        with share_errors(Path(inbox), self._marker):
+        with inbox_errors(Path(inbox), self._marker):
             _delete_control(Path(inbox), name, kind)
 
 
-def drop_in(home: Path) -> tuple[str, Path] | None:
+def drop_in(claim_dir: Path) -> tuple[str, Path] | None:
     """Return the raw name and the path of the drop in a job's claimed folder; the name is "" for the flat form."""
     try:
-        names = sorted(os.listdir(home))
+        names = sorted(os.listdir(claim_dir))
     except FileNotFoundError:
         return None
     if FLAT_MARK in names:
-        return ("", home / FLAT) if FLAT in names else None
+        return ("", claim_dir / FLAT) if FLAT in names else None
     visible = [name for name in names if not name.startswith(".")]
-    return (visible[0], home / visible[0]) if visible else None
+    return (visible[0], claim_dir / visible[0]) if visible else None
 
 
-def _home(inbox: Path, job_id: str) -> Path:
+def _claim_dir(inbox: Path, job_id: str) -> Path:
     if not job_id or "/" in job_id or job_id.startswith("."):
         raise ValueError(f"not a job id: {job_id!r}")
     return inbox / PRIVATE / "claimed" / job_id
 
 
-def _shown(name: str) -> str:
+def _archive_name(name: str) -> str:
     """A name under which inputs can stand in _done: theirs, or for the flat form the job's."""
     return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
 
@@ -199,37 +199,37 @@ def _check_rights(scanned: ScannedDrop, inbox: Path) -> None:
     Moving the files out of such a folder needs the same right as moving the folder, so there is no second way."""
     for part in _parts(scanned):
         if not may_move(inbox / part):
-            raise denied(inbox / part, "move", inbox)
+            raise permission_error(inbox / part, "move", inbox)
 
 
 def _parts(scanned: ScannedDrop) -> list[str]:
     """Return the names in the inbox that a claim moves, sorted."""
     if scanned.name:
         return [scanned.name]
-    return sorted({entry.path.split("/")[0] for entry in scanned.entries if counts(entry.path, flat=True)})
+    return sorted({entry.path.split("/")[0] for entry in scanned.entries if is_drop_file(entry.path, flat=True)})
 
 
-def _move_in(scanned: ScannedDrop, inbox: Path, home: Path) -> None:
+def _move_in(scanned: ScannedDrop, inbox: Path, claim_dir: Path) -> None:
     if scanned.name:
-        rename_exclusive(inbox / scanned.name, home / scanned.name)
+        rename_exclusive(inbox / scanned.name, claim_dir / scanned.name)
         return
-    write_durably(home / FLAT_MARK, b"")
-    (home / FLAT).mkdir()
+    write_durably(claim_dir / FLAT_MARK, b"")
+    (claim_dir / FLAT).mkdir()
     # Sorted: of two racers the one that moves the first part wins, the other finds it missing and backs out.
     for part in _parts(scanned):
-        rename_exclusive(inbox / part, home / FLAT / part)
-    sync_folder(home / FLAT)
+        rename_exclusive(inbox / part, claim_dir / FLAT / part)
+    sync_folder(claim_dir / FLAT)
 
 
-def _put_back(inbox: Path, home: Path) -> bool:
-    found = drop_in(home)
+def _put_back(inbox: Path, claim_dir: Path) -> bool:
+    found = drop_in(claim_dir)
     has_moved = False
     if found and found[0]:
         rename_numbered(found[1], inbox, found[0])
         has_moved = True
     elif found:
         has_moved = _merge(found[1], inbox)
-    _remove_home(home)
+    _remove_claim_dir(claim_dir)
     if has_moved:
         sync_folder(inbox)
     return has_moved
@@ -251,23 +251,23 @@ def _is_real_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _remove_home(home: Path) -> None:
+def _remove_claim_dir(claim_dir: Path) -> None:
     """Remove an emptied claimed folder. One that still holds something stays, and is not lost."""
-    (home / FLAT_MARK).unlink(missing_ok=True)
+    (claim_dir / FLAT_MARK).unlink(missing_ok=True)
     with suppress(OSError):
-        (home / FLAT).rmdir()
+        (claim_dir / FLAT).rmdir()
     with suppress(OSError):
-        home.rmdir()
+        claim_dir.rmdir()
     with suppress(OSError):
-        sync_folder(home.parent)
+        sync_folder(claim_dir.parent)
 
 
-def _list_claimed(home: Path, name: str) -> Listing | None:
+def _list_claimed(claim_dir: Path, name: str) -> Listing | None:
     if name:
-        with opened_folder(str(home)) as parent:
+        with opened_folder(str(claim_dir)) as parent:
             return list_drop(name, parent)
-    with opened_folder(str(home / FLAT)) as root:
-        return list_flat(root, lambda part: counts(part, flat=True))
+    with opened_folder(str(claim_dir / FLAT)) as root:
+        return list_flat(root, lambda part: is_drop_file(part, flat=True))
 
 
 def _delete_control(inbox: Path, name: str, kind: str) -> None:

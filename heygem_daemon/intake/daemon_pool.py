@@ -9,12 +9,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class DaemonThreadPool:
     """So many threads for one thing that may hang as a whole; started when they are needed first."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._name = name
-        self._room = threads
+        self._max_threads = threads
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._started = 0
 
@@ -33,7 +33,7 @@ class Lane:
                 future.set_result(result)
 
         self._tasks.put(task)
-        if self._started < self._room:
+        if self._started < self._max_threads:
             self._started += 1
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return future

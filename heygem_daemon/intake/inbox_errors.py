@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import display
-from heygem_daemon.intake.permissions import DENIED, denied
+from heygem_daemon.core.names import escape_name
+from heygem_daemon.intake.permissions import DENIED, permission_error
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def as_transient(failed: OSError, inbox: Path, marker: str) -> HeygemError:
+def inbox_error(failed: OSError, inbox: Path, marker: str) -> HeygemError:
     """Return our error for a failed operation in an inbox: share_offline when its marker is gone too, permission_denied,
     disk_full, else io_error."""
     try:
         (inbox / marker).stat()
     except OSError:
-        return error("share_offline", path=display(str(inbox)))
+        return error("share_offline", path=escape_name(str(inbox)))
     if failed.errno in _NO_SPACE:
-        return error("disk_full", free="nothing", needed="a little", path=display(str(inbox)))
+        return error("disk_full", free="nothing", needed="a little", path=escape_name(str(inbox)))
     if failed.errno in DENIED:
-        return denied(_forbidden(failed, inbox), "change", inbox)
-    return error("io_error", problem=f"{failed.strerror or failed} ({display(str(failed.filename or inbox))})")
+        return permission_error(_forbidden(failed, inbox), "change", inbox)
+    return error("io_error", problem=f"{failed.strerror or failed} ({escape_name(str(failed.filename or inbox))})")
 
 
 def _forbidden(failed: OSError, inbox: Path) -> Path:
@@ -36,9 +36,9 @@ def _forbidden(failed: OSError, inbox: Path) -> Path:
 
 
 @contextmanager
-def share_errors(inbox: Path, marker: str) -> Iterator[None]:
+def inbox_errors(inbox: Path, marker: str) -> Iterator[None]:
     """Turn every OSError inside into a TransientError."""
     try:
         yield
     except OSError as failed:
-        raise as_transient(failed, inbox, marker) from failed
+        raise inbox_error(failed, inbox, marker) from failed

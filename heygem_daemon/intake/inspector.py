@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Inspection
-from heygem_daemon.intake.daemon_pool import Lane
+from heygem_daemon.intake.daemon_pool import DaemonThreadPool
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.speech import measure_speech
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inquiry:
+class _PendingInspection:
     """What was asked under one key: path -> its length in s, once it is known."""
 
     signature: str
@@ -33,8 +33,8 @@ class MediaInspector:
     def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
         self.limits = limits
         self._threads = threads
-        self._lanes: dict[str, Lane] = {}
-        self._inquiries: dict[str, _Inquiry] = {}
+        self._pools: dict[str, DaemonThreadPool] = {}
+        self._pending: dict[str, _PendingInspection] = {}
 
     def inspect(
         self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
@@ -42,43 +42,43 @@ class MediaInspector:
         """Return the finding for the drop `key` under this `signature`, None while it is being made; the first call starts it.
 
         Every inbox has its own threads: on a frozen share even a killed ffprobe does not end, and whoever waits for it waits on."""
-        inquiry = self._inquiries.get(key)
-        if inquiry is None or inquiry.signature != signature:
+        pending = self._pending.get(key)
+        if pending is None or pending.signature != signature:
             self.forget(key)
-            inquiry = self._ask(signature, self._lane(inbox), root, recordings, videos)
-            self._inquiries[key] = inquiry
-        if not all(length.done() for length in inquiry.lengths.values()):
+            pending = self._start(signature, self._pool(inbox), root, recordings, videos)
+            self._pending[key] = pending
+        if not all(length.done() for length in pending.lengths.values()):
             return None
-        return _finding(inquiry)
+        return _inspection(pending)
 
-    def _lane(self, inbox: str) -> Lane:
-        if inbox not in self._lanes:
-            self._lanes[inbox] = Lane(f"inspect {inbox}", self._threads)
-        return self._lanes[inbox]
+    def _pool(self, inbox: str) -> DaemonThreadPool:
+        if inbox not in self._pools:
+            self._pools[inbox] = DaemonThreadPool(f"inspect {inbox}", self._threads)
+        return self._pools[inbox]
 
-    def _ask(self, signature: str, lane: Lane, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _Inquiry:
-        lengths = {path: lane.submit(partial(_length, _video_seconds, root / path, self.limits)) for path in videos}
-        lengths |= {path: lane.submit(partial(_length, _recording_seconds, root / path, self.limits)) for path in recordings}
-        return _Inquiry(signature=signature, lengths=lengths)
+    def _start(self, signature: str, pool: DaemonThreadPool, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _PendingInspection:
+        lengths = {path: pool.submit(partial(_length, _video_seconds, root / path, self.limits)) for path in videos}
+        lengths |= {path: pool.submit(partial(_length, _recording_seconds, root / path, self.limits)) for path in recordings}
+        return _PendingInspection(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:
         """Drop what is known or asked under this key."""
-        inquiry = self._inquiries.pop(key, None)
-        if inquiry is not None:
-            inquiry.cancel()
+        pending = self._pending.pop(key, None)
+        if pending is not None:
+            pending.cancel()
 
     def close(self) -> None:
         """Take no more questions. A command that runs ends at its own time limit, or with the process."""
-        for key in list(self._inquiries):
+        for key in list(self._pending):
             self.forget(key)
-        for lane in self._lanes.values():
-            lane.close()
+        for pool in self._pools.values():
+            pool.close()
 
 
-def _finding(inquiry: _Inquiry) -> Inspection:
+def _inspection(pending: _PendingInspection) -> Inspection:
     problems: dict[str, HeygemError] = {}
     seconds: dict[str, float] = {}
-    for path, length in inquiry.lengths.items():
+    for path, length in pending.lengths.items():
         problem = length.exception()
         if isinstance(problem, HeygemError):
             problems[path] = problem
@@ -94,7 +94,7 @@ def _length(measure: Callable[[Path, MediaLimits], float], path: Path, limits: M
     try:
         return measure(path, limits)
     except OSError as failed:
-        raise error("io_error", problem=f"{failed.strerror or failed} ({display(path.name)})") from failed
+        raise error("io_error", problem=f"{failed.strerror or failed} ({escape_name(path.name)})") from failed
 
 
 def _recording_seconds(path: Path, limits: MediaLimits) -> float:

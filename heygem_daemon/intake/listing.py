@@ -20,7 +20,7 @@ from heygem_daemon.intake.permissions import DENIED
 MAX_FILES: Final = 5000
 MAX_DEPTH: Final = 8
 
-_LOOK: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _IS_A_LINK: Final = frozenset({errno.ELOOP, errno.EMLINK})
 _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -36,11 +36,11 @@ class Listing:
     """
 
     entries: tuple[Entry, ...] = ()
-    litter: frozenset[tuple[str, int, int]] = frozenset()
+    ignored_files: frozenset[tuple[str, int, int]] = frozenset()
     busy: bool = False
     unreadable: str = ""
     denied: str | None = None
-    excess: str = ""
+    limit_exceeded: str = ""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
     except OSError as failed:
         if failed.errno in _GONE:
             return None
-        walk.miss(failed, "", name)
+        walk.record_error(failed, "", name)
     return walk.result()
 
 
@@ -80,7 +80,7 @@ def list_flat(root: int, is_part: Callable[[str], bool], *, max_files: int = MAX
 
 def read_regular(path: Path, limit: int) -> bytes | None:
     """Return the first `limit` bytes of a regular file; None of a pipe or a device. Raises OSError, ELOOP for a link."""
-    with os.fdopen(os.open(path, _LOOK), "rb") as file:
+    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
         return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
@@ -89,11 +89,11 @@ class _Walk:
 
     def __init__(self, max_files: int, max_depth: int) -> None:
         self.entries: list[Entry] = []
-        self.litter: set[tuple[str, int, int]] = set()
+        self.ignored_files: set[tuple[str, int, int]] = set()
         self.busy = False
         self.unreadable = ""
         self.denied: str | None = None
-        self.excess = ""
+        self.limit_exceeded = ""
         self._max_files = max_files
         self._max_depth = max_depth
         self._seen = 0
@@ -101,11 +101,11 @@ class _Walk:
     def result(self) -> Listing:
         return Listing(
             entries=tuple(sorted(self.entries)),
-            litter=frozenset(self.litter),
+            ignored_files=frozenset(self.ignored_files),
             busy=self.busy,
             unreadable=self.unreadable,
             denied=self.denied,
-            excess=self.excess,
+            limit_exceeded=self.limit_exceeded,
         )
 
     def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[str], bool] | None = None) -> None:
@@ -117,7 +117,7 @@ class _Walk:
                     continue
                 self._seen += 1
                 if self._seen > self._max_files:
-                    self.excess = f"{prefix or '.'} (more than {self._max_files} files)"
+                    self.limit_exceeded = f"{prefix or '.'} (more than {self._max_files} files)"
                     return
                 if self._take(each, descriptor, prefix):
                     folders.append(each.name)
@@ -136,13 +136,13 @@ class _Walk:
                 self._note(prefix + found.name, self._look(found.name, folder), ignored=False)
         except OSError as failed:
             if failed.errno not in _GONE and not ignored:
-                self.miss(failed, prefix + found.name)
+                self.record_error(failed, prefix + found.name)
         return False
 
     def _look(self, name: str, folder: int) -> os.stat_result:
         """Return what the server says about a regular file. O_NONBLOCK: a pipe put in its place must not hold us up."""
         try:
-            descriptor = os.open(name, _LOOK, dir_fd=folder)
+            descriptor = os.open(name, _OPEN_FLAGS, dir_fd=folder)
         except OSError as failed:
             if failed.errno == errno.EWOULDBLOCK:
                 self.busy = True
@@ -156,23 +156,23 @@ class _Walk:
 
     def _note(self, path: str, found: os.stat_result, *, ignored: bool) -> None:
         if ignored:
-            self.litter.add((path, found.st_size, found.st_mtime_ns))
+            self.ignored_files.add((path, found.st_size, found.st_mtime_ns))
         else:
             self.entries.append(_entry(path, found))
 
     def _descend(self, name: str, folder: int, prefix: str, depth: int) -> None:
         if depth >= self._max_depth:
-            self.excess = f"{prefix}{name} (deeper than {self._max_depth} folders)"
-        if self.excess:
+            self.limit_exceeded = f"{prefix}{name} (deeper than {self._max_depth} folders)"
+        if self.limit_exceeded:
             return
         try:
             with opened_folder(name, folder) as descriptor:
                 self.folder(descriptor, f"{prefix}{name}/", depth + 1)
         except OSError as failed:
             if failed.errno not in _GONE:
-                self.miss(failed, prefix + name)
+                self.record_error(failed, prefix + name)
 
-    def miss(self, failed: OSError, path: str, shown: str = "") -> None:
+    def record_error(self, failed: OSError, path: str, shown: str = "") -> None:
         """Remember that `path` could not be looked at, and under which name to show it where that differs."""
         self.unreadable = shown or path
         if failed.errno in DENIED:

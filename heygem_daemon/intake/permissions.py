@@ -9,7 +9,7 @@ from shlex import join
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import DONE, FAILED, PRIVATE, display
+from heygem_daemon.core.names import DONE, FAILED, PRIVATE, escape_name
 
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
@@ -22,18 +22,18 @@ def may_move(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True) or not os.path.lexists(path)  # somebody else may just have taken it
 
 
-def denied(path: Path, deed: str, inbox: Path) -> HeygemError:
+def permission_error(path: Path, deed: str, inbox: Path) -> HeygemError:
     """Return the error for something at or below `inbox` that we have no right to `deed` ("move", "read", "change"), with its mend."""
     return error(
         "permission_denied",
         deed=deed,
-        name=display(str(path.relative_to(inbox)) if path != inbox and path.is_relative_to(inbox) else str(path)),
+        name=escape_name(str(path.relative_to(inbox)) if path != inbox and path.is_relative_to(inbox) else str(path)),
         owner=_owner(path),
-        command=display(mend(path, inbox)),
+        command=escape_name(fix_command(path, inbox)),
     )
 
 
-def mend(path: Path, inbox: Path) -> str:
+def fix_command(path: Path, inbox: Path) -> str:
     """Return for a shell what gives us the rights to `path`."""
     return " && ".join(join(command) for command in commands(path, inbox))
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, counts
+from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, is_drop_file
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
 from heygem_daemon.core.ports import InboxScan, ScannedDrop
 from heygem_daemon.intake.leases import has_writer_at
 from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
 from heygem_daemon.intake.mounts import mount_of
-from heygem_daemon.intake.permissions import denied
+from heygem_daemon.intake.permissions import permission_error
 
 _FLAT: Final = ""
 
 
 @dataclass(kw_only=True)
-class _Root:
+class _RootContents:
     """What lies directly in an inbox: names of drops, whether there is a flat form, the control files."""
 
     drops: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class FolderScanner:
         try:
             with opened_folder(inbox) as root:
                 os.stat(self._marker, dir_fd=root)
-                view = self._look(inbox, root)
+                view = self._scan_open(inbox, root)
                 # Gone during the look: then what looked like missing drops was a missing share.
                 Path(inbox, self._marker).stat()
         except OSError as failed:
@@ -56,10 +56,10 @@ class FolderScanner:
             f"The marker file {self._marker} is missing in {inbox}: its share is not mounted, or `heygem init-inbox {inbox}` was never run"
         )
 
-    def _look(self, inbox: str, root: int) -> InboxScan:
+    def _scan_open(self, inbox: str, root: int) -> InboxScan:
         mount = mount_of(inbox)
         network = mount is not None and mount.network
-        found = _sort_out(root)
+        found = _classify(root)
         listings = self._listings(root, found)
         before = self._last.get(inbox, {})
         self._last[inbox] = listings
@@ -70,16 +70,16 @@ class FolderScanner:
             network=network,
             paused=found.paused,
             drops=tuple(
-                _sighting(inbox, name, listing, controls, writers=_has_writers(root, name, listing, before.get(name), network=network))
+                _scanned_drop(inbox, name, listing, controls, writers=_has_writers(root, name, listing, before.get(name), network=network))
                 for name, listing in listings.items()
             ),
             controls=tuple(sorted(controls)),
         )
 
-    def _listings(self, root: int, found: _Root) -> dict[str, Listing]:
+    def _listings(self, root: int, found: _RootContents) -> dict[str, Listing]:
         listings: dict[str, Listing] = {}
         if found.flat:
-            listings[_FLAT] = list_flat(root, lambda name: counts(name, flat=True), **self._bounds)
+            listings[_FLAT] = list_flat(root, lambda name: is_drop_file(name, flat=True), **self._bounds)
         for name in sorted(found.drops):
             listing = list_drop(name, root, **self._bounds)
             if listing is not None:
@@ -87,9 +87,9 @@ class FolderScanner:
         return listings
 
 
-def _sort_out(root: int) -> _Root:
+def _classify(root: int) -> _RootContents:
     """Tell drops, parts of a flat form and control files apart by name and kind alone."""
-    found = _Root()
+    found = _RootContents()
     with os.scandir(root) as entries:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -98,7 +98,7 @@ def _sort_out(root: int) -> _Root:
                 found.controls.append(control)
             elif entry.name == PAUSE:
                 found.paused = True
-            elif counts(entry.name, flat=True):
+            elif is_drop_file(entry.name, flat=True):
                 # job.toml and speech.txt alone make no drop: they may wait there for the next recording.
                 found.flat = found.flat or entry.name.casefold() not in {JOB_TOML, SCRIPT}
             elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
@@ -106,7 +106,7 @@ def _sort_out(root: int) -> _Root:
     return found
 
 
-def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> ScannedDrop:
+def _scanned_drop(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> ScannedDrop:
     names = control_names(name, listing.entries)
     return ScannedDrop(
         inbox=inbox,
@@ -116,8 +116,8 @@ def _sighting(inbox: str, name: str, listing: Listing, controls: frozenset[tuple
         ready=any((each, "ready") in controls for each in names),
         hold=any((each, "hold") in controls for each in names),
         cancel=any((each, "cancel") in controls for each in names),
-        unreadable=listing.unreadable or listing.excess,
-        problem=None if listing.denied is None else denied(Path(inbox) / name / listing.denied, "read", Path(inbox)),
+        unreadable=listing.unreadable or listing.limit_exceeded,
+        problem=None if listing.denied is None else permission_error(Path(inbox) / name / listing.denied, "read", Path(inbox)),
     )
 
 
@@ -125,7 +125,7 @@ def control_names(name: str, entries: Iterable[Entry]) -> tuple[str, ...]:
     """Return the names that control files of a drop go by: its own; of the flat form those of its recordings (speech.hold)."""
     if name:
         return (name,)
-    recordings = (PurePosixPath(entry.path) for entry in entries if "/" not in entry.path and counts(entry.path, flat=True))
+    recordings = (PurePosixPath(entry.path) for entry in entries if "/" not in entry.path and is_drop_file(entry.path, flat=True))
     return tuple(path.stem for path in recordings)
 
 
@@ -135,7 +135,7 @@ def _has_writers(root: int, name: str, listing: Listing, before: Listing | None,
         return True
     if before is None or before.entries != listing.entries:
         return False  # the change itself says so
-    if before.litter != listing.litter:
+    if before.ignored_files != listing.ignored_files:
         return True
     if network:
         return False  # a lease would only know of writers on this machine

@@ -22,7 +22,7 @@ class _Look:
     mistake: Exception | None = None
 
 
-class PatientScanner:
+class TimeoutScanner:
     """A Scanner that asks another one in threads: one look per inbox at a time.
 
     Gives None while the answer is not there yet, and after `seconds` an offline view. A look that hangs is never asked twice:

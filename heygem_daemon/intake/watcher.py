@@ -29,16 +29,16 @@ from watchdog.observers.api import BaseObserver
 from heygem_daemon.core.names import DONE, FAILED, PRIVATE
 from heygem_daemon.intake.mounts import mount_of
 
-_NOT_OURS_TO_HEAR: Final = frozenset({PRIVATE, DONE, FAILED})
+_OWN_FOLDERS: Final = frozenset({PRIVATE, DONE, FAILED})
 
-_HEARD: Final[list[type[FileSystemEvent]]] = [
+_WATCHED_EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent, DirMovedEvent, DirDeletedEvent, FileCreatedEvent, FileMovedEvent, FileDeletedEvent, FileClosedEvent,
 ]  # fmt: skip
 """Not FileModifiedEvent (thousands while a big file is copied, the scan sees it grow), and not FileOpenedEvent: the scanner opens."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Bell:
+class _Watch:
     """One watched inbox; `identity` is device and inode, which change when a share is mounted over it."""
 
     identity: tuple[int, int]
@@ -51,7 +51,7 @@ class _Bell:
         return self.observer.is_alive() and bool(emitters) and all(emitter.is_alive() for emitter in emitters)
 
 
-class _Button(FileSystemEventHandler):
+class _EventHandler(FileSystemEventHandler):
     """Writes one byte for every event that is not our own doing; runs in watchdog's thread, so it does nothing else."""
 
     def __init__(self, inbox: str, pipe: FileIO) -> None:
@@ -66,19 +66,19 @@ class _Button(FileSystemEventHandler):
     def _is_of_interest(self, path: bytes | str) -> bool:
         with suppress(ValueError):
             parts = PurePath(os.fsdecode(path)).relative_to(self._inbox).parts
-            return not parts or parts[0] not in _NOT_OURS_TO_HEAR
+            return not parts or parts[0] not in _OWN_FOLDERS
         return True
 
 
-class WatchdogDoorbell:
+class WatchdogNotifier:
     """Listens to local inboxes by inotify. Of a network share the kernel hears only its own clients, so that one is not watched."""
 
     def __init__(self) -> None:
-        ear, button = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # Objects, not numbers: a thread that comes late must not write into whatever file has got the number since.
-        self._ear = FileIO(ear, "r")
-        self._button = FileIO(button, "w")
-        self._bells: dict[str, _Bell] = {}
+        self._read_end = FileIO(read_end, "r")
+        self._write_end = FileIO(write_end, "w")
+        self._watches: dict[str, _Watch] = {}
 
     def watch(self, inbox: str) -> None:
         """Listen to this inbox from now on. Cheap to call again, and to be called again: it mends what broke. Never raises."""
@@ -88,23 +88,23 @@ class WatchdogDoorbell:
             self._remove(inbox)
             return
         identity = (found.st_dev, found.st_ino)
-        bell = self._bells.get(inbox)
-        if bell and bell.works and bell.identity == identity:
+        watch = self._watches.get(inbox)
+        if watch and watch.works and watch.identity == identity:
             return
         self._remove(inbox)
         mount = mount_of(inbox)
         if mount and mount.network:
             return
         with suppress(OSError):  # no more inotify instances or watches: the scanner polls anyway
-            self._bells[inbox] = _Bell(identity=identity, observer=self._listen(inbox))
+            self._watches[inbox] = _Watch(identity=identity, observer=self._start_observer(inbox))
 
-    def _listen(self, inbox: str) -> BaseObserver:
+    def _start_observer(self, inbox: str) -> BaseObserver:
         # watchdog warns in its own thread when a folder is created while it looks for folders; as an error it would end the thread.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         resolved = os.path.realpath(inbox)
         observer = Observer()
         try:
-            observer.schedule(_Button(resolved, self._button), resolved, recursive=True, event_filter=_HEARD)
+            observer.schedule(_EventHandler(resolved, self._write_end), resolved, recursive=True, event_filter=_WATCHED_EVENTS)
             observer.start()
         except OSError:
             observer.stop()
@@ -112,25 +112,25 @@ class WatchdogDoorbell:
         return observer
 
     def _remove(self, inbox: str) -> None:
-        bell = self._bells.pop(inbox, None)
-        if bell:
-            bell.observer.stop()
-            bell.observer.join(timeout=5)
+        watch = self._watches.pop(inbox, None)
+        if watch:
+            watch.observer.stop()
+            watch.observer.join(timeout=5)
 
     def wakeup(self) -> int:
         """Return a file descriptor that becomes readable when something rang."""
-        return self._ear.fileno()
+        return self._read_end.fileno()
 
     def changed(self) -> bool:
         """Return whether something rang since the last call, and reset."""
         has_rung = False
-        while self._ear.read(65536):
+        while self._read_end.read(65536):
             has_rung = True
         return has_rung
 
     def close(self) -> None:
         """Stop listening; twice is fine."""
-        for inbox in list(self._bells):
+        for inbox in list(self._watches):
             self._remove(inbox)
-        self._button.close()
-        self._ear.close()
+        self._write_end.close()
+        self._read_end.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.policy import human_bytes
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -27,8 +27,8 @@ def outputs_error(outputs: Path, failed: OSError) -> HeygemError:
     """Return disk_full or outputs_offline, both of which wait and cost no attempt."""
     if failed.errno in _NO_SPACE:
         free = free_bytes(outputs)
-        return error("disk_full", free="nothing" if free is None else human_bytes(free), needed="more", path=display(str(outputs)))
-    return error("outputs_offline", path=display(str(outputs)), problem=failed.strerror or str(failed))
+        return error("disk_full", free="nothing" if free is None else human_bytes(free), needed="more", path=escape_name(str(outputs)))
+    return error("outputs_offline", path=escape_name(str(outputs)), problem=failed.strerror or str(failed))
 
 
 @contextmanager

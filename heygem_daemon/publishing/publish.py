@@ -24,7 +24,7 @@ from heygem_daemon.publishing.outputs_errors import folder_inside, free_bytes, o
 from heygem_daemon.publishing.staging import Staging
 
 _CHUNK: Final = 2**20
-_BUNDLE: Final = "bundle.zip"
+_ZIP: Final = "bundle.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class FolderPublisher:
         self._staging = Staging(outputs)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="publish")
         self._pending: dict[str, _Pending] = {}
-        self._packer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zip")
-        self._packing: dict[str, Future[None]] = {}
+        self._zip_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zip")
+        self._zips: dict[str, Future[None]] = {}
         self._is_closing = threading.Event()
 
     def stage(self, job: Job, item: Item, token: str) -> StagingPaths:
@@ -63,18 +63,18 @@ class FolderPublisher:
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
         """Start to verify and fsync what this attempt staged; `poll` renames it and says so."""
-        checked = self._pool.submit(_check, self._staged(item, token).result, result)
+        checked = self._pool.submit(_verify, self._staged(item, token).result, result)
         self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
 
     def poll(self) -> Iterable[Published]:
         """Bring the verified results into outputs, without waiting; return which, and what went wrong with the others."""
         ready = [token for token, pending in self._pending.items() if pending.checked.done()]
-        return [Published(token=token, problem=self._conclude(token, self._pending.pop(token))) for token in ready]
+        return [Published(token=token, problem=self._finish(token, self._pending.pop(token))) for token in ready]
 
-    def _conclude(self, token: str, pending: _Pending) -> HeygemError | None:
+    def _finish(self, token: str, pending: _Pending) -> HeygemError | None:
         try:
             pending.checked.result()
-            self._bring_in(token, pending)
+            self._move_into_outputs(token, pending)
         except HeygemError as problem:
             return problem
         except OSError as failed:
@@ -84,14 +84,14 @@ class FolderPublisher:
         self._staging.remove(token)
         return None
 
-    def _bring_in(self, token: str, pending: _Pending) -> None:
+    def _move_into_outputs(self, token: str, pending: _Pending) -> None:
         job, item = pending.job, pending.item
         staged = self._staged(item, token)
         home = folder_inside(self._outputs, job.output)
         for extra, name in ((staged.thumbnail, item.thumbnail), (staged.explain, item.explain)):
             if name and extra.exists():
                 self._rename(extra, job, name)
-        published_index.announce(home, job, item, staged.result, pending.result)
+        published_index.add(home, job, item, staged.result, pending.result)
         self._rename(staged.result, job, item.output)
 
     def _rename(self, source: Path, job: Job, relative: str) -> None:
@@ -115,31 +115,31 @@ class FolderPublisher:
         """Return whether the job's ZIP of its published results stands in outputs; the first call begins to write it beside the daemon.
 
         Not compressed (video does not shrink), all of it or nothing. Raises TransientError, once; the next call begins anew."""
-        packing = self._packing.get(job.id)
+        packing = self._zips.get(job.id)
         if packing is None:
-            self._packing[job.id] = self._packer.submit(self._pack, job)
+            self._zips[job.id] = self._zip_pool.submit(self._build_zip, job)
             return False
         if not packing.done():
             return False
-        del self._packing[job.id]
-        token = _bundle_token(job)
+        del self._zips[job.id]
+        token = _zip_token(job)
         with outputs_errors(self._outputs):
             try:
                 packing.result()
-                self._rename(self._staging.folder(token) / _BUNDLE, job, _bundle_name(job))
+                self._rename(self._staging.folder(token) / _ZIP, job, _zip_file_name(job))
             finally:
                 self._staging.remove(token)
         return True
 
-    def _pack(self, job: Job) -> None:
-        staged = self._staging.create(_bundle_token(job)) / _BUNDLE
+    def _build_zip(self, job: Job) -> None:
+        staged = self._staging.create(_zip_token(job)) / _ZIP
         names = [item.output for item in job.items if item.state is State.SUCCEEDED]
-        _zip(staged, self._outputs / job.output, names, self._is_closing)
+        _write_zip(staged, self._outputs / job.output, names, self._is_closing)
         _sync_file(staged)
 
     def zip_name(self, job: Job) -> str | None:
         """Return the name of the job's ZIP in its output folder, None where there is none."""
-        name = _bundle_name(job)
+        name = _zip_file_name(job)
         return name if (self._outputs / job.output / name).is_file() else None
 
     def free_bytes(self) -> int | None:
@@ -149,20 +149,20 @@ class FolderPublisher:
     def close(self) -> None:
         """Start no more verifications; one that runs ends at its own time limit, a ZIP that is being written at once."""
         self._is_closing.set()
-        self._packer.shutdown(wait=False, cancel_futures=True)
+        self._zip_pool.shutdown(wait=False, cancel_futures=True)
         self._pending.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _bundle_token(job: Job) -> str:
+def _zip_token(job: Job) -> str:
     return f"zip-{job.id}"
 
 
-def _bundle_name(job: Job) -> str:
+def _zip_file_name(job: Job) -> str:
     return f"{job.output}.zip"
 
 
-def _check(staged: Path, result: Mapping[str, Any]) -> None:
+def _verify(staged: Path, result: Mapping[str, Any]) -> None:
     """Raise HeygemError unless the staged file is what its figures say; then make it survive a power cut. Raises OSError."""
     if not staged.is_file():
         raise error("result_invalid", problem="there is no file")
@@ -185,7 +185,7 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _zip(target: Path, folder: Path, names: Iterable[str], stop: threading.Event) -> None:
+def _write_zip(target: Path, folder: Path, names: Iterable[str], stop: threading.Event) -> None:
     """Raises InterruptedError when `stop` is set."""
     with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as bundle:
         for name in names:

@@ -17,7 +17,7 @@ PUBLISHED: Final = ".heygem.json"
 SCHEMA: Final = 1
 
 
-def announce(folder: Path, job: Job, item: Item, staged: Path, result: Mapping[str, Any]) -> None:
+def add(folder: Path, job: Job, item: Item, staged: Path, result: Mapping[str, Any]) -> None:
     """Write down that `staged` is about to become the item's output in `folder`. Raises OSError."""
     found = staged.stat()
     entries = _entries(folder)
@@ -45,10 +45,10 @@ def matching_result(folder: Path, job: Job, item: Item) -> Mapping[str, Any] | N
     if (entry.get("size"), entry.get("mtime_ns")) != (found.st_size, found.st_mtime_ns):
         return None
     result = entry.get("result")
-    return result if isinstance(result, dict) and _agree(entry.get("sources"), _sources(job, item)) else None
+    return result if isinstance(result, dict) and _same_sources(entry.get("sources"), _sources(job, item)) else None
 
 
-def _agree(then: object, now: Mapping[str, list[int] | None]) -> bool:
+def _same_sources(then: object, now: Mapping[str, list[int] | None]) -> bool:
     """Whether the inputs are what they were. One that cannot be seen at the moment is no evidence of a change."""
     if not isinstance(then, dict) or then.keys() != now.keys():
         return False

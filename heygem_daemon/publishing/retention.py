@@ -17,7 +17,7 @@ from heygem_daemon.core.names import DONE, FAILED, MARKER, RECORD
 from heygem_daemon.publishing.staging import STAGING
 
 DAY: Final = 86400.0
-_DOOMED: Final = ".deleting-"
+_DELETING_PREFIX: Final = ".deleting-"
 
 
 class FolderRetention:
@@ -49,7 +49,7 @@ class FolderRetention:
             if not (inbox / self._marker).is_file():
                 continue
             for folder, days in self._days.items():
-                counts[folder.strip("_")] += _sweep_folder(inbox / folder, days, now, _put_there, still_open)
+                counts[folder.strip("_")] += _sweep_folder(inbox / folder, days, now, _archived_at, still_open)
         counts["staging"] = _sweep_folder(self._outputs / STAGING, self._staging_days, now, _last_written, frozenset())
         return counts
 
@@ -63,25 +63,25 @@ def _sweep_folder(folder: Path, days: float, now: float, since: Callable[[Path],
         for name in os.listdir(folder):
             with suppress(OSError):
                 child = folder / name
-                is_doomed = name.startswith(_DOOMED)
-                if is_doomed or (now - since(child) > days * DAY and _job_of(child) not in still_open):
+                is_half_deleted = name.startswith(_DELETING_PREFIX)
+                if is_half_deleted or (now - since(child) > days * DAY and _job_of(child) not in still_open):
                     _delete(child)
-                    count += not is_doomed
+                    count += not is_half_deleted
     return count
 
 
 def _delete(child: Path) -> None:
     """Delete a folder, a file or a link itself. Renamed first: one that is half deleted must not look like a young one. Raises OSError."""
-    doomed = child if child.name.startswith(_DOOMED) else child.with_name(f"{_DOOMED}{child.name}"[:80])
-    if doomed != child:
-        child.rename(doomed)
-    if doomed.is_dir() and not doomed.is_symlink():
-        shutil.rmtree(doomed)
+    renamed = child if child.name.startswith(_DELETING_PREFIX) else child.with_name(f"{_DELETING_PREFIX}{child.name}"[:80])
+    if renamed != child:
+        child.rename(renamed)
+    if renamed.is_dir() and not renamed.is_symlink():
+        shutil.rmtree(renamed)
     else:
-        doomed.unlink()
+        renamed.unlink()
 
 
-def _put_there(child: Path) -> float:
+def _archived_at(child: Path) -> float:
     if child.is_symlink() or not child.is_dir():
         return child.lstat().st_ctime
     try:

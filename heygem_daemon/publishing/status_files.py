@@ -24,7 +24,7 @@ class StatusFiles:
 
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs
-        self._allotted: set[str] = set()
+        self._reserved: set[str] = set()
 
     def reserve_name(self, name: str) -> str:
         """Return the output folder name for a drop shown as `name`: a free one, or the one where it already waited before a restart.
@@ -32,16 +32,16 @@ class StatusFiles:
         To be asked once per drop: what was allotted since the start and not withdrawn belongs to another drop of that name."""
         with outputs_errors(self._outputs):
             existing = {_key(found): found for found in os.listdir(self._outputs)}
-        for candidate in _candidates(name):
+        for candidate in _folder_names(name):
             key = _key(candidate)
-            if key in self._allotted or key in _RESERVED:
+            if key in self._reserved or key in _RESERVED:
                 continue
-            if key not in existing or self._waits_in(existing[key], name):
-                self._allotted.add(key)
+            if key not in existing or self._is_waiting_in(existing[key], name):
+                self._reserved.add(key)
                 return existing.get(key, candidate)
         raise AssertionError("the numbers never end")
 
-    def _waits_in(self, folder: str, name: str) -> bool:
+    def _is_waiting_in(self, folder: str, name: str) -> bool:
         """Whether this folder holds nothing but the status of a drop of this name that was never claimed."""
         path = self._outputs / folder
         try:
@@ -63,7 +63,7 @@ class StatusFiles:
 
     def remove(self, output: str) -> None:
         """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status. Never raises."""
-        self._allotted.discard(_key(output))
+        self._reserved.discard(_key(output))
         folder = self._outputs / output
         try:
             if not folder.is_symlink() and set(os.listdir(folder)) <= {STATUS}:
@@ -73,7 +73,7 @@ class StatusFiles:
             return
 
 
-def _candidates(name: str) -> Iterator[str]:
+def _folder_names(name: str) -> Iterator[str]:
     replaced = _NOT_IN_FOLDER_NAMES.sub("_", unicodedata.normalize("NFC", name))
     # Windows drops dots and spaces at the end; a leading dot would hide the folder.
     base = re.sub(r"^\.+", "_", replaced).strip(" ").rstrip(". ")

@@ -76,7 +76,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and value > 0 else 0.0
 
 
-class Tally:
+class CountingLog:
     """A `Log` before another one: counts each event, then hands it on as it came. For any thread."""
 
     def __init__(self, next_log: Log) -> None:

@@ -20,9 +20,9 @@ class Event:
     """
 
     name: str
-    meaning: str
-    says: str
-    more: str
+    summary: str
+    message: str
+    explanation: str
 
     @property
     def message_id(self) -> str:
@@ -30,341 +30,341 @@ class Event:
         return uuid.uuid5(_NAMESPACE, self.name).hex
 
     def sentence(self, fields: Mapping[str, Any]) -> str:
-        return sentence(self.says, fields)
+        return sentence(self.message, fields)
 
 
 _DAEMON: Final = (
     Event(
         name="daemon_started",
-        meaning="The daemon began its work",
-        says="heygem[ {version}] started[; inboxes: {inboxes}][; outputs: {outputs}][; devices: {devices}]",
-        more="It now looks at the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
+        summary="The daemon began its work",
+        message="heygem[ {version}] started[; inboxes: {inboxes}][; outputs: {outputs}][; devices: {devices}]",
+        explanation="It now looks at the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
     ),
     Event(
         name="daemon_ready",
-        meaning="The inboxes were looked at; the daemon is at work",
-        says="ready[ after {seconds:.1f} s][, {inboxes:#inbox|inboxes}]",
-        more="From here on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
+        summary="The inboxes were looked at; the daemon is at work",
+        message="ready[ after {seconds:.1f} s][, {inboxes:#inbox|inboxes}]",
+        explanation="From here on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
     ),
     Event(
         name="daemon_crashed",
-        meaning="The daemon ended by a mistake of its own; systemd starts it again",
-        says="the daemon ended by a mistake of its own",
-        more="Nothing is lost: the queue is in the ledger, and results that were under way are made again. If it happens again and again, "
+        summary="The daemon ended by a mistake of its own; systemd starts it again",
+        message="the daemon ended by a mistake of its own",
+        explanation="Nothing is lost: the queue is in the ledger, and results that were under way are made again. If it happens again and again, "
         "systemd gives up after a few starts: report what "
         "`journalctl HEYGEM_EVENT=daemon_crashed -o cat --output-fields=HEYGEM_TRACEBACK` shows, then "
         "`systemctl reset-failed heygem` and `systemctl start heygem`.",
     ),
     Event(
         name="daemon_unwell",
-        meaning="A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
-        says="not well[: {reason}]",
-        more="The watchdog of systemd is not fed while this lasts: {reason}. Look at the lines before this one, at the disk of the state "
+        summary="A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
+        message="not well[: {reason}]",
+        explanation="The watchdog of systemd is not fed while this lasts: {reason}. Look at the lines before this one, at the disk of the state "
         "folder, and at the shares.",
     ),
     Event(
         name="daemon_stopping",
-        meaning="The daemon was asked to stop and lets running results finish",
-        says="stopping[; {running:#result} may still finish]",
-        more="Nothing new starts. What does not finish within stop.grace_seconds goes back to the queue and costs no attempt.",
+        summary="The daemon was asked to stop and lets running results finish",
+        message="stopping[; {running:#result} may still finish]",
+        explanation="Nothing new starts. What does not finish within stop.grace_seconds goes back to the queue and costs no attempt.",
     ),
     Event(
         name="daemon_stopped",
-        meaning="The daemon ended",
-        says="stopped",
-        more="An orderly end: all that is open stands in the ledger and goes on at the next start.",
+        summary="The daemon ended",
+        message="stopped",
+        explanation="An orderly end: all that is open stands in the ledger and goes on at the next start.",
     ),
     Event(
         name="tick_failed",
-        meaning="One round of the daemon failed; the next one tries again",
-        says="one round of the daemon failed[ in {part}]",
-        more="A mistake in the program, or surroundings that nobody thought of. No drop and no result is lost by it. If it repeats, report "
+        summary="One round of the daemon failed; the next one tries again",
+        message="one round of the daemon failed[ in {part}]",
+        explanation="A mistake in the program, or surroundings that nobody thought of. No drop and no result is lost by it. If it repeats, report "
         "what `journalctl HEYGEM_EVENT=tick_failed -o cat --output-fields=HEYGEM_TRACEBACK` shows.",
     ),
     Event(
         name="config_reloaded",
-        meaning="The configuration was read again",
-        says="configuration read again[: {changes:; }]",
-        more="Asked for by `systemctl reload heygem`. HEYGEM_CHANGES lists what is different from now on.",
+        summary="The configuration was read again",
+        message="configuration read again[: {changes:; }]",
+        explanation="Asked for by `systemctl reload heygem`. HEYGEM_CHANGES lists what is different from now on.",
     ),
     Event(
         name="config_refused",
-        meaning="The configuration was read again and has mistakes; the one before stays in force",
-        says="new configuration refused, the one before stays in force[: {reason}]",
-        more="Mend the file and reload again. A restart with this file would fail.",
+        summary="The configuration was read again and has mistakes; the one before stays in force",
+        message="new configuration refused, the one before stays in force[: {reason}]",
+        explanation="Mend the file and reload again. A restart with this file would fail.",
     ),
     Event(
         name="config_needs_restart",
-        meaning="A setting was changed that takes effect at the next start only",
-        says="takes effect at the next start only[: {changes:; }]",
-        more="`systemctl restart heygem`, when it suits: results that are under way go back to the queue after stop.grace_seconds.",
+        summary="A setting was changed that takes effect at the next start only",
+        message="takes effect at the next start only[: {changes:; }]",
+        explanation="`systemctl restart heygem`, when it suits: results that are under way go back to the queue after stop.grace_seconds.",
     ),
     Event(
         name="ledger_damaged",
-        meaning="The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
-        says="the ledger was damaged and begun anew[; the old one is {path}]",
-        more="Drops that were being worked on start again from their inbox; the history is in the file that was moved aside. "
+        summary="The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
+        message="the ledger was damaged and begun anew[; the old one is {path}]",
+        explanation="Drops that were being worked on start again from their inbox; the history is in the file that was moved aside. "
         "A ledger is damaged by a failing disk, by a state folder on a share, or by a copy put back while the daemon ran.",
     ),
     Event(
         name="ledger_unwritable",
-        meaning="The ledger could not be written; nothing new starts until it can",
-        says="the ledger cannot be written[: {reason}]",
-        more="Most often the disk of the state folder is full, or it was mounted read-only. Make room; it goes on by itself.",
+        summary="The ledger could not be written; nothing new starts until it can",
+        message="the ledger cannot be written[: {reason}]",
+        explanation="Most often the disk of the state folder is full, or it was mounted read-only. Make room; it goes on by itself.",
     ),
     Event(
         name="status_unwritable",
-        meaning="A status file could not be written; tried again later",
-        says="[{job}: ]a status file could not be written[: {reason}]",
-        more="People see an old state in outputs until it can be written. Look at the share of outputs: its space, its permissions. "
+        summary="A status file could not be written; tried again later",
+        message="[{job}: ]a status file could not be written[: {reason}]",
+        explanation="People see an old state in outputs until it can be written. Look at the share of outputs: its space, its permissions. "
         "`heygem check` finds most causes.",
     ),
     Event(
         name="metrics_unwritable",
-        meaning="The file for monitoring could not be written; tried again later",
-        says="the file for monitoring could not be written[: {reason}]",
-        more="Jobs are not touched by that. The folder of metrics.textfile must be there and belong to the service's user or group.",
+        summary="The file for monitoring could not be written; tried again later",
+        message="the file for monitoring could not be written[: {reason}]",
+        explanation="Jobs are not touched by that. The folder of metrics.textfile must be there and belong to the service's user or group.",
     ),
     Event(
         name="swept",
-        meaning="Old inputs, staging folders or history were deleted",
-        says="deleted what was over its keep time[: {deleted}]",
-        more="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 is for ever.",
+        summary="Old inputs, staging folders or history were deleted",
+        message="deleted what was over its keep time[: {deleted}]",
+        explanation="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 is for ever.",
     ),
     Event(
         name="request_taken",
-        meaning="A wish from the command line was taken",
-        says="asked by hand[: {verb}][ {target}]",
-        more="`heygem retry`, `cancel`, `hold` and `resume` leave their wish in the ledger; this is the daemon taking it.",
+        summary="A wish from the command line was taken",
+        message="asked by hand[: {verb}][ {target}]",
+        explanation="`heygem retry`, `cancel`, `hold` and `resume` leave their wish in the ledger; this is the daemon taking it.",
     ),
     Event(
         name="request_unknown",
-        meaning="A wish named a job that does not exist or cannot do that",
-        says="nothing to do for a wish[: {verb}][ {target}]",
-        more="No open job has this name, or its inputs are gone. `heygem status` lists the jobs.",
+        summary="A wish named a job that does not exist or cannot do that",
+        message="nothing to do for a wish[: {verb}][ {target}]",
+        explanation="No open job has this name, or its inputs are gone. `heygem status` lists the jobs.",
     ),
     Event(
         name="hook_finished",
-        meaning="What should happen at the end of a job was done",
-        says="[{job}: ]hook {hook} done[ after {seconds:.1f} s]",
-        more="hooks.command or hooks.webhook in the configuration.",
+        summary="What should happen at the end of a job was done",
+        message="[{job}: ]hook {hook} done[ after {seconds:.1f} s]",
+        explanation="hooks.command or hooks.webhook in the configuration.",
     ),
     Event(
         name="hook_failed",
-        meaning="What should happen at the end of a job failed; the job is not touched by that",
-        says="[{job}: ]hook {hook} failed[: {reason}]",
-        more="The job and its results are as they would be without a hook. It is not repeated. Try the command by hand with the job's "
+        summary="What should happen at the end of a job failed; the job is not touched by that",
+        message="[{job}: ]hook {hook} failed[: {reason}]",
+        explanation="The job and its results are as they would be without a hook. It is not repeated. Try the command by hand with the job's "
         "status.json on its standard input, as the user of the service.",
     ),
     Event(
         name="breaker_opened",
-        meaning="The device failed repeatedly: the queue is paused",
-        says="the device failed repeatedly: the queue is paused",
-        more="No job is lost; after retry.breaker_seconds one result at a time is tried until one succeeds. Look at the device "
+        summary="The device failed repeatedly: the queue is paused",
+        message="the device failed repeatedly: the queue is paused",
+        explanation="No job is lost; after retry.breaker_seconds one result at a time is tried until one succeeds. Look at the device "
         "(`nvidia-smi`, `dmesg`), and at the item_retrying lines before this one.",
     ),
     Event(
         name="breaker_closed",
-        meaning="The queue goes on after device failures",
-        says="the queue goes on after device failures",
-        more="The device made a result again.",
+        summary="The queue goes on after device failures",
+        message="the queue goes on after device failures",
+        explanation="The device made a result again.",
     ),
 )
 
 _INBOXES: Final = (
     Event(
         name="inbox_online",
-        meaning="An inbox became reachable",
-        says="inbox {inbox} is reachable",
-        more="What lies in it is looked at now.",
+        summary="An inbox became reachable",
+        message="inbox {inbox} is reachable",
+        explanation="What lies in it is looked at now.",
     ),
     Event(
         name="inbox_offline",
-        meaning="An inbox is not reachable; nothing is concluded from it",
-        says="inbox {inbox} is not reachable[: {reason}]",
-        more="The share is not mounted, does not answer, or lacks the file .heygem-inbox. Nothing in it counts as gone meanwhile, and it "
+        summary="An inbox is not reachable; nothing is concluded from it",
+        message="inbox {inbox} is not reachable[: {reason}]",
+        explanation="The share is not mounted, does not answer, or lacks the file .heygem-inbox. Nothing in it counts as gone meanwhile, and it "
         "goes on by itself. `heygem check` says what is missing; a new inbox is made with `heygem init-inbox {inbox}`.",
     ),
     Event(
         name="inbox_paused",
-        meaning="PAUSE lies in an inbox: nothing new starts",
-        says="inbox {inbox} is paused",
-        more="Somebody put a file named PAUSE into {inbox}, or called `heygem pause`. Running results finish. `heygem resume`, or deleting "
+        summary="PAUSE lies in an inbox: nothing new starts",
+        message="inbox {inbox} is paused",
+        explanation="Somebody put a file named PAUSE into {inbox}, or called `heygem pause`. Running results finish. `heygem resume`, or deleting "
         "the file, goes on.",
     ),
     Event(
         name="inbox_resumed",
-        meaning="PAUSE went away",
-        says="inbox {inbox} goes on",
-        more="The file PAUSE is gone from {inbox}; what waited starts.",
+        summary="PAUSE went away",
+        message="inbox {inbox} goes on",
+        explanation="The file PAUSE is gone from {inbox}; what waited starts.",
     ),
     Event(
         name="drop_seen",
-        meaning="A new folder appeared in an inbox",
-        says="{job}: a new folder[ in {inbox}]",
-        more="It is claimed when nothing in it has changed for the settle time and every file in it opens.",
+        summary="A new folder appeared in an inbox",
+        message="{job}: a new folder[ in {inbox}]",
+        explanation="It is claimed when nothing in it has changed for the settle time and every file in it opens.",
     ),
     Event(
         name="drop_incomplete",
-        meaning="A drop lacks something, or a file of it cannot be read yet",
-        says="{job}: not complete[: {reason}]",
-        more="It waits. What is still not complete after intake.incomplete_seconds without a change is refused with the same reason.",
+        summary="A drop lacks something, or a file of it cannot be read yet",
+        message="{job}: not complete[: {reason}]",
+        explanation="It waits. What is still not complete after intake.incomplete_seconds without a change is refused with the same reason.",
     ),
     Event(
         name="drop_withdrawn",
-        meaning="A drop went away before it was claimed",
-        says="{job}: went away before it was taken",
-        more="Somebody moved, renamed or deleted the folder, or part of it. Nothing was made of it.",
+        summary="A drop went away before it was claimed",
+        message="{job}: went away before it was taken",
+        explanation="Somebody moved, renamed or deleted the folder, or part of it. Nothing was made of it.",
     ),
     Event(
         name="drop_claimed",
-        meaning="A drop is complete and now belongs to the daemon",
-        says="{job}: taken[, {items:#result} to make][, {state}]",
-        more="The folder was moved into .heygem/claimed of its inbox; it comes back as part of _done or _failed.",
+        summary="A drop is complete and now belongs to the daemon",
+        message="{job}: taken[, {items:#result} to make][, {state}]",
+        explanation="The folder was moved into .heygem/claimed of its inbox; it comes back as part of _done or _failed.",
     ),
     Event(
         name="drop_restored",
-        meaning="A drop went back to its inbox",
-        says="{job}: put back into its inbox[: {reason}]",
-        more="It was claimed and did not become a job, for example because somebody still wrote to it, or the server lost power just then. "
+        summary="A drop went back to its inbox",
+        message="{job}: put back into its inbox[: {reason}]",
+        explanation="It was claimed and did not become a job, for example because somebody still wrote to it, or the server lost power just then. "
         "It is looked at like a new one.",
     ),
     Event(
         name="drop_lost_race",
-        meaning="Another process claimed a drop first",
-        says="{job}: somebody else took it first",
-        more="The folder was renamed or deleted at the moment of the claim. If two daemons share an inbox this is as it should be.",
+        summary="Another process claimed a drop first",
+        message="{job}: somebody else took it first",
+        explanation="The folder was renamed or deleted at the moment of the claim. If two daemons share an inbox this is as it should be.",
     ),
 )
 
 _JOBS: Final = (
     Event(
         name="job_queued",
-        meaning="A job stands in the queue",
-        says="{job}: queued[, {items:#result} to make][, priority {priority}]",
-        more="Highest priority first, then the inbox served longest ago, then first in first out.",
+        summary="A job stands in the queue",
+        message="{job}: queued[, {items:#result} to make][, priority {priority}]",
+        explanation="Highest priority first, then the inbox served longest ago, then first in first out.",
     ),
     Event(
         name="job_waiting",
-        meaning="A job waits",
-        says="{job}: waits[: {reason}]",
-        more="Something around the job is missing ({error_code}). It is tried again with growing pauses, costs no attempt, and goes on by "
+        summary="A job waits",
+        message="{job}: waits[: {reason}]",
+        explanation="Something around the job is missing ({error_code}). It is tried again with growing pauses, costs no attempt, and goes on by "
         "itself. docs/errors.md has a hint for every code; `heygem check` looks for the cause.",
     ),
     Event(
         name="job_held",
-        meaning="A job is held back",
-        says="{job}: held back",
-        more="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job_id}`, or deleting the file, "
+        summary="A job is held back",
+        message="{job}: held back",
+        explanation="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job_id}`, or deleting the file, "
         "releases it.",
     ),
     Event(
         name="job_released",
-        meaning="A job is no longer held back",
-        says="{job}: no longer held back",
-        more="It takes its place in the queue again.",
+        summary="A job is no longer held back",
+        message="{job}: no longer held back",
+        explanation="It takes its place in the queue again.",
     ),
     Event(
         name="job_retried",
-        meaning="A finished job was queued again by hand",
-        says="{job}: queued again by hand",
-        more="Results that stand in outputs stay; the others are made anew, with all their attempts.",
+        summary="A finished job was queued again by hand",
+        message="{job}: queued again by hand",
+        explanation="Results that stand in outputs stay; the others are made anew, with all their attempts.",
     ),
     Event(
         name="job_finished",
-        meaning="A job reached its end",
-        says="{job}: {state}[, {succeeded} of {items:#result}][: {reason}]",
-        more="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs lie in _failed with a "
+        summary="A job reached its end",
+        message="{job}: {state}[, {succeeded} of {items:#result}][: {reason}]",
+        explanation="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs lie in _failed with a "
         "reason.txt, and each result that failed has a line of its own: `journalctl HEYGEM_JOB_ID={job_id} HEYGEM_EVENT=item_failed`. "
         "When the cause is mended: `heygem retry {job_id}`.",
     ),
     Event(
         name="job_bundle_failed",
-        meaning="The ZIP of a job could not be written",
-        says="{job}: its ZIP could not be written[: {reason}]",
-        more="The results themselves stand in outputs. Most often there is no room for a second copy of them.",
+        summary="The ZIP of a job could not be written",
+        message="{job}: its ZIP could not be written[: {reason}]",
+        explanation="The results themselves stand in outputs. Most often there is no room for a second copy of them.",
     ),
 )
 
 _ITEMS: Final = (
     Event(
         name="item_started",
-        meaning="An attempt at one result began",
-        says="{job}/{item}: started[ with {engine}][, attempt {attempt}]",
-        more="A worker has the order; item_rendered or a trouble follows.",
+        summary="An attempt at one result began",
+        message="{job}/{item}: started[ with {engine}][, attempt {attempt}]",
+        explanation="A worker has the order; item_rendered or a trouble follows.",
     ),
     Event(
         name="item_stage",
-        meaning="An attempt went on to its next stage",
-        says="{job}/{item}: {stage}",
-        more='HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = "debug" only.',
+        summary="An attempt went on to its next stage",
+        message="{job}/{item}: {stage}",
+        explanation='HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = "debug" only.',
     ),
     Event(
         name="item_rendered",
-        meaning="A worker finished one result; it is being verified",
-        says="{job}/{item}: rendered[ at {speed:.2f} times real time]; now verified",
-        more="HEYGEM_SPEED is seconds of video made in one second. It is published when its streams, its length and its frames are right.",
+        summary="A worker finished one result; it is being verified",
+        message="{job}/{item}: rendered[ at {speed:.2f} times real time]; now verified",
+        explanation="HEYGEM_SPEED is seconds of video made in one second. It is published when its streams, its length and its frames are right.",
     ),
     Event(
         name="item_published",
-        meaning="One result stands in outputs",
-        says="{job}/{item}: published[ after {seconds:.1f} s]",
-        more="HEYGEM_SECONDS is the time from the start of this attempt to the file in outputs.",
+        summary="One result stands in outputs",
+        message="{job}/{item}: published[ after {seconds:.1f} s]",
+        explanation="HEYGEM_SECONDS is the time from the start of this attempt to the file in outputs.",
     ),
     Event(
         name="item_retrying",
-        meaning="An attempt failed and will be repeated",
-        says="{job}/{item}: attempt[ {attempt}] failed and will be repeated[: {reason}]",
-        more="Troubles of the surroundings wait and cost no attempt; a broken worker gets a successor, up to retry.attempts. "
+        summary="An attempt failed and will be repeated",
+        message="{job}/{item}: attempt[ {attempt}] failed and will be repeated[: {reason}]",
+        explanation="Troubles of the surroundings wait and cost no attempt; a broken worker gets a successor, up to retry.attempts. "
         "docs/errors.md explains {error_code}.",
     ),
     Event(
         name="item_failed",
-        meaning="One result failed for good",
-        says="{job}/{item}: failed[: {reason}]",
-        more="The other results of the job go on. docs/errors.md explains {error_code} and has a hint, which also stands in the job's "
+        summary="One result failed for good",
+        message="{job}/{item}: failed[: {reason}]",
+        explanation="The other results of the job go on. docs/errors.md explains {error_code} and has a hint, which also stands in the job's "
         "status.json and in reason.txt. When the cause is mended: `heygem retry {job_id}`.",
     ),
     Event(
         name="item_interrupted",
-        meaning="An attempt was interrupted; the item is back in the queue",
-        says="{job}/{item}: interrupted, back in the queue[ (attempt {attempt})]",
-        more="The daemon was stopped or died while the result was being made. It is made again from its beginning.",
+        summary="An attempt was interrupted; the item is back in the queue",
+        message="{job}/{item}: interrupted, back in the queue[ (attempt {attempt})]",
+        explanation="The daemon was stopped or died while the result was being made. It is made again from its beginning.",
     ),
     Event(
         name="item_late",
-        meaning="A report of an attempt that is no longer current was thrown away",
-        says="a late report was thrown away[ ({token})]",
-        more="A worker finished what had been cancelled or given to another meanwhile. Its file was never published.",
+        summary="A report of an attempt that is no longer current was thrown away",
+        message="a late report was thrown away[ ({token})]",
+        explanation="A worker finished what had been cancelled or given to another meanwhile. Its file was never published.",
     ),
 )
 
 _WORKERS: Final = (
     Event(
         name="worker_started",
-        meaning="A worker process was started",
-        says="worker {worker} started[ on {device}][, process {pid}]",
-        more="It loads its models; worker_ready follows.",
+        summary="A worker process was started",
+        message="worker {worker} started[ on {device}][, process {pid}]",
+        explanation="It loads its models; worker_ready follows.",
     ),
     Event(
         name="worker_ready",
-        meaning="A worker is up",
-        says="worker {worker} is up[ on {device}]",
-        more="It takes results to make from now on.",
+        summary="A worker is up",
+        message="worker {worker} is up[ on {device}]",
+        explanation="It takes results to make from now on.",
     ),
     Event(
         name="worker_died",
-        meaning="A worker ended unexpectedly",
-        says="worker {worker} ended[: {problem}]",
-        more="Another one is started, and what it worked on is tried again, up to retry.attempts. A signal 9 that nobody sent means that "
+        summary="A worker ended unexpectedly",
+        message="worker {worker} ended[: {problem}]",
+        explanation="Another one is started, and what it worked on is tried again, up to retry.attempts. A signal 9 that nobody sent means that "
         "the system ran out of memory (`journalctl -k`, MemoryMax of the unit). Its last words stand in this line, and more of them "
         "in worker_output lines where log.level is debug.",
     ),
     Event(
         name="worker_output",
-        meaning="A line that a worker or a library in it wrote to its error output",
-        says="worker {worker}[: {line}]",
-        more="Not a line of heygem itself, and a warning only where a worker wrote what is no report. Worth reading before a worker_died.",
+        summary="A line that a worker or a library in it wrote to its error output",
+        message="worker {worker}[: {line}]",
+        explanation="Not a line of heygem itself, and a warning only where a worker wrote what is no report. Worth reading before a worker_died.",
     ),
 )
 

@@ -6,7 +6,6 @@ its own, which is killed when the program ended or its time is over: nothing it 
 
 import os
 import select
-import signal
 import subprocess
 import threading
 import time
@@ -16,14 +15,16 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, Final
 
+from heygem_daemon import processes
+from heygem_daemon.processes import CHUNK_BYTES, Tail, has_ended, kill_and_reap
+
 TAIL_BYTES: Final = 2048
-CHUNK_BYTES: Final = 65536
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 REAP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class HookResult:
     """`problem` is "" when all went well; `code` None when the program did not run or was killed; `output` the end of what it wrote."""
 
     problem: str
@@ -31,38 +32,32 @@ class Ending:
     output: str = ""
 
 
-def run(command: Sequence[str], *, given: bytes, environment: Mapping[str, str], seconds: float, stop: threading.Event) -> Ending:
+def run(command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], seconds: float, stop: threading.Event) -> HookResult:
     """Run `command` with `given` on its standard input, for at most `seconds`, and no longer once `stop` is set."""
     deadline = time.monotonic() + seconds
     try:
         with TemporaryFile() as file:
-            file.write(given)
+            file.write(stdin)
             file.seek(0)
             child = _start(command, file, environment)
     except (OSError, ValueError) as problem:  # ValueError: a NUL in a word
-        return Ending(problem=f"{command[0]} cannot be started: {getattr(problem, 'strerror', None) or problem}")
+        return HookResult(problem=f"{command[0]} cannot be started: {getattr(problem, 'strerror', None) or problem}")
     watch = _Watch(child)
     try:
         why = watch.follow(deadline, stop)
     finally:
-        code = _bury(child)
+        code = kill_and_reap(child, REAP_SECONDS)
+        if child.stdout is not None:
+            child.stdout.close()
     if why:
-        return Ending(
+        return HookResult(
             problem=f"It took longer than {seconds:g} s" if why == "late" else "The daemon ended before it did", output=watch.text
         )
-    return Ending(problem=_how(code), code=code, output=watch.text)
+    return HookResult(problem=_how(code), code=code, output=watch.text)
 
 
-def _start(command: Sequence[str], given: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(
-        command,
-        stdin=given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-        env=dict(environment),
-        start_new_session=True,
-    )
+def _start(command: Sequence[str], stdin: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    child = processes.start(command, stdin=stdin, stderr=subprocess.STDOUT, environment=environment)
     assert child.stdout is not None  # noqa: S101 (always a pipe)
     os.set_blocking(child.stdout.fileno(), False)
     return child
@@ -73,14 +68,14 @@ class _Watch:
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None  # noqa: S101 (see _start)
-        self._pid = child.pid
+        self._child = child
         self._pipe = child.stdout.fileno()
         self._is_open = True
-        self._tail = b""
+        self._tail = Tail(TAIL_BYTES)
 
     def follow(self, deadline: float, stop: threading.Event) -> str:
         """Return "" when the program has ended, else why it must be killed: "late" or "stopped"."""
-        while not self._has_ended():
+        while not has_ended(self._child):
             if stop.is_set():
                 return "stopped"
             if time.monotonic() >= deadline:
@@ -90,41 +85,24 @@ class _Watch:
             self._read()
         return ""
 
-    def _has_ended(self) -> bool:
-        """Without taking its exit code: until then its number belongs to nobody else, and can be killed safely."""
-        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
     def _read_soon(self, stop: threading.Event) -> None:
         if not self._is_open:
-            stop.wait(LOOK_SECONDS)
+            stop.wait(POLL_SECONDS)
             return
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
-        if poll.poll(LOOK_SECONDS * 1000):
+        if poll.poll(POLL_SECONDS * 1000):
             self._read()
 
     def _read(self) -> None:
         with suppress(BlockingIOError):
             chunk = os.read(self._pipe, CHUNK_BYTES)
             self._is_open = bool(chunk)
-            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+            self._tail.append(chunk)
 
     @property
     def text(self) -> str:
-        decoded = self._tail.decode("utf-8", "replace")
-        return "".join(char if char.isprintable() or char == "\n" else " " for char in decoded).strip()
-
-
-def _bury(child: subprocess.Popen[bytes]) -> int | None:
-    """Kill the whole group and return the exit code; None for a process that the kernel does not let die (a share that hangs)."""
-    with suppress(ProcessLookupError, PermissionError):  # PermissionError: all that is left of the group has other rights
-        os.killpg(child.pid, signal.SIGKILL)
-    if child.stdout is not None:
-        child.stdout.close()
-    try:
-        return child.wait(timeout=REAP_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
+        return self._tail.text.strip()
 
 
 def _how(code: int | None) -> str:

@@ -16,13 +16,13 @@ from typing import Final
 from heygem_daemon.core.ports import Log
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.service import webhook as webhook_program
-from heygem_daemon.service.hook_process import Ending, run
+from heygem_daemon.service.hook_process import HookResult, run
 
-ROOM: Final = 1000
+QUEUE_SIZE: Final = 1000
 """Jobs that may wait for their hooks; one that ends while so many wait gets none."""
 KILL_SECONDS: Final = 3.0
 
-OURS_ALONE: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM")
+SYSTEMD_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM")
 """Variables by which systemd speaks with the daemon itself."""
 
 
@@ -32,12 +32,12 @@ class Hook:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def reason(self, ending: Ending) -> str:
+    def reason(self, result: HookResult) -> str:
         """Return why it failed, in a sentence; our own webhook program says so in its last line."""
-        says = ending.output.rpartition("\n")[2] if self.name == "webhook" else ""
-        if says and ending.code is None:
-            return f"{ending.problem} ({says})"
-        return says or ending.problem
+        says = result.output.rpartition("\n")[2] if self.name == "webhook" else ""
+        if says and result.code is None:
+            return f"{result.problem} ({says})"
+        return says or result.problem
 
 
 def command_hook(command: Sequence[str]) -> Hook:
@@ -52,19 +52,19 @@ def webhook_hook(address: str, seconds: float) -> Hook:
 
 def environment_of(status: JobStatus, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a hook. The names are not those of settings (HEYGEM_...): a hook may well call `heygem`."""
-    kept = {name: value for name, value in inherited.items() if name not in OURS_ALONE}
+    kept = {name: value for name, value in inherited.items() if name not in SYSTEMD_VARIABLES}
     return kept | {"JOB_ID": status.job, "JOB_NAME": status.name, "JOB_STATE": str(status.state), "JOB_OUTPUT": status.output}
 
 
 class JobHooks:
     """The `Hooks` port. `timeout_seconds` holds for the command, and again for the webhook with all its tries."""
 
-    def __init__(self, *, command: Sequence[str], webhook: str, timeout_seconds: float, log: Log, room: int = ROOM) -> None:
+    def __init__(self, *, command: Sequence[str], webhook: str, timeout_seconds: float, log: Log, queue_size: int = QUEUE_SIZE) -> None:
         hooks = ([command_hook(command)] if command else []) + ([webhook_hook(webhook, timeout_seconds)] if webhook else [])
         self._hooks = tuple(hooks)
         self._seconds = timeout_seconds
         self._log = log
-        self._room = room
+        self._queue_size = queue_size
         self._queue: queue.SimpleQueue[JobStatus | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._is_closing = False
@@ -75,8 +75,8 @@ class JobHooks:
             return
         if self._is_closing:
             self._drop(status, "The daemon is ending")
-        elif self._queue.qsize() >= self._room:
-            self._drop(status, f"{self._room} jobs wait for their hooks already")
+        elif self._queue.qsize() >= self._queue_size:
+            self._drop(status, f"{self._queue_size} jobs wait for their hooks already")
         elif self._start():
             self._queue.put(status)
         else:
@@ -115,14 +115,14 @@ class JobHooks:
             return
         begun = time.monotonic()
         environment = {**environment_of(status, os.environ), **hook.environment}
-        given = status.to_json().encode()
-        ending = run(hook.command, given=given, environment=environment, seconds=self._seconds, stop=self._stop)
+        stdin = status.to_json().encode()
+        result = run(hook.command, stdin=stdin, environment=environment, seconds=self._seconds, stop=self._stop)
         seconds = round(time.monotonic() - begun, 3)
-        if not ending.problem:
+        if not result.problem:
             self._log("hook_finished", level="debug", job_id=status.job, job=status.name, hook=hook.name, seconds=seconds)
             return
-        output = ending.output if hook.name == "command" else ""
-        self._failed(hook, status, hook.reason(ending), seconds=seconds, output=output or None)
+        output = result.output if hook.name == "command" else ""
+        self._failed(hook, status, hook.reason(result), seconds=seconds, output=output or None)
 
     def _drop(self, status: JobStatus, reason: str) -> None:
         for hook in self._hooks:

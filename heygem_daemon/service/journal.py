@@ -12,17 +12,17 @@ from typing import Any, Final
 
 from structlog.typing import EventDict, WrappedLogger
 
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.service.events import EVENTS
-from heygem_daemon.service.message_template import shortened
+from heygem_daemon.service.message_template import truncated
 from heygem_daemon.service.systemd import send_to_journal
 
 IDENTIFIER: Final = "heygem"
 PRIORITIES: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 """syslog(3)."""
-LONGEST_VALUE: Final = 48 * 1024
+MAX_VALUE_LENGTH: Final = 48 * 1024
 """Characters; from 64 KiB on journald compresses and journalctl needs --all."""
-LONGEST_NAME: Final = 64
+MAX_NAME_LENGTH: Final = 64
 
 _OUR_OWN: Final = frozenset({"event", "level", "message", "exception"})
 """Keys of the line that have fields of another name."""
@@ -48,15 +48,15 @@ def journal_entry(_logger: WrappedLogger, _method: str, line: EventDict) -> Even
 
 def field_name(key: str) -> str:
     """Return the name of the field: capitals, digits and underscores only, or journald drops it."""
-    return f"HEYGEM_{_NOT_IN_NAMES.sub('_', key.upper())}"[:LONGEST_NAME]
+    return f"HEYGEM_{_NOT_IN_NAMES.sub('_', key.upper())}"[:MAX_NAME_LENGTH]
 
 
 def field_value(value: object) -> str:
     """Return any value as text that can be printed: collections as JSON, odd bytes and control characters escaped."""
-    text = shortened(_text(value), LONGEST_VALUE)
+    text = truncated(_text(value), MAX_VALUE_LENGTH)
     if text.isprintable():
         return text
-    return "".join(part if part in {"\n", "\t"} else display(part) for part in _SHOWN_AS_IS.split(text))
+    return "".join(part if part in {"\n", "\t"} else escape_name(part) for part in _SHOWN_AS_IS.split(text))
 
 
 def _text(value: object) -> str:

@@ -23,17 +23,17 @@ class UnknownEventError(ValueError):
     """A line was logged under a name that service.events does not list."""
 
 
-def _known(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def _require_known_event(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     if line["event"] not in EVENTS:
         raise UnknownEventError(str(line["event"]))
     return line
 
 
-def _worded(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def _add_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Add the sentence for people, and to it what names an exception; its traceback is no part of a sentence."""
-    said = EVENTS[line["event"]].sentence(line)
+    message = EVENTS[line["event"]].sentence(line)
     problem = _exception(line.get("exc_info"))
-    line["message"] = f"{said}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else said
+    line["message"] = f"{message}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else message
     return line
 
 
@@ -45,22 +45,22 @@ def _exception(exc_info: object) -> BaseException | None:
     return sys.exception() if exc_info else None
 
 
-def _encodable(_logger: WrappedLogger, _method: str, text: str) -> str:
+def _escape_surrogates(_logger: WrappedLogger, _method: str, text: str) -> str:
     """Write lone surrogates (names that are no UTF-8) as the escapes that JSON has for them; no stream takes them as they are."""
     return text.encode(errors="backslashreplace").decode()
 
 
-_STAMPS: Final[tuple[Processor, ...]] = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=False))
-_JSON: Final[tuple[Any, ...]] = (
-    *_STAMPS,
-    _worded,
+_COMMON_PROCESSORS: Final[tuple[Processor, ...]] = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=False))
+_JSON_PROCESSORS: Final[tuple[Any, ...]] = (
+    *_COMMON_PROCESSORS,
+    _add_message,
     structlog.processors.format_exc_info,
     structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
-    _encodable,
+    _escape_surrogates,
 )
-_JOURNAL: Final[tuple[Processor, ...]] = (
+_JOURNAL_PROCESSORS: Final[tuple[Processor, ...]] = (
     structlog.processors.add_log_level,
-    _worded,
+    _add_message,
     structlog.processors.format_exc_info,
     journal_entry,
 )
@@ -75,12 +75,12 @@ class StructLog:
 
     def __init__(self, *, style: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
         out = stream or sys.stderr
-        self.style = _resolved(style, out)
+        self.style = _resolve_style(style, out)
         self.set_level(level)
         lines = structlog.PrintLogger(out)
-        text = (*_STAMPS, structlog.dev.ConsoleRenderer(colors=out.isatty()))
-        self._stream = _logger(lines, text if self.style == "text" else _JSON)
-        self._journal = _logger(JournalLogger(), _JOURNAL) if self.style == "journal" else None
+        text = (*_COMMON_PROCESSORS, structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        self._stream = _logger(lines, text if self.style == "text" else _JSON_PROCESSORS)
+        self._journal = _logger(JournalLogger(), _JOURNAL_PROCESSORS) if self.style == "journal" else None
 
     def set_level(self, level: str) -> None:
         """Leave out what is below this level from now on."""
@@ -98,13 +98,13 @@ class StructLog:
 def _logger(writer: object, processors: Iterable[Any]) -> Any:
     return structlog.wrap_logger(
         writer,
-        processors=[_known, *processors],
+        processors=[_require_known_event, *processors],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         cache_logger_on_first_use=True,
     )
 
 
-def _resolved(style: str, out: TextIO) -> str:
+def _resolve_style(style: str, out: TextIO) -> str:
     if style != "auto":
         return style
     if _is_the_journal(out) and journal_is_there():

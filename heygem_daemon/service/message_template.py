@@ -11,10 +11,10 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 
 _PART: Final = re.compile(r"\[([^\]]*)\]|([^\[]+)")
-LONGEST: Final = 2000
+MAX_LENGTH: Final = 2000
 """Characters of a sentence; a field that was longer stands in the line by itself."""
 _BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 
@@ -64,10 +64,10 @@ def sentence(template: str, fields: Mapping[str, Any]) -> str:
 
 def one_line(text: str) -> str:
     """Return the text as one line of bounded length without anything that a terminal would obey."""
-    return display(shortened(_BREAK.sub(" ", text), LONGEST))
+    return escape_name(truncated(_BREAK.sub(" ", text), MAX_LENGTH))
 
 
-def shortened(text: str, limit: int) -> str:
+def truncated(text: str, limit: int) -> str:
     """Return the text with at most about `limit` characters: of a longer one the beginning and the end, which say most."""
     if len(text) <= limit:
         return text

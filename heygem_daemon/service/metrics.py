@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Log
 from heygem_daemon.core.status import DaemonStatus
-from heygem_daemon.service.counting_log import Counts, Tally
+from heygem_daemon.service.counting_log import CountingLog, Counts
 
 SECONDS_BETWEEN_WRITES: Final = 15.0
 MODE: Final = 0o644
@@ -35,13 +35,13 @@ class PrometheusFile:
 
     `log` hears `metrics_unwritable` once per trouble; monitoring never disturbs the work."""
 
-    def __init__(self, path: Path, *, tally: Tally, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, counting_log: CountingLog, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._tally = tally
+        self._counting_log = counting_log
         self._log = log
         self._clock = clock
         self._due = float("-inf")
-        self._trouble = ""
+        self._last_problem = ""
 
     def write(self, status: DaemonStatus) -> None:
         now = self._clock()
@@ -49,14 +49,14 @@ class PrometheusFile:
             return
         self._due = now + SECONDS_BETWEEN_WRITES
         try:
-            _replace(self._path, exposition(status, self._tally.counts()))
+            _replace(self._path, exposition(status, self._counting_log.counts()))
         except (OSError, ValueError) as problem:
             reason = str(getattr(problem, "strerror", None) or problem)
-            if reason != self._trouble:
+            if reason != self._last_problem:
                 self._log("metrics_unwritable", level="warning", path=str(self._path), reason=reason)
-            self._trouble = reason
+            self._last_problem = reason
         else:
-            self._trouble = ""
+            self._last_problem = ""
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -77,82 +77,82 @@ def _replace(path: Path, content: bytes) -> None:
 def exposition(status: DaemonStatus, counts: Counts) -> bytes:
     """Return the figures in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(status, counts))
+    registry.register(_MetricsCollector(status, counts))
     return generate_latest(registry)
 
 
-class _Figures(Collector):
+class _MetricsCollector(Collector):
     def __init__(self, status: DaemonStatus, counts: Counts) -> None:
         self._status = status
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
-        yield from _of_the_daemon(self._status)
-        yield from _of_the_surroundings(self._status)
-        yield from _of_the_results(self._counts)
-        yield from _of_the_troubles(self._counts)
+        yield from _daemon_metrics(self._status)
+        yield from _inbox_and_disk_metrics(self._status)
+        yield from _result_metrics(self._counts)
+        yield from _failure_metrics(self._counts)
 
 
-def _of_the_daemon(status: DaemonStatus) -> Iterator[Metric]:
+def _daemon_metrics(status: DaemonStatus) -> Iterator[Metric]:
     yield _gauge("build_info", "The version that runs; always 1", {(status.version,): 1}, "version")
     is_running = status.state != "stopped"
     yield _gauge("running", "1 while the daemon runs, 0 after an orderly stop; a crash leaves 1 and an old heartbeat", is_running)
     yield _gauge("paused", "1 while every inbox is paused, or the breaker is open", status.state == "paused")
     yield _gauge("start_time_seconds", "When the daemon started, as unix time", status.started.timestamp())
     yield _gauge("heartbeat_timestamp_seconds", "When these figures were true, as unix time", status.heartbeat.timestamp())
-    yield _gauge("queue_items", "Results of open jobs, by state", _by_one(status.queue.model_dump()), "state")
+    yield _gauge("queue_items", "Results of open jobs, by state", _by_label(status.queue.model_dump()), "state")
     devices = dict.fromkeys(DEVICE_STATES, 0) | Counter(device.state for device in status.devices)
-    yield _gauge("devices", "Workers, by state; cooling: died, and is started again after a pause", _by_one(devices), "state")
+    yield _gauge("devices", "Workers, by state; cooling: died, and is started again after a pause", _by_label(devices), "state")
     yield _gauge("breaker_open", "1 while the queue is paused after repeated device failures", status.breaker is not None)
 
 
-def _of_the_surroundings(status: DaemonStatus) -> Iterator[Metric]:
-    inboxes = {display(inbox.path): inbox for inbox in status.inboxes}
+def _inbox_and_disk_metrics(status: DaemonStatus) -> Iterator[Metric]:
+    inboxes = {escape_name(inbox.path): inbox for inbox in status.inboxes}
     online = {path: inbox.online for path, inbox in inboxes.items()}
     paused = {path: inbox.paused for path, inbox in inboxes.items()}
     scans = {path: inbox.last_scan.timestamp() for path, inbox in inboxes.items() if inbox.last_scan is not None}
-    yield _gauge("inbox_online", "1 if the inbox can be reached", _by_one(online), "inbox")
-    yield _gauge("inbox_paused", "1 while PAUSE lies in the inbox", _by_one(paused), "inbox")
+    yield _gauge("inbox_online", "1 if the inbox can be reached", _by_label(online), "inbox")
+    yield _gauge("inbox_paused", "1 while PAUSE lies in the inbox", _by_label(paused), "inbox")
     yield _gauge(
-        "inbox_last_scan_timestamp_seconds", "When the inbox was last reached and looked at, as unix time", _by_one(scans), "inbox"
+        "inbox_last_scan_timestamp_seconds", "When the inbox was last reached and looked at, as unix time", _by_label(scans), "inbox"
     )
     if status.disk is None:
         return
-    outputs = (display(status.disk.path),)
+    outputs = (escape_name(status.disk.path),)
     if status.disk.free is not None:
         yield _gauge("disk_free_bytes", "Free space of outputs; absent while it cannot be reached", {outputs: status.disk.free}, "path")
     yield _gauge("disk_reserve_bytes", "Nothing starts with less free space than this", {outputs: status.disk.reserve}, "path")
     yield _gauge("disk_ok", "1 if outputs can be reached and has more than the reserve", {outputs: status.disk.ok}, "path")
 
 
-def _of_the_results(counts: Counts) -> Iterator[Metric]:
-    yield _counter("items", "Attempts at results, by how they ended; failed: for good", _by_one(counts.items), "result")
-    yield _counter("jobs", "Jobs that ended, by state", _by_one(counts.jobs), "state")
+def _result_metrics(counts: Counts) -> Iterator[Metric]:
+    yield _counter("items", "Attempts at results, by how they ended; failed: for good", _by_label(counts.items), "result")
+    yield _counter("jobs", "Jobs that ended, by state", _by_label(counts.jobs), "state")
     yield _counter("video_seconds", "Length of the published results", counts.video_seconds)
     yield _counter("work_seconds", "Time spent on the published results, each from its start to its publication", counts.work_seconds)
 
 
-def _of_the_troubles(counts: Counts) -> Iterator[Metric]:
-    yield _counter("failures", "Results that failed for good and drops that were refused, by error code", _by_one(counts.failures), "code")
-    yield _counter("retries", "Attempts that failed and will be repeated, by error code", _by_one(counts.retries), "code")
+def _failure_metrics(counts: Counts) -> Iterator[Metric]:
+    yield _counter("failures", "Results that failed for good and drops that were refused, by error code", _by_label(counts.failures), "code")
+    yield _counter("retries", "Attempts that failed and will be repeated, by error code", _by_label(counts.retries), "code")
     yield _counter("worker_deaths", "Workers that ended unexpectedly, or were killed for taking too long", counts.worker_deaths)
     yield _counter("tick_failures", "Rounds of the daemon in which a step failed by a mistake of its own", counts.failed_ticks)
     yield _counter("hook_runs", "Hooks that ended, by how", counts.hooks, "hook", "result")
 
 
-def _by_one(values: Mapping[str, float]) -> Samples:
+def _by_label(values: Mapping[str, float]) -> Samples:
     return {(label,): value for label, value in values.items()}
 
 
 def _gauge(name: str, text: str, values: float | Samples, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"heygem_{name}", text, labels=labels), values)
+    return _with_samples(GaugeMetricFamily(f"heygem_{name}", text, labels=labels), values)
 
 
 def _counter(name: str, text: str, values: float | Samples, *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"heygem_{name}", text, labels=labels), values)
+    return _with_samples(CounterMetricFamily(f"heygem_{name}", text, labels=labels), values)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: float | Samples) -> Metric:
+def _with_samples(family: GaugeMetricFamily | CounterMetricFamily, values: float | Samples) -> Metric:
     for labels, value in values.items() if isinstance(values, Mapping) else [((), values)]:
         family.add_metric(labels, value)
     return family

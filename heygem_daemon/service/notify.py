@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.service.systemd import notify
 
 STATUS_SECONDS: Final = 1.0
 """The least time between two status lines."""
-WATCHDOG_SHARE: Final = 4
+SIGNS_PER_WATCHDOG_TIME: Final = 4
 """Signs of life per watchdog time: two may be late or lost before anything happens."""
-ALARM_SHARE: Final = 0.75
-LONGEST_STATUS: Final = 400
+ALARM_FRACTION: Final = 0.75
+MAX_STATUS_LENGTH: Final = 400
 """Characters; systemd throws whole messages away that exceed 4096 bytes."""
 
 
-class SystemdSupervisor:
+class SystemdNotifier:
     """The `ServiceNotifier` port. Without `$NOTIFY_SOCKET` every call does nothing. To be called from one thread.
 
     `clock` is the monotonic clock in seconds (CLOCK_MONOTONIC, which is what systemd compares with).
@@ -39,9 +39,9 @@ class SystemdSupervisor:
         self.watchdog_seconds = _watchdog_seconds(environment, os.getpid() if pid is None else pid)
         """How long we may be silent before we are restarted; None where nobody watches."""
         self._alive_at: float | None = None
-        self._phase, self._is_phase_told = "", True
-        self._line, self._told_line = "", ""
-        self._told_at: float | None = None
+        self._phase, self._is_phase_sent = "", True
+        self._line, self._sent_line = "", ""
+        self._sent_at: float | None = None
 
     def ready(self) -> None:
         self._enter("READY=1")
@@ -53,7 +53,7 @@ class SystemdSupervisor:
         self._enter("STOPPING=1")
 
     def status(self, line: str) -> None:
-        self._line = display(line)[:LONGEST_STATUS]  # a line break in a name would be a message of its own
+        self._line = escape_name(line)[:MAX_STATUS_LENGTH]  # a line break in a name would be a message of its own
         self._catch_up()
 
     def alive(self) -> None:
@@ -61,23 +61,23 @@ class SystemdSupervisor:
         if self.watchdog_seconds is None:
             return
         now = self._clock()
-        if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / WATCHDOG_SHARE) and self._send("WATCHDOG=1"):
+        if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / SIGNS_PER_WATCHDOG_TIME) and self._send("WATCHDOG=1"):
             self._alive_at = now
-            self._alarm(self.watchdog_seconds * ALARM_SHARE)
+            self._alarm(self.watchdog_seconds * ALARM_FRACTION)
 
     def _enter(self, phase: str) -> None:
         if phase != self._phase:
-            self._phase, self._is_phase_told = phase, False
+            self._phase, self._is_phase_sent = phase, False
         self._catch_up()
 
     def _catch_up(self) -> None:
         """Send what was held back or not taken: the phase at once, the status line when its time has come."""
-        if not self._is_phase_told:
-            self._is_phase_told = self._send(self._phase)
+        if not self._is_phase_sent:
+            self._is_phase_sent = self._send(self._phase)
         now = self._clock()
-        is_due = self._told_at is None or now - self._told_at >= STATUS_SECONDS
-        if self._line != self._told_line and is_due and self._send(f"STATUS={self._line}"):
-            self._told_line, self._told_at = self._line, now
+        is_due = self._sent_at is None or now - self._sent_at >= STATUS_SECONDS
+        if self._line != self._sent_line and is_due and self._send(f"STATUS={self._line}"):
+            self._sent_line, self._sent_at = self._line, now
 
     def _send(self, message: str) -> bool:
         return bool(self._address) and notify(self._address, message)

@@ -16,7 +16,7 @@ class StopSignal:
         self.requested = False
         self.urgent = False
         self._reload = False
-        self.wakeup, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.wakeup, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
@@ -25,7 +25,7 @@ class StopSignal:
             self.urgent = self.requested
             self.requested = True
         try:
-            os.write(self._ring, b"!")
+            os.write(self._write_end, b"!")
         except BlockingIOError:  # full, so it rings already
             return
 
@@ -36,12 +36,12 @@ class StopSignal:
         os.read(self.wakeup, 4096)  # before the flag: a signal in between is seen by the next call
         self._reload = False
         if self.requested:  # its ring may be among those just read
-            os.write(self._ring, b"!")
+            os.write(self._write_end, b"!")
         return True
 
     def close(self) -> None:
         os.close(self.wakeup)
-        os.close(self._ring)
+        os.close(self._write_end)
 
 
 @contextmanager

@@ -21,24 +21,24 @@ ADDRESS: Final = "WEBHOOK_URL"
 PAUSES: Final = (0.5, 1.0)
 """In s, between the tries."""
 SERVER_ERROR: Final = 500
-LONGEST_WORDS: Final = 100
+MAX_REASON_LENGTH: Final = 100
 
 
-class RefusedError(Exception):
+class DeliveryError(Exception):
     """The address or the server's answer rules out success; the message is a sentence without anything secret in it."""
 
 
-class PassingError(RefusedError):
+class RetryableDeliveryError(DeliveryError):
     """Another try may succeed."""
 
 
 def deliver(address: str, body: bytes, *, seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
-    """Post `body`; a connection that fails and a server's own trouble are tried again. Raises RefusedError."""
+    """Post `body`; a connection that fails and a server's own trouble are tried again. Raises DeliveryError."""
     request, shown = _request(address, body)
     for length in PAUSES:
         try:
             return _post(request, shown, seconds)
-        except PassingError as problem:
+        except RetryableDeliveryError as problem:
             sys.stderr.write(f"{problem}\n")  # the last word, where our time is over before the next try
             pause(length)
     return _post(request, shown, seconds)
@@ -50,12 +50,12 @@ def _request(address: str, body: bytes) -> tuple[Request, str]:
         parts = urlsplit(address)
         server = parts.netloc.rpartition("@")[2]
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-            raise RefusedError("The address is no http or https address")
+            raise DeliveryError("The address is no http or https address")
         headers = {"Content-Type": "application/json", "User-Agent": "heygem-daemon", **_authorization(parts)}
         bare = parts._replace(netloc=server, fragment="").geturl()
         return Request(bare, data=body, headers=headers, method="POST"), f"{parts.scheme}://{server}"  # noqa: S310 - checked above
     except ValueError:  # its text may hold the address
-        raise RefusedError("The address is not valid") from None
+        raise DeliveryError("The address is not valid") from None
 
 
 def _authorization(parts: SplitResult) -> dict[str, str]:
@@ -79,21 +79,21 @@ def _post(request: Request, shown: str, seconds: float) -> None:
         _opener().open(request, timeout=seconds).close()
     except HTTPError as answer:
         answer.close()
-        kind = PassingError if answer.code >= SERVER_ERROR else RefusedError
-        raise kind(f"{shown} answered {answer.code} {str(answer.reason)[:LONGEST_WORDS]}") from None
+        kind = RetryableDeliveryError if answer.code >= SERVER_ERROR else DeliveryError
+        raise kind(f"{shown} answered {answer.code} {str(answer.reason)[:MAX_REASON_LENGTH]}") from None
     except URLError as problem:
-        raise PassingError(f"{shown} cannot be reached: {_words(problem.reason)}") from None
+        raise RetryableDeliveryError(f"{shown} cannot be reached: {_describe(problem.reason)}") from None
     except (HTTPException, OSError) as problem:
-        raise PassingError(f"{shown} broke off: {_words(problem)}") from None
+        raise RetryableDeliveryError(f"{shown} broke off: {_describe(problem)}") from None
     except ValueError:
-        raise RefusedError("The address is not valid") from None
+        raise DeliveryError("The address is not valid") from None
 
 
-def _words(problem: object) -> str:
+def _describe(problem: object) -> str:
     """Return what an exception says, cut short; that of http.client may hold the address and is only named."""
     if isinstance(problem, HTTPException) and not isinstance(problem, OSError):
         return type(problem).__name__
-    return str(getattr(problem, "strerror", None) or problem)[:LONGEST_WORDS]
+    return str(getattr(problem, "strerror", None) or problem)[:MAX_REASON_LENGTH]
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)  # ends us even where whoever started us is gone
     try:
         deliver(os.environ[ADDRESS], sys.stdin.buffer.read(), seconds=seconds)
-    except RefusedError as problem:
+    except DeliveryError as problem:
         sys.exit(str(problem))
 
 

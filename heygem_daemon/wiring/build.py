@@ -10,25 +10,25 @@ from pathlib import Path
 from heygem_daemon import __version__
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.daemon.candidates import Arrivals
-from heygem_daemon.daemon.dispatcher import Dispatch
+from heygem_daemon.daemon.candidates import CandidateTracker
+from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.main_loop import Daemon
-from heygem_daemon.daemon.requests import Wishes
-from heygem_daemon.daemon.status_reporter import Identity, Reporting
+from heygem_daemon.daemon.requests import RequestHandler
+from heygem_daemon.daemon.status_reporter import Identity, StatusReporter
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.intake.scanner import FolderScanner
-from heygem_daemon.intake.timeout_scanner import PatientScanner
-from heygem_daemon.intake.watcher import WatchdogDoorbell
+from heygem_daemon.intake.timeout_scanner import TimeoutScanner
+from heygem_daemon.intake.watcher import WatchdogNotifier
 from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.publishing.status_files import StatusFiles
-from heygem_daemon.service.counting_log import Tally
+from heygem_daemon.service.counting_log import CountingLog
 from heygem_daemon.service.log import StructLog
-from heygem_daemon.service.notify import SystemdSupervisor
+from heygem_daemon.service.notify import SystemdNotifier
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, retention, tuning, worker_commands
+from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, retention, runtime_config, worker_commands
 from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 from heygem_daemon.wiring.reload import Reload
 
@@ -45,74 +45,74 @@ def build(settings: Settings, *, log: StructLog, until_idle: bool, read: Callabl
         raise error("unknown_engine", name=settings.engine.name, known=", ".join(engine_names()))
     _make_folders(settings)
     _lock(settings.state)
-    tally = Tally(log)
+    counting_log = CountingLog(log)
     ledger = open_ledger(settings, mend=True)
     if ledger.damaged is not None:
-        tally("ledger_damaged", level="error", path=str(ledger.damaged))
-    tuned = tuning(settings)
-    executor = LocalExecutor(devices(settings), worker_commands(settings), log=tally)
+        counting_log("ledger_damaged", level="error", path=str(ledger.damaged))
+    tuned = runtime_config(settings)
+    executor = LocalExecutor(devices(settings), worker_commands(settings), log=counting_log)
     publisher = FolderPublisher(settings.outputs)
-    claims, scanner = FolderClaims(MARKER), PatientScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
+    claims, scanner = FolderClaims(MARKER), TimeoutScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
     inspector = MediaInspector(media_limits(settings))
     status_writer = StatusFiles(settings.outputs)
-    reporting = Reporting(
+    reporting = StatusReporter(
         status_writer=status_writer,
         ledger=ledger,
         executor=executor,
         publisher=publisher,
-        hooks=job_hooks(settings, tally),
-        metrics_exporter=metrics_exporter(settings, tally),
-        log=tally,
+        hooks=job_hooks(settings, counting_log),
+        metrics_exporter=metrics_exporter(settings, counting_log),
+        log=counting_log,
         identity=_identity(settings),
     )
-    dispatch = Dispatch(
+    dispatch = Dispatcher(
         ledger=ledger,
         executor=executor,
         publisher=publisher,
         claims=claims,
-        log=tally,
-        policy_=tuned.retry,
+        log=counting_log,
+        retry_policy=tuned.retry,
         breaker=tuned.breaker,
         defaults=tuned.defaults,
-        impatient=until_idle,
+        until_idle=until_idle,
         on_change=reporting.changed,
         on_end=reporting.ended,
     )
     daemon = Daemon(
-        tuning=tuned,
+        runtime_config=tuned,
         scanner=scanner,
         claims=claims,
-        change_notifier=WatchdogDoorbell(),
+        change_notifier=WatchdogNotifier(),
         inspector=inspector,
         ledger=ledger,
         executor=executor,
         publisher=publisher,
         retention=retention(settings),
-        arrivals=Arrivals(
+        arrivals=CandidateTracker(
             scanner=scanner,
             claims=claims,
             inspector=inspector,
             status_writer=status_writer,
-            log=tally,
+            log=counting_log,
             rules=tuned.rules,
-            impatient=until_idle,
+            until_idle=until_idle,
         ),
         dispatch=dispatch,
-        wishes=Wishes(dispatch=dispatch, ledger=ledger, claims=claims, log=tally),
+        wishes=RequestHandler(dispatch=dispatch, ledger=ledger, claims=claims, log=counting_log),
         reporting=reporting,
-        service_notifier=SystemdSupervisor(alarm=_tell_where_it_hangs),
-        log=tally,
+        service_notifier=SystemdNotifier(alarm=_tell_where_it_hangs),
+        log=counting_log,
         reconfigure=Reload(
             settings=settings,
             read=read,
-            tally=tally,
+            counting_log=counting_log,
             log=log,
             executor=executor,
             scanner=scanner,
             inspector=inspector,
         ),
     )
-    tally("daemon_started", version=__version__, inboxes=daemon.inboxes, outputs=str(settings.outputs), devices=devices(settings))
+    counting_log("daemon_started", version=__version__, inboxes=daemon.inboxes, outputs=str(settings.outputs), devices=devices(settings))
     return daemon
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
-from heygem_daemon.daemon.candidates import ArrivalRules
-from heygem_daemon.daemon.runtime_config import Pace, Tuning
+from heygem_daemon.daemon.candidates import CandidateRules
+from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
 from heygem_daemon.daemon.work_order import Defaults
 from heygem_daemon.executors.local import WorkerSetup, worker_command
 from heygem_daemon.ledger.sqlite import SqliteLedger
@@ -70,11 +70,11 @@ def worker_commands(settings: Settings) -> Callable[[str, str], tuple[str, ...]]
     return lambda name, device: worker_command(setup, name, device)
 
 
-def tuning(settings: Settings) -> Tuning:
+def runtime_config(settings: Settings) -> RuntimeConfig:
     """Return what can be changed while the daemon works."""
-    return Tuning(
+    return RuntimeConfig(
         inboxes=tuple(str(inbox.path) for inbox in settings.inboxes),
-        pace=Pace(scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds),
+        pace=Intervals(scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds),
         rules=_rules(settings),
         retry=policy.Policy(attempts=settings.retry.attempts, backoff=policy.Backoff(settings.retry.backoff_seconds)),
         breaker=policy.Breaker(threshold=settings.retry.breaker_failures, cool_down=settings.retry.breaker_seconds),
@@ -83,8 +83,8 @@ def tuning(settings: Settings) -> Tuning:
     )
 
 
-def _rules(settings: Settings) -> ArrivalRules:
-    return ArrivalRules(
+def _rules(settings: Settings) -> CandidateRules:
+    return CandidateRules(
         settle_seconds=settings.intake.settle_seconds,
         network_settle_seconds=settings.intake.network_settle_seconds,
         incomplete_seconds=settings.intake.incomplete_seconds,

@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from heygem_daemon.daemon.main_loop import Daemon
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.intake.inspector import MediaInspector
-from heygem_daemon.intake.timeout_scanner import PatientScanner
+from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 from heygem_daemon.lipsync.engines import engine_names
-from heygem_daemon.service.counting_log import Tally
+from heygem_daemon.service.counting_log import CountingLog
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.settings import ConfigurationError, Settings
-from heygem_daemon.wiring.config_mapping import media_limits, retention, tuning, worker_commands
+from heygem_daemon.wiring.config_mapping import media_limits, retention, runtime_config, worker_commands
 from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 
-AT_START_ONLY: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
+RESTART_REQUIRED: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
 _SECRET: Final = frozenset({"hooks.command", "hooks.webhook"})
 """Addresses and arguments may hold a password: that they changed is told, not to what."""
 
@@ -57,10 +57,10 @@ class Reload:
 
     settings: Settings
     read: Callable[[], Settings]
-    tally: Tally
+    counting_log: CountingLog
     log: StructLog
     executor: LocalExecutor
-    scanner: PatientScanner
+    scanner: TimeoutScanner
     inspector: MediaInspector
 
     def __call__(self, daemon: Daemon) -> None:
@@ -68,30 +68,30 @@ class Reload:
             read = self.read()
             _refuse_unknown_engine(read)
         except ConfigurationError as problem:
-            self.tally("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
+            self.counting_log("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
             return
         changed = changes(self.settings, read)
-        late = [change for change in changed if change.setting in AT_START_ONLY]
+        late = [change for change in changed if change.setting in RESTART_REQUIRED]
         self.settings = _keeping(self.settings, read)
         self._apply(daemon, {change.setting.partition(".")[0] for change in changed})
-        self.tally("config_reloaded", changes=[str(change) for change in changed if change not in late])
+        self.counting_log("config_reloaded", changes=[str(change) for change in changed if change not in late])
         if late:
-            self.tally("config_needs_restart", level="warning", changes=[str(change) for change in late])
+            self.counting_log("config_needs_restart", level="warning", changes=[str(change) for change in late])
 
     def _apply(self, daemon: Daemon, sections: Collection[str]) -> None:
         settings = self.settings
         self.log.set_level(settings.log.level)
-        daemon.adopt(tuning(settings))
+        daemon.adopt(runtime_config(settings))
         daemon.retention = retention(settings)
         self.scanner.seconds = settings.intake.answer_seconds
         self.inspector.limits = media_limits(settings)
         self.executor.renew(worker_commands(settings))
         if "hooks" in sections:
-            former, daemon.reporting.hooks = daemon.reporting.hooks, job_hooks(settings, self.tally)
+            former, daemon.reporting.hooks = daemon.reporting.hooks, job_hooks(settings, self.counting_log)
             # What the former hooks were told already, they finish.
             threading.Thread(target=former.close, args=(_FORMER_HOOKS_SECONDS,), name="former hooks", daemon=True).start()
         if "metrics" in sections:
-            daemon.reporting.metrics_exporter = metrics_exporter(settings, self.tally)
+            daemon.reporting.metrics_exporter = metrics_exporter(settings, self.counting_log)
 
 
 def _refuse_unknown_engine(settings: Settings) -> None:
@@ -100,9 +100,9 @@ def _refuse_unknown_engine(settings: Settings) -> None:
 
 
 def _keeping(before: Settings, after: Settings) -> Settings:
-    """Return `after` with the values of AT_START_ONLY as they are in force."""
+    """Return `after` with the values of RESTART_REQUIRED as they are in force."""
     kept: dict[str, Any] = {}
-    for setting in AT_START_ONLY:
+    for setting in RESTART_REQUIRED:
         section, _, name = setting.partition(".")
         if not name:
             kept[section] = getattr(before, section)

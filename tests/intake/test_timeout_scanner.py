@@ -11,7 +11,7 @@ import pytest
 
 from heygem_daemon.core.ports import InboxScan
 from heygem_daemon.intake.scanner import FolderScanner
-from heygem_daemon.intake.timeout_scanner import PatientScanner
+from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 
 
 class Frozen:
@@ -41,7 +41,7 @@ def frozen() -> Iterator[Frozen]:
     scanner.thaw.set()
 
 
-def answer(scanner: PatientScanner) -> InboxScan:
+def answer(scanner: TimeoutScanner) -> InboxScan:
     """Ask until there is an answer; the thread that thaws needs a moment."""
     for _ in range(1000):
         view = scanner.scan("inbox")
@@ -53,14 +53,14 @@ def answer(scanner: PatientScanner) -> InboxScan:
 
 def test_a_share_that_answers_is_seen_at_once(tmp_path: Path) -> None:
     (tmp_path / ".heygem-inbox").touch()
-    view = PatientScanner(FolderScanner(), seconds=10.0).scan(str(tmp_path))
+    view = TimeoutScanner(FolderScanner(), seconds=10.0).scan(str(tmp_path))
     assert view is not None
     assert view.online
 
 
 def test_a_share_that_hangs_is_offline_after_its_time_and_asked_only_once(frozen: Frozen) -> None:
     clock = Clock()
-    scanner = PatientScanner(frozen, seconds=10.0, clock=clock)
+    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
     assert scanner.scan("inbox") is None
     clock.now = 9.9
     assert scanner.scan("inbox") is None
@@ -74,7 +74,7 @@ def test_a_share_that_hangs_is_offline_after_its_time_and_asked_only_once(frozen
 
 def test_what_a_look_brings_that_hung_is_old_and_thrown_away(frozen: Frozen) -> None:
     clock = Clock()
-    scanner = PatientScanner(frozen, seconds=10.0, clock=clock)
+    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
     scanner.scan("inbox")
     clock.now = 60.0
     assert not getattr(scanner.scan("inbox"), "online", True)
@@ -84,7 +84,7 @@ def test_what_a_look_brings_that_hung_is_old_and_thrown_away(frozen: Frozen) -> 
 
 def test_an_answer_that_is_only_slow_counts(frozen: Frozen) -> None:
     clock = Clock()
-    scanner = PatientScanner(frozen, seconds=10.0, clock=clock)
+    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
     assert scanner.scan("inbox") is None
     clock.now = 5.0
     frozen.thaw.set()
@@ -97,7 +97,7 @@ def test_one_frozen_inbox_does_not_keep_another_from_being_seen(frozen: Frozen, 
             return frozen.scan(inbox) if inbox == "inbox" else FolderScanner().scan(inbox)
 
     (tmp_path / ".heygem-inbox").touch()
-    scanner = PatientScanner(Both(), seconds=10.0)
+    scanner = TimeoutScanner(Both(), seconds=10.0)
     assert scanner.scan("inbox") is None
     other = scanner.scan(str(tmp_path))
     assert other is not None
@@ -109,7 +109,7 @@ def test_a_mistake_in_a_look_reaches_the_caller() -> None:
         def scan(self, inbox: str) -> InboxScan:
             raise ValueError(inbox)
 
-    scanner = PatientScanner(Broken(), seconds=10.0)
+    scanner = TimeoutScanner(Broken(), seconds=10.0)
     for _ in range(2):
         with pytest.raises(ValueError, match="inbox"):
             scanner.scan("inbox")
@@ -118,11 +118,11 @@ def test_a_mistake_in_a_look_reaches_the_caller() -> None:
 def test_a_look_that_hangs_does_not_keep_the_process_from_ending() -> None:
     script = (
         "import threading\n"
-        "from heygem_daemon.intake.timeout_scanner import PatientScanner\n"
+        "from heygem_daemon.intake.timeout_scanner import TimeoutScanner\n"
         "class Frozen:\n"
         "    def scan(self, inbox):\n"
         "        threading.Event().wait()\n"
-        "assert PatientScanner(Frozen(), seconds=0.1).scan('x').online is False\n"
+        "assert TimeoutScanner(Frozen(), seconds=0.1).scan('x').online is False\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run((sys.executable, "-c", script), check=False, timeout=30, env=environment).returncode == 0

@@ -392,6 +392,6 @@ def test_a_bundle_that_is_being_written_does_not_hold_up_the_end(outputs: Path, 
         assert time.monotonic() < deadline
         time.sleep(0.005)
     publisher.close()
-    publisher._packer.shutdown(wait=True)
+    publisher._zip_pool.shutdown(wait=True)
     assert began.stat().st_size < 2**38
     assert not (outputs / "lesson-01/lesson-01.zip").exists()

@@ -47,7 +47,7 @@ def test_journalctl_takes_the_catalog_and_explains_every_event(tmp_path: Path) -
     ids = [event.message_id for event in EVENTS.values()]
     shown = subprocess.run((*journalctl, "--dump-catalog", *ids), capture_output=True, text=True, check=True, timeout=60).stdout
     assert re.findall(r"^-- (\w{32})$", shown, re.MULTILINE) == ids
-    assert re.findall(r"^Subject: (.+)$", shown, re.MULTILINE) == [event.meaning for event in EVENTS.values()]
+    assert re.findall(r"^Subject: (.+)$", shown, re.MULTILINE) == [event.summary for event in EVENTS.values()]
     assert "`heygem retry @HEYGEM_JOB_ID@`" in shown
 
 
@@ -57,4 +57,4 @@ def test_a_command_in_the_catalog_stands_on_one_line() -> None:
 
 def test_an_explanation_speaks_only_of_fields_that_the_sentence_may_have_too() -> None:
     always = {"job_id", "error_code"}
-    assert {name: strange for name, event in EVENTS.items() if (strange := names_in(event.more) - names_in(event.says) - always)} == {}
+    assert {name: strange for name, event in EVENTS.items() if (strange := names_in(event.explanation) - names_in(event.message) - always)} == {}

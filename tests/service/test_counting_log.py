@@ -7,7 +7,7 @@ import pytest
 
 from heygem_daemon.core.errors import CATALOG
 from heygem_daemon.core.job import FINAL, State
-from heygem_daemon.service.counting_log import HOOK_RESULTS, ITEM_RESULTS, OTHER, Counts, Tally
+from heygem_daemon.service.counting_log import HOOK_RESULTS, ITEM_RESULTS, OTHER, CountingLog, Counts
 from heygem_daemon.service.events import EVENTS
 
 
@@ -27,67 +27,67 @@ def ignore(_event: str, /, *, level: str = "info", **_fields: object) -> None:
 
 def test_every_event_goes_on_as_it_came() -> None:
     lines = Lines()
-    tally = Tally(lines)
-    tally("item_failed", level="error", job_id="j1", error_code="no_face")
-    tally("drop_seen", job="课程")
+    counting_log = CountingLog(lines)
+    counting_log("item_failed", level="error", job_id="j1", error_code="no_face")
+    counting_log("drop_seen", job="课程")
     assert lines.lines == [("item_failed", "error", {"job_id": "j1", "error_code": "no_face"}), ("drop_seen", "info", {"job": "课程"})]
 
 
 def test_the_ends_of_attempts_are_counted_by_how_they_ended() -> None:
-    tally = Tally(ignore)
+    counting_log = CountingLog(ignore)
     for event, times in {"item_published": 4, "item_failed": 3, "item_retrying": 2, "item_interrupted": 1, "item_started": 9}.items():
         for _ in range(times):
-            tally(event)
-    assert tally.counts().items == {"succeeded": 4, "failed": 3, "retried": 2, "interrupted": 1}
+            counting_log(event)
+    assert counting_log.counts().items == {"succeeded": 4, "failed": 3, "retried": 2, "interrupted": 1}
 
 
 def test_an_attempt_that_is_repeated_and_fails_in_the_end_is_one_failure() -> None:
-    tally = Tally(ignore)
-    tally("item_retrying", error_code="worker_died")
-    tally("item_retrying", error_code="worker_died")
-    tally("item_failed", error_code="worker_died")
-    tally("job_finished", state=State.FAILED)
-    counts = tally.counts()
+    counting_log = CountingLog(ignore)
+    counting_log("item_retrying", error_code="worker_died")
+    counting_log("item_retrying", error_code="worker_died")
+    counting_log("item_failed", error_code="worker_died")
+    counting_log("job_finished", state=State.FAILED)
+    counts = counting_log.counts()
     assert +counts.failures == {"worker_died": 1}
     assert +counts.retries == {"worker_died": 2}
 
 
 def test_a_refused_drop_is_one_failure_and_any_other_end_of_a_job_none() -> None:
-    tally = Tally(ignore)
-    tally("job_finished", state=State.REJECTED, error_code="no_videos")
-    tally("job_finished", state=State.PARTIAL, error_code="no_face")
-    tally("job_finished", state=State.SUCCEEDED)
-    counts = tally.counts()
+    counting_log = CountingLog(ignore)
+    counting_log("job_finished", state=State.REJECTED, error_code="no_videos")
+    counting_log("job_finished", state=State.PARTIAL, error_code="no_face")
+    counting_log("job_finished", state=State.SUCCEEDED)
+    counts = counting_log.counts()
     assert +counts.failures == {"no_videos": 1}
     assert counts.jobs == {"succeeded": 1, "partial": 1, "failed": 0, "rejected": 1, "cancelled": 0}
 
 
 @pytest.mark.parametrize("code", ["a-word-of-some-library", None, "../../etc"])
 def test_a_code_that_the_table_does_not_have_makes_no_series_of_its_own(code: str | None) -> None:
-    tally = Tally(ignore)
-    tally("item_failed", error_code=code)
-    tally("item_retrying", error_code=code)
-    counts = tally.counts()
+    counting_log = CountingLog(ignore)
+    counting_log("item_failed", error_code=code)
+    counting_log("item_retrying", error_code=code)
+    counts = counting_log.counts()
     assert (+counts.failures, +counts.retries) == ({OTHER: 1}, {OTHER: 1})
     assert counts.failures.keys() == {*CATALOG, OTHER}
 
 
 def test_the_length_of_results_and_the_time_they_took_add_up() -> None:
-    tally = Tally(ignore)
-    tally("item_published", seconds=40.0, video_seconds=10.5, speed=0.26)
-    tally("item_published", seconds=20, video_seconds=None)
-    tally("item_published", seconds="long", video_seconds=float("nan"))
-    counts = tally.counts()
+    counting_log = CountingLog(ignore)
+    counting_log("item_published", seconds=40.0, video_seconds=10.5, speed=0.26)
+    counting_log("item_published", seconds=20, video_seconds=None)
+    counting_log("item_published", seconds="long", video_seconds=float("nan"))
+    counts = counting_log.counts()
     assert (counts.work_seconds, counts.video_seconds) == (60.0, 10.5)
 
 
 def test_dead_workers_failed_ticks_and_hooks_are_counted() -> None:
-    tally = Tally(ignore)
-    tally("worker_died", level="error", worker="cpu")
-    tally("tick_failed", level="error", exc_info=True)
-    tally("hook_finished", level="debug", hook="command")
-    tally("hook_failed", level="warning", hook="webhook")
-    counts = tally.counts()
+    counting_log = CountingLog(ignore)
+    counting_log("worker_died", level="error", worker="cpu")
+    counting_log("tick_failed", level="error", exc_info=True)
+    counting_log("hook_finished", level="debug", hook="command")
+    counting_log("hook_failed", level="warning", hook="webhook")
+    counts = counting_log.counts()
     assert (counts.worker_deaths, counts.failed_ticks) == (1, 1)
     assert +counts.hooks == {("command", "succeeded"): 1, ("webhook", "failed"): 1}
 
@@ -105,23 +105,23 @@ def test_every_event_that_is_counted_exists() -> None:
 
 
 def test_what_was_read_does_not_change_afterwards() -> None:
-    tally = Tally(ignore)
-    before = tally.counts()
-    tally("item_published")
+    counting_log = CountingLog(ignore)
+    before = counting_log.counts()
+    counting_log("item_published")
     assert before.items["succeeded"] == 0
 
 
 def test_no_event_of_several_threads_is_lost() -> None:
-    tally = Tally(ignore)
+    counting_log = CountingLog(ignore)
 
     def work() -> None:
         for _ in range(5_000):
-            tally("item_published", seconds=1.0)
+            counting_log("item_published", seconds=1.0)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    counts = tally.counts()
+    counts = counting_log.counts()
     assert (counts.items["succeeded"], counts.work_seconds) == (20_000, 20_000.0)

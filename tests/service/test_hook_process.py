@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from heygem_daemon.service.hook_process import TAIL_BYTES, Ending, run
+from heygem_daemon.service.hook_process import TAIL_BYTES, HookResult, run
 
 Script = Callable[[str], str]
 
@@ -26,8 +26,8 @@ def script(tmp_path: Path) -> Script:
     return write
 
 
-def call(*command: str, given: bytes = b"{}", seconds: float = 20.0, stop: threading.Event | None = None) -> Ending:
-    return run(command, given=given, environment=dict(os.environ), seconds=seconds, stop=stop or threading.Event())
+def call(*command: str, stdin: bytes = b"{}", seconds: float = 20.0, stop: threading.Event | None = None) -> HookResult:
+    return run(command, stdin=stdin, environment=dict(os.environ), seconds=seconds, stop=stop or threading.Event())
 
 
 def is_alive(pid: int) -> bool:
@@ -45,28 +45,28 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def test_a_program_gets_its_input_and_its_environment(script: Script, tmp_path: Path) -> None:
-    ending = run(
+    result = run(
         (script(f'cat > {tmp_path}/got; echo "$JOB_NAME" >> {tmp_path}/got'),),
-        given="课程".encode(),
+        stdin="课程".encode(),
         environment={"PATH": os.environ["PATH"], "JOB_NAME": " a job"},
         seconds=20.0,
         stop=threading.Event(),
     )
-    assert ending == Ending(problem="", code=0)
+    assert result == HookResult(problem="", code=0)
     assert (tmp_path / "got").read_text() == "课程 a job\n"
 
 
 def test_a_program_that_leaves_a_large_input_unread_ends_well(script: Script) -> None:
-    assert call(script("exit 0"), given=b"x" * 5_000_000) == Ending(problem="", code=0)
+    assert call(script("exit 0"), stdin=b"x" * 5_000_000) == HookResult(problem="", code=0)
 
 
 def test_a_program_that_closes_its_input_at_once_ends_well(script: Script) -> None:
-    assert call(script("exec 0<&-; echo done"), given=b"x" * 5_000_000).problem == ""
+    assert call(script("exec 0<&-; echo done"), stdin=b"x" * 5_000_000).problem == ""
 
 
 def test_a_code_other_than_0_is_a_failure_with_its_last_words(script: Script) -> None:
-    ending = call(script("echo first; echo 'no such user' >&2; exit 3"))
-    assert ending == Ending(problem="It ended with code 3", code=3, output="first\nno such user")
+    result = call(script("echo first; echo 'no such user' >&2; exit 3"))
+    assert result == HookResult(problem="It ended with code 3", code=3, output="first\nno such user")
 
 
 def test_a_signal_is_named(script: Script) -> None:
@@ -79,12 +79,12 @@ def test_a_signal_is_named(script: Script) -> None:
 def test_what_cannot_be_started_says_why(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "plain").write_text("#!/bin/sh\n")
     path = str(tmp_path / name)
-    assert call(path) == Ending(problem=f"{path} cannot be started: {why}")
+    assert call(path) == HookResult(problem=f"{path} cannot be started: {why}")
 
 
 def test_a_program_that_takes_too_long_is_killed_with_its_children(script: Script, tmp_path: Path) -> None:
-    ending = call(script(f"echo begun; sleep 600 & echo $! > {tmp_path}/child; trap '' TERM; wait; sleep 600"), seconds=0.5)
-    assert ending == Ending(problem="It took longer than 0.5 s", output="begun")
+    result = call(script(f"echo begun; sleep 600 & echo $! > {tmp_path}/child; trap '' TERM; wait; sleep 600"), seconds=0.5)
+    assert result == HookResult(problem="It took longer than 0.5 s", output="begun")
     child = int((tmp_path / "child").read_text())
     assert wait_until(lambda: not is_alive(child))
 
@@ -92,29 +92,29 @@ def test_a_program_that_takes_too_long_is_killed_with_its_children(script: Scrip
 def test_a_stop_ends_it_at_once(script: Script, tmp_path: Path) -> None:
     stop = threading.Event()
     command = script(f"echo $$ > {tmp_path}/pid; sleep 600")
-    endings: list[Ending] = []
+    endings: list[HookResult] = []
     thread = threading.Thread(target=lambda: endings.append(call(command, stop=stop, seconds=30)), daemon=True)
     thread.start()
     assert wait_until((tmp_path / "pid").exists)
     stop.set()
     thread.join(10)
-    assert endings == [Ending(problem="The daemon ended before it did")]
+    assert endings == [HookResult(problem="The daemon ended before it did")]
 
 
 def test_what_it_leaves_in_the_background_neither_holds_us_up_nor_goes_on(script: Script, tmp_path: Path) -> None:
-    ending = call(script(f"sleep 600 & echo $! > {tmp_path}/child; echo done"), seconds=300)
-    assert ending == Ending(problem="", code=0, output="done")
+    result = call(script(f"sleep 600 & echo $! > {tmp_path}/child; echo done"), seconds=300)
+    assert result == HookResult(problem="", code=0, output="done")
     child = int((tmp_path / "child").read_text())
     assert wait_until(lambda: not is_alive(child))
 
 
 def test_one_that_leaves_its_group_and_keeps_the_pipes_does_not_hold_us_up(script: Script, tmp_path: Path) -> None:
-    ending = call(
+    result = call(
         script(f"setsid sh -c 'echo $$ > {tmp_path}/child; exec sleep 600' & while ! [ -s {tmp_path}/child ]; do :; done"), seconds=300
     )
     child = int((tmp_path / "child").read_text())
     try:
-        assert ending.problem == ""
+        assert result.problem == ""
         assert is_alive(child), "this one got away, as a service that a hook starts should"
     finally:
         os.kill(child, 9)
@@ -122,11 +122,11 @@ def test_one_that_leaves_its_group_and_keeps_the_pipes_does_not_hold_us_up(scrip
 
 def test_a_flood_of_output_costs_no_memory_and_keeps_the_end(script: Script) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ending = call(script("head -c 300000000 /dev/zero; echo the end; exit 1"), seconds=120)
+    result = call(script("head -c 300000000 /dev/zero; echo the end; exit 1"), seconds=120)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert ending.code == 1
-    assert ending.output.endswith("the end")
-    assert len(ending.output) <= TAIL_BYTES
+    assert result.code == 1
+    assert result.output.endswith("the end")
+    assert len(result.output) <= TAIL_BYTES
     assert grown_kib < 50_000
 
 
@@ -135,8 +135,8 @@ def test_output_without_an_end_is_ended(script: Script) -> None:
 
 
 def test_a_program_that_closes_its_output_is_still_waited_for(script: Script, tmp_path: Path) -> None:
-    ending = call(script(f"exec >&- 2>&-; sleep 0.3; echo done > {tmp_path}/late"))
-    assert (ending.problem, (tmp_path / "late").read_text()) == ("", "done\n")
+    result = call(script(f"exec >&- 2>&-; sleep 0.3; echo done > {tmp_path}/late"))
+    assert (result.problem, (tmp_path / "late").read_text()) == ("", "done\n")
 
 
 def test_odd_bytes_of_the_output_are_made_harmless(script: Script) -> None:

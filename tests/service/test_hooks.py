@@ -163,7 +163,7 @@ def test_a_call_takes_less_than_10_ms_while_a_hook_hangs(make: Make, gate: Path)
 
 
 def test_more_jobs_than_may_wait_are_told_and_not_kept(make: Make, log: Events, gate: Path) -> None:
-    hooks = make(*shell(f"read line < {gate}"), room=2)
+    hooks = make(*shell(f"read line < {gate}"), queue_size=2)
     hooks.job_ended(status(1))
     while hooks._queue.qsize():  # until the first one is in the hook's hands
         time.sleep(0.001)

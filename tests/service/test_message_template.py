@@ -3,7 +3,7 @@
 import pytest
 
 from heygem_daemon.service.events import EVENTS
-from heygem_daemon.service.message_template import LONGEST, names_in, sentence, shortened
+from heygem_daemon.service.message_template import MAX_LENGTH, names_in, sentence, truncated
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,17 @@ def test_an_event_reads_as_a_sentence(event: str, fields: dict[str, object], exp
 @pytest.mark.parametrize("value", ["text", 3, 2.5, True, ["a", 1], {"a": 1}, {}, object(), "\udcff\n\x1b"])
 def test_no_field_makes_a_sentence_fail(value: object) -> None:
     for event in EVENTS.values():
-        said = event.sentence(dict.fromkeys(names_in(event.says), value))
+        said = event.sentence(dict.fromkeys(names_in(event.message), value))
         assert said.strip(), event.name
         assert said.isprintable(), event.name
 
 
 def test_a_sentence_is_one_line_of_bounded_length() -> None:
     said = sentence("{text}", {"text": "word\r\n" * 10_000})
-    assert LONGEST <= len(said) < LONGEST + 100
+    assert MAX_LENGTH <= len(said) < MAX_LENGTH + 100
     assert "\n" not in said
 
 
 def test_what_is_shortened_keeps_its_beginning_and_its_end() -> None:
-    assert shortened("abcdef", 6) == "abcdef"
-    assert shortened("abcdefgh", 4) == "ab ... [4 characters left out] ... gh"
+    assert truncated("abcdef", 6) == "abcdef"
+    assert truncated("abcdefgh", 4) == "ab ... [4 characters left out] ... gh"

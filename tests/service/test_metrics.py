@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from heygem_daemon.core.status import DaemonStatus, DeviceStatus, DiskStatus, InboxStatus, QueueStatus
-from heygem_daemon.service.counting_log import Counts, Tally
+from heygem_daemon.service.counting_log import CountingLog, Counts
 from heygem_daemon.service.metrics import SECONDS_BETWEEN_WRITES, PrometheusFile, exposition
 
 STARTED: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -89,7 +89,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def monitor(path: Path, clock: Clock, log: Troubles) -> PrometheusFile:
     path.parent.mkdir()
-    return PrometheusFile(path, tally=Tally(log), log=log, clock=clock)
+    return PrometheusFile(path, counting_log=CountingLog(log), log=log, clock=clock)
 
 
 # -- what it says --------------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(monitor: Pr
 
 
 def test_a_path_that_cannot_be_one_is_a_trouble_like_any_other(log: Troubles, clock: Clock) -> None:
-    PrometheusFile(Path("/tmp/\0.prom"), tally=Tally(log), log=log, clock=clock).write(status())
+    PrometheusFile(Path("/tmp/\0.prom"), counting_log=CountingLog(log), log=log, clock=clock).write(status())
     assert len(log.reasons) == 1
 
 

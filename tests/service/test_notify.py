@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.ports import ServiceNotifier
-from heygem_daemon.service.notify import SystemdSupervisor
+from heygem_daemon.service.notify import SystemdNotifier
 from heygem_daemon.service.systemd import notify
 
 
@@ -54,8 +54,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def _supervisor(manager: Manager, clock: Clock, **environment: str) -> SystemdSupervisor:
-    return SystemdSupervisor({"NOTIFY_SOCKET": manager.address, **environment}, clock=clock)
+def _supervisor(manager: Manager, clock: Clock, **environment: str) -> SystemdNotifier:
+    return SystemdNotifier({"NOTIFY_SOCKET": manager.address, **environment}, clock=clock)
 
 
 def test_ready_is_said_once(manager: Manager, clock: Clock) -> None:
@@ -148,7 +148,7 @@ def test_without_a_watchdog_of_ours_no_sign_of_life_is_sent(manager: Manager, cl
 
 
 def test_without_a_manager_nothing_happens() -> None:
-    supervisor = SystemdSupervisor({})
+    supervisor = SystemdNotifier({})
     for call in (supervisor.ready, supervisor.alive, supervisor.reloading, supervisor.stopping):
         call()
     supervisor.status("idle")
@@ -191,7 +191,7 @@ def test_a_foreign_kind_of_address_is_left_alone() -> None:
 def test_each_sign_of_life_sets_the_alarm_before_the_patience_of_systemd_ends(manager: Manager, clock: Clock) -> None:
     alarms: list[float] = []
     watched = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "60000000"}
-    supervisor = SystemdSupervisor(watched, clock=clock, alarm=alarms.append)
+    supervisor = SystemdNotifier(watched, clock=clock, alarm=alarms.append)
     for _ in range(20):
         supervisor.alive()
         clock.now += 1
@@ -201,5 +201,5 @@ def test_each_sign_of_life_sets_the_alarm_before_the_patience_of_systemd_ends(ma
 
 def test_without_a_watchdog_no_alarm_is_set(manager: Manager, clock: Clock) -> None:
     alarms: list[float] = []
-    SystemdSupervisor({"NOTIFY_SOCKET": manager.address}, clock=clock, alarm=alarms.append).alive()
+    SystemdNotifier({"NOTIFY_SOCKET": manager.address}, clock=clock, alarm=alarms.append).alive()
     assert alarms == []

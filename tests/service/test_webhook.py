@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from heygem_daemon.service import webhook
-from heygem_daemon.service.webhook import PAUSES, RefusedError, deliver
+from heygem_daemon.service.webhook import PAUSES, DeliveryError, deliver
 
 BODY: Final = '{"job": "课程"}\n'.encode()
 SLACK: Final = 30.0
@@ -82,7 +82,7 @@ def pauses() -> list[float]:
 
 
 def refusal(address: str, pauses: list[float]) -> str:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(DeliveryError) as caught:
         deliver(address, BODY, seconds=SLACK, pause=pauses.append)
     return str(caught.value)
 
