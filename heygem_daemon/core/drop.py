@@ -20,7 +20,7 @@ from typing import Final
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure, Item, Options, State
 from heygem_daemon.core.job_options import parse_job_toml
-from heygem_daemon.core.names import display, is_clean, is_ignored, output_stems
+from heygem_daemon.core.names import escape_name, is_ignored, is_valid_name, output_stems
 from heygem_daemon.core.policy import human_bytes
 
 
@@ -64,7 +64,7 @@ class DropLimits:
 
 
 DEFAULT_LIMITS: Final = DropLimits()
-NO_WISHES: Final = Options()
+NO_OPTIONS: Final = Options()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Plan:
     recordings: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
-    options: Options = NO_WISHES
+    options: Options = NO_OPTIONS
     incomplete: HeygemError | None = None
     rejected: HeygemError | None = None
     problems: Mapping[str, HeygemError] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def total_bytes(entries: Iterable[Entry]) -> int:
     return sum(entry.size for entry in entries)
 
 
-def counts(path: str, *, flat: bool = False) -> bool:
+def is_drop_file(path: str, *, flat: bool = False) -> bool:
     """Whether a file is part of the drop. In the flat form only what a drop is made of is; the rest of the inbox is not ours."""
     parts = path.split("/")
     if any(is_ignored(part) for part in parts):
@@ -113,12 +113,12 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
     Of the flat form the entries are those of the inbox root, where all other folders are drops of their own.
     """
     listed = tuple(entries)
-    counted = sorted(entry for entry in listed if counts(entry.path, flat=flat))
+    counted = sorted(entry for entry in listed if is_drop_file(entry.path, flat=flat))
     top = _top_recordings(counted)
-    rows = _filled(
+    batch_recordings = _filled(
         entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
     )
-    if rows and all(_suffix(entry.path) in SOUND_SOURCE_SUFFIXES for entry in top):
+    if batch_recordings and all(_suffix(entry.path) in SOUND_SOURCE_SUFFIXES for entry in top):
         top = []
     videos = _filled(entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES)
     options, bad_options = parse_job_toml(job_toml)
@@ -126,18 +126,18 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
         next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
         or bad_options
         or _bad_layout(counted)
-        or _ambiguous(top, rows)
+        or _ambiguous(top, batch_recordings)
         or next((found for entry in top if (found := _problem(entry, limits))), None)
-        or _too_many(len([*top, *rows]) * len(videos), limits)
+        or _too_many(len([*top, *batch_recordings]) * len(videos), limits)
     )
     return Plan(
-        recordings=tuple(entry.path for entry in (*top, *rows)),
+        recordings=tuple(entry.path for entry in (*top, *batch_recordings)),
         videos=tuple(entry.path for entry in videos),
-        scripts=_scripts(counted, [*top, *rows]),
+        scripts=_scripts(counted, [*top, *batch_recordings]),
         options=options,
-        incomplete=_missing([*top, *rows], videos),
+        incomplete=_missing([*top, *batch_recordings], videos),
         rejected=rejected,
-        problems={entry.path: found for entry in (*rows, *videos) if (found := _problem(entry, limits))},
+        problems={entry.path: found for entry in (*batch_recordings, *videos) if (found := _problem(entry, limits))},
     )
 
 
@@ -168,7 +168,7 @@ def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[st
     problem = problems.get(recording) or problems.get(video)
     if problem is None:
         return item
-    return item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+    return item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
 
 
 def _suffix(path: str) -> str:
@@ -225,11 +225,11 @@ def _listed(suffixes: Iterable[str]) -> str:
     return ", ".join(sorted(suffix[1:] for suffix in suffixes))
 
 
-def _ambiguous(top: Sequence[Entry], rows: Sequence[Entry]) -> HeygemError | None:
-    if not top or len(top) + (1 if rows else 0) < 2:
+def _ambiguous(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> HeygemError | None:
+    if not top or len(top) + (1 if batch_recordings else 0) < 2:
         return None
-    found = [*top, *rows]
-    names = ", ".join(display(entry.path) for entry in found[:3]) + (", ..." if len(found) > 3 else "")
+    found = [*top, *batch_recordings]
+    names = ", ".join(escape_name(entry.path) for entry in found[:3]) + (", ..." if len(found) > 3 else "")
     return error("two_recordings", count=len(found), names=names)
 
 
@@ -242,19 +242,19 @@ def _bad_layout(entries: Iterable[Entry]) -> HeygemError | None:
 
 
 def _bad_kind(entry: Entry) -> HeygemError:
-    return error("symlink" if entry.kind is Kind.SYMLINK else "not_a_file", name=display(_name(entry.path)))
+    return error("symlink" if entry.kind is Kind.SYMLINK else "not_a_file", name=escape_name(_name(entry.path)))
 
 
 def _problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
     """Return what is wrong with one file, as far as its listing tells."""
     name = _name(entry.path)
-    if not is_clean(name):
-        return error("bad_name", name=display(name))
+    if not is_valid_name(name):
+        return error("bad_name", name=escape_name(name))
     if entry.kind is not Kind.FILE:
         return _bad_kind(entry)
     if entry.size == 0:
-        return error("audio_empty" if _is_in(_AUDIOS, entry.path) else "video_truncated", name=display(name))
-    return error("file_too_large", name=display(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
+        return error("audio_empty" if _is_in(_AUDIOS, entry.path) else "video_truncated", name=escape_name(name))
+    return error("file_too_large", name=escape_name(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
 
 
 def _too_many(count: int, limits: DropLimits) -> HeygemError | None:

@@ -30,7 +30,7 @@ class State(StrEnum):
 FINAL: Final = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.REJECTED, State.CANCELLED})
 """States a job stays in (a retry by hand makes failed, partial and cancelled items queued again)."""
 
-ITEM_MOVES: Final[Mapping[State, frozenset[State]]] = {
+TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
     State.WAITING: frozenset({State.QUEUED, State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.WAITING, State.INTERRUPTED, State.CANCELLED}),
@@ -41,7 +41,7 @@ ITEM_MOVES: Final[Mapping[State, frozenset[State]]] = {
 }
 
 
-class IllegalMoveError(RuntimeError):
+class IllegalTransitionError(RuntimeError):
     """An item was asked to make a move that the table of transitions does not have."""
 
 
@@ -96,7 +96,7 @@ class Item:
     script: str = ""
     state: State = State.QUEUED
     attempt: int = 0
-    delays: int = 0
+    backoff_count: int = 0
     token: str = ""
     not_before: float = 0.0
     needs_bytes: int = 0
@@ -104,10 +104,10 @@ class Item:
     failure: Failure | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
 
-    def move(self, state: State, **changes: Any) -> "Item":
-        """Return the item in `state`, with `changes`; raise IllegalMoveError for a move that the table does not have."""
-        if state not in ITEM_MOVES[self.state]:
-            raise IllegalMoveError(f"{self.key}: {self.state} -> {state}")
+    def transition(self, state: State, **changes: Any) -> "Item":
+        """Return the item in `state`, with `changes`; raise IllegalTransitionError for a move that the table does not have."""
+        if state not in TRANSITIONS[self.state]:
+            raise IllegalTransitionError(f"{self.key}: {self.state} -> {state}")
         return replace(self, state=state, **changes)
 
     @property
@@ -139,7 +139,7 @@ class Job:
     since: float = 0.0
     reason: str = ""
     failure: Failure | None = None
-    held: bool = False
+    on_hold: bool = False
     flat: bool = False
     dropped_at: float = 0.0
     queued_at: float | None = None
@@ -185,11 +185,11 @@ def _implied(job: Job) -> State:
     if State.RUNNING in states:
         return State.RUNNING
     open_states = [state for state in states if state not in FINAL]
-    return _implied_open(open_states, held=job.held) if open_states else _implied_final(states)
+    return _implied_open(open_states, on_hold=job.on_hold) if open_states else _implied_final(states)
 
 
-def _implied_open(states: list[State], *, held: bool) -> State:
-    if held:
+def _implied_open(states: list[State], *, on_hold: bool) -> State:
+    if on_hold:
         return State.WAITING
     if State.QUEUED in states:
         return State.QUEUED

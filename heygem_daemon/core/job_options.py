@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Options
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 
 FITS: Final = ("audio", "video")
 FACES: Final = ("largest", "left", "right", "center")
@@ -83,10 +83,10 @@ def parse_job_toml(text: str | None) -> tuple[Options, HeygemError | None]:
     try:
         table = tomllib.loads((text or "").removeprefix("\ufeff"))
     except (ValueError, RecursionError) as malformed:  # a plain ValueError: a number of more than 4300 digits
-        return Options(), error("bad_job_toml", problem=display(str(malformed)))
+        return Options(), error("bad_job_toml", problem=escape_name(str(malformed)))
     for key, value in table.items():
         if key not in _CHECKS:
-            return Options(), error("unknown_option", key=display(key), suggestion=_suggestion(key))
+            return Options(), error("unknown_option", key=escape_name(key), suggestion=_suggestion(key))
         try:
             table[key] = _CHECKS[key](value)
         except ValueError as wrong:

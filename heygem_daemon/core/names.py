@@ -66,14 +66,14 @@ def control_of(name: str) -> tuple[str, str] | None:
     return (stem, suffix.lower()) if stem and dot and suffix.lower() in CONTROLS else None
 
 
-def is_clean(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether a name can be used: valid UTF-8, no control characters, no path in it, at most MAX_NAME_BYTES bytes."""
     if name in {"", ".", ".."} or "/" in name or any(unicodedata.category(char) in _UNSHOWABLE_CATEGORIES for char in name):
         return False
     return len(name.encode()) <= MAX_NAME_BYTES
 
 
-def display(name: str) -> str:
+def escape_name(name: str) -> str:
     r"""Return a name safe to show in JSON, logs and terminals: control characters, invalid bytes, line separators and
     bidirectional overrides become \xNN or \uNNNN. Applying it twice changes nothing more."""
     return "".join(_escape(char) for char in name)

@@ -23,9 +23,9 @@ class Backoff:
 
     steps: tuple[float, ...] = (30.0, 120.0, 600.0)
 
-    def after(self, delays: int) -> float:
+    def after(self, backoff_count: int) -> float:
         """Return how long to wait after `delays` waits in a row."""
-        return self.steps[min(delays, len(self.steps) - 1)]
+        return self.steps[min(backoff_count, len(self.steps) - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,10 @@ def after_failure(item: Item, kind: str, failure: Failure, now: float, policy: P
     allowed = policy.attempts_for(kind, failure.code)
     if item.attempt >= allowed:
         return _failed(item, failure)
-    return item.move(
+    return item.transition(
         State.WAITING,
         token="",
-        delays=0,
+        backoff_count=0,
         not_before=now + (policy.device_pause if kind == "device" else 0.0),
         failure=failure,
         reason=f"Attempt {item.attempt} of {allowed} failed, trying again: {failure.message}",
@@ -67,16 +67,16 @@ def after_failure(item: Item, kind: str, failure: Failure, now: float, policy: P
 
 
 def _failed(item: Item, failure: Failure) -> Item:
-    return item.move(State.FAILED, token="", not_before=0.0, failure=failure, reason=failure.message)
+    return item.transition(State.FAILED, token="", not_before=0.0, failure=failure, reason=failure.message)
 
 
 def _waiting_for_better_times(item: Item, failure: Failure, now: float, policy: Policy) -> Item:
-    return item.move(
+    return item.transition(
         State.WAITING,
         token="",
         attempt=_given_back(item),
-        delays=item.delays + 1,
-        not_before=now + policy.backoff.after(item.delays),
+        backoff_count=item.backoff_count + 1,
+        not_before=now + policy.backoff.after(item.backoff_count),
         failure=failure,
         reason=failure.message,
     )
@@ -93,10 +93,10 @@ def after_interruption(item: Item, policy: Policy = DEFAULT_POLICY, *, orderly: 
     `orderly`: we stopped it ourselves, so the attempt is given back. Otherwise the item may have caused it, and attempts bound that.
     """
     if orderly:
-        return item.move(State.INTERRUPTED, token="", attempt=_given_back(item), reason="Interrupted by a shutdown.")
+        return item.transition(State.INTERRUPTED, token="", attempt=_given_back(item), reason="Interrupted by a shutdown.")
     if item.attempt >= policy.attempts:
         return _failed(item, Failure.of(error("worker_died", problem=f"interrupted {item.attempt} times")))
-    return item.move(State.INTERRUPTED, token="", reason="Interrupted; it starts again.")
+    return item.transition(State.INTERRUPTED, token="", reason="Interrupted; it starts again.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class Breaker:
         """An item was started; while open it is the probe."""
         return replace(self, is_probing=self.opened_at is not None)
 
-    def words(self, now: float) -> str | None:
+    def describe(self, now: float) -> str | None:
         """Return the reason for the status, None while closed."""
         if self.until is None:
             return None
@@ -155,7 +155,7 @@ def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None =
     `served`: when an item of each inbox was last started, by any clock. Jobs of paused or absent inboxes are left out by the caller.
     """
     last = served or {}
-    ready = [job for job in jobs if not job.held and not job.is_final and any(item.is_ready(now) for item in job.items)]
+    ready = [job for job in jobs if not job.on_hold and not job.is_final and any(item.is_ready(now) for item in job.items)]
     if not ready:
         return None
     job = min(ready, key=lambda each: (-each.priority, last.get(each.inbox, 0.0), *queue_key(each)))

@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.status import DaemonStatus, JobStatus
-from heygem_daemon.core.work import WorkerMessage, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
+
+
+class Clock(Protocol):
+    def now(self) -> ClockReading:
+        """Return the present time of the monotonic and of the wall clock."""
+        ...
 
 
 class Ledger(Protocol):
@@ -164,6 +171,10 @@ class Inspector(Protocol):
 class Executor(Protocol):
     """Runs work orders at most once each, elsewhere."""
 
+    def start(self) -> None:
+        """Start the workers; called once, before everything else."""
+        ...
+
     def free(self) -> int:
         """Return how many orders can be taken now."""
         ...
@@ -171,7 +182,7 @@ class Executor(Protocol):
     def submit(self, order: WorkOrder) -> None: ...
 
     def cancel(self, token: str) -> None:
-        """StopSignal this attempt soon; it reports nothing any more."""
+        """Stop this attempt soon; it reports nothing any more."""
         ...
 
     def poll(self) -> Iterable[WorkerMessage]:
@@ -182,8 +193,8 @@ class Executor(Protocol):
         """Return file descriptors that become readable when poll() has something."""
         ...
 
-    def devices(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, state and model of every worker, for the status."""
+    def workers(self) -> Sequence[WorkerView]:
+        """Return every worker as it is now, for the status."""
         ...
 
     def stop(self, grace_seconds: float) -> None:
@@ -340,6 +351,7 @@ class Log(Protocol):
 
 
 __all__ = [
+    "Clock",
     "ChangeNotifier",
     "Claims",
     "Executor",

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import FINAL, Failure, Item, Job, State
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 
 STAGES: Final[Mapping[str, float]] = {"analyse": 0.15, "harvest": 0.1, "calibrate": 0.1, "render": 0.6, "verify": 0.04, "publish": 0.01}
 """The stages of an item in order, with a rough share of the time each takes for a presenter not seen before; they only pace the bar."""
@@ -303,7 +303,7 @@ def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
 
 
 def _shown(path: str) -> str:
-    return "/".join(display(part) for part in path.split("/"))
+    return "/".join(escape_name(part) for part in path.split("/"))
 
 
 def _figures(result: Mapping[str, Any]) -> Figures:
@@ -332,7 +332,7 @@ def candidate_status(
     """Return the status of a drop that is seen but not claimed: still copied, or incomplete (then `problem` says what is missing)."""
     return JobStatus(
         job=job_id,
-        name=display(name),
+        name=escape_name(name),
         output=output,
         state=state,
         since=moment(since),
@@ -357,7 +357,7 @@ def queue_status(jobs: Iterable[Job]) -> QueueStatus:
 def _queue_of(job: Job, item: Item) -> str:
     if item.state is State.RUNNING:
         return "running"
-    return "waiting" if job.held or item.state is State.WAITING else "queued"
+    return "waiting" if job.on_hold or item.state is State.WAITING else "queued"
 
 
 def summaries(open_jobs: Sequence[JobStatus], finished: Sequence[JobStatus]) -> tuple[JobSummary, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any, Self
 
 from heygem_daemon.core.job import Failure
@@ -38,6 +39,29 @@ class WorkOrder:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         return cls(**fields)
+
+
+class WorkerState(StrEnum):
+    """What a worker does. BACKOFF: it died, and is started again after a pause; its public word, in status.json and metrics, is `cooling`."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    BACKOFF = "cooling"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView:
+    """One worker as the status shows it. `token` is that of its order; `problem` is why it died last, "" once it is ready again."""
+
+    worker: str
+    device: str
+    state: WorkerState
+    pid: int | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

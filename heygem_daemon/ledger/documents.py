@@ -4,23 +4,27 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from heygem_daemon.core.job import Failure, Item, Job, Options, State
 
 Record = TypeVar("Record")
 
+_STORED_NAMES: Final[Mapping[str, str]] = {"on_hold": "held", "backoff_count": "delays"}
+"""Fields that have another name in the documents, whose keys never change."""
+
 
 def job_document(job: Job) -> str:
     """Return the job without its items."""
-    document = {field.name: getattr(job, field.name) for field in fields(job) if field.name != "items"}
+    document = _stored(job)
+    del document["items"]
     document["options"] = asdict(job.options)
     document["failure"] = asdict(job.failure) if job.failure else None
     return _dump(document)
 
 
 def item_document(item: Item) -> str:
-    document = {field.name: getattr(item, field.name) for field in fields(item)}
+    document = _stored(item)
     document["failure"] = asdict(item.failure) if item.failure else None
     return _dump(document)
 
@@ -35,13 +39,18 @@ def read_item(document: str) -> Item:
     return _record(Item, table | {"state": State(table["state"])})
 
 
+def _stored(record: Job | Item) -> dict[str, Any]:
+    """Return the fields of a record under their names in the documents."""
+    return {_STORED_NAMES.get(field.name, field.name): getattr(record, field.name) for field in fields(record)}
+
+
 def _dump(document: Mapping[str, Any]) -> str:
     """ASCII only: a lone surrogate becomes an escape and comes back as it was."""
     return json.dumps(_plain(document), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as JSON has it; a figure that is no number (a correlation over silence) is unknown."""
+    """Return the value as JSON has it; a float that is not finite (a correlation over silence) becomes null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -55,5 +64,6 @@ def _with_failure(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(cls: type[Record], table: Mapping[str, Any]) -> Record:
-    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # every Record is a dataclass
-    return cls(**{name: value for name, value in table.items() if name in known})
+    """Return the record of a table, without the keys that this version does not know."""
+    stored = {field.name: _STORED_NAMES.get(field.name, field.name) for field in fields(cls)}  # type: ignore[arg-type]  # every Record is a dataclass
+    return cls(**{name: table[key] for name, key in stored.items() if key in table})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heygem_daemon.core.drop import DropLimits, Entry, Kind, Plan, counts, items, plan, signature, total_bytes
+from heygem_daemon.core.drop import DropLimits, Entry, Kind, Plan, is_drop_file, items, plan, signature, total_bytes
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import State
 from tests.core.making import entry
@@ -161,11 +161,11 @@ def test_job_toml_is_obeyed_or_refused() -> None:
 
 def test_of_the_flat_form_only_what_makes_a_drop_counts() -> None:
     for path in ("speech.wav", "talk.mov", "job.toml", "videos/a.mp4", "AUDIOS/b.wav", "videos"):
-        assert counts(path, flat=True)
+        assert is_drop_file(path, flat=True)
     for path in ("README.txt", "lesson-02/speech.wav", "lesson-02/videos/a.mp4", ".heygem/claimed/x/speech.wav", "_done/speech.wav"):
-        assert not counts(path, flat=True)
-    assert counts("notes/README.txt")
-    assert not counts("notes/README.txt.part")
+        assert not is_drop_file(path, flat=True)
+    assert is_drop_file("notes/README.txt")
+    assert not is_drop_file("notes/README.txt.part")
 
 
 def test_the_flat_form_is_planned_like_a_folder() -> None:
@@ -268,7 +268,7 @@ def test_a_script_is_no_recording_and_completes_nothing_and_a_change_of_it_is_a_
 
 
 def test_of_the_flat_form_only_speech_txt_is_a_script() -> None:
-    assert counts("speech.txt", flat=True)
-    assert not counts("readme.txt", flat=True)
+    assert is_drop_file("speech.txt", flat=True)
+    assert not is_drop_file("readme.txt", flat=True)
     found = plan([SPEECH, VIDEO, entry("speech.txt"), entry("readme.txt")], flat=True)
     assert found.scripts == {"speech.wav": "speech.txt"}

@@ -1,7 +1,7 @@
 import pytest
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.job import FINAL, ITEM_MOVES, Failure, IllegalMoveError, State
+from heygem_daemon.core.job import FINAL, TRANSITIONS, Failure, IllegalTransitionError, State
 from tests.core.making import failure, item, job
 
 
@@ -10,17 +10,17 @@ def states(*each: State, **changes: object) -> State:
 
 
 def test_a_move_the_table_does_not_have_is_refused() -> None:
-    with pytest.raises(IllegalMoveError, match="teacher-a: succeeded -> queued"):
-        item(state=State.SUCCEEDED).move(State.QUEUED)
-    assert item().move(State.RUNNING, reason="why").reason == "why"
+    with pytest.raises(IllegalTransitionError, match="teacher-a: succeeded -> queued"):
+        item(state=State.SUCCEEDED).transition(State.QUEUED)
+    assert item().transition(State.RUNNING, reason="why").reason == "why"
 
 
 def test_the_table_knows_every_state_an_item_can_reach() -> None:
-    assert {state for moves in ITEM_MOVES.values() for state in moves} | {State.QUEUED} == set(ITEM_MOVES)
+    assert {state for moves in TRANSITIONS.values() for state in moves} | {State.QUEUED} == set(TRANSITIONS)
 
 
 def test_a_published_item_never_moves_again() -> None:
-    assert ITEM_MOVES[State.SUCCEEDED] == frozenset()
+    assert TRANSITIONS[State.SUCCEEDED] == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_the_state_of_a_job_follows_from_its_items(items: tuple[State, ...], imp
 
 
 def test_a_held_job_waits_unless_it_runs_or_is_over() -> None:
-    assert states(State.QUEUED, held=True) is State.WAITING
-    assert states(State.RUNNING, State.QUEUED, held=True) is State.RUNNING
-    assert states(State.SUCCEEDED, held=True) is State.SUCCEEDED
+    assert states(State.QUEUED, on_hold=True) is State.WAITING
+    assert states(State.RUNNING, State.QUEUED, on_hold=True) is State.RUNNING
+    assert states(State.SUCCEEDED, on_hold=True) is State.SUCCEEDED
 
 
 def test_a_job_without_items_concludes_nothing() -> None:
@@ -76,7 +76,7 @@ def test_an_item_is_ready_when_it_waits_for_nothing() -> None:
     assert item(not_before=5.0).is_ready(5)
     assert not item(not_before=5.0).is_ready(4)
     assert not item(state=State.RUNNING).is_ready(5)
-    assert {state for state in ITEM_MOVES if item(state=state).is_final} == FINAL & set(ITEM_MOVES)
+    assert {state for state in TRANSITIONS if item(state=state).is_final} == FINAL & set(TRANSITIONS)
 
 
 def test_a_failure_remembers_its_error() -> None:

@@ -48,16 +48,16 @@ class JobLife(RuleBasedStateMachine):
         chosen = choose(self.known.values(), self.now)
         if chosen is not None:
             of, ready = chosen
-            assert not of.held
+            assert not of.on_hold
             key = (of.id, ready.key)
             self.starts[key] = self.starts.get(key, 0) + 1
-            self.save(of.with_item(ready.move(State.RUNNING, token=str(self.now), attempt=ready.attempt + 1, failure=None)))
+            self.save(of.with_item(ready.transition(State.RUNNING, token=str(self.now), attempt=ready.attempt + 1, failure=None)))
 
     @precondition(lambda self: self.running())
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         of, one = data.draw(st.sampled_from(self.running()))
-        done = one.move(State.SUCCEEDED, result={"frames": 1})
+        done = one.transition(State.SUCCEEDED, result={"frames": 1})
         self.published[of.id, one.key] = done
         self.save(of.with_item(done))
 
@@ -77,17 +77,17 @@ class JobLife(RuleBasedStateMachine):
                 self.starts[of.id, one.key] -= 1
             self.save(self.known[of.id].with_item(after_interruption(one, POLICY, orderly=orderly)))
 
-    @rule(job_id=jobs, held=st.booleans())
-    def hold(self, job_id: str, held: bool) -> None:
+    @rule(job_id=jobs, on_hold=st.booleans())
+    def hold(self, job_id: str, on_hold: bool) -> None:
         one = self.known[job_id]
-        self.save(Job(**{**vars(one), "held": held}))
+        self.save(Job(**{**vars(one), "on_hold": on_hold}))
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
         one = self.known[job_id]
         for each in one.items:
             if not each.is_final:
-                one = one.with_item(each.move(State.CANCELLED, token=""))
+                one = one.with_item(each.transition(State.CANCELLED, token=""))
         self.save(one)
 
     @rule(job_id=jobs)
@@ -96,7 +96,7 @@ class JobLife(RuleBasedStateMachine):
         for each in one.items:
             if each.state in {State.FAILED, State.CANCELLED}:
                 self.starts[one.id, each.key] = 0
-                one = one.with_item(each.move(State.QUEUED, attempt=0, delays=0, not_before=0.0, failure=None))
+                one = one.with_item(each.transition(State.QUEUED, attempt=0, backoff_count=0, not_before=0.0, failure=None))
         self.save(one)
 
     @invariant()
@@ -136,8 +136,8 @@ class JobLife(RuleBasedStateMachine):
             self.now += 601
             chosen = choose(self.known.values(), self.now)
             if chosen is not None:
-                running = chosen[1].move(State.RUNNING)
-                self.save(chosen[0].with_item(running.move(State.SUCCEEDED, result={"frames": 1})))
+                running = chosen[1].transition(State.RUNNING)
+                self.save(chosen[0].with_item(running.transition(State.SUCCEEDED, result={"frames": 1})))
         assert all(each.is_final for each in self.known.values())
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heygem_daemon.core.names import MAX_STEM_BYTES, control_of, display, is_clean, is_ignored, new_job_id, output_stems, slug
+from heygem_daemon.core.names import MAX_STEM_BYTES, control_of, escape_name, is_ignored, is_valid_name, new_job_id, output_stems, slug
 
 FILE_NAMES = st.binary(min_size=1, max_size=255).map(lambda raw: os.fsdecode(raw.replace(b"/", b"_").replace(b"\0", b"_")))
 """What a Linux file system can give: any bytes but two."""
@@ -39,28 +39,28 @@ def test_a_control_file_names_its_drop_and_its_wish() -> None:
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\udcffb", "..", ".", "", "a/b", "x" * 201, "老" * 67, "a\x85", "a\u2028b"])
 def test_a_name_that_could_do_harm_is_not_clean(name: str) -> None:
-    assert not is_clean(name)
+    assert not is_valid_name(name)
 
 
 @pytest.mark.parametrize("name", ["speech.wav", "Lehrer – Übung (1).mp4", "老师.mp4", "x" * 200, "...", "a b", "-rf", "👩‍🏫.mp4"])
 def test_an_unusual_but_valid_name_is_clean(name: str) -> None:
-    assert is_clean(name)
+    assert is_valid_name(name)
 
 
 def test_what_cannot_be_shown_is_shown_as_an_escape() -> None:
-    assert display("a\nb\x1b[31m") == r"a\x0ab\x1b[31m"
-    assert display(os.fsdecode(b"caf\xe9.wav")) == r"caf\xe9.wav"
-    assert display("gpj\u202e4pm.exe") == r"gpj\u202e4pm.exe"
-    assert display("a\x85b\u2028c\ud800") == r"a\u0085b\u2028c\ud800"
-    assert display("老师 é 👩‍🏫") == "老师 é 👩‍🏫"
+    assert escape_name("a\nb\x1b[31m") == r"a\x0ab\x1b[31m"
+    assert escape_name(os.fsdecode(b"caf\xe9.wav")) == r"caf\xe9.wav"
+    assert escape_name("gpj\u202e4pm.exe") == r"gpj\u202e4pm.exe"
+    assert escape_name("a\x85b\u2028c\ud800") == r"a\u0085b\u2028c\ud800"
+    assert escape_name("老师 é 👩‍🏫") == "老师 é 👩‍🏫"
 
 
 @given(FILE_NAMES)
 def test_every_name_is_shown_as_plain_text_on_one_line(name: str) -> None:
-    shown = display(name)
+    shown = escape_name(name)
     assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cs", "Zl", "Zp"}
     assert shown.encode().decode() == shown
-    assert display(shown) == shown
+    assert escape_name(shown) == shown
 
 
 def test_an_id_sorts_by_time_and_is_ascii() -> None:
@@ -75,7 +75,7 @@ def test_an_id_sorts_by_time_and_is_ascii() -> None:
 def test_every_id_is_a_safe_folder_name(name: str, now: float, entropy: str) -> None:
     job_id = new_job_id(name, now, entropy)
     assert job_id.isascii()
-    assert is_clean(job_id)
+    assert is_valid_name(job_id)
     assert not is_ignored(job_id)
 
 
@@ -103,7 +103,7 @@ def test_no_two_results_share_a_name_whatever_the_client(names: list[str]) -> No
     assert list(stems) == names
     assert len({stem.casefold() for stem in stems.values()}) == len(names)
     for stem in stems.values():
-        assert is_clean(stem)
+        assert is_valid_name(stem)
         assert not is_ignored(stem + ".mp4")
         assert not stem.startswith((" ", "."))
         assert not stem.endswith((" ", "."))

@@ -19,8 +19,8 @@ from tests.core.making import failure, item, job
 POLICY = Policy()
 
 
-def running(attempt: int = 1, delays: int = 0) -> Item:
-    return item(state=State.RUNNING, attempt=attempt, delays=delays, token="t")
+def running(attempt: int = 1, backoff_count: int = 0) -> Item:
+    return item(state=State.RUNNING, attempt=attempt, backoff_count=backoff_count, token="t")
 
 
 # -- after a failure --------------------------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ def test_wrong_input_fails_at_once() -> None:
 def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: str) -> None:
     waits, waiting = [], item()
     for _ in range(5):
-        waiting = waiting.move(State.RUNNING, attempt=waiting.attempt + 1, token="t")
+        waiting = waiting.transition(State.RUNNING, attempt=waiting.attempt + 1, token="t")
         waiting = after_failure(waiting, kind, failure("disk_full"), 1000, POLICY)
         waits.append(waiting.not_before - 1000)
         assert (waiting.state, waiting.attempt, waiting.token) == (State.WAITING, 0, "")
@@ -60,8 +60,8 @@ def test_who_cannot_wait_gives_up() -> None:
 )
 def test_the_attempts_at_a_breaking_item_are_bounded(kind: str, code: str, attempts: int) -> None:
     for attempt in range(1, attempts):
-        waiting = after_failure(running(attempt, delays=2), kind, failure(code), 100, POLICY)
-        assert (waiting.state, waiting.attempt, waiting.delays) == (State.WAITING, attempt, 0)
+        waiting = after_failure(running(attempt, backoff_count=2), kind, failure(code), 100, POLICY)
+        assert (waiting.state, waiting.attempt, waiting.backoff_count) == (State.WAITING, attempt, 0)
         assert waiting.reason == f"Attempt {attempt} of {attempts} failed, trying again: It broke."
     assert after_failure(running(attempts), kind, failure(code), 100, POLICY).state is State.FAILED
 
@@ -81,7 +81,7 @@ def test_a_shutdown_gives_the_attempt_back_and_a_crash_does_not() -> None:
 
 
 def test_the_last_wait_repeats() -> None:
-    assert [Backoff((1, 2)).after(delays) for delays in range(4)] == [1, 2, 2, 2]
+    assert [Backoff((1, 2)).after(backoff_count) for backoff_count in range(4)] == [1, 2, 2, 2]
 
 
 # -- breaker ----------------------------------------------------------------------------------------------------------
@@ -90,22 +90,22 @@ def test_the_last_wait_repeats() -> None:
 def test_the_breaker_opens_after_device_failures_in_a_row() -> None:
     breaker = Breaker(threshold=2, cool_down=60)
     assert breaker.allows(0)
-    assert breaker.words(0) is None
+    assert breaker.describe(0) is None
     breaker = breaker.failed(10).succeeded().failed(20)
     assert breaker.allows(20)
     breaker = breaker.failed(30)
     assert breaker.until == 90
     assert not breaker.allows(89)
-    assert breaker.words(40) == "The device failed 2 times in a row; the queue is paused for another 50 s."
+    assert breaker.describe(40) == "The device failed 2 times in a row; the queue is paused for another 50 s."
 
 
 def test_after_the_cool_down_one_probe_decides() -> None:
     opened = Breaker(threshold=1, cool_down=60).failed(0)
     assert opened.allows(60)
-    assert opened.words(60) == "The device failed 1 times in a row; the next item is a test."
+    assert opened.describe(60) == "The device failed 1 times in a row; the next item is a test."
     probing = opened.started()
     assert not probing.allows(60)
-    assert "one item is being tried" in (probing.words(60) or "")
+    assert "one item is being tried" in (probing.describe(60) or "")
     assert probing.succeeded() == Breaker(threshold=1, cool_down=60)
     assert probing.failed(70).until == 130
     assert probing.released().allows(60)
@@ -120,7 +120,7 @@ def test_a_start_while_closed_is_no_probe() -> None:
 
 def test_nothing_to_do_is_nothing() -> None:
     assert choose([], 0) is None
-    assert choose([job(item(state=State.SUCCEEDED), state=State.SUCCEEDED), job(item(), held=True), job(item(not_before=5))], 4) is None
+    assert choose([job(item(state=State.SUCCEEDED), state=State.SUCCEEDED), job(item(), on_hold=True), job(item(not_before=5))], 4) is None
 
 
 def test_priority_goes_first_then_first_in_first_out() -> None:
@@ -150,8 +150,8 @@ def test_the_next_item_of_a_running_job_may_run_beside_it() -> None:
 
 
 JOBS = st.builds(
-    lambda number, inbox, priority, held, state, wait: job(
-        item(state=state, not_before=wait), id=str(number), inbox=inbox, priority=priority, held=held, queued_at=float(number)
+    lambda number, inbox, priority, on_hold, state, wait: job(
+        item(state=state, not_before=wait), id=str(number), inbox=inbox, priority=priority, on_hold=on_hold, queued_at=float(number)
     ).rollup(0),
     st.integers(0, 10**6),
     st.sampled_from(["/a", "/b"]),
@@ -164,7 +164,7 @@ JOBS = st.builds(
 
 @given(st.lists(JOBS, max_size=8))
 def test_the_choice_is_ready_and_nothing_ready_is_more_urgent(jobs: list) -> None:  # type: ignore[type-arg]
-    able = [each for each in jobs if not each.held and each.items[0].is_ready(100)]
+    able = [each for each in jobs if not each.on_hold and each.items[0].is_ready(100)]
     chosen = choose(jobs, 100)
     assert (chosen is None) == (not able)
     if chosen is not None:

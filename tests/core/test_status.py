@@ -145,7 +145,7 @@ def test_a_drop_not_yet_claimed_has_a_status_too() -> None:
 def test_the_queue_is_counted_in_items() -> None:
     jobs = [
         job(DONE, item("b", State.RUNNING), item("c"), item("d", State.WAITING), item("e", State.INTERRUPTED)),
-        job(item("f"), held=True),
+        job(item("f"), on_hold=True),
     ]
     assert queue_status(jobs).model_dump() == {"queued": 2, "running": 1, "waiting": 2}
 

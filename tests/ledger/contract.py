@@ -15,7 +15,7 @@ RICH = job(
         thumbnail="thumbnails/zh/老师.jpg",
         state=State.WAITING,
         attempt=2,
-        delays=1,
+        backoff_count=1,
         token="t",
         not_before=0.1 + 0.2,
         reason="It broke.",
@@ -29,7 +29,7 @@ RICH = job(
     options=Options(engine="rewrite", label=False, quality=0, text="你好"),
     state=State.WAITING,
     failure=failure("two_recordings"),
-    held=True,
+    on_hold=True,
     flat=True,
     queued_at=1.5,
 )
@@ -66,7 +66,7 @@ class LedgerContract:
         for name in ("z", "m", "a"):
             ledger.put(job(item(), id=name))
         ledger.put(over("m", 5))
-        ledger.put(job(item("a"), id="z", held=True))
+        ledger.put(job(item("a"), id="z", on_hold=True))
         assert [each.id for each in ledger.open_jobs()] == ["z", "a"]
 
     @pytest.mark.parametrize("state", [State.SUCCEEDED, State.PARTIAL, State.FAILED, State.REJECTED, State.CANCELLED])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from heygem_daemon.core.errors import HeygemError, SetupError, TransientError
-from heygem_daemon.core.job import ITEM_MOVES, State
+from heygem_daemon.core.job import TRANSITIONS, State
 from heygem_daemon.ledger.memory import MemoryLedger
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from tests.core.making import item, job
@@ -103,7 +103,7 @@ def test_a_failed_put_leaves_everything_as_it_was(ledger: SqliteLedger) -> None:
 
 
 def test_every_state_of_an_item_fits(ledger: SqliteLedger) -> None:
-    every = job(*(item(state.value, state) for state in ITEM_MOVES), id="x")
+    every = job(*(item(state.value, state) for state in TRANSITIONS), id="x")
     ledger.put(every)
     assert ledger.get("x") == every
 
@@ -239,7 +239,9 @@ def test_what_was_put_survives_the_death_of_the_process(path: Path, root: Path) 
 
 NAMES = st.sampled_from(["a", "b", "lesson", "第一课", "x\udcff"])
 ITEMS = st.lists(st.sampled_from("klmn"), unique=True, max_size=3).flatmap(
-    lambda keys: st.tuples(*(st.builds(item, st.just(key), st.sampled_from(sorted(ITEM_MOVES)), attempt=st.integers(0, 3)) for key in keys))
+    lambda keys: st.tuples(
+        *(st.builds(item, st.just(key), st.sampled_from(sorted(TRANSITIONS)), attempt=st.integers(0, 3)) for key in keys)
+    )
 )
 
 

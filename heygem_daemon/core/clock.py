@@ -1,0 +1,11 @@
+"""The time of one tick."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockReading:
+    """`monotonic` in s measures waits (nobody can set it), `wall` in s of unix time is for people and for the ledger."""
+
+    monotonic: float
+    wall: float
