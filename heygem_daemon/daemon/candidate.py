@@ -11,17 +11,17 @@ from heygem_daemon.core.job import Failure, Job
 from heygem_daemon.core.ports import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus, candidate_status
-from heygem_daemon.daemon.clock import Instant
+from heygem_daemon.daemon.clock import ClockReading
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class Candidate:
     """A drop that is seen but not yet claimed. `reported_at` (monotonic) is when its status was last written."""
 
     job_id: str
     name: str
     output: str
-    seen: Instant
+    seen: ClockReading
     settling: Settling
     reason: str = ""
     waiting_for: str = "settling"
@@ -29,7 +29,7 @@ class Arrival:
     reported: bool = False
     reported_at: float = float("-inf")
 
-    def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Arrival":
+    def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Candidate":
         return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
 
     def status(self, priority: int) -> JobStatus:
@@ -47,7 +47,7 @@ class Arrival:
 
 
 def new_job(
-    arrival: Arrival, scanned: ScannedDrop, claimed: Path, *, plan: Plan, inspection: Inspection, now: Instant, priority: int
+    arrival: Candidate, scanned: ScannedDrop, claimed: Path, *, plan: Plan, inspection: Inspection, now: ClockReading, priority: int
 ) -> Job:
     """Return the job of a claimed drop, not rolled up yet; `priority` is its inbox's, for a drop that names none."""
     rejected = plan.rejected or plan.incomplete
@@ -78,7 +78,7 @@ def flat_name(entries: tuple[Entry, ...]) -> str:
     recordings = [
         path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
     ]
-    return names.display(recordings[0].stem) if recordings else "inbox"
+    return names.escape_name(recordings[0].stem) if recordings else "inbox"
 
 
 def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:

@@ -17,10 +17,10 @@ from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, ScannedDrop, Scanner, StatusWriter
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus
-from heygem_daemon.daemon.candidate import Arrival, flat_name, new_job
-from heygem_daemon.daemon.clock import Instant
+from heygem_daemon.daemon.candidate import Candidate, flat_name, new_job
+from heygem_daemon.daemon.clock import ClockReading
 
-MAY_STILL_COME: Final = frozenset(
+INCOMPLETE_COPY_CODES: Final = frozenset(
     {
         *("no_recording", "no_videos", "audio_unreadable", "audio_empty", "audio_truncated"),
         *("not_a_video", "video_truncated", "video_undecodable"),
@@ -38,7 +38,7 @@ REPORT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArrivalRules:
+class CandidateRules:
     settle_seconds: float
     network_settle_seconds: float
     incomplete_seconds: float
@@ -47,7 +47,7 @@ class ArrivalRules:
     """Inbox path -> priority of its drops."""
 
 
-class Arrivals:
+class CandidateTracker:
     """Follows the drops of all inboxes until each is a job. `admit` receives every new job, once it is claimed."""
 
     def __init__(
@@ -58,8 +58,8 @@ class Arrivals:
         inspector: Inspector,
         status_writer: StatusWriter,
         log: Log,
-        rules: ArrivalRules,
-        impatient: bool,
+        rules: CandidateRules,
+        until_idle: bool,
     ) -> None:
         self._scanner = scanner
         self._claims = claims
@@ -67,27 +67,27 @@ class Arrivals:
         self._board = status_writer
         self._log = log
         self.rules = rules
-        self._impatient = impatient
-        self._arrivals: dict[tuple[str, str], Arrival] = {}
-        self._unwelcome: set[tuple[str, str]] = set()
+        self._until_idle = until_idle
+        self._arrivals: dict[tuple[str, str], Candidate] = {}
+        self._unregistered: set[tuple[str, str]] = set()
         self._claims_left = 0
         self._reports_left = 0
 
-    def is_moving(self, online: Collection[str]) -> bool:
+    def has_active(self, online: Collection[str]) -> bool:
         """Whether a drop of these inboxes goes on by itself; one that is held or cannot be read may stay for ever."""
         return any(inbox in online and arrival.waiting_for not in {"held", "share"} for (inbox, _), arrival in self._arrivals.items())
 
     @property
-    def is_stuck(self) -> bool:
+    def has_blocked(self) -> bool:
         """Whether a drop lies there that nobody holds back, and that cannot come in."""
-        return bool(self._unwelcome) or any(arrival.waiting_for != "held" for arrival in self._arrivals.values())
+        return bool(self._unregistered) or any(arrival.waiting_for != "held" for arrival in self._arrivals.values())
 
     @property
-    def is_behind(self) -> bool:
+    def has_backlog(self) -> bool:
         """Whether the last look left something undone that could have been done."""
         return self._claims_left < 0 or self._reports_left <= 0
 
-    def next_settling(self, now: Instant) -> float:
+    def next_settling(self, now: ClockReading) -> float:
         """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
         settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
         bases = (self.rules.settle_seconds, self.rules.settle_seconds * INSPECT_AT)
@@ -107,17 +107,17 @@ class Arrivals:
         """Follow the drops of this inbox no longer."""
         for key in [key for key in self._arrivals if key[0] == inbox]:
             self._withdraw(key)
-        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox}
+        self._unregistered = {key for key in self._unregistered if key[0] != inbox}
 
-    def look(self, drops: tuple[ScannedDrop, ...], inbox: str, network: bool, now: Instant, admit: Callable[[Job], None]) -> None:
+    def look(self, drops: tuple[ScannedDrop, ...], inbox: str, network: bool, now: ClockReading, admit: Callable[[Job], None]) -> None:
         """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
         present = {(inbox, scanned.name) for scanned in drops}
         for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
             self._withdraw(key)
-        self._unwelcome = {key for key in self._unwelcome if key[0] != inbox or key in present}
+        self._unregistered = {key for key in self._unregistered if key[0] != inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
         for scanned in drops:
-            job = self._follow(scanned, network, now)
+            job = self._update(scanned, network, now)
             if job is not None:
                 admit(job)
                 if scanned.cancel:  # only now: after a crash before this line it must still lie there
@@ -130,20 +130,20 @@ class Arrivals:
         self._board.remove(arrival.output)
         self._log("drop_withdrawn", job_id=arrival.job_id, job=arrival.name)
 
-    def _follow(self, scanned: ScannedDrop, network: bool, now: Instant) -> Job | None:
+    def _update(self, scanned: ScannedDrop, network: bool, now: ClockReading) -> Job | None:
         key = (scanned.inbox, scanned.name)
         try:
-            arrival = self._arrivals.get(key) or self._greet(scanned, now)
+            arrival = self._arrivals.get(key) or self._register(scanned, now)
         except TransientError:
-            self._unwelcome.add(key)
+            self._unregistered.add(key)
             return None  # outputs are away, and the board cannot say so; the drop lies where it is
-        self._unwelcome.discard(key)
+        self._unregistered.discard(key)
         settling = arrival.settling.observe(
             drop.signature(scanned.entries), drop.total_bytes(scanned.entries), now.monotonic, writers=scanned.writers
         )
         arrival = replace(arrival, settling=settling)
-        verdict = self._judge(arrival, scanned, network, now)
-        if isinstance(verdict, Arrival):
+        verdict = self._evaluate(arrival, scanned, network, now)
+        if isinstance(verdict, Candidate):
             self._arrivals[key] = self._report(arrival, verdict, scanned.inbox, now)
             return None
         self._claims_left -= 1
@@ -155,14 +155,14 @@ class Arrivals:
         self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, scanned.inbox, now)
         return None
 
-    def _greet(self, scanned: ScannedDrop, now: Instant) -> Arrival:
-        shown = names.display(scanned.name) if scanned.name else flat_name(scanned.entries)
+    def _register(self, scanned: ScannedDrop, now: ClockReading) -> Candidate:
+        shown = names.escape_name(scanned.name) if scanned.name else flat_name(scanned.entries)
         job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
         output = self._board.reserve_name(shown)
         self._log("drop_seen", job_id=job_id, job=shown, inbox=scanned.inbox)
-        return Arrival(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
+        return Candidate(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
 
-    def _judge(self, arrival: Arrival, scanned: ScannedDrop, network: bool, now: Instant) -> "Arrival | Inspection":
+    def _evaluate(self, arrival: Candidate, scanned: ScannedDrop, network: bool, now: ClockReading) -> "Candidate | Inspection":
         """Return the arrival with the reason why it waits, or the inspection with which it can be claimed."""
         if scanned.cancel:
             return Inspection(problems={}, seconds={})
@@ -173,15 +173,15 @@ class Arrivals:
         if scanned.problem is not None and is_settled:  # copying programs give their files the final rights last
             return arrival.waits("share", scanned.problem.message, scanned.problem)
         if scanned.unreadable:
-            return arrival.waits("share", f"Not all of it can be looked at: {names.display(scanned.unreadable)}")
+            return arrival.waits("share", f"Not all of it can be looked at: {names.escape_name(scanned.unreadable)}")
         if not is_settled:
             if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
                 self._inspect(arrival, scanned, self._plan(scanned.entries, scanned.name, None))
             size = policy.human_bytes(drop.total_bytes(scanned.entries))
             return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
-        return self._examine(arrival, scanned, now)
+        return self._check_complete(arrival, scanned, now)
 
-    def _examine(self, arrival: Arrival, scanned: ScannedDrop, now: Instant) -> "Arrival | Inspection":
+    def _check_complete(self, arrival: Candidate, scanned: ScannedDrop, now: ClockReading) -> "Candidate | Inspection":
         plan = self._plan(scanned.entries, scanned.name, None)
         missing = plan.incomplete
         if plan.rejected or plan.incomplete:
@@ -191,16 +191,16 @@ class Arrivals:
         inspection = self._inspect(arrival, scanned, plan)
         if inspection is None:
             return arrival.waits("inspection", "Looking into the files")
-        doubtful = [problem for problem in inspection.problems.values() if problem.code in MAY_STILL_COME]
+        doubtful = [problem for problem in inspection.problems.values() if problem.code in INCOMPLETE_COPY_CODES]
         if doubtful and not self._is_overdue(arrival, scanned, now):
             return arrival.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
         passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
-        if passing is not None and not self._impatient:
+        if passing is not None and not self._until_idle:
             self._inspector.forget(arrival.job_id)
             return arrival.waits("server", passing.message, passing)
         return inspection
 
-    def _inspect(self, arrival: Arrival, scanned: ScannedDrop, plan: Plan) -> Inspection | None:
+    def _inspect(self, arrival: Candidate, scanned: ScannedDrop, plan: Plan) -> Inspection | None:
         """Have the files of a complete drop opened, or return what was found; a finding counts for this very content only."""
         if plan.rejected or plan.incomplete:
             return None
@@ -210,15 +210,15 @@ class Arrivals:
             arrival.job_id, arrival.settling.signature, inbox=scanned.inbox, root=root, recordings=recordings, videos=videos
         )
 
-    def _is_overdue(self, arrival: Arrival, scanned: ScannedDrop, now: Instant) -> bool:
-        if scanned.ready or self._impatient:
+    def _is_overdue(self, arrival: Candidate, scanned: ScannedDrop, now: ClockReading) -> bool:
+        if scanned.ready or self._until_idle:
             return True
         return now.monotonic - arrival.settling.changed_at >= self.rules.incomplete_seconds
 
     def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
         return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self.rules.limits)
 
-    def _report(self, before: Arrival, after: Arrival, inbox: str, now: Instant) -> Arrival:
+    def _report(self, before: Candidate, after: Candidate, inbox: str, now: ClockReading) -> Candidate:
         """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
         changed = (after.reason, after.waiting_for) != (before.reason, before.waiting_for)
         if after.reported and not changed:
@@ -237,7 +237,7 @@ class Arrivals:
             return replace(after, reported=False)
         return replace(after, reported=True, reported_at=now.monotonic)
 
-    def _claim(self, arrival: Arrival, scanned: ScannedDrop, inspection: Inspection, now: Instant) -> Job | Arrival:
+    def _claim(self, arrival: Candidate, scanned: ScannedDrop, inspection: Inspection, now: ClockReading) -> Job | Candidate:
         """Return the new job, or the arrival: where the claim failed with the reason, else as it was."""
         try:
             claimed = self._claims.claim(scanned, arrival.job_id)
@@ -247,21 +247,21 @@ class Arrivals:
         except TransientError as problem:
             return arrival.waits("share", problem.message, problem)
         try:
-            job = self._take(arrival, scanned, claimed, inspection, now)
+            job = self._build_job(arrival, scanned, claimed, inspection, now)
         except TransientError as problem:
-            self._give_back(arrival, scanned, problem.message)
+            self._unclaim(arrival, scanned, problem.message)
             return arrival.waits("share", problem.message, problem)
         if job is None:
-            self._give_back(arrival, scanned, "It changed at the moment of the claim")
+            self._unclaim(arrival, scanned, "It changed at the moment of the claim")
             return arrival
         self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
         return job
 
-    def _give_back(self, arrival: Arrival, scanned: ScannedDrop, reason: str) -> None:
+    def _unclaim(self, arrival: Candidate, scanned: ScannedDrop, reason: str) -> None:
         self._claims.unclaim(scanned.inbox, arrival.job_id)
         self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason=reason)
 
-    def _take(self, arrival: Arrival, scanned: ScannedDrop, claimed: Path, inspection: Inspection, now: Instant) -> Job | None:
+    def _build_job(self, arrival: Candidate, scanned: ScannedDrop, claimed: Path, inspection: Inspection, now: ClockReading) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
         priority = self.rules.priorities.get(scanned.inbox, 0)
         if scanned.cancel:

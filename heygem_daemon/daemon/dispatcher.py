@@ -3,21 +3,20 @@
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus, item_progress
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkProgress, WorkSucceeded
-from heygem_daemon.daemon.clock import Instant
-from heygem_daemon.daemon.job_store import Books
+from heygem_daemon.daemon.clock import ClockReading
+from heygem_daemon.daemon.job_store import JobStore
 from heygem_daemon.daemon.work_order import Defaults, work_order
 
-STANDSTILL_SECONDS: Final = 30.0
+STALL_TIMEOUT: Final = 30.0
 
 
 @dataclass(kw_only=True)
@@ -26,13 +25,13 @@ class Attempt:
 
     job_id: str
     key: str
-    started: Instant
+    started: ClockReading
     moved: float
     progress: ProgressStatus | None = None
     result: Mapping[str, object] | None = None
 
 
-class Dispatch:
+class Dispatcher:
     """Moves the open jobs. While the ledger cannot be written, nothing new starts."""
 
     def __init__(
@@ -43,10 +42,10 @@ class Dispatch:
         publisher: Publisher,
         claims: Claims,
         log: Log,
-        policy_: policy.Policy,
+        retry_policy: policy.Policy,
         breaker: policy.Breaker,
         defaults: Defaults,
-        impatient: bool,
+        until_idle: bool,
         on_change: Callable[[Job], None],
         on_end: Callable[[Job], None],
     ) -> None:
@@ -54,23 +53,23 @@ class Dispatch:
         self._publisher = publisher
         self._claims = claims
         self._log = log
-        self._policy = policy_
+        self._policy = retry_policy
         self._defaults = defaults
-        self._impatient = impatient
+        self._until_idle = until_idle
         self._on_change = on_change
-        self._served: dict[str, float] = {}
+        self._last_served: dict[str, float] = {}
         self._latest = float("inf")
-        self._is_staffed = False
+        self._worker_seen = False
         self.breaker = breaker
-        self.books = Books(
+        self.books = JobStore(
             ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change, on_end=on_end
         )
         self.attempts: dict[str, Attempt] = {}
         self.blocked_by: HeygemError | None = None
 
-    def adopt(self, *, policy_: policy.Policy, breaker: policy.Breaker, defaults: Defaults) -> None:
+    def adopt(self, *, retry_policy: policy.Policy, breaker: policy.Breaker, defaults: Defaults) -> None:
         """Go on with these values; an open breaker stays open, and running attempts keep what they were given."""
-        self._policy = policy_
+        self._policy = retry_policy
         self._defaults = defaults
         self.breaker = replace(self.breaker, threshold=breaker.threshold, cool_down=breaker.cool_down)
         self.books.zips = defaults.zip
@@ -82,7 +81,7 @@ class Dispatch:
 
     # -- jobs in --------------------------------------------------------------------------------------------------
 
-    def admit(self, job: Job, now: Instant) -> None:
+    def admit(self, job: Job, now: ClockReading) -> None:
         """Take a new (or retried) job into the queue; one that is final already is only finished."""
         unknown = job.options.engine if job.options.engine not in (None, *self._defaults.engines) else None
         if unknown is not None and not job.is_final:
@@ -93,33 +92,33 @@ class Dispatch:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
             for item in job.items:
                 if item.failure is not None:
-                    self._log_trouble(job, item, HeygemError(item.failure.code, item.failure.message, item.failure.hint))
+                    self._log_failure(job, item, HeygemError(item.failure.code, item.failure.message, item.failure.hint))
 
     # -- items out ------------------------------------------------------------------------------------------------
 
-    def start(self, now: Instant, closed_inboxes: Collection[str]) -> None:
+    def start(self, now: ClockReading, closed_inboxes: Collection[str]) -> None:
         """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
-        self._mind_the_clock(now)
+        self._handle_clock_step(now)
         self.books.tell_ledger()
-        self.blocked_by = self._unstaffed()
-        if self.blocked_by is not None and self._impatient and not self._is_staffed:
+        self.blocked_by = self._no_worker()
+        if self.blocked_by is not None and self._until_idle and not self._worker_seen:
             self._give_up_all(self.blocked_by, closed_inboxes, now)
         while self.books.is_saved and self._executor.free() > 0 and self.breaker.allows(now.wall):
             eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
-            choice = policy.choose(eligible, now.wall, self._served)
+            choice = policy.choose(eligible, now.wall, self._last_served)
             if choice is None:
                 return
             job, item = choice
             self.blocked_by = self._admission(item)
-            if self.blocked_by is not None and not self._impatient:
+            if self.blocked_by is not None and not self._until_idle:
                 return
             if self.blocked_by is not None:
                 self._give_up(job, item, self.blocked_by, now)
                 continue
-            self._served[job.inbox] = now.monotonic
+            self._last_served[job.inbox] = now.monotonic
             self._start(job, item, now)
 
-    def _mind_the_clock(self, now: Instant) -> None:
+    def _handle_clock_step(self, now: ClockReading) -> None:
         """After the wall clock was set back (or at the start, from a ledger of another time) nobody waits longer than the longest wait."""
         if now.wall < self._latest - 1.0:
             latest = now.wall + max(*self._policy.backoff.steps, self._policy.device_pause)
@@ -131,12 +130,12 @@ class Dispatch:
                 self.breaker = replace(self.breaker, opened_at=min(self.breaker.opened_at, now.wall))
         self._latest = now.wall
 
-    def _unstaffed(self) -> HeygemError | None:
+    def _no_worker(self) -> HeygemError | None:
         """Return the trouble while no worker can be started at all."""
-        devices = self._executor.devices()
-        if not devices or any(device["state"] != "cooling" for device in devices):
+        workers = self._executor.workers()
+        if not workers or any(view.state is not WorkerState.BACKOFF for view in workers):
             return None
-        return error("device_unavailable", device=devices[0]["worker"], problem=devices[0]["problem"])
+        return error("device_unavailable", device=workers[0].worker, problem=workers[0].problem)
 
     def _admission(self, item: Item) -> HeygemError | None:
         free = self._publisher.free_bytes()
@@ -144,20 +143,20 @@ class Dispatch:
             return error("outputs_offline", path=self._defaults.outputs, problem="it is not reachable")
         return policy.admission(free, self._defaults.reserve_bytes, item.needs_bytes, self._defaults.outputs)
 
-    def _give_up(self, job: Job, item: Item, problem: HeygemError, now: Instant) -> None:
-        failed = item.move(State.FAILED, failure=Failure.of(problem), reason=problem.message)
-        self._log_trouble(job, failed, problem)
+    def _give_up(self, job: Job, item: Item, problem: HeygemError, now: ClockReading) -> None:
+        failed = item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
+        self._log_failure(job, failed, problem)
         self.books.save(job.with_item(failed).rollup(now.wall))
 
-    def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: Instant) -> None:
-        for job in [job for job in self.jobs.values() if not job.held and job.inbox not in closed_inboxes]:
+    def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: ClockReading) -> None:
+        for job in [job for job in self.jobs.values() if not job.on_hold and job.inbox not in closed_inboxes]:
             for item in job.items:
                 if not item.is_final:
                     self._give_up(self.jobs[job.id], item, problem, now)
 
-    def _start(self, job: Job, item: Item, now: Instant) -> None:
+    def _start(self, job: Job, item: Item, now: ClockReading) -> None:
         token = secrets.token_hex(8)
-        running = item.move(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
+        running = item.transition(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
         try:
             staged = self._publisher.stage(job, running, token)
             root = self._claims.root(job)
@@ -166,7 +165,7 @@ class Dispatch:
         except TransientError as problem:
             self._publisher.discard(token)
             waiting = self._after(running, "transient", problem, now)
-            self._log_trouble(job, waiting, problem)
+            self._log_failure(job, waiting, problem)
             self.books.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, moved=now.monotonic)
@@ -177,12 +176,12 @@ class Dispatch:
 
     # -- reports --------------------------------------------------------------------------------------------------
 
-    def collect(self, now: Instant) -> None:
+    def collect(self, now: ClockReading) -> None:
         """Take what workers and publications report."""
         for report in self._executor.poll():
             match report:
                 case WorkerReady():
-                    self._is_staffed = True
+                    self._worker_seen = True
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
                     elapsed = now.monotonic - attempt.started.monotonic
@@ -205,13 +204,13 @@ class Dispatch:
             else:
                 self._failed(published.token, kind_of(published.problem), published.problem, now)
 
-    def let_go(self, offline: Collection[str], now: Instant) -> None:
+    def cancel_stalled(self, offline: Collection[str], now: ClockReading) -> None:
         """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
         for token, attempt in list(self.attempts.items()):
             inbox = self.jobs[attempt.job_id].inbox
-            if inbox in offline and attempt.result is None and now.monotonic - attempt.moved >= STANDSTILL_SECONDS:
+            if inbox in offline and attempt.result is None and now.monotonic - attempt.moved >= STALL_TIMEOUT:
                 self._executor.cancel(token)
-                self._failed(token, "transient", error("share_offline", path=display(inbox)), now)
+                self._failed(token, "transient", error("share_offline", path=escape_name(inbox)), now)
 
     def _tell_stage(self, attempt: Attempt, stage: str) -> None:
         if attempt.progress is None or attempt.progress.stage != stage:
@@ -225,11 +224,11 @@ class Dispatch:
         self._publisher.publish(job, job.item(attempt.key), report.token, report.result)
         self._log("item_rendered", **job.log_context(), item=attempt.key, speed=report.result.get("speed"))
 
-    def _published(self, token: str, now: Instant) -> None:
+    def _published(self, token: str, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         job = self.jobs[attempt.job_id]
-        item = job.item(attempt.key).move(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
-        self._breaker_hears(self.breaker.succeeded())
+        item = job.item(attempt.key).transition(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
+        self._set_breaker(self.breaker.succeeded())
         self._log(
             "item_published",
             **job.log_context(),
@@ -241,24 +240,24 @@ class Dispatch:
         )
         self.books.save(job.with_item(item).rollup(now.wall))
 
-    def _failed(self, token: str, kind: str, problem: HeygemError, now: Instant) -> None:
+    def _failed(self, token: str, kind: str, problem: HeygemError, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         self._publisher.discard(token)
         job = self.jobs[attempt.job_id]
         item = self._after(job.item(attempt.key), kind, problem, now)
-        self._breaker_hears(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
-        self._log_trouble(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
+        self._set_breaker(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
+        self._log_failure(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
         self.books.save(job.with_item(item).rollup(now.wall))
 
-    def _log_trouble(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
+    def _log_failure(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
         context = {**job.log_context(), "item": item.key, "attempt": item.attempt, "stage": stage}
         self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
 
-    def _after(self, item: Item, kind: str, problem: HeygemError, now: Instant) -> Item:
-        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._impatient)
+    def _after(self, item: Item, kind: str, problem: HeygemError, now: ClockReading) -> Item:
+        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._until_idle)
 
-    def _breaker_hears(self, breaker: policy.Breaker) -> None:
+    def _set_breaker(self, breaker: policy.Breaker) -> None:
         if (breaker.until is None) != (self.breaker.until is None):
             self._log("breaker_closed" if breaker.until is None else "breaker_opened", level="warning")
         self.breaker = breaker
@@ -266,11 +265,11 @@ class Dispatch:
     def worker_of(self, job_id: str) -> str | None:
         """Return the device that works on this job."""
         tokens = {token for token, attempt in self.attempts.items() if attempt.job_id == job_id}
-        return next((str(device["worker"]) for device in self._executor.devices() if device["token"] in tokens), None)
+        return next((view.worker for view in self._executor.workers() if view.token in tokens), None)
 
     # -- interventions ---------------------------------------------------------------------------------------------
 
-    def cancel(self, job: Job, now: Instant) -> None:
+    def cancel(self, job: Job, now: ClockReading) -> None:
         """Stop the job: running attempts are ended, published results stay."""
         for token, attempt in list(self.attempts.items()):
             if attempt.job_id == job.id:
@@ -278,16 +277,16 @@ class Dispatch:
                 self.breaker = self.breaker.released()
                 self._executor.cancel(token)
                 self._publisher.discard(token)
-        items = tuple(item if item.is_final else item.move(State.CANCELLED, reason="Cancelled") for item in job.items)
+        items = tuple(item if item.is_final else item.transition(State.CANCELLED, reason="Cancelled") for item in job.items)
         self.books.save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
 
-    def hold(self, job: Job, held: bool, now: Instant) -> None:
+    def hold(self, job: Job, on_hold: bool, now: ClockReading) -> None:
         """Start nothing more of this job, or go on with it; what runs is not disturbed."""
-        if job.held != held:
-            self._log("job_held" if held else "job_released", **job.log_context())
-            self.books.save(replace(job, held=held).rollup(now.wall))
+        if job.on_hold != on_hold:
+            self._log("job_held" if on_hold else "job_released", **job.log_context())
+            self.books.save(replace(job, on_hold=on_hold).rollup(now.wall))
 
-    def interrupt(self, now: Instant) -> None:
+    def interrupt(self, now: ClockReading) -> None:
         """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
         for token, attempt in list(self.attempts.items()):
             del self.attempts[token]
@@ -298,7 +297,7 @@ class Dispatch:
             self._log("item_interrupted", **job.log_context(), item=item.key)
             self.books.save(job.with_item(item).rollup(now.wall))
 
-    def recover(self, now: Instant) -> None:
+    def recover(self, now: ClockReading) -> None:
         """Load the queue from the ledger after a start. What was running then was interrupted, unless it is published already."""
         for job in self.books.ledger.open_jobs():
             self.books.save(self._recovered(job).rollup(now.wall))
@@ -313,7 +312,7 @@ class Dispatch:
         published = self._publisher.published_result(job, item)
         self._publisher.discard(item.token)
         if published is not None:
-            return item.move(State.SUCCEEDED, result=dict(published))
+            return item.transition(State.SUCCEEDED, result=dict(published))
         interrupted = policy.after_interruption(item, self._policy)
         self._log("item_interrupted", **job.log_context(), item=item.key, attempt=interrupted.attempt)
         return interrupted

@@ -19,8 +19,8 @@ from heygem_daemon.core.status import (
     queue_status,
     summaries,
 )
-from heygem_daemon.daemon.clock import Instant
-from heygem_daemon.daemon.dispatcher import Dispatch
+from heygem_daemon.daemon.clock import ClockReading
+from heygem_daemon.daemon.dispatcher import Dispatcher
 
 PROGRESS_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 5.0
@@ -41,7 +41,7 @@ class Identity:
 
 
 @dataclass(kw_only=True)
-class Reporting:
+class StatusReporter:
     """Call `changed` for every job that moved, `write` in every tick."""
 
     status_writer: StatusWriter
@@ -67,9 +67,11 @@ class Reporting:
         if job.state in FINAL:
             self._recent = None
 
-    def write(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan], scans: Mapping[str, float], state: str) -> None:
+    def write(
+        self, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan], scans: Mapping[str, float], state: str
+    ) -> None:
         """Write what is due. A board that cannot be written is left alone for a while; nothing is lost, the ledger has it."""
-        surroundings = Surroundings.of(now, dispatch, views)
+        surroundings = StatusContext.of(now, dispatch, views)
         is_heartbeat = now.monotonic >= self._heartbeat_at
         if is_heartbeat:
             self._notice_new_circumstances(surroundings)
@@ -85,7 +87,7 @@ class Reporting:
             for job in due[: self._writes]:
                 self._try_job(job, surroundings)
 
-    def _write_daemon(self, surroundings: "Surroundings", scans: Mapping[str, float], state: str) -> None:
+    def _write_daemon(self, surroundings: "StatusContext", scans: Mapping[str, float], state: str) -> None:
         """Raises TransientError when the board cannot be written; monitoring hears of us all the same."""
         status = self._daemon_status(surroundings, scans, state)
         self.metrics_exporter.write(status)
@@ -93,9 +95,9 @@ class Reporting:
 
     def ended(self, job: Job) -> None:
         """Tell the hooks: all of the job is over, its inputs are put away."""
-        self.hooks.job_ended(job_status(job, now=Instant.now().wall, links=self._links(job)))
+        self.hooks.job_ended(job_status(job, now=ClockReading.now().wall, links=self._links(job)))
 
-    def finish(self, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan], scans: Mapping[str, float]) -> None:
+    def finish(self, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan], scans: Mapping[str, float]) -> None:
         """Write everything that is left, whatever the pace, before the daemon ends."""
         self._written.clear()
         self._unwritable.clear()
@@ -103,7 +105,7 @@ class Reporting:
         self._retry_at = self._heartbeat_at = 0.0
         self.write(now, dispatch, views, scans, "stopped")
 
-    def _try_job(self, job: Job, surroundings: "Surroundings") -> None:
+    def _try_job(self, job: Job, surroundings: "StatusContext") -> None:
         """One folder that cannot be written (deleted and made a file, a link, read-only) must not silence the others."""
         try:
             self._write_job(job, surroundings)
@@ -114,31 +116,31 @@ class Reporting:
         else:
             self._unwritable.pop(job.id, None)
 
-    def _notice_new_circumstances(self, surroundings: "Surroundings") -> None:
+    def _notice_new_circumstances(self, surroundings: "StatusContext") -> None:
         """A job's place in the queue and what it waits for change without the job: look over all of them now and then."""
         for job in surroundings.dispatch.jobs.values():
             if job.id in self._shown and self._is_urgent(job, surroundings):
                 self._dirty[job.id] = job
 
-    def _signature(self, job: Job, surroundings: "Surroundings") -> int:
+    def _signature(self, job: Job, surroundings: "StatusContext") -> int:
         items = tuple((item.state, item.attempt) for item in job.items)
-        return hash((job.state, job.reason, job.held, items, surroundings.waiting_for(job), surroundings.positions.get(job.id)))
+        return hash((job.state, job.reason, job.on_hold, items, surroundings.waiting_for(job), surroundings.positions.get(job.id)))
 
-    def _is_urgent(self, job: Job, surroundings: "Surroundings") -> bool:
+    def _is_urgent(self, job: Job, surroundings: "StatusContext") -> bool:
         return self._shown.get(job.id) != self._signature(job, surroundings)
 
-    def _is_due(self, job: Job, surroundings: "Surroundings") -> bool:
+    def _is_due(self, job: Job, surroundings: "StatusContext") -> bool:
         if surroundings.now.monotonic < self._unwritable.get(job.id, 0.0):
             return False
         since = surroundings.now.monotonic - self._written.get(job.id, -PROGRESS_SECONDS)
         return since >= PROGRESS_SECONDS or self._is_urgent(job, surroundings)
 
-    def _listed(self, surroundings: "Surroundings") -> list[JobStatus]:
+    def _listed(self, surroundings: "StatusContext") -> list[JobStatus]:
         """The open jobs in the order of the queue, then the drops that are not jobs yet."""
         jobs = [self._status(job, surroundings) for job in _queue(surroundings.dispatch)[:LISTED]]
         return [*jobs, *self.arriving()[: LISTED - len(jobs)]]
 
-    def _write_job(self, job: Job, surroundings: "Surroundings") -> None:
+    def _write_job(self, job: Job, surroundings: "StatusContext") -> None:
         self.status_writer.write_job(self._status(job, surroundings))
         del self._dirty[job.id]
         if job.state in FINAL:
@@ -148,7 +150,7 @@ class Reporting:
             self._shown[job.id] = self._signature(job, surroundings)
             self._written[job.id] = surroundings.now.monotonic
 
-    def _status(self, job: Job, surroundings: "Surroundings") -> JobStatus:
+    def _status(self, job: Job, surroundings: "StatusContext") -> JobStatus:
         attempts = [attempt for attempt in surroundings.dispatch.attempts.values() if attempt.job_id == job.id]
         waiting_for = surroundings.waiting_for(job)
         return job_status(
@@ -165,7 +167,7 @@ class Reporting:
         bundle = self.publisher.zip_name(job) if job.state in FINAL else None
         return {"zip": bundle} if bundle else {}
 
-    def _daemon_status(self, surroundings: "Surroundings", scans: Mapping[str, float], state: str) -> DaemonStatus:
+    def _daemon_status(self, surroundings: "StatusContext", scans: Mapping[str, float], state: str) -> DaemonStatus:
         now, dispatch, views = surroundings.now, surroundings.dispatch, surroundings.views
         if self._recent is None:
             finished = [job for job in self.ledger.recent(2 * RECENT) if job.state in FINAL][:RECENT]
@@ -182,8 +184,8 @@ class Reporting:
             jobs=summaries(self._listed(surroundings), self._recent),
             inboxes=tuple(_inbox_status(view, scans.get(path)) for path, view in views.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
-            devices=tuple(DeviceStatus(name=str(device["worker"]), **device) for device in self.executor.devices()),
-            breaker=dispatch.breaker.words(now.wall),
+            devices=tuple(DeviceStatus(name=view.worker, **asdict(view)) for view in self.executor.workers()),
+            breaker=dispatch.breaker.describe(now.wall),
             until=moment(dispatch.breaker.until) if dispatch.breaker.until else None,
         )
 
@@ -194,7 +196,7 @@ def _as_waiting(job: Job) -> Job:
 
 
 def _daemon_state(
-    state: str, dispatch: Dispatch, views: Mapping[str, InboxScan]
+    state: str, dispatch: Dispatcher, views: Mapping[str, InboxScan]
 ) -> Literal["starting", "running", "paused", "stopping", "stopped"]:
     if state in {"starting", "stopping", "stopped"}:
         return state  # type: ignore[return-value]
@@ -202,21 +204,21 @@ def _daemon_state(
     return "paused" if paused or dispatch.breaker.until is not None else "running"
 
 
-def _queue(dispatch: Dispatch) -> Sequence[Job]:
+def _queue(dispatch: Dispatcher) -> Sequence[Job]:
     return sorted(dispatch.jobs.values(), key=lambda job: (job.state is not State.RUNNING, -job.priority, *policy.queue_key(job)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class StatusContext:
     """What a job's status says beyond the job itself."""
 
-    now: Instant
-    dispatch: Dispatch
+    now: ClockReading
+    dispatch: Dispatcher
     views: Mapping[str, InboxScan]
     positions: Mapping[str, int]
 
     @classmethod
-    def of(cls, now: Instant, dispatch: Dispatch, views: Mapping[str, InboxScan]) -> "Surroundings":
+    def of(cls, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan]) -> "StatusContext":
         queued = [job for job in _queue(dispatch) if job.state is State.QUEUED]
         return cls(now=now, dispatch=dispatch, views=views, positions={job.id: place for place, job in enumerate(queued, start=1)})
 
@@ -224,7 +226,7 @@ class Surroundings:
         """Return the reason in words why the job does not run."""
         if job.state in FINAL or job.state is State.RUNNING:
             return None
-        if job.held:
+        if job.on_hold:
             return job.reason or "Held back"
         return self._closed(job) or next((item.reason for item in job.items if item.state is State.WAITING and item.reason), None)
 

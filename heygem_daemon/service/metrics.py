@@ -27,7 +27,7 @@ MODE: Final = 0o644
 Samples = Mapping[tuple[str, ...], float]
 """Values by those of their labels."""
 
-DEVICE_STATES: Final = ("starting", "idle", "busy", "cooling", "stopped")
+DEVICE_STATES: Final = tuple(str(state) for state in WorkerState)
 
 
 class PrometheusFile:

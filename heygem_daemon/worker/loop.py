@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
-from heygem_daemon.core.names import display
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.worker.error_mapping import as_heygem_error, kind_of
 
@@ -51,7 +51,7 @@ def work_on(order: WorkOrder, session: Session, on_report: Callable[[WorkerMessa
         result = session.run(order, on_step)
     except InputError as problem:
         is_still_there = None not in before and _identities(order) == before
-        on_report(failed(order, problem if is_still_there else error("share_offline", path=display(str(Path(order.recording).parent)))))
+        on_report(failed(order, problem if is_still_there else error("share_offline", path=escape_name(str(Path(order.recording).parent)))))
     except Exception as problem:  # noqa: BLE001  (the border of an item: whatever happens inside becomes its failure)
         on_report(failed(order, problem))
     else:

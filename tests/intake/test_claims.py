@@ -55,7 +55,7 @@ def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
     assert CLAIMS.claimed(str(inbox)) == ["job-1"]
 
 
-def test_a_listing_of_a_claim_equals_the_sighting_it_was_made_of(inbox: Path) -> None:
+def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
     scanned = sight(inbox, "lesson-01")
     home = CLAIMS.claim(scanned, "job-1")
@@ -186,7 +186,7 @@ def rename_then_die(source, target):
     moves -= 1
     rename(source, target)
 claims.rename_exclusive = rename_then_die
-claims.FolderClaims().claim(scanner.FolderScanner().scan(sys.argv[1]).sightings[0], "job-1")
+claims.FolderClaims().claim(scanner.FolderScanner().scan(sys.argv[1]).drops[0], "job-1")
 """
 
 
