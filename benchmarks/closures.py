@@ -21,12 +21,12 @@ import torch
 
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.mouth_motion import aligned, motion_at
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -62,7 +62,7 @@ def say(language: str, voice: str, count: int) -> list[Said]:
     with tempfile.TemporaryDirectory() as folder:
         for text in sentences(language, seed=7)[:count]:
             spoken = flite.speak(text, "awb", Path(folder)) if voice == "flite awb" else espeak.espeak().speak(text, voice)
-            closures = [(p.start, p.end) for p in spoken[1] if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == column("PP")]
+            closures = [(p.start, p.end) for p in spoken[1] if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == viseme_index("PP")]
             said.append(Said(text=text, language={"cmn": "cmn-latn-pinyin"}.get(language, language), wave=spoken[0], closures=closures))
     return said
 

@@ -26,7 +26,7 @@ TILE = 260
 FACE_SIDE, MOUTH_SIDE = 2.6, 0.95
 
 
-def pictures(path: Path) -> Iterator[Frame]:
+def images(path: Path) -> Iterator[Frame]:
     """Yield the frames of a file."""
     yield from VideoReader(probe(path.resolve())).frames()
 
@@ -34,7 +34,7 @@ def pictures(path: Path) -> Iterator[Frame]:
 def landmarks(path: Path, models: Path) -> Float32:
     """Return float32 [T, 468, 3], NaN where no face is seen."""
     tracker, found = FaceTracker(models), []
-    for frame in pictures(path):
+    for frame in images(path):
         faces = tracker.follow(frame)
         found.append(faces[0].landmarks if faces else np.full((468, 3), np.nan, np.float32))
     return np.array(found)
@@ -75,9 +75,9 @@ def column(source: Image, result: Image, points: Float32, label: str) -> Image:
 def sheet(source: Path, result: Path, points: Float32, wanted: Sequence[tuple[int, str]]) -> Image:
     """Return the contact sheet of the frames `wanted` (number, label). The source may be a single picture."""
     numbers = {number for number, _ in wanted}
-    made = {frame.index: frame.bgr() for frame in pictures(result) if frame.index in numbers}
+    made = {frame.index: frame.bgr() for frame in images(result) if frame.index in numbers}
     origin: dict[int, Image] = {}
-    for frame in pictures(source):
+    for frame in images(source):
         if frame.index in numbers or frame.index == 0:
             origin[frame.index] = frame.bgr()
     shown = [(n, label) for n, label in wanted if np.isfinite(points[n]).all() and n in made]

@@ -52,7 +52,7 @@ class Asked:
     said: "array[float]" = field(default_factory=lambda: array("f"))
     width: "array[float]" = field(default_factory=lambda: array("f"))
     visemes: "array[float]" = field(default_factory=lambda: array("f"))
-    trust: "array[float]" = field(default_factory=lambda: array("f"))
+    confidence: "array[float]" = field(default_factory=lambda: array("f"))
 
     def note(self, rendered: RenderedFrame) -> None:
         if len(self.opening) < self.limit:
@@ -66,8 +66,8 @@ class Asked:
             self.said.extend(map(float, block.opening[:room]))
             self.width.extend(map(float, block.width[:room]))
             self.visemes.extend(map(float, block.visemes[:room].ravel()))
-            if block.trust is not None:
-                self.trust.extend(map(float, block.trust[:room]))
+            if block.confidence is not None:
+                self.confidence.extend(map(float, block.confidence[:room]))
             yield block
 
     def viseme_rows(self) -> Float32:
@@ -76,7 +76,7 @@ class Asked:
 
     def is_doubtful(self) -> bool:
         """Return whether the driver itself believes less than half of what it said."""
-        return bool(self.trust) and float(np.mean(self.trust)) < _BELIEVED
+        return bool(self.confidence) and float(np.mean(self.confidence)) < _BELIEVED
 
     def shut(self) -> Bool:
         """Return [n]: where the driver wants the lips to meet; nowhere if it never opens them."""

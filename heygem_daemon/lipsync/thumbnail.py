@@ -18,9 +18,9 @@ _QUALITY: Final = 88
 
 def before_after(before: Frame, after: Frame, sample_aspect: Fraction = Fraction(1)) -> Image:
     """Return BGR uint8 [h, w, 3], w <= WIDTH: both pictures side by side with square pixels."""
-    pictures = [_shrunk(frame.bgr(), sample_aspect, (WIDTH - _GAP) // 2) for frame in (before, after)]
-    gap = np.full((pictures[0].shape[0], _GAP, 3), 255, np.uint8)
-    return np.asarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1), np.uint8)
+    images = [_shrunk(frame.bgr(), sample_aspect, (WIDTH - _GAP) // 2) for frame in (before, after)]
+    gap = np.full((images[0].shape[0], _GAP, 3), 255, np.uint8)
+    return np.asarray(np.concatenate([images[0], gap, images[1]], axis=1), np.uint8)
 
 
 def write_jpeg(image: Image, path: Path) -> None:

@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.transcript import Alignment, align
-from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 
 
@@ -47,7 +46,7 @@ def motion_at(driver: PhoneticDriver, wav: Float32, times: Float64, script: Alig
     def at(values: Float32, rest: float) -> Float32:
         return np.interp(times, rows, values, left=rest).astype(np.float32)
 
-    visemes = np.stack([at(values, float(i == column("sil"))) for i, values in enumerate(curve.visemes.T)], axis=1)
+    visemes = np.stack([at(values, float(i == viseme_index("sil"))) for i, values in enumerate(curve.visemes.T)], axis=1)
     return MouthMotion(times=times, opening=at(curve.opening, 0.0), width=at(curve.width, 0.5), visemes=visemes)
 
 

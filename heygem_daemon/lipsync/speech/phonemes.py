@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
-from heygem_daemon.lipsync.speech.visemes import column
+from heygem_daemon.lipsync.motion import viseme_index
 
 _LETTERS: Final[Mapping[str, str]] = {
     "PP": "pbmɓʙɸβ",
@@ -25,7 +25,7 @@ _LETTERS: Final[Mapping[str, str]] = {
 }
 """Viseme -> IPA letters without diacritics, by the place of articulation that a viewer sees."""
 
-_VISEME: Final[Mapping[str, int]] = {letter: column(viseme) for viseme, letters in _LETTERS.items() for letter in letters}
+_VISEME: Final[Mapping[str, int]] = {letter: viseme_index(viseme) for viseme, letters in _LETTERS.items() for letter in letters}
 _AFFRICATES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("tʃ", "dʒ", "tɕ", "dʑ", "tʂ", "dʐ", "ʈʂ", "ɖʐ"), "CH"),
     **dict.fromkeys(("ts", "dz"), "SS"),
@@ -52,7 +52,7 @@ def visemes_of_ipa(ipa: str) -> list[tuple[int, float]]:
         if pair in _AFFRICATES:
             place += 2
             retroflex = letters[place : place + 1] == "."  # espeak-ng writes the zh and ch of pinyin "ts."
-            found.append((column("CH" if retroflex else _AFFRICATES[pair]), 1.0))
+            found.append((viseme_index("CH" if retroflex else _AFFRICATES[pair]), 1.0))
             place += retroflex
             continue
         letter = letters[place]

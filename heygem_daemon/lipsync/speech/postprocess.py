@@ -7,9 +7,9 @@ import numpy as np
 from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.model import Calibration, Told
 from heygem_daemon.lipsync.speech.stream import Curve
-from heygem_daemon.lipsync.speech.visemes import column
 
 REACH: Final = 32
 """Rows (20 ms) on each side that one row depends on."""
@@ -69,7 +69,7 @@ def mouth_curve(rows: Rows, calibration: Calibration) -> Curve:
 def _lips_together(posteriors: Float32) -> Float32:
     """Return 0-1: 1 where a p, b or m is heard clearly. The lips meet before it is heard."""
     low, high = _HEARD_CLEARLY
-    heard = np.clip((posteriors[:, column("PP")] - low) / (high - low), 0, 1)
+    heard = np.clip((posteriors[:, viseme_index("PP")] - low) / (high - low), 0, 1)
     return np.concatenate([heard[_LIPS_AHEAD:], np.zeros(_LIPS_AHEAD, np.float32)])
 
 

@@ -158,12 +158,12 @@ def compared(heard: HeardMotion, watched: Watched, evidence: SyncEvidence) -> Ha
         return found
     opening, width = (heard.at(values, times)[spoken] for values in (heard.opening, heard.width))
     own, own_width = watched.opening[spoken].clip(0, None), watched.width[spoken]
-    trust = seconds / (seconds + _HALF)
-    spread = _shrunk(own_width.std(), width.std(), trust)
-    shift = trust * (own_width.mean() - 0.5 - spread * (width.mean() - 0.5))
+    confidence = seconds / (seconds + _HALF)
+    spread = _shrunk(own_width.std(), width.std(), confidence)
+    shift = confidence * (own_width.mean() - 0.5 - spread * (width.mean() - 0.5))
     return replace(
         found,
-        amplitude=_shrunk(np.sqrt((own**2).mean()), np.sqrt((opening**2).mean()), trust),
+        amplitude=_shrunk(np.sqrt((own**2).mean()), np.sqrt((opening**2).mean()), confidence),
         width_amplitude=spread,
         width_shift=round(float(shift.clip(-_WIDTH_SHIFT, _WIDTH_SHIFT)), 3),
         rest_opening=_rest(watched, inside, silence),
@@ -172,10 +172,10 @@ def compared(heard: HeardMotion, watched: Watched, evidence: SyncEvidence) -> Ha
     )
 
 
-def _shrunk(own: float, usual: float, trust: float) -> float:
+def _shrunk(own: float, usual: float, confidence: float) -> float:
     """Return own / usual, nearer to 1 the less it is trusted (0-1), within _AMPLITUDE."""
     ratio = max(float(own), 1e-3) / max(float(usual), 1e-3)
-    return round(float(np.clip(ratio**trust, *_AMPLITUDE)), 3)
+    return round(float(np.clip(ratio**confidence, *_AMPLITUDE)), 3)
 
 
 def _rest(watched: Watched, inside: Bool, silence: Float64) -> float:

@@ -40,7 +40,7 @@ class Agreement:
         return float(self._spread[0, 1] / np.sqrt(self._spread[0, 0] * self._spread[1, 1]))
 
     @property
-    def trust(self) -> float:
+    def confidence(self) -> float:
         """How far what was read can be trusted, 0-1."""
         return smoothstep(self.r, *self._doubtful)
 

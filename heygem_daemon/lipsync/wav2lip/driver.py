@@ -70,17 +70,17 @@ class _Row:
     model: MouthModel
     silent: tuple[Lips, ...]
 
-    def said(self, opening: float, width: float, trust: float) -> MouthMotion:
+    def said(self, opening: float, width: float, confidence: float) -> MouthMotion:
         """Return the motion of this frame with what was read, as far as it is trusted."""
 
         def mixed(read: float, own: Float32) -> Float32:
-            return (trust * read + (1 - trust) * own).astype(np.float32)
+            return (confidence * read + (1 - confidence) * own).astype(np.float32)
 
         return replace(
             self.own,
             opening=mixed(opening, self.own.opening),
             width=mixed(width, self.own.width),
-            trust=np.array([trust], np.float32),
+            confidence=np.array([confidence], np.float32),
         )
 
 
@@ -148,10 +148,10 @@ def _as_drawn(row: _Row, agreement: Agreement) -> MouthMotion:
     """Return what the picture shows, in the presenter's range, and how far that makes sense."""
     picture = np.zeros((1, ROWS, SIDE, 3), np.float32) if row.mouth.lower is None else row.mouth.lower[None]
     if row.lips is None:
-        return replace(row.own, pictures=picture, trust=np.array([agreement.trust], np.float32))
+        return replace(row.own, mouth_images=picture, confidence=np.array([agreement.confidence], np.float32))
     opening, width = _fractions(row.lips, row.model)
     agreement.push(opening, float(row.own.opening[0]))
-    return replace(row.said(opening, width, 1.0), pictures=picture, trust=np.array([agreement.trust], np.float32))
+    return replace(row.said(opening, width, 1.0), mouth_images=picture, confidence=np.array([agreement.confidence], np.float32))
 
 
 class _Rest:
@@ -182,7 +182,7 @@ def _as_believed(row: _Row, agreement: Agreement, rest: _Rest) -> MouthMotion:
     heard = float(row.own.opening[0])
     agreement.push(opening, heard)
     shut = smoothstep(float(row.own.visemes[0, _CLOSED].max()), *_SURE)
-    return row.said(opening + shut * (heard - opening), width, agreement.trust)
+    return row.said(opening + shut * (heard - opening), width, agreement.confidence)
 
 
 def _fractions(lips: Lips, model: MouthModel) -> tuple[float, float]:
@@ -195,23 +195,10 @@ def _fractions(lips: Lips, model: MouthModel) -> tuple[float, float]:
 def _split(blocks: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
     """Yield every frame as a block of its own."""
     for block in blocks:
-        for i in range(len(block)):
-            one = slice(i, i + 1)
-            yield MouthMotion(times=block.times[one], opening=block.opening[one], width=block.width[one], visemes=block.visemes[one])
+        yield from (block[i : i + 1] for i in range(len(block)))
 
 
 def _blocks(rows: Iterator[MouthMotion]) -> Iterator[MouthMotion]:
+    """Yield the frames in blocks of _BLOCK."""
     while block := list(islice(rows, _BLOCK)):
-        yield MouthMotion(
-            times=np.concatenate([row.times for row in block]),
-            opening=np.concatenate([row.opening for row in block]),
-            width=np.concatenate([row.width for row in block]),
-            visemes=np.concatenate([row.visemes for row in block]),
-            pictures=_joined([row.pictures for row in block]),
-            trust=_joined([row.trust for row in block]),
-        )
-
-
-def _joined(parts: list[Float32 | None]) -> Float32 | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+        yield MouthMotion.concatenate(block)

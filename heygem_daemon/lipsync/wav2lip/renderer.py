@@ -128,6 +128,6 @@ def _wanted(motion: Iterable[MouthMotion], mouth: MouthModel) -> Iterator[tuple[
     shut, wide = mouth.openings
     for block in motion:
         for i in range(len(block)):
-            yield None if block.pictures is None else block.pictures[i], shut + (wide - shut) * float(block.opening[i])
+            yield None if block.mouth_images is None else block.mouth_images[i], shut + (wide - shut) * float(block.opening[i])
     while True:
         yield None, 0.0

@@ -20,10 +20,10 @@ from heygem_daemon.lipsync.adaptation.finetune import (
     train_mappers,
 )
 from heygem_daemon.lipsync.adaptation.scores import correlation
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, guide_features, hear, load, tell
 from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
-from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip
 from training.espeak import espeak
@@ -47,7 +47,7 @@ def odd_clip(model: PhoneticModel, name: str, text: str) -> AvClip:
     wave, _ = espeak().speak(text, "en-us")
     posteriors, _ = heard(model, wave)
     times = np.arange(round(len(wave) / 640) - 2) / 25
-    opening = 0.02 + 0.2 * posteriors[:, [column(v) for v in ("SS", "CH", "DD", "kk", "nn")]].sum(1)
+    opening = 0.02 + 0.2 * posteriors[:, [viseme_index(v) for v in ("SS", "CH", "DD", "kk", "nn")]].sum(1)
     at = np.interp(times, np.arange(len(opening)) / 50, opening).astype(np.float32)
     lips = np.zeros((len(times), 40, 3), np.float32)
     lips[:, :20, 1] = at[:, None]
@@ -163,7 +163,7 @@ def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_seen(
     # This mouth is a function of what is heard, so a copy's targets must follow what is heard in the copy.
     for copy in made[1:3]:
         seen = copy.mask > 0
-        hiss = copy.features[seen, 64 + column("SS")] ** 2
+        hiss = copy.features[seen, 64 + viseme_index("SS")] ** 2
         assert np.corrcoef(hiss, copy.targets[seen, 0])[0, 1] > 0.2
 
 

@@ -25,9 +25,9 @@ RATE = Fraction(25)
 @pytest.fixture
 def track(weights: Path, tmp_path: Path) -> Callable[..., FaceTracks]:
     def run(images: Iterable[Image], selection: FaceSelection = "largest") -> FaceTracks:
-        pictures = list(images)
-        frames = (as_frame(image, i) for i, image in enumerate(pictures))
-        size = (pictures[0].shape[1], pictures[0].shape[0])
+        images = list(images)
+        frames = (as_frame(image, i) for i, image in enumerate(images))
+        size = (images[0].shape[1], images[0].shape[0])
         return analyse(frames, size=size, frame_rate=RATE, models=weights, selection=selection, directory=tmp_path)
 
     return run

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.scores import is_shut
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.speech.visemes import column
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from training.espeak import espeak
 from training.utterance import Phone
@@ -30,7 +30,7 @@ class Spoken:
 
     def closures_met(self, times: np.ndarray, opening: np.ndarray) -> float:
         """Return the share of p, b and m at which (+-40 ms) the lips are shut. times: float64 [T], s."""
-        lips = [p for p in self.phones if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == column("PP")]
+        lips = [p for p in self.phones if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == viseme_index("PP")]
         assert len(lips) > 15
         shut = times[is_shut(opening)]
         return float(np.mean([((shut > p.start - 0.04) & (shut < p.end + 0.04)).any() for p in lips]))

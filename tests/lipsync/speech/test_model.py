@@ -6,7 +6,7 @@ import safetensors.torch
 import torch
 
 from heygem_daemon.core.errors import SetupError
-from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES, viseme_index
 from heygem_daemon.lipsync.speech import weights
 from heygem_daemon.lipsync.speech.mel import levelled_mel
 from heygem_daemon.lipsync.speech.model import Calibration, Heard, PhoneticModel, Shapes, guided, hear, load, save, tell
@@ -20,7 +20,6 @@ from heygem_daemon.lipsync.speech.network import (
     Mapper,
     SpeechDetector,
 )
-from heygem_daemon.lipsync.speech.visemes import column
 from tests.lipsync.driver_contract import talk
 
 CARD = {"name": "phonetic", "sources": ["a", "b"], "encoder": {"unseen": {"accuracy": 0.7}}}
@@ -149,7 +148,7 @@ def test_a_row_is_told_from_no_further_than_its_reach(untrained, mel):
 
 def test_a_script_counts_as_much_as_the_calibration_says(untrained, mel):
     heard = hear(untrained, mel)
-    sure = np.eye(len(VISEMES), dtype=np.float32)[np.full(len(heard.posteriors), column("PP"))]
+    sure = np.eye(len(VISEMES), dtype=np.float32)[np.full(len(heard.posteriors), viseme_index("PP"))]
     told = tell(untrained, heard.features)
     corrected = Heard(posteriors=sure, features=heard.features)
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES, viseme_index
 from heygem_daemon.lipsync.speech.model import Calibration, Told
 from heygem_daemon.lipsync.speech.postprocess import REACH, Rows, mouth_curve
-from heygem_daemon.lipsync.speech.visemes import column
 
 ROWS = 200
 CALIBRATION = Calibration(opening_mean=0.5, opening_gain=0.2, shut=(0.4, 0.8))
@@ -18,7 +17,7 @@ def rows(*, first=50, last=150, opening=0.0, width=0.0, shut=0.0):
     """Somebody says "a" in rows first..last-1, silence before and after."""
     posteriors = np.zeros((ROWS, len(VISEMES)), np.float32)
     posteriors[:, 0] = 1
-    posteriors[first:last] = np.eye(len(VISEMES))[column("aa")]
+    posteriors[first:last] = np.eye(len(VISEMES))[viseme_index("aa")]
 
     def steady(value):
         return np.full(ROWS, value, np.float32)

@@ -21,11 +21,11 @@ def syllables(seconds: float, seed: int, frame_rate: Fraction = RATE) -> np.ndar
 
 def followed(agreement: Agreement, read: np.ndarray, heard: np.ndarray) -> np.ndarray:
     """Return the trust after every frame, [n]."""
-    trust = []
+    confidence = []
     for pair in zip(read.tolist(), heard.tolist(), strict=True):
         agreement.push(*pair)
-        trust.append(agreement.trust)
-    return np.array(trust)
+        confidence.append(agreement.confidence)
+    return np.array(confidence)
 
 
 def half_right(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,20 +35,20 @@ def half_right(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_who_is_expected_to_agree_is_trusted_from_the_start_and_who_is_not_is_not() -> None:
-    assert Agreement(RATE).trust == 1
-    assert Agreement(RATE, prior=0.0).trust == 0
+    assert Agreement(RATE).confidence == 1
+    assert Agreement(RATE, prior=0.0).confidence == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_mouth_that_moves_like_a_real_one_keeps_its_trust(seed: int) -> None:
-    trust = followed(Agreement(RATE), *half_right(60, seed))
-    assert trust.min() > 0.3
-    assert trust.mean() > 0.95
+    confidence = followed(Agreement(RATE), *half_right(60, seed))
+    assert confidence.min() > 0.3
+    assert confidence.mean() > 0.95
 
 
 def test_a_mouth_that_says_something_else_loses_it_mostly() -> None:
-    trust = [followed(Agreement(RATE), syllables(60, seed), syllables(60, seed + 50)) for seed in range(8)]
-    assert np.mean(trust, axis=0)[20 * 25 :].mean() < 0.25
+    confidence = [followed(Agreement(RATE), syllables(60, seed), syllables(60, seed + 50)) for seed in range(8)]
+    assert np.mean(confidence, axis=0)[20 * 25 :].mean() < 0.25
 
 
 def test_a_mouth_that_moves_against_the_speech_loses_it_within_seconds() -> None:
@@ -57,15 +57,15 @@ def test_a_mouth_that_moves_against_the_speech_loses_it_within_seconds() -> None
 
 
 def test_a_mouth_that_holds_still_loses_it() -> None:
-    trust = followed(Agreement(RATE), np.full(60 * 25, 0.3), syllables(60, 0))
-    assert trust[-1] < 0.05
+    confidence = followed(Agreement(RATE), np.full(60 * 25, 0.3), syllables(60, 0))
+    assert confidence[-1] < 0.05
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_trust_can_be_earned(seed: int) -> None:
     heard = syllables(20, seed)
-    trust = followed(Agreement(RATE, prior=0.0), 0.2 + 0.3 * heard, heard)
-    assert trust[5 * 25 :].min() == 1
+    confidence = followed(Agreement(RATE, prior=0.0), 0.2 + 0.3 * heard, heard)
+    assert confidence[5 * 25 :].min() == 1
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -60,14 +60,14 @@ def seen(
         frames = round(len(speech) * frame_rate / RATE)  # type: ignore[arg-type]
     blocks = list(driver.motion_seen(sight, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
     whole = joined(blocks)
-    pictures = None if blocks[0].pictures is None else np.concatenate([block.pictures for block in blocks])
+    mouth_images = None if blocks[0].mouth_images is None else np.concatenate([block.mouth_images for block in blocks])
     return MouthMotion(
         times=whole.times,
         opening=whole.opening,
         width=whole.width,
         visemes=whole.visemes,
-        pictures=pictures,
-        trust=np.concatenate([block.trust for block in blocks]),
+        mouth_images=mouth_images,
+        confidence=np.concatenate([block.confidence for block in blocks]),
     )
 
 
@@ -104,11 +104,11 @@ def test_there_are_as_many_frames_as_asked_at_exact_times(
         n = len(block)
         assert 0 < n <= 16
         assert (block.opening.shape, block.width.shape, block.visemes.shape) == ((n,), (n,), (n, len(VISEMES)))
-        assert block.trust is not None
-        assert block.trust.shape == (n,)
-        assert block.opening.dtype == block.width.dtype == block.visemes.dtype == block.trust.dtype == np.float32
+        assert block.confidence is not None
+        assert block.confidence.shape == (n,)
+        assert block.opening.dtype == block.width.dtype == block.visemes.dtype == block.confidence.dtype == np.float32
         assert 0 <= block.opening.min() <= block.opening.max() <= 1.25
-        assert 0 <= block.trust.min() <= block.trust.max() <= 1
+        assert 0 <= block.confidence.min() <= block.confidence.max() <= 1
         np.testing.assert_allclose(block.visemes.sum(1), 1, atol=1e-4)
 
 
@@ -116,11 +116,11 @@ def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
     make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
 ) -> None:
     drawn = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
-    assert drawn.pictures is not None
-    assert drawn.pictures.shape == (len(drawn), 52, 96, 3)
-    assert drawn.pictures.dtype == np.float32
-    assert all(np.array_equal(picture, mouths.lower[-1]) for picture in drawn.pictures)
-    assert seen(make(LipsDriver, loudness), still(clip), voice[: RATE // 2]).pictures is None
+    assert drawn.mouth_images is not None
+    assert drawn.mouth_images.shape == (len(drawn), 52, 96, 3)
+    assert drawn.mouth_images.dtype == np.float32
+    assert all(np.array_equal(picture, mouths.lower[-1]) for picture in drawn.mouth_images)
+    assert seen(make(LipsDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
 
 
 @both_kinds
@@ -130,8 +130,8 @@ def test_motion_does_not_depend_on_how_the_speech_is_cut(
     wave, driver = voice[:RATE], make(kind, loudness)
     one, other = (seen(driver, still(clip), speech, NTSC_FILM, 20) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
     assert same(one, other)
-    assert np.array_equal(one.trust, other.trust)
-    assert kind is LipsDriver or np.array_equal(one.pictures, other.pictures)
+    assert np.array_equal(one.confidence, other.confidence)
+    assert kind is LipsDriver or np.array_equal(one.mouth_images, other.mouth_images)
 
 
 @both_kinds
@@ -170,8 +170,8 @@ def test_a_mouth_that_speaks_what_is_heard_is_believed_and_read(
     faithful: MouthMotion, companion: PhoneticDriver, voice: np.ndarray
 ) -> None:
     own = heard(companion, voice[: 4 * RATE])
-    assert faithful.trust is not None
-    assert faithful.trust.min() > 0.9
+    assert faithful.confidence is not None
+    assert faithful.confidence.min() > 0.9
     assert np.corrcoef(faithful.opening, own.opening)[0, 1] > 0.85
     assert faithful.opening.max() > 0.4
 
@@ -186,9 +186,9 @@ def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
 ) -> None:
     wave = voice[: 6 * RATE]
     motion, own = seen(make(LipsDriver, contrary), still(clip), wave), heard(companion, wave)
-    assert motion.trust is not None
-    assert motion.trust[:8].min() > 0.9
-    lost = motion.trust < 0.01
+    assert motion.confidence is not None
+    assert motion.confidence[:8].min() > 0.9
+    lost = motion.confidence < 0.01
     assert lost[4 * 25 :].all()
     np.testing.assert_allclose(motion.opening[lost], own.opening[lost], atol=0.02)
     np.testing.assert_allclose(motion.width[lost], own.width[lost], atol=0.02)
@@ -199,10 +199,10 @@ def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_tr
 ) -> None:
     wave = voice[: 3 * RATE]
     motion = seen(make(LipsDriver, Listener(companion, wave, lead=0.0), follows_speech=False), still(clip), wave)
-    assert motion.trust is not None
-    assert motion.trust[:3].max() < 0.1
+    assert motion.confidence is not None
+    assert motion.confidence[:3].max() < 0.1
     np.testing.assert_allclose(motion.opening[:3], heard(companion, wave).opening[:3], atol=0.05)
-    assert motion.trust[-25:].min() > 0.9
+    assert motion.confidence[-25:].min() > 0.9
 
 
 def test_lips_meet_where_they_are_surely_heard_to(
@@ -220,8 +220,8 @@ def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., SeeingDriv
     """Of her shut lips .08 IOD are read, half of the way to the widest mouth. The speech begins in the middle of a word."""
     speech = voice[10 * 640 :][:RATE]
     read, drawn = (seen(make(kind, mute), still(clip), speech) for kind in (LipsDriver, PictureDriver))
-    assert read.trust is not None
-    assert read.trust[:10].min() > 0.9
+    assert read.confidence is not None
+    assert read.confidence[:10].min() > 0.9
     assert drawn.opening.min() > 0.4
     assert read.opening[:3].max() < 0.1
     assert np.median(read.opening[:10]) < 0.1
@@ -235,8 +235,8 @@ def test_where_there_is_no_face_the_mouth_does_what_is_heard(
     gap = [index in clip.gap for index in range(14, 39)]
     own = heard(companion, voice[:RATE])
     assert np.array_equal(motion.opening[gap], own.opening[gap])
-    if motion.pictures is not None:
-        assert [not picture.any() for picture in motion.pictures] == gap
+    if motion.mouth_images is not None:
+        assert [not picture.any() for picture in motion.mouth_images] == gap
 
 
 def test_pictures_are_read_in_the_first_minute_only(
@@ -248,8 +248,8 @@ def test_pictures_are_read_in_the_first_minute_only(
     own = heard(companion, voice[: 2 * RATE])
     assert motion.opening[:25].min() > 0.5
     assert np.array_equal(motion.opening[25:], own.opening[25:])
-    assert motion.pictures is not None
-    assert motion.pictures.any((1, 2, 3)).all()
+    assert motion.mouth_images is not None
+    assert motion.mouth_images.any((1, 2, 3)).all()
 
 
 def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
@@ -258,5 +258,5 @@ def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
     wave = voice[: 6 * RATE]
     motion, own = seen(make(PictureDriver, contrary), still(clip), wave), heard(companion, wave)
     assert np.corrcoef(motion.opening, own.opening)[0, 1] < -0.85
-    assert motion.trust is not None
-    assert motion.trust[4 * 25 :].max() < 0.01
+    assert motion.confidence is not None
+    assert motion.confidence[4 * 25 :].max() < 0.01

@@ -31,7 +31,7 @@ def renderer() -> PasteRenderer:
 @pytest.fixture(scope="module")
 def pictured(mouths: Mouths) -> Callable[[MouthMotion], MouthMotion]:
     """Add the pictures to motion."""
-    return lambda motion: replace(motion, pictures=mouths.showing(motion.opening))
+    return lambda motion: replace(motion, mouth_images=mouths.showing(motion.opening))
 
 
 class TestPasteIsARenderer(RendererContract):
@@ -55,8 +55,8 @@ def wide(count: int) -> MouthMotion:
     return replace(syllables(count), opening=np.ones(count, np.float32))
 
 
-def rendered(renderer: PasteRenderer, prepared: PreparedAtlas, frames: list[Frame], pictures: np.ndarray) -> list[RenderedFrame]:
-    return list(renderer.render(prepared, frames, [replace(wide(len(frames)), pictures=pictures)]))
+def rendered(renderer: PasteRenderer, prepared: PreparedAtlas, frames: list[Frame], mouth_images: np.ndarray) -> list[RenderedFrame]:
+    return list(renderer.render(prepared, frames, [replace(wide(len(frames)), mouth_images=mouth_images)]))
 
 
 # -- where it gives way -------------------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_what_is_asked_is_the_opening_of_the_motion_in_the_presenters_range(
     clip: Clip, renderer: PasteRenderer, prepared: PreparedAtlas, mouths: Mouths
 ) -> None:
     openings = np.linspace(0, 1, 12, dtype=np.float32)
-    motion = replace(syllables(12), opening=openings, pictures=mouths.showing(openings))
+    motion = replace(syllables(12), opening=openings, mouth_images=mouths.showing(openings))
     shut, open_wide = prepared.presenter.mouth.openings
     asked = [one.asked_opening for one in renderer.render(prepared, clip.frames[5:17], [motion])]
     assert asked[:6] == pytest.approx(shut + (open_wide - shut) * openings[:6], abs=1e-6)
@@ -155,8 +155,8 @@ def test_a_flickering_network_does_not_make_a_flickering_face(
     rows, columns = (slice(points[:, axis].min(), points[:, axis].max()) for axis in (1, 0))
     noise = flickering(12) - 128
 
-    def shown(pictures: np.ndarray) -> np.ndarray:
-        done = rendered(renderer, prepared, [clip.frames[SHOWN]] * len(pictures), pictures)
+    def shown(mouth_images: np.ndarray) -> np.ndarray:
+        done = rendered(renderer, prepared, [clip.frames[SHOWN]] * len(mouth_images), mouth_images)
         return np.stack([one.frame.y[rows, columns] for one in done]).astype(float)
 
     alone = np.concatenate([shown(mouths.lower[:1] + one) for one in noise[1:-1, None]])  # nothing to be steadied with
@@ -166,9 +166,9 @@ def test_a_flickering_network_does_not_make_a_flickering_face(
 def test_nothing_is_steadied_across_a_cut(clip: Clip, renderer: PasteRenderer, prepared: PreparedAtlas, mouths: Mouths) -> None:
     """What comes after a jump, four grey levels brighter, does not show in what came before it."""
     frames = [*clip.frames[5:12], *clip.frames[35:42]]
-    pictures = np.concatenate([np.repeat(mouths.lower[:1], 7, 0), np.repeat(mouths.lower[:1] + 4, 7, 0)])
-    whole = rendered(renderer, prepared, frames, pictures)
-    parts = [rendered(renderer, prepared, frames[part], pictures[part]) for part in (slice(7), slice(7, 14))]
+    mouth_images = np.concatenate([np.repeat(mouths.lower[:1], 7, 0), np.repeat(mouths.lower[:1] + 4, 7, 0)])
+    whole = rendered(renderer, prepared, frames, mouth_images)
+    parts = [rendered(renderer, prepared, frames[part], mouth_images[part]) for part in (slice(7), slice(7, 14))]
     for one, alone in zip(whole, [*parts[0], *parts[1]], strict=True):
         assert same(one.frame, alone.frame)
 

@@ -5,14 +5,13 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.motion import VISEMES, viseme_index
 from heygem_daemon.lipsync.speech.transcript.alignment import ROW_RATE, Alignment
 from heygem_daemon.lipsync.speech.transcript.graph import SILENCE
-from heygem_daemon.lipsync.speech.visemes import column
 
 _EDGE: Final = 0.02
 """s on each side of a border, over which one viseme gives way to the next."""
-_LIPS: Final = column("PP")
+_LIPS: Final = viseme_index("PP")
 _SHORTEST: Final = 0.06
 """s that lips stay together at least; Lofqvist & Gracco 1997 found 80-150 ms from lips together to release."""
 _BEFORE_BURST: Final = 0.09
@@ -35,8 +34,8 @@ def aligned_posteriors(alignment: Alignment, first_row: int, rows: int) -> Float
 
 def blended(posteriors: Float32, alignment: Alignment, first_row: int) -> Float32:
     """Return `posteriors` (float32 [n, 16], rows from `first_row` on) with the script put in as far as it can be trusted there."""
-    trust = _SHARE * np.clip((alignment.columns.confidence - _DOUBT) / (_TRUST - _DOUBT), 0, 1)
-    script = _spread(alignment, first_row, len(posteriors), trust.astype(np.float32))
+    confidence = _SHARE * np.clip((alignment.columns.confidence - _DOUBT) / (_TRUST - _DOUBT), 0, 1)
+    script = _spread(alignment, first_row, len(posteriors), confidence.astype(np.float32))
     return np.asarray(script + posteriors * (1 - script.sum(1, keepdims=True)), np.float32)
 
 

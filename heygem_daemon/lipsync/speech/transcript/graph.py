@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Int32
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.transcript.words import Word
-from heygem_daemon.lipsync.speech.visemes import column
 
 NEVER: Final = np.float32(-1e9)
-SILENCE: Final = column("sil")
+SILENCE: Final = viseme_index("sil")
 OTHER: Final = 16
 """The column of unscripted speech in the scores."""
 
@@ -28,7 +28,7 @@ _ROWS: Final = {
     **dict.fromkeys(("FF", "CH", "SS"), 4.8),
 }
 """Typical lengths in rows of 20 ms, of the phones of read speech."""
-_LENGTHS: Final = {column(name): rows for name, rows in _ROWS.items()}
+_LENGTHS: Final = {viseme_index(name): rows for name, rows in _ROWS.items()}
 
 _DROP_SOUND: Final = -5.0
 """Natural logarithms of odds. A sound is sometimes swallowed ..."""

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.transcript.align import align_words
 from heygem_daemon.lipsync.speech.transcript.alignment import Alignment, Segment
 from heygem_daemon.lipsync.speech.transcript.curves import aligned_posteriors, blended, closure_gate
-from heygem_daemon.lipsync.speech.visemes import column
 from tests.lipsync.speech.transcript.recordings import LESSON, hear, words_of
 
-SIL, PP, AA, SS = (column(name) for name in ("sil", "PP", "aa", "SS"))
+SIL, PP, AA, SS = (viseme_index(name) for name in ("sil", "PP", "aa", "SS"))
 
 
 def spoken(*parts: tuple[int, float, float], confidence: float = 0.9) -> Alignment:
