@@ -231,7 +231,7 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     ),
     "permission_denied": ErrorSpec(
         kind=TransientError,
-        message="The server has no right to {deed} {name}, which belongs to {owner}.",
+        message="The server has no right to {action} {name}, which belongs to {owner}.",
         hint="Run as {owner} or as administrator: {command} - then it goes on by itself. "
         "docs/shares.md shows how a share is set up so that whatever is copied can be used.",
     ),

@@ -1,12 +1,15 @@
-"""What touches the inboxes: looking, moving, opening, listening.
+"""Everything that touches the inboxes: scan, claim, inspect, archive, watch.
 
-mounts     is this path on a network file system
-listing    a folder -> its files, without following links and without end
-scanner    an inbox -> its drops and control files, at one moment
-leases     is anybody writing to this file
-moves      rename that never overwrites, folders made durable
-permissions: who may not move or read what, and the command that changes it
-claims     a drop -> a job's own folder -> _done or _failed
-inspector  do the files open, in threads
-doorbell   file system events: look now
+mounts           which file system a path lies on, and whether it is a network share
+listing          list the files of a folder without following links, up to a limit
+leases           whether another process has a file open for writing
+scanner          scan an inbox for drops and control files
+timeout_scanner  scan in a thread, so that a dead share does not block the daemon
+daemon_pool      threads that may hang without keeping the process from ending
+permissions      what may not be moved or read, and the command that changes it
+inbox_errors     turn an OSError in an inbox into one of our errors
+claims           move a drop into its job's folder, and back
+archive          move finished inputs to _done or _failed, and back for a retry
+inspector        open the media files in threads
+watcher          file system events: scan now
 """

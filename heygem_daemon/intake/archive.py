@@ -1,7 +1,7 @@
-"""Finished inputs: _done and _failed, with a word why, and the way back for a retry.
+"""Move finished inputs to _done or _failed with a reason.txt, and back for a retry.
 
-Beside the inputs lies `.heygem-job.json`: which job they belonged to. Its time stamp is the moment they were put there, which decides
-how long they are kept: the folder's own ctime would start anew with every chmod of a backup program.
+`.heygem-job.json` beside the inputs names the job they belonged to. Its modification time is the moment they were archived, which
+decides how long they are kept: the folder's own ctime would start anew with every chmod of a backup program.
 """
 
 import json
@@ -21,7 +21,10 @@ _MAX_RECORD_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """`name` is the raw name of the drop, "" for the flat form. `wrapped`: the drop is no folder (a link) and lies inside one of ours."""
+    """The content of `.heygem-job.json`.
+
+    `name` is the raw name of the drop, "" for the flat form. `wrapped`: the drop is not a folder (but a link) and lies inside one of ours.
+    """
 
     job: str
     name: str
@@ -36,7 +39,7 @@ def archive_drop(drop: Path, folder: Path, name: str, record: Record, reason: st
         _annotate(drop, record, reason)
         target = rename_numbered(drop, folder, name)
     else:
-        # Nothing can be written into a link without writing to where it points.
+        # Writing into a link would write to where it points.
         target = _new_folder(folder, name)
         _annotate(target, Record(job=record.job, name=record.name, flat=False, wrapped=True), reason)
         rename_exclusive(drop, target / record.name)
@@ -58,7 +61,7 @@ def _annotate(folder: Path, record: Record, reason: str | None) -> None:
     if os.path.lexists(folder / REASON):
         if _is(folder / REASON, content):
             return
-        rename_numbered(folder / REASON, folder, REASON)  # somebody's own file: no input is ever overwritten
+        rename_numbered(folder / REASON, folder, REASON)  # a file of the user: no input is ever overwritten
     write_durably(folder / REASON, content)
 
 
@@ -87,7 +90,7 @@ def restore_drop(folder: Path, record: Record, target: Path) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record of a finished folder, None where there is none or it says nothing sensible (anybody may write there)."""
+    """Return the record of an archived folder, None where it is missing or not valid (anybody may write there)."""
     try:
         fields: Any = json.loads(read_regular(folder / RECORD, _MAX_RECORD_BYTES) or b"")
         record = Record(**fields)

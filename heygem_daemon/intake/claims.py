@@ -1,8 +1,8 @@
-"""Whose a drop is: inputs move by rename, and only by rename, from the inbox to the job's own folder and on to _done or _failed.
+"""Claim drops: inputs move by rename, and only by rename, from the inbox to the job's own folder and on to _done or _failed.
 
     inbox/lesson-01/                            a drop
-    inbox/.heygem/claimed/<job id>/lesson-01/   claimed; whoever renamed it owns it
-    inbox/.heygem/claimed/<job id>/flat/        a drop in the flat form; the file .flat beside it says so
+    inbox/.heygem/claimed/<job id>/lesson-01/   claimed; the process that renamed it owns it
+    inbox/.heygem/claimed/<job id>/flat/        a drop in the flat form, marked by the file .flat beside it
     inbox/_done/lesson-01/, inbox/_failed/      finished (intake.archive)
 
 Every step leaves something that `unclaim` can put back, so that a crash at any point loses nothing.
@@ -32,16 +32,16 @@ _MAX_TOML_BYTES: Final = 4 * 2**20
 
 
 class FolderClaims:
-    """Claims on folders. Inbox and claimed folder must lie on one file system, as they do by construction."""
+    """The `Claims` port on real folders. Inbox and claimed folder lie on one file system by construction."""
 
     def __init__(self, marker: str = MARKER) -> None:
         self._marker = marker
 
     def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
-        """Rename the drop into the job's folder and return that. Its .ready file has served and goes; so does the .cancel of a flat form.
+        """Rename the drop into the job's folder and return that folder; delete its .ready file, and the .cancel of a flat form.
 
-        Raises FileNotFoundError when somebody else was first, TransientError when the share failed, or when a folder is not ours to move
-        (`permission_denied`); then everything is back in place."""
+        Raises FileNotFoundError when another process was first, TransientError when the share failed or a folder may not be moved
+        (`permission_denied`); everything is then back in place."""
         inbox = Path(scanned.inbox)
         claim_dir = _claim_dir(inbox, job_id)
         _check_rights(scanned, inbox)
@@ -55,13 +55,13 @@ class FolderClaims:
                 _put_back(inbox, claim_dir)
             problem = inbox_error(failed, inbox, self._marker)
             if isinstance(failed, FileNotFoundError) and problem.code == "io_error":
-                raise FileNotFoundError(failed.errno, "somebody else was first", scanned.name) from failed
+                raise FileNotFoundError(failed.errno, "another process was first", scanned.name) from failed
             raise problem from failed
         self._delete_control_files(scanned)
         return claim_dir
 
     def _make_claim_dir(self, inbox: Path, claim_dir: Path) -> None:
-        """Create the folder of a job; never the inbox, which would hide a share that is not mounted."""
+        """Create the job's folder, but never the inbox: that would hide a share that is not mounted."""
         (inbox / self._marker).stat()
         for folder in (claim_dir.parent.parent, claim_dir.parent, claim_dir):
             folder.mkdir(exist_ok=True)
@@ -70,11 +70,11 @@ class FolderClaims:
         kinds = ([] if not scanned.ready else ["ready"]) + ([] if scanned.name or not scanned.cancel else ["cancel"])
         for kind in kinds:
             for name in control_names(scanned.name, scanned.entries):
-                with suppress(OSError):  # one that cannot be deleted must not undo the claim
+                with suppress(OSError):  # a control file that cannot be deleted must not undo the claim
                     _delete_control(Path(scanned.inbox), name, kind)
 
     def unclaim(self, inbox: str, job_id: str) -> bool:
-        """Put an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.
+        """Move an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.
 
         Raises TransientError when the share failed."""
         with inbox_errors(Path(inbox), self._marker):
@@ -94,7 +94,7 @@ class FolderClaims:
     def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
         """Return the raw name ("" for the flat form), the path and the entries of the drop inside a claimed folder.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `io_error` when a file of it cannot be looked at."""
+        Raises TransientError: `share_offline` when it cannot be reached, `io_error` or `permission_denied` when a file cannot be read."""
         inbox = claimed.parents[2]
         with inbox_errors(inbox, self._marker):
             found = drop_in(claimed)
@@ -132,7 +132,7 @@ class FolderClaims:
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.
 
-        None when they are gone already. Raises TransientError when the share failed; calling again goes on where it stopped."""
+        None when they are already gone. Raises TransientError when the share failed; a repeated call continues where it stopped."""
         inbox, claim_dir = Path(job.inbox), Path(job.claimed)
         with inbox_errors(inbox, self._marker):
             (inbox / self._marker).stat()
@@ -145,7 +145,7 @@ class FolderClaims:
             return target
 
     def restore(self, job: Job) -> Path | None:
-        """Bring the inputs of a finished job back to its claimed folder, without our reason.txt; None when they are gone.
+        """Move the inputs of a finished job back to its claimed folder, without our reason.txt; None when they are gone.
 
         Raises TransientError when the share failed."""
         inbox, claim_dir = Path(job.inbox), Path(job.claimed)
@@ -165,7 +165,7 @@ class FolderClaims:
             return claim_dir
 
     def clear_control(self, inbox: str, name: str, kind: str) -> None:
-        """Delete a control file that has been obeyed. Raises TransientError when it cannot be deleted."""
+        """Delete a control file that has been applied. Raises TransientError when it cannot be deleted."""
         with inbox_errors(Path(inbox), self._marker):
             _delete_control(Path(inbox), name, kind)
 
@@ -189,14 +189,14 @@ def _claim_dir(inbox: Path, job_id: str) -> Path:
 
 
 def _archive_name(name: str) -> str:
-    """A name under which inputs can stand in _done: theirs, or for the flat form the job's."""
+    """Return the name of the archived folder: that of the drop, or for the flat form the job's, made fit for a file system."""
     return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
 
 
 def _check_rights(scanned: ScannedDrop, inbox: Path) -> None:
-    """Raise `permission_denied` for what cannot be moved, before anything is: the drop waits for days perhaps, and is tried at every scan.
+    """Raise `permission_denied` for a part that cannot be moved, before any part is moved: such a drop is tried again at every scan.
 
-    Moving the files out of such a folder needs the same right as moving the folder, so there is no second way."""
+    Moving the files out of such a folder needs the same right as moving the folder, so there is no other way."""
     for part in _parts(scanned):
         if not may_move(inbox / part):
             raise permission_error(inbox / part, "move", inbox)
@@ -252,7 +252,7 @@ def _is_real_folder(path: Path) -> bool:
 
 
 def _remove_claim_dir(claim_dir: Path) -> None:
-    """Remove an emptied claimed folder. One that still holds something stays, and is not lost."""
+    """Remove an emptied claimed folder. One that still holds something stays."""
     (claim_dir / FLAT_MARK).unlink(missing_ok=True)
     with suppress(OSError):
         (claim_dir / FLAT).rmdir()

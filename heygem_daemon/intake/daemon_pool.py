@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class DaemonThreadPool:
-    """So many threads for one thing that may hang as a whole; started when they are needed first."""
+    """At most `threads` threads, for one inbox that may hang as a whole; each is started when it is first needed."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._name = name
@@ -19,7 +19,7 @@ class DaemonThreadPool:
         self._started = 0
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have `work` done, in the order of the calls; a future that is cancelled before its turn is passed over."""
+        """Run `work` in the order of the calls; a future that is cancelled before its turn is skipped."""
         future: Future[T] = Future()
 
         def task() -> None:
@@ -27,19 +27,19 @@ class DaemonThreadPool:
                 return
             try:
                 result = work()
-            except BaseException as problem:  # noqa: BLE001 - it belongs to whoever asks for the result
+            except BaseException as problem:  # noqa: BLE001 - raised again by future.result()
                 future.set_exception(problem)
             else:
                 future.set_result(result)
 
         self._tasks.put(task)
         if self._started < self._max_threads:
-            self._started += 1
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._started += 1  # after the start, which may fail: the next call then tries again
         return future
 
     def close(self) -> None:
-        """Let the threads end when they have done what was asked before."""
+        """Let the threads end when they have run everything submitted before."""
         for _ in range(self._started):
             self._tasks.put(None)
 

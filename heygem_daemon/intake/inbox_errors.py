@@ -1,4 +1,4 @@
-"""What a failing inbox is called in our errors."""
+"""Turn an OSError in an inbox into one of our errors."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def inbox_error(failed: OSError, inbox: Path, marker: str) -> HeygemError:
 
 
 def _forbidden(failed: OSError, inbox: Path) -> Path:
-    """Return what refuses us: the path that was named, or the folder it lies in, which every rename and removal changes."""
+    """Return the path that refused access: the one in the error, or the folder it lies in, which every rename and removal changes."""
     named = [Path(os.fsdecode(each)) for each in (failed.filename, failed.filename2) if isinstance(each, str | bytes)]
     concerned = [each for path in named for each in (path, path.parent) if each.is_relative_to(inbox)]
     return next((each for each in concerned if each.is_dir() and not os.access(each, os.W_OK, effective_ids=True)), (*named, inbox)[0])

@@ -1,4 +1,4 @@
-"""Opens the media of drops in threads, so that a slow disk or a long recording never holds up the daemon."""
+"""Open the media files of drops in threads, so that a slow disk or a long recording never blocks the daemon."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,7 +17,7 @@ from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 @dataclass(frozen=True, kw_only=True)
 class _PendingInspection:
-    """What was asked under one key: path -> its length in s, once it is known."""
+    """The measurements under way for one drop: path -> its length in s, once it is known."""
 
     signature: str
     lengths: dict[str, Future[float]]
@@ -28,7 +28,7 @@ class _PendingInspection:
 
 
 class MediaInspector:
-    """Asks ffprobe about every file and decodes every recording once (a silent one is refused before it costs an engine's time)."""
+    """The `Inspector` port: probes every file and decodes every recording once (a silent one is refused before it costs engine time)."""
 
     def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
         self.limits = limits
@@ -39,9 +39,9 @@ class MediaInspector:
     def inspect(
         self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
     ) -> Inspection | None:
-        """Return the finding for the drop `key` under this `signature`, None while it is being made; the first call starts it.
+        """Return the result for the drop `key` under this `signature`, None while it is under way; the first call starts it.
 
-        Every inbox has its own threads: on a frozen share even a killed ffprobe does not end, and whoever waits for it waits on."""
+        Every inbox has its own threads: on a frozen share even a killed ffprobe does not end, and the thread that waits for it hangs."""
         pending = self._pending.get(key)
         if pending is None or pending.signature != signature:
             self.forget(key)
@@ -56,19 +56,21 @@ class MediaInspector:
             self._pools[inbox] = DaemonThreadPool(f"inspect {inbox}", self._threads)
         return self._pools[inbox]
 
-    def _start(self, signature: str, pool: DaemonThreadPool, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _PendingInspection:
+    def _start(
+        self, signature: str, pool: DaemonThreadPool, root: Path, recordings: Sequence[str], videos: Sequence[str]
+    ) -> _PendingInspection:
         lengths = {path: pool.submit(partial(_length, _video_seconds, root / path, self.limits)) for path in videos}
         lengths |= {path: pool.submit(partial(_length, _recording_seconds, root / path, self.limits)) for path in recordings}
         return _PendingInspection(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:
-        """Drop what is known or asked under this key."""
+        """Forget the result for this key and cancel what is not running yet."""
         pending = self._pending.pop(key, None)
         if pending is not None:
             pending.cancel()
 
     def close(self) -> None:
-        """Take no more questions. A command that runs ends at its own time limit, or with the process."""
+        """Cancel what is not running yet. A running command ends at its own time limit, or with the process."""
         for key in list(self._pending):
             self.forget(key)
         for pool in self._pools.values():
@@ -90,7 +92,7 @@ def _inspection(pending: _PendingInspection) -> Inspection:
 
 
 def _length(measure: Callable[[Path, MediaLimits], float], path: Path, limits: MediaLimits) -> float:
-    """Return the length of a file in s. Whatever goes wrong comes out as a HeygemError or lies in the future: nothing is lost."""
+    """Return the length of a file in s. Raises HeygemError; an OSError becomes `io_error`."""
     try:
         return measure(path, limits)
     except OSError as failed:

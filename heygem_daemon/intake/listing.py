@@ -1,7 +1,7 @@
-"""A folder's files: through open() and fstat(), without following a link, without end to a hostile tree.
+"""List a folder's files by open() and fstat(), without following links, up to a number of files and a depth.
 
-stat() alone answers from the attribute cache on SMB and NFS; opening makes the client ask the server. A dead share may still hang in
-any of these calls: nothing in user space can prevent that.
+stat() alone answers from the attribute cache on SMB and NFS; opening makes the client ask the server. A dead share may hang in any of
+these calls: nothing in user space can prevent that.
 """
 
 import errno
@@ -29,9 +29,9 @@ _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 class Listing:
     """The files below a folder, sorted by path.
 
-    `litter` is (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows betrays a copy under way.
-    `busy` is true where a file could not be opened because somebody holds a lease on it. `unreadable` names what could not be looked
-    at, `denied` the same where we lack the right to (a path in the drop, "" for the drop itself), `excess` what is too much to look at;
+    `litter` is (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows shows a copy under way.
+    `busy` is true where a file could not be opened because another process holds a lease on it. `unreadable` names what could not be
+    read, `denied` the same where permission is missing (a path in the drop, "" for the drop itself), `excess` what is too much to look at;
     each makes the listing no proof of anything.
     """
 
@@ -45,7 +45,7 @@ class Listing:
 
 @contextmanager
 def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
-    """Hold a folder open; NotADirectoryError or ELOOP where it is something else or a link (the topmost path may be a link)."""
+    """Hold a folder open. Raises NotADirectoryError, or ELOOP for a link (only the topmost path may be one)."""
     follow = 0 if parent is None else os.O_NOFOLLOW
     descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | follow, dir_fd=parent)
     try:
@@ -55,7 +55,7 @@ def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
 
 
 def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing | None:
-    """List the drop `name` in the open folder `parent`; None when it is gone. A drop that is itself a link is one Entry with path ""."""
+    """List the drop `name` in the open folder `parent`; None when it is gone. A drop that is a link is one Entry with path ""."""
     walk = _Walk(max_files, max_depth)
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -72,20 +72,20 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
 
 
 def list_flat(root: int, is_part: Callable[[str], bool], *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing:
-    """List those names in the open inbox root that `is_part` of a drop in the flat form, with all that is below them."""
+    """List the names in the open inbox root that `is_part` accepts (a drop in the flat form), with everything below them."""
     walk = _Walk(max_files, max_depth)
     walk.folder(root, "", 1, is_part)
     return walk.result()
 
 
 def read_regular(path: Path, limit: int) -> bytes | None:
-    """Return the first `limit` bytes of a regular file; None of a pipe or a device. Raises OSError, ELOOP for a link."""
+    """Return the first `limit` bytes of a regular file; None for a pipe or a device. Raises OSError, ELOOP for a link."""
     with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
         return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
 class _Walk:
-    """One walk through one drop; collects until a bound is met."""
+    """One walk through one drop; collects until a limit is reached."""
 
     def __init__(self, max_files: int, max_depth: int) -> None:
         self.entries: list[Entry] = []
@@ -109,7 +109,7 @@ class _Walk:
         )
 
     def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[str], bool] | None = None) -> None:
-        """Take in one open folder. Raises OSError where it cannot be read."""
+        """Collect the files of one open folder and below. Raises OSError where it cannot be read."""
         folders: list[str] = []
         with os.scandir(descriptor) as found:
             for each in found:
@@ -125,7 +125,7 @@ class _Walk:
             self._descend(name, descriptor, prefix, depth)
 
     def _take(self, found: os.DirEntry[str], folder: int, prefix: str) -> bool:
-        """Take in one name; True when it is a folder to go into."""
+        """Collect one name; return True when it is a folder to walk into."""
         ignored = is_ignored(found.name)
         try:
             if found.is_dir(follow_symlinks=False):
@@ -133,14 +133,14 @@ class _Walk:
             if ignored or found.is_symlink() or not found.is_file(follow_symlinks=False):
                 self._note(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
             else:
-                self._note(prefix + found.name, self._look(found.name, folder), ignored=False)
+                self._note(prefix + found.name, self._fstat(found.name, folder), ignored=False)
         except OSError as failed:
             if failed.errno not in _GONE and not ignored:
                 self.record_error(failed, prefix + found.name)
         return False
 
-    def _look(self, name: str, folder: int) -> os.stat_result:
-        """Return what the server says about a regular file. O_NONBLOCK: a pipe put in its place must not hold us up."""
+    def _fstat(self, name: str, folder: int) -> os.stat_result:
+        """Return the server's current attributes of a regular file. O_NONBLOCK: a pipe put in its place must not block us."""
         try:
             descriptor = os.open(name, _OPEN_FLAGS, dir_fd=folder)
         except OSError as failed:
@@ -173,7 +173,7 @@ class _Walk:
                 self.record_error(failed, prefix + name)
 
     def record_error(self, failed: OSError, path: str, shown: str = "") -> None:
-        """Remember that `path` could not be looked at, and under which name to show it where that differs."""
+        """Remember that `path` could not be read, and the name to show where that differs."""
         self.unreadable = shown or path
         if failed.errno in DENIED:
             self.denied = path

@@ -1,4 +1,4 @@
-"""Which file system a path lies on: the kernel reports no events of other clients of a share, so shares are polled."""
+"""Find out which file system a path lies on: the kernel reports no events of a share's other clients, so shares are polled."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def mount_of(path: str, mountinfo: Path = MOUNTINFO) -> Mount | None:
 
 
 def mount_by_name(wanted: str, mountinfo: Path = MOUNTINFO) -> Mount | None:
-    """The same going by the absolute path alone: links are not resolved, and no share is asked."""
+    """Return the same for the absolute path alone: links are not resolved, and no share is accessed."""
     try:
         lines = mountinfo.read_bytes().splitlines()
     except OSError:

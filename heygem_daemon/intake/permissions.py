@@ -1,4 +1,4 @@
-"""Who may not do what, and the command that changes it: a person's copy arrives with that person's rights, not with ours."""
+"""Find out what may not be moved or read, and the command that fixes it: files arrive with the permissions of whoever copied them."""
 
 import errno
 import grp
@@ -15,18 +15,19 @@ DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 def may_move(path: Path) -> bool:
-    """Whether `path` can be renamed into another folder. The kernel asks for the right to write in a folder that gets another parent
-    (its `..` changes), and for no right at all in a file. What is not there, or is a link, is no matter of permissions."""
+    """Return whether `path` can be renamed into another folder; True for a link or a path that is gone.
+
+    The kernel demands write permission on a folder that gets another parent (its `..` changes), and none on a file."""
     if path.is_symlink() or not path.is_dir():
         return True
-    return os.access(path, os.W_OK, effective_ids=True) or not os.path.lexists(path)  # somebody else may just have taken it
+    return os.access(path, os.W_OK, effective_ids=True) or not os.path.lexists(path)  # another process may just have taken it
 
 
-def permission_error(path: Path, deed: str, inbox: Path) -> HeygemError:
-    """Return the error for something at or below `inbox` that we have no right to `deed` ("move", "read", "change"), with its mend."""
+def permission_error(path: Path, action: str, inbox: Path) -> HeygemError:
+    """Return the error for a path at or below `inbox` that we may not `action` ("move", "read", "change"), with the command that fixes it."""
     return error(
         "permission_denied",
-        deed=deed,
+        action=action,
         name=escape_name(str(path.relative_to(inbox)) if path != inbox and path.is_relative_to(inbox) else str(path)),
         owner=_owner(path),
         command=escape_name(fix_command(path, inbox)),
@@ -34,12 +35,12 @@ def permission_error(path: Path, deed: str, inbox: Path) -> HeygemError:
 
 
 def fix_command(path: Path, inbox: Path) -> str:
-    """Return for a shell what gives us the rights to `path`."""
+    """Return the shell command that gives us the permissions on `path`."""
     return " && ".join(join(command) for command in commands(path, inbox))
 
 
 def commands(path: Path, inbox: Path) -> list[tuple[str, ...]]:
-    """Return what gives us the rights: to all of the drop that `path` lies in, or to the folder that should be ours."""
+    """Return the commands that give us the permissions: on the whole drop that `path` lies in, or on the folder that should be ours."""
     parts = path.relative_to(inbox).parts if path.is_relative_to(inbox) else ()
     if not parts:
         return [("chown", _user(os.geteuid()), str(path))]
@@ -51,7 +52,7 @@ def commands(path: Path, inbox: Path) -> list[tuple[str, ...]]:
 
 
 def _shared_group(inbox: Path) -> int:
-    """The inbox's group where we belong to it, else our own."""
+    """Return the inbox's group where we belong to it, else our own."""
     group = _group_of(inbox)
     return group if group in _our_groups() else os.getegid()
 
@@ -68,7 +69,7 @@ def _group_of(path: Path) -> int:
 
 
 def _owner(path: Path) -> str:
-    """Return the name of the owner; of what cannot even be looked at, that of the folder it lies in."""
+    """Return the owner's name; for a path that cannot be read at all, the owner of its folder."""
     for each in (path, path.parent):
         try:
             return _user(each.lstat().st_uid)

@@ -1,4 +1,4 @@
-"""One look at one inbox: which drops lie there, and which control files beside them. The scan is the truth; events only ring."""
+"""Scan an inbox: which drops lie there, and which control files beside them. All knowledge comes from scans; events only trigger one."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _FLAT: Final = ""
 
 @dataclass(kw_only=True)
 class _RootContents:
-    """What lies directly in an inbox: names of drops, whether there is a flat form, the control files."""
+    """What lies directly in an inbox: names of drops, whether there is a flat form, control files."""
 
     drops: list[str] = field(default_factory=list)
     flat: bool = False
@@ -28,7 +28,7 @@ class _RootContents:
 
 
 class FolderScanner:
-    """Looks into inbox folders. Remembers the last listing of each drop only to ask for leases where nothing changed any more."""
+    """The `Scanner` port on real folders. Keeps the last listing of each drop only to test for leases once nothing changes any more."""
 
     def __init__(self, marker: str = MARKER, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> None:
         self._marker = marker
@@ -36,12 +36,12 @@ class FolderScanner:
         self._last: dict[str, Mapping[str, Listing]] = {}
 
     def scan(self, inbox: str) -> InboxScan:
-        """Look at one inbox; never raises. Without its marker file it is offline: an unmounted share looks like an empty folder."""
+        """Scan one inbox; never raises. Without its marker file it is offline: an unmounted share looks like an empty folder."""
         try:
             with opened_folder(inbox) as root:
                 os.stat(self._marker, dir_fd=root)
                 view = self._scan_open(inbox, root)
-                # Gone during the look: then what looked like missing drops was a missing share.
+                # Gone during the scan: then what looked like missing drops was a missing share.
                 Path(inbox, self._marker).stat()
         except OSError as failed:
             return InboxScan(inbox=inbox, online=False, reason=self._offline_reason(inbox, failed))
@@ -88,7 +88,7 @@ class FolderScanner:
 
 
 def _classify(root: int) -> _RootContents:
-    """Tell drops, parts of a flat form and control files apart by name and kind alone."""
+    """Sort names into drops, parts of a flat form and control files, by name and kind alone."""
     found = _RootContents()
     with os.scandir(root) as entries:
         for entry in entries:
@@ -99,7 +99,7 @@ def _classify(root: int) -> _RootContents:
             elif entry.name == PAUSE:
                 found.paused = True
             elif is_drop_file(entry.name, flat=True):
-                # job.toml and speech.txt alone make no drop: they may wait there for the next recording.
+                # job.toml and speech.txt alone are not a drop: they may wait there for the next recording.
                 found.flat = found.flat or entry.name.casefold() not in {JOB_TOML, SCRIPT}
             elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
                 found.drops.append(entry.name)
@@ -130,14 +130,14 @@ def control_names(name: str, entries: Iterable[Entry]) -> tuple[str, ...]:
 
 
 def _has_writers(root: int, name: str, listing: Listing, before: Listing | None, *, network: bool) -> bool:
-    """Whether somebody is writing. Leases are asked for only where nothing else speaks of a change since the last scan."""
+    """Return whether a process is writing. Leases are tried only where nothing else shows a change since the last scan."""
     if listing.busy:
         return True
     if before is None or before.entries != listing.entries:
-        return False  # the change itself says so
+        return False  # the change itself shows it
     if before.ignored_files != listing.ignored_files:
         return True
     if network:
-        return False  # a lease would only know of writers on this machine
+        return False  # a lease covers only writers on this machine
     prefix = f"{name}/" if name else ""
     return any(entry.kind is Kind.FILE and has_writer_at(prefix + entry.path, root) for entry in listing.entries)

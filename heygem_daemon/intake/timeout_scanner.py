@@ -1,67 +1,65 @@
-"""Looks at inboxes without waiting for them: whatever touches a dead share hangs in the kernel for as long as the share is dead."""
+"""Scan inboxes without waiting for them: a system call on a dead share hangs in the kernel for as long as the share is dead."""
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from heygem_daemon.core.ports import InboxScan, Scanner
+from heygem_daemon.intake.daemon_pool import DaemonThreadPool
 
-_USUAL_SECONDS: Final = 0.5
-"""A look takes some ms on a local disk; so long the caller waits for the answer before it turns to other things."""
+TYPICAL_SECONDS: Final = 0.5
+"""A scan takes some ms on a local disk; the caller waits this long for the result before it turns to other things."""
 
 
-@dataclass(kw_only=True)
-class _Look:
-    """One look that is under way, in a thread of its own."""
+@dataclass(frozen=True, kw_only=True)
+class _PendingScan:
+    """One scan that is under way; `started` is the clock's time in s."""
 
-    begun: float
-    over: threading.Event = field(default_factory=threading.Event)
-    view: InboxScan | None = None
-    mistake: Exception | None = None
+    started: float
+    result: Future[InboxScan | None]
 
 
 class TimeoutScanner:
-    """A Scanner that asks another one in threads: one look per inbox at a time.
+    """A Scanner that runs another one in a thread per inbox, with one scan per inbox at a time.
 
-    Gives None while the answer is not there yet, and after `seconds` an offline view. A look that hangs is never asked twice:
-    its thread stays until the kernel lets it go, and what it then brings is thrown away, for it is old.
+    Returns None while the result is not there yet, and after `seconds` an offline scan. A scan that hangs is not repeated: its thread
+    stays until the kernel releases it, and its result is then discarded, because it is old.
     """
 
-    def __init__(self, scanner: Scanner, *, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        scanner: Scanner,
+        *,
+        seconds: float,
+        typical_seconds: float = TYPICAL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._scanner = scanner
         self.seconds = seconds
+        self._typical_seconds = typical_seconds
         self._clock = clock
-        self._looks: dict[str, _Look] = {}
+        self._pools: dict[str, DaemonThreadPool] = {}
+        self._pending: dict[str, _PendingScan] = {}
 
     def scan(self, inbox: str) -> InboxScan | None:
-        look = self._looks.get(inbox)
-        if look is None or (look.over.is_set() and self._is_old(look)):
-            look = self._looks[inbox] = self._begin(inbox)
-            look.over.wait(min(_USUAL_SECONDS, self.seconds))
-        if look.over.is_set():
-            del self._looks[inbox]
-            if look.mistake is not None:
-                raise look.mistake
-            return look.view
-        if not self._is_old(look):
+        pending = self._pending.get(inbox)
+        if pending is None or (pending.result.done() and self._is_old(pending)):
+            pending = self._pending[inbox] = self._start(inbox)
+            wait([pending.result], min(self._typical_seconds, self.seconds))
+        if pending.result.done():
+            del self._pending[inbox]
+            return pending.result.result()
+        if not self._is_old(pending):
             return None
         return InboxScan(inbox=inbox, online=False, reason=f"The folder {inbox} does not answer: its share or the network hangs")
 
-    def _is_old(self, look: _Look) -> bool:
-        return self._clock() - look.begun >= self.seconds
+    def _is_old(self, pending: _PendingScan) -> bool:
+        return self._clock() - pending.started >= self.seconds
 
-    def _begin(self, inbox: str) -> _Look:
-        look = _Look(begun=self._clock())
-
-        def ask() -> None:
-            try:
-                look.view = self._scanner.scan(inbox)
-            except Exception as mistake:  # noqa: BLE001 - it belongs to the tick, which knows what to do with it
-                look.mistake = mistake
-            look.over.set()
-
-        # A daemon thread: one that hangs must not keep the process from ending.
-        threading.Thread(target=ask, name=f"scan {inbox}", daemon=True).start()
-        return look
+    def _start(self, inbox: str) -> _PendingScan:
+        if inbox not in self._pools:
+            self._pools[inbox] = DaemonThreadPool(f"scan {inbox}", threads=1)
+        return _PendingScan(started=self._clock(), result=self._pools[inbox].submit(partial(self._scanner.scan, inbox)))

@@ -1,7 +1,7 @@
-"""File system events as a doorbell: somebody did something, have a look. All knowledge comes from the scan.
+"""Watch inboxes for file system events, which only trigger a scan: all knowledge comes from the scan.
 
-Only here is watchdog used. It is built to be lost: when an inbox is deleted, mounted anew, or a thread of watchdog ends, the next
-`watch` begins again, and until then the scanner's own rhythm carries on.
+The only module that uses watchdog. A lost watch does no harm: when an inbox is deleted or mounted anew, or a thread of watchdog ends,
+the next `watch` starts again, and until then the regular scans continue.
 """
 
 import os
@@ -46,13 +46,13 @@ class _Watch:
 
     @property
     def works(self) -> bool:
-        """Whether watchdog still listens: it stops by itself when the folder is deleted."""
+        """Return whether watchdog still runs: it stops by itself when the folder is deleted."""
         emitters = self.observer.emitters
         return self.observer.is_alive() and bool(emitters) and all(emitter.is_alive() for emitter in emitters)
 
 
 class _EventHandler(FileSystemEventHandler):
-    """Writes one byte for every event that is not our own doing; runs in watchdog's thread, so it does nothing else."""
+    """Writes one byte for every event outside our own folders; runs in watchdog's thread, so it does nothing else."""
 
     def __init__(self, inbox: str, pipe: FileIO) -> None:
         self._inbox = inbox
@@ -60,7 +60,7 @@ class _EventHandler(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         if self._is_of_interest(event.src_path) or (event.dest_path and self._is_of_interest(event.dest_path)):
-            with suppress(OSError, ValueError):  # a full pipe rings already; a closed one: nobody is at home any more
+            with suppress(OSError, ValueError):  # full: it is readable already; closed: the daemon is ending
                 self._pipe.write(b"!")
 
     def _is_of_interest(self, path: bytes | str) -> bool:
@@ -71,7 +71,7 @@ class _EventHandler(FileSystemEventHandler):
 
 
 class WatchdogNotifier:
-    """Listens to local inboxes by inotify. Of a network share the kernel hears only its own clients, so that one is not watched."""
+    """The `ChangeNotifier` port: watches local inboxes by inotify, but no network share, whose other clients cause no events here."""
 
     def __init__(self) -> None:
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -81,7 +81,7 @@ class WatchdogNotifier:
         self._watches: dict[str, _Watch] = {}
 
     def watch(self, inbox: str) -> None:
-        """Listen to this inbox from now on. Cheap to call again, and to be called again: it mends what broke. Never raises."""
+        """Watch this inbox from now on. Cheap, and meant to be called repeatedly: it restarts a watch that ended. Never raises."""
         try:
             found = Path(inbox).stat()
         except OSError:
@@ -99,7 +99,7 @@ class WatchdogNotifier:
             self._watches[inbox] = _Watch(identity=identity, observer=self._start_observer(inbox))
 
     def _start_observer(self, inbox: str) -> BaseObserver:
-        # watchdog warns in its own thread when a folder is created while it looks for folders; as an error it would end the thread.
+        # watchdog warns in its own thread when a folder is created while it lists folders; as an error it would end the thread.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         resolved = os.path.realpath(inbox)
         observer = Observer()
@@ -118,18 +118,18 @@ class WatchdogNotifier:
             watch.observer.join(timeout=5)
 
     def wakeup(self) -> int:
-        """Return a file descriptor that becomes readable when something rang."""
+        """Return a file descriptor that becomes readable after a change."""
         return self._read_end.fileno()
 
     def changed(self) -> bool:
-        """Return whether something rang since the last call, and reset."""
-        has_rung = False
+        """Return whether something changed since the last call, and reset."""
+        has_changed = False
         while self._read_end.read(65536):
-            has_rung = True
-        return has_rung
+            has_changed = True
+        return has_changed
 
     def close(self) -> None:
-        """Stop listening; twice is fine."""
+        """Stop watching; may be called twice."""
         for inbox in list(self._watches):
             self._remove(inbox)
         self._write_end.close()

@@ -7,41 +7,41 @@ import os
 import pytest
 
 from heygem_daemon.intake import claims, listing
-from tests.daemon.harness import SETTLE, World
+from tests.daemon.harness import SETTLE, DaemonHarness
 
 
 def test_a_drop_that_is_not_ours_to_move_waits_with_the_command_and_goes_on_when_it_is(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as closed:
         closed.setattr(claims, "may_move", lambda path: False)
-        world.drop("lesson")
-        world.until(lambda: world.state("lesson") is not None and world.status("lesson").error)
-        told = world.status("lesson")
+        harness.drop("lesson")
+        harness.until(lambda: harness.state("lesson") is not None and harness.status("lesson").error)
+        events_named = harness.status("lesson")
         assert told.error is not None
         assert (told.error.code, told.waiting_for) == ("permission_denied", "share")
         assert "no right to move lesson" in told.reason
-        assert f"chmod -R g+rwX {world.inbox}/lesson" in told.error.hint
-        world.tick(3600)
-        assert (world.inbox / "lesson").is_dir()
-    world.until(lambda: world.state("lesson") == "succeeded")
+        assert f"chmod -R g+rwX {harness.inbox}/lesson" in told.error.hint
+        harness.tick(3600)
+        assert (harness.inbox / "lesson").is_dir()
+    harness.until(lambda: harness.state("lesson") == "succeeded")
 
 
-def test_a_file_that_cannot_be_read_is_named_once_the_copy_is_still(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_named_once_the_copy_is_still(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(walk: object, name: str, folder: int) -> os.stat_result:
         if name == "a.mp4":
             raise PermissionError(errno.EACCES, "Permission denied", name)
         return os.stat(name, dir_fd=folder)
 
     with monkeypatch.context() as closed:
-        closed.setattr(listing._Walk, "_look", refuse)
-        world.drop("lesson")
-        world.tick(0.1)
-        assert world.status("lesson").error is None, "copying programs give their files the final rights last"
-        world.tick(SETTLE)
-        world.tick(0.1)
-        told = world.status("lesson").error
+        closed.setattr(listing._Walk, "_fstat", refuse)
+        harness.drop("lesson")
+        harness.tick(0.1)
+        assert harness.status("lesson").error is None, "copying programs give their files the final rights last"
+        harness.tick(SETTLE)
+        harness.tick(0.1)
+        events_named = harness.status("lesson").error
         assert told is not None
         assert told.code == "permission_denied"
         assert "no right to read lesson/videos/a.mp4" in told.message
-    world.until(lambda: world.state("lesson") == "succeeded")
+    harness.until(lambda: harness.state("lesson") == "succeeded")
