@@ -18,14 +18,15 @@ PACKAGE: Final = "heygem_daemon"
 ALLOWED: Final = {
     "core": set(),
     "durable": set(),
-    "media": {"core.errors", "durable"},
+    "processes": set(),
+    "media": {"core.errors", "durable", "processes"},
     "lipsync": {"media", "core.errors", "core.warning_codes", "durable"},
     "worker": {"lipsync", "media", "core"},
-    "executors": {"worker", "lipsync", "media", "core"},
+    "executors": {"worker", "lipsync", "media", "core", "processes"},
     "intake": {"core", "media", "durable"},
     "publishing": {"core", "media", "durable"},
     "ledger": {"core", "durable"},
-    "service": {"core"},
+    "service": {"core", "processes"},
     "daemon": {"core"},
     "settings": {"core"},
     "wiring": {
@@ -101,7 +102,7 @@ def test_a_part_imports_only_what_the_drawing_allows(part: str) -> None:
 
 def test_the_core_and_the_daemon_need_nothing_but_the_standard_library() -> None:
     for module, part in PARTS.items():
-        if part in {"core", "daemon", "durable"}:
+        if part in {"core", "daemon", "durable", "processes"}:
             foreign = _top_level(module) - set(sys.stdlib_module_names) - {PACKAGE}
             assert foreign == ({"pydantic"} if module == "core.status" else set()), module
 

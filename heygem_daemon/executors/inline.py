@@ -1,18 +1,17 @@
-"""Work in this very process: no isolation and no parallelism, but nothing to start either."""
+"""Work in this very process: no isolation and no parallelism, and nothing to start."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkOrder
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkerView, WorkOrder
 from heygem_daemon.worker.loop import Session, work_on
 
 
 class InlineExecutor:
     """An Executor whose `submit` returns when the order is done; its reports wait for `poll`.
 
-    The session is made at the first order. A hang hangs the caller and a crash takes it along: this is for tests and for trying
-    things, the daemon uses LocalExecutor.
+    The session is made at the first order. A hang hangs the caller and a crash ends it: this is for tests and experiments, the
+    daemon uses LocalExecutor.
     """
 
     def __init__(self, session_factory: Callable[[], Session]) -> None:
@@ -20,10 +19,13 @@ class InlineExecutor:
         self._session: Session | None = None
         self._reports: list[WorkerMessage] = []
         self._is_stopped = False
-        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def start(self) -> None:
+        """Nothing runs between two calls, so there is nothing to start."""
 
     def free(self) -> int:
-        """One order at a time, and the next when the outcome of the last has been taken."""
+        """Return 1 when the next order can be taken, which is after the reports of the last one were polled."""
         return 0 if self._is_stopped or self._reports else 1
 
     def submit(self, order: WorkOrder) -> None:
@@ -37,29 +39,29 @@ class InlineExecutor:
         work_on(order, session, self._report)
 
     def cancel(self, token: str) -> None:
-        """Its reports, if any wait, are thrown away."""
+        """Throw away its reports, if any wait."""
         self._reports = [report for report in self._reports if getattr(report, "token", None) != token]
 
     def poll(self) -> Iterable[WorkerMessage]:
         reports, self._reports = self._reports, []
         if reports and not self._is_stopped:
-            os.eventfd_read(self._doorbell)
+            os.eventfd_read(self._wakeup)
         return reports
 
     def wakeups(self) -> Sequence[int]:
-        return () if self._is_stopped else (self._doorbell,)
+        return () if self._is_stopped else (self._wakeup,)
 
-    def devices(self) -> Sequence[Mapping[str, Any]]:
+    def workers(self) -> Sequence[WorkerView]:
         device = self._session.device() if self._session else "not loaded"
-        return ({"worker": "inline", "device": device, "state": "stopped" if self._is_stopped else "idle", "token": None, "problem": ""},)
+        return (WorkerView(worker="inline", device=device, state=WorkerState.STOPPED if self._is_stopped else WorkerState.IDLE),)
 
     def stop(self, grace_seconds: float) -> None:
-        """Nothing runs between two calls, so there is nothing to wait for."""
+        """Take no more orders. Nothing runs between two calls, so there is nothing to wait for."""
         if not self._is_stopped:
             self._is_stopped = True
             self._reports.clear()
-            os.close(self._doorbell)
+            os.close(self._wakeup)
 
     def _report(self, report: WorkerMessage) -> None:
         self._reports.append(report)
-        os.eventfd_write(self._doorbell, 1)
+        os.eventfd_write(self._wakeup, 1)

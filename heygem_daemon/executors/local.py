@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from heygem_daemon.core.work import WorkerMessage, WorkOrder
-from heygem_daemon.executors.slot import DEFAULT_PATIENCE, Patience, Slot
-from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
-from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
+from heygem_daemon.executors.slot import DEFAULT_TIMEOUTS, Slot, WorkerTimeouts
+from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+from heygem_daemon.media.types import MediaLimits
 
 
 class Log(Protocol):
@@ -22,14 +22,14 @@ class Log(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """What every worker of this machine is started with."""
+    """The options that every worker of this machine is started with."""
 
     models: Path
     cache: Path
-    threads: int = 0
-    cache_bytes: int = 20 * 2**30
-    limits: MediaLimits = DEFAULT_LIMITS
-    wav2lip: Wav2LipOptions = NO_OPTIONS
+    threads: int
+    cache_bytes: int
+    limits: MediaLimits
+    wav2lip: Wav2LipOptions
     session: str | None = None
 
 
@@ -48,8 +48,8 @@ class LocalExecutor:
     """An Executor with one worker per entry of `devices` ("cpu", "cuda:0", ...).
 
     command: (name, device) -> argument list. environment: the workers' whole environment; None = ours. Nothing here waits, except
-    `stop`, and a moment (a second at most) for a killed process to vanish. The workers ask the kernel to end them with the thread
-    that started them, so construct and poll in a thread that lives as long as the daemon: the main one.
+    `stop`, and a moment (a second at most) for a killed process to end. The kernel ends a worker with the thread that started it,
+    so construct and poll in a thread that lives as long as the daemon: the main one.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LocalExecutor:
         command: Callable[[str, str], Sequence[str]],
         *,
         log: Log,
-        patience: Patience = DEFAULT_PATIENCE,
+        timeouts: WorkerTimeouts = DEFAULT_TIMEOUTS,
         environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,19 +71,22 @@ class LocalExecutor:
                 device=device,
                 command=tuple(command(name, device)),
                 log=log,
-                patience=patience,
+                timeouts=timeouts,
                 environment=environment,
                 clock=clock,
             )
             for name, device in zip(names, devices, strict=True)
         ]
-        for slot in self._slots:
-            slot.tend()
 
-    def renew(self, command: Callable[[str, str], Sequence[str]]) -> None:
-        """Have workers whose command line differs from this one replaced, each when it is done with its order."""
+    def start(self) -> None:
+        """Start the workers; one that is not running when `poll` comes is started then."""
         for slot in self._slots:
-            slot.renew(command(slot.name, slot.device))
+            slot.poll()
+
+    def set_command(self, command: Callable[[str, str], Sequence[str]]) -> None:
+        """Replace workers whose command line differs from this one, each when it is done with its order."""
+        for slot in self._slots:
+            slot.set_command(command(slot.name, slot.device))
 
     def free(self) -> int:
         return 0 if self._is_stopped else sum(slot.is_free for slot in self._slots)
@@ -93,34 +96,30 @@ class LocalExecutor:
         slot = next((slot for slot in self._slots if slot.is_free and not self._is_stopped), None)
         if slot is None:
             raise RuntimeError("no free worker: ask free() first")
-        slot.give(order)
+        slot.submit(order)
 
     def cancel(self, token: str) -> None:
-        """The worker that has this order is killed with all its children; a fresh one takes its place."""
+        """Kill the worker that has this order with all its children, and start a fresh one in its place."""
         for slot in self._slots:
             if slot.token == token:
-                slot.abandon()
+                slot.kill()
 
     def poll(self) -> Iterable[WorkerMessage]:
         if self._is_stopped:
             return []
-        return [report for slot in self._slots for report in slot.tend()]
+        return [report for slot in self._slots for report in slot.poll()]
 
     def wakeups(self) -> Sequence[int]:
         return [descriptor for slot in self._slots for descriptor in slot.wakeups()]
 
-    def devices(self) -> Sequence[Mapping[str, Any]]:
-        """Return worker, device, state (starting, idle, busy, cooling, stopped), pid, models, token, problem for each worker.
-
-        `cooling` is a worker that died and is started again after a pause; `problem` says why it died.
-        """
-        return [slot.describe() for slot in self._slots]
+    def workers(self) -> Sequence[WorkerView]:
+        return [slot.view() for slot in self._slots]
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask all workers to end, give them `grace_seconds` together, then kill. Unfinished orders report nothing any more."""
+        """Ask all workers to end, wait `grace_seconds` for them together, then kill. Unfinished orders report nothing any more."""
         self._is_stopped = True
         deadline = self._clock() + grace_seconds
         for slot in self._slots:
-            slot.ask_to_end()
+            slot.terminate()
         for slot in self._slots:
-            slot.end(max(0.0, deadline - self._clock()))
+            slot.stop(max(0.0, deadline - self._clock()))

@@ -1,18 +1,19 @@
-"""One worker process seen from its parent: pipes that never block, a death that is seen at once, a kill that reaches all of it."""
+"""One worker process seen from its parent: pipes that never block, a death that is noticed at once, a kill that reaches its children."""
 
-import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Final, cast
 
-_CHUNK: Final = 65536
+from heygem_daemon import processes
+
 _LONGEST_LINE: Final = 1 << 22
-_LAST_WORDS: Final = 5
-_WATCHED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
+"""bytes. What is kept of a line that does not end."""
+_TAIL_LINES: Final = 5
+_REAP_SECONDS: Final = 1.0
 
 
 class LinePipe:
@@ -32,7 +33,7 @@ class LinePipe:
         lines: list[bytes] = []
         while self.is_open:
             try:
-                chunk = os.read(self._stream.fileno(), _CHUNK)
+                chunk = os.read(self._stream.fileno(), processes.CHUNK_BYTES)
             except BlockingIOError:
                 break
             if not chunk:
@@ -49,21 +50,18 @@ class LinePipe:
         self._stream.close()
 
 
-class Child:
-    """A started process that leads a session of its own, so that its group holds it and its children and nobody else."""
+class WorkerProcess:
+    """A started worker, which leads a process group that holds it and its children and nobody else."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Raises OSError when it cannot be started."""
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            list(command), stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True, bufsize=0
-        )
+        self._process: subprocess.Popen[bytes] = processes.start(command, environment=environment)
         self._stdin = cast(IO[bytes], self._process.stdin)
         os.set_blocking(self._stdin.fileno(), False)
         self.stdout = LinePipe(cast(IO[bytes], self._process.stdout))
         self.stderr = LinePipe(cast(IO[bytes], self._process.stderr))
-        self._outbox = b""
-        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._unsent = b""
+        self._stderr_tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     @property
     def pid(self) -> int:
@@ -71,67 +69,55 @@ class Child:
 
     def send(self, line: bytes) -> None:
         """Write `line`; what the pipe does not take now goes out with a later `flush`."""
-        self._outbox += line
+        self._unsent += line
         self.flush()
 
     def flush(self) -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            while self._outbox:
-                self._outbox = self._outbox[os.write(self._stdin.fileno(), self._outbox) :]
+        """Write what the pipe takes of the lines that are not sent yet."""
+        with suppress(BlockingIOError, BrokenPipeError):
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._stdin.fileno(), self._unsent) :]
 
     def log_lines(self) -> list[str]:
-        """Return the new lines of stderr; the latest are remembered for `last_words`."""
+        """Return the new lines of stderr; the latest are kept for `stderr_tail`."""
         lines = [line.decode("utf-8", "replace").rstrip() for line in self.stderr.lines()]
-        self._last_words.extend(line for line in lines if line)
+        self._stderr_tail.extend(line for line in lines if line)
         return lines
 
-    def last_words(self) -> str:
-        return " | ".join(self._last_words)
+    def stderr_tail(self) -> str:
+        return " | ".join(self._stderr_tail)
 
-    def is_over(self) -> bool:
-        """Whether it has ended. It stays a zombie until `bury`, so its process group cannot become another's meanwhile."""
-        if self._process.returncode is not None:
-            return True
-        try:
-            return os.waitid(os.P_PID, self.pid, _WATCHED) is not None
-        except ChildProcessError:  # somebody else reaped it
-            return True
+    def has_ended(self) -> bool:
+        """Return whether it has ended. It stays a zombie until `kill_and_reap`, so that its process group is nobody else's meanwhile."""
+        return processes.has_ended(self._process)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+    def wait_ended(self, seconds: float) -> bool:
+        """Wait at most `seconds` until it has ended; return whether it has."""
+        return processes.wait_ended(self._process, seconds)
 
-    def hang_up(self) -> None:
-        """Close its stdin: no more orders."""
-        with contextlib.suppress(OSError):
+    def terminate(self) -> None:
+        """Ask the worker and its children to end."""
+        processes.signal_group(self._process, signal.SIGTERM)
+
+    def close_stdin(self) -> None:
+        """End the stream of orders."""
+        with suppress(OSError):
             self._stdin.close()
 
-    def wait_over(self, seconds: float) -> bool:
-        """Wait until it has ended, `seconds` at most; return whether it has."""
-        deadline = time.monotonic() + seconds
-        while not self.is_over():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.005)
-        return True
-
-    def bury(self) -> str:
-        """End what is left of the group, reap the leader, close the pipes; return in words how it ended."""
-        self.signal(signal.SIGKILL)
-        over = self.wait_over(1.0)
+    def kill_and_reap(self) -> str:
+        """Kill what is left of the group, reap the worker, close the pipes; return in words how it ended."""
+        status = processes.kill_and_reap(self._process, _REAP_SECONDS)
         self.log_lines()
-        self.hang_up()
+        self.close_stdin()
         self.stdout.close()
         self.stderr.close()
-        if not over:  # in uninterruptible sleep, on a dead share for instance: the kernel ends it when that returns
-            return "it does not react, not even to being killed"
-        return ending(self._process.wait())
+        return describe_exit(status)
 
 
-def ending(status: int) -> str:
-    """Return the exit status (negative: a signal) in words."""
+def describe_exit(status: int | None) -> str:
+    """Return an exit status in words; it is negative for a signal, None for a process that does not end."""
+    if status is None:  # in uninterruptible sleep, on a dead share for instance: the kernel ends it when that returns
+        return "it does not react, not even to being killed"
     if status >= 0:
         return f"exit status {status}"
     try:

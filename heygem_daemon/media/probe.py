@@ -119,7 +119,7 @@ def _ask(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
     answer = capture(command, seconds=limits.probe_seconds)
     if answer.code != 0:
         if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
-            raise error("io_error", problem=answer.complaint)
+            raise error("io_error", problem=answer.last_error_line)
         raise _unreadable(path)
     report: Json = json.loads(answer.stdout)
     return report

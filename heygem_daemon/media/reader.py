@@ -13,7 +13,7 @@ from heygem_daemon.media import commands
 from heygem_daemon.media.filters import decoded_size
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, Plane, YuvSpace
-from heygem_daemon.media.run import ReadingChild
+from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
 SD_LINES: Final = 576
@@ -130,7 +130,7 @@ class VideoReader:
             if ahead is not None:
                 ahead.kill()
 
-    def _chunk(self, child: ReadingChild, start: int, stop: int) -> list[Frame]:
+    def _chunk(self, child: FfmpegReader, start: int, stop: int) -> list[Frame]:
         """Return frames start..stop-1. Where a seek did not lead to the frames of the way forth (a broken index, a stream without
         proper key frames), this and all later chunks are decoded from the start of the file: slow, but right."""
         chunk = list(self._received(child, start, stop))
@@ -139,10 +139,10 @@ class VideoReader:
         self._seeks = False
         return list(self.frames(start, stop))
 
-    def _decode(self, start: int, stop: int | None) -> ReadingChild:
-        return ReadingChild(commands.decode_frames(self.info, start=start, stop=stop, seek=self._seeks))
+    def _decode(self, start: int, stop: int | None) -> FfmpegReader:
+        return FfmpegReader(commands.decode_frames(self.info, start=start, stop=stop, seek=self._seeks))
 
-    def _received(self, child: ReadingChild, start: int, stop: int | None) -> Generator[Frame, None, None]:
+    def _received(self, child: FfmpegReader, start: int, stop: int | None) -> Generator[Frame, None, None]:
         index, size = start, decoded_size(self.video)
         while stop is None or index < stop:
             packed = np.empty(_i420_bytes(size), np.uint8)
@@ -155,11 +155,11 @@ class VideoReader:
     def _frame(self, packed: Plane, index: int) -> Frame:
         return Frame.from_i420(packed, width=self.video.width, height=self.video.height, index=index, space=self.space)
 
-    def _ended(self, child: ReadingChild, start: int, index: int) -> None:
+    def _ended(self, child: FfmpegReader, start: int, index: int) -> None:
         """The decoder has no more pictures: find out whether this is the end of the video or of its file."""
         end, name = child.wait(), display_name(self.info.path)
         if end.code < 0 or "Input/output error" in end.stderr:
-            raise error("io_error", problem=f"{name}: {end.complaint}")
+            raise error("io_error", problem=f"{name}: {end.last_error_line}")
         if index == 0:
             if not self.info.path.exists():
                 raise error("io_error", problem=f"{name} is no longer there")

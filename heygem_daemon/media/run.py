@@ -1,15 +1,15 @@
-"""The one place that executes an external command.
+"""Run ffmpeg and other external commands: the one place of this package that does.
 
 Every child has its own process group and is killed with it. Standard error is drained all the time and its tail kept. When
-this process dies without warning the children end by themselves: a reading child gets SIGPIPE at its next write, a writing
-child sees the end of its input, a captured one is a short inspection. (PR_SET_PDEATHSIG is not used: it follows the thread
-that started the child, not the process.) A child stuck in the kernel on a dead network share outlives us until the share answers.
+this process dies without warning the children end by themselves: one whose output we read gets SIGPIPE at its next write, one
+whose input we write sees the end of it, a captured one is a short inspection. (PR_SET_PDEATHSIG is not used: it follows the
+thread that started the child, not the process.) A child stuck in the kernel on a dead network share outlives us until the share
+answers.
 """
 
 import fcntl
 import os
 import select
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Final, Self
 
+from heygem_daemon import processes
 from heygem_daemon.core.errors import error
+from heygem_daemon.processes import CHUNK_BYTES, Tail, kill_and_reap, printable
 
 STDERR_TAIL_BYTES: Final = 8192
 PIPE_BYTES: Final = 2**20  # the largest pipe an unprivileged process may ask for; 64 KiB cost a third of the reading speed
@@ -28,15 +30,15 @@ FINISH_SECONDS: Final = 3600.0  # an mp4 of some hours is moved once more on the
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """How a command ended: `code` is negative for a signal; `stderr` is the tail of what it complained about."""
+    """How a command ended: `code` is negative for a signal; `stderr` is the end of its standard error."""
 
     code: int
     stdout: bytes
     stderr: str
 
     @property
-    def complaint(self) -> str:
-        """The last line of standard error, or what the exit code says."""
+    def last_error_line(self) -> str:
+        """The last line of standard error, or else the exit code in words."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {self.code}"
 
@@ -46,25 +48,25 @@ def capture(command: Sequence[str], *, seconds: float, given: bytes | None = Non
 
     Raises `ffmpeg_missing`, or `timed_out` after `seconds` of wall clock (the group is killed).
     """
-    child = _start(command, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE, stdout=subprocess.PIPE)
+    process = _start(command, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        stdout, stderr = child.communicate(given, timeout=seconds)
+        stdout, stderr = process.communicate(given, timeout=seconds)
     except BaseException as problem:
-        _kill(child)
-        child.communicate()
+        kill_and_reap(process)
+        process.communicate()
         if isinstance(problem, subprocess.TimeoutExpired):
             raise error("timed_out", limit=seconds) from None
         raise
-    return Completed(code=child.returncode, stdout=stdout, stderr=_text(stderr[-STDERR_TAIL_BYTES:]))
+    return Completed(code=process.returncode, stdout=stdout, stderr=printable(stderr[-STDERR_TAIL_BYTES:]))
 
 
-class Child:
-    """A running command of which one end of a pipe is ours. Leaving the `with` block kills what still runs."""
+class FfmpegProcess:
+    """A running command that we read from or write to. Leaving the `with` block kills what still runs."""
 
     def __init__(self, command: Sequence[str], *, stdin: int, stdout: int, stall_seconds: float = STALL_SECONDS) -> None:
         self._process = _start(command, stdin=stdin, stdout=stdout)
         self._stall_seconds = stall_seconds
-        self._tail = b""
+        self._tail = Tail(STDERR_TAIL_BYTES)
         self._drain = threading.Thread(target=self._keep_tail, name=f"stderr of {command[0]}", daemon=True)
         self._drain.start()
 
@@ -80,7 +82,7 @@ class Child:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
-        _kill(self._process)
+        kill_and_reap(self._process)
         self._drain.join()
 
     def wait(self, seconds: float | None = None) -> Completed:
@@ -92,13 +94,13 @@ class Child:
             self.kill()
             raise error("timed_out", limit=limit) from None
         self._drain.join()
-        return Completed(code=code, stdout=b"", stderr=_text(self._tail))
+        return Completed(code=code, stdout=b"", stderr=self._tail.text)
 
     def _keep_tail(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 (always a pipe, see _start)
         with self._process.stderr as pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
-                self._tail = (self._tail + chunk)[-STDERR_TAIL_BYTES:]
+            while chunk := os.read(pipe.fileno(), CHUNK_BYTES):
+                self._tail.append(chunk)
 
     def _await(self, pipe: IO[bytes], event: int) -> None:
         poll = select.poll()
@@ -108,14 +110,14 @@ class Child:
             raise error("timed_out", limit=self._stall_seconds)
 
 
-class ReadingChild(Child):
+class FfmpegReader(FfmpegProcess):
     """A command whose standard output we read. It waits when we do not: the pipe is all that is buffered."""
 
     def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS) -> None:
         super().__init__(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stall_seconds=stall_seconds)
         assert self._process.stdout is not None  # noqa: S101
         self._pipe = self._process.stdout
-        _widen(self._pipe)
+        _enlarge_pipe(self._pipe)
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; return the number of bytes, less than its size only at the end of the output."""
@@ -129,14 +131,14 @@ class ReadingChild(Child):
         return done
 
 
-class WritingChild(Child):
+class FfmpegWriter(FfmpegProcess):
     """A command whose standard input we write."""
 
     def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS) -> None:
         super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stall_seconds=stall_seconds)
         assert self._process.stdin is not None  # noqa: S101
         self._pipe = self._process.stdin
-        _widen(self._pipe)
+        _enlarge_pipe(self._pipe)
         os.set_blocking(self._pipe.fileno(), False)
 
     def write(self, data: memoryview) -> None:
@@ -156,24 +158,11 @@ class WritingChild(Child):
 
 def _start(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, bufsize=0, start_new_session=True)
+        return processes.start(command, stdin=stdin, stdout=stdout)
     except FileNotFoundError:
         raise error("ffmpeg_missing", program=command[0]) from None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    # The leader is not yet waited for, so its id cannot belong to somebody else.
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _widen(pipe: IO[bytes]) -> None:
-    with suppress(OSError):  # the user's share of pipe memory is used up: the default size works too
+def _enlarge_pipe(pipe: IO[bytes]) -> None:
+    with suppress(OSError):  # the user's limit of pipe memory is used up: the default size works too
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _text(raw: bytes) -> str:
-    decoded = raw.decode("utf-8", "replace")
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in decoded)

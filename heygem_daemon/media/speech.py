@@ -13,7 +13,7 @@ import numpy.typing as npt
 from heygem_daemon.core.errors import error
 from heygem_daemon.media import commands
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.run import ReadingChild
+from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 SPEECH_RATE: Final = 16000
@@ -46,7 +46,7 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
     cannot be read or the decoder was killed.
     """
-    with ReadingChild(commands.decode_speech(path, rate=rate)) as child:
+    with FfmpegReader(commands.decode_speech(path, rate=rate)) as child:
         done = False
         started = False
         while not done:
@@ -58,7 +58,7 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
                 yield samples[:got].astype(np.float32) / np.float32(32768)
         end = child.wait()
     if end.code < 0 or "Input/output error" in end.stderr:
-        raise error("io_error", problem=f"{display_name(path)}: {end.complaint}")
+        raise error("io_error", problem=f"{display_name(path)}: {end.last_error_line}")
     if end.code != 0 and not started:
         raise error("audio_unreadable", name=display_name(path))
 

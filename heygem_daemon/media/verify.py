@@ -26,7 +26,7 @@ def verify_result(
     """
     answer = capture(commands.count_frames(path), seconds=time_limit)
     if answer.code != 0 or answer.stderr.strip():
-        raise _invalid(answer.complaint)
+        raise _invalid(answer.last_error_line)
     streams = json.loads(answer.stdout).get("streams", [])
     kinds = sorted(str(stream.get("codec_type")) for stream in streams)
     if kinds != ["audio", "video"]:

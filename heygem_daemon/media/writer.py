@@ -17,7 +17,7 @@ from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.label import append_label
 from heygem_daemon.media.probe import probe
-from heygem_daemon.media.run import Completed, WritingChild
+from heygem_daemon.media.run import Completed, FfmpegWriter
 from heygem_daemon.media.types import VideoStream
 
 Fit = Literal["audio", "video"]
@@ -62,7 +62,7 @@ class VideoWriter:
         self._recording, self._label, self._fonts = recording, visible_label, tuple(fonts)
         self._written = 0
         self._resources = ExitStack()
-        self._child: WritingChild | None = None
+        self._child: FfmpegWriter | None = None
 
     def __enter__(self) -> Self:
         audio = probe(self._recording).audio
@@ -82,7 +82,7 @@ class VideoWriter:
             font=font,
         )
         try:
-            self._child = self._resources.enter_context(WritingChild(command))
+            self._child = self._resources.enter_context(FfmpegWriter(command))
         except HeygemError:
             self._resources.close()
             raise
@@ -113,7 +113,7 @@ class VideoWriter:
                 with suppress(OSError):
                     self.path.unlink(missing_ok=True)
 
-    def _complete(self, child: WritingChild) -> None:
+    def _complete(self, child: FfmpegWriter) -> None:
         if self._written != self._frames:
             raise error("encode_failed", problem=f"{self._written} of {self._frames} pictures were written")
         end = child.finish()
@@ -128,8 +128,8 @@ class VideoWriter:
         if "No space left on device" in end.stderr or "Disk quota exceeded" in end.stderr:
             return error("disk_full", free="nothing", needed="some more", path=self.path.parent)
         if not self.path.parent.is_dir():
-            return error("outputs_offline", path=self.path.parent, problem=end.complaint)
-        return error("encode_failed", problem=end.stderr.strip()[-600:] or end.complaint)
+            return error("outputs_offline", path=self.path.parent, problem=end.last_error_line)
+        return error("encode_failed", problem=end.stderr.strip()[-600:] or end.last_error_line)
 
     def _label_files(self) -> tuple[Path | None, Path | None]:
         if not self._label:

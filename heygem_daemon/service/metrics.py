@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Log
 from heygem_daemon.core.status import DaemonStatus
+from heygem_daemon.core.work import WorkerState
 from heygem_daemon.service.counting_log import CountingLog, Counts
 
 SECONDS_BETWEEN_WRITES: Final = 15.0
@@ -133,7 +134,9 @@ def _result_metrics(counts: Counts) -> Iterator[Metric]:
 
 
 def _failure_metrics(counts: Counts) -> Iterator[Metric]:
-    yield _counter("failures", "Results that failed for good and drops that were refused, by error code", _by_label(counts.failures), "code")
+    yield _counter(
+        "failures", "Results that failed for good and drops that were refused, by error code", _by_label(counts.failures), "code"
+    )
     yield _counter("retries", "Attempts that failed and will be repeated, by error code", _by_label(counts.retries), "code")
     yield _counter("worker_deaths", "Workers that ended unexpectedly, or were killed for taking too long", counts.worker_deaths)
     yield _counter("tick_failures", "Rounds of the daemon in which a step failed by a mistake of its own", counts.failed_ticks)

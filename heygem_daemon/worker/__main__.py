@@ -16,14 +16,14 @@ from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.loop import Session, serve
 from heygem_daemon.worker.process import (
-    Pulse,
+    HeartbeatThread,
     Terminated,
-    bind_to_parent,
-    claim_stdout,
-    end_children,
-    go_first_when_memory_runs_out,
-    lead_group,
+    ensure_group_leader,
     raise_on_signals,
+    raise_oom_score,
+    redirect_stdout,
+    set_parent_death_signal,
+    terminate_group,
 )
 from heygem_daemon.worker.protocol import decode_order
 
@@ -32,7 +32,7 @@ DEFAULT_SESSION: Final = "heygem_daemon.worker.session:LipSyncSession"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """What a session is made of."""
+    """The options of a session."""
 
     models: Path
     cache: Path
@@ -46,20 +46,20 @@ class WorkerOptions:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 after the last order, 143 after SIGTERM."""
     parsed = _parser().parse_args(arguments)
-    outlet = claim_stdout()
+    writer = redirect_stdout()
     raise_on_signals()
     try:
-        lead_group()
-        go_first_when_memory_runs_out()
-        pulse = Pulse(outlet, parent=bind_to_parent(), seconds=parsed.beat_seconds)
-        pulse.start()
-        _own_caches(parsed.cache)
+        ensure_group_leader()
+        raise_oom_score()
+        heartbeat = HeartbeatThread(writer, parent=set_parent_death_signal(), seconds=parsed.heartbeat_seconds)
+        heartbeat.start()
+        _set_numba_cache(parsed.cache)
         session = _session(parsed.session, _options(parsed))
-        serve(parsed.name, session, _orders(sys.stdin.buffer), outlet.send, pulse)
+        serve(parsed.name, session, _orders(sys.stdin.buffer), writer.write, heartbeat)
     except Terminated:
-        end_children()
+        terminate_group()
         return 143
-    except BrokenPipeError:  # nobody reads the reports any more: whoever ordered the work is gone
+    except BrokenPipeError:  # nobody reads the reports any more: the daemon is gone
         return 0
     return 0
 
@@ -68,14 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="heygem_daemon.worker", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="directory of the model files")
     parser.add_argument("--cache", type=Path, required=True, help="directory of the learned presenters")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = as many as there are cores")
-    parser.add_argument("--cache-bytes", type=int, default=20 * 2**30)
-    parser.add_argument("--limits", type=json.loads, default={}, help="fields of MediaLimits as a JSON object")
-    parser.add_argument("--wav2lip", type=json.loads, default={}, help="fields of Wav2LipOptions as a JSON object")
+    parser.add_argument("--device", required=True, help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, required=True, help="CPU threads; 0 = as many as there are cores")
+    parser.add_argument("--cache-bytes", type=int, required=True, help="size of that directory above which the oldest entries are deleted")
+    parser.add_argument("--limits", type=json.loads, required=True, help="fields of MediaLimits as a JSON object")
+    parser.add_argument("--wav2lip", type=json.loads, required=True, help="fields of Wav2LipOptions as a JSON object")
     parser.add_argument("--name", default=f"worker-{os.getpid()}")
-    parser.add_argument("--beat-seconds", type=float, default=2.0)
-    parser.add_argument("--session", default=DEFAULT_SESSION, help="module:class of what does the work")
+    parser.add_argument("--heartbeat-seconds", type=float, default=2.0)
+    parser.add_argument("--session", default=DEFAULT_SESSION, help="module:class that does the work")
     return parser
 
 
@@ -91,8 +91,8 @@ def _options(parsed: argparse.Namespace) -> WorkerOptions:
     )
 
 
-def _own_caches(cache: Path) -> None:
-    """Give numba a place for what it compiles for librosa, where it cannot write beside librosa's source (a service may not).
+def _set_numba_cache(cache: Path) -> None:
+    """Give numba a folder for what it compiles for librosa, where it cannot write beside librosa's source (a service may not).
 
     Where it can, that cache is shared with everybody else on the machine: to fill one takes up to a minute.
     """

@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a worker, as a row of the error table."""
+"""Map every exception of a worker to a row of the error table."""
 
 import errno
 import shutil
@@ -14,55 +14,55 @@ KINDS: Final[tuple[tuple[type[HeygemError], str], ...]] = (
     (DeviceError, "device"),
     (EngineError, "engine"),
 )
-"""Classes of the error tree and their words on the wire, the more special ones first."""
+"""Classes of the error tree and their names in messages, the more special ones first."""
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PASSING: Final = frozenset(
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRANSIENT: Final = frozenset(
     {
         *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN),
         *(errno.ENETUNREACH, errno.EREMOTEIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ECONNRESET, errno.ECONNABORTED),
     }
 )
-"""Error numbers of a share, a disk or a table of files that is in trouble for the moment."""
+"""Error numbers of a share, a disk or a file table that fails for the moment."""
 
 
 def kind_of(problem: HeygemError) -> str:
-    """Return the word for the class of `problem`: input, transient, setup, engine or device."""
+    """Return the name of the class of `problem`: input, transient, setup, engine or device."""
     return next(word for kind, word in KINDS if isinstance(problem, kind))
 
 
-def as_heygem_error(problem: BaseException, place: Path) -> HeygemError:
-    """Return `problem` as an error of the tree. `place` is where the attempt writes, to name the disk that is full."""
+def as_heygem_error(problem: BaseException, folder: Path) -> HeygemError:
+    """Return `problem` as an error of the tree. `folder` is where the attempt writes, to name the disk that is full."""
     if isinstance(problem, HeygemError):
         return problem
     if isinstance(problem, OSError):
-        return _system_error(problem, place)
+        return _system_error(problem, folder)
     if _is_device_memory(problem):
         return error("device_memory")
     if _is_device_lost(problem):
-        return error("device_lost", problem=_words(problem))
-    return error("internal", problem="the server ran out of memory" if isinstance(problem, MemoryError) else _words(problem))
+        return error("device_lost", problem=_describe(problem))
+    return error("internal", problem="the server ran out of memory" if isinstance(problem, MemoryError) else _describe(problem))
 
 
-def _system_error(problem: OSError, place: Path) -> HeygemError:
-    if problem.errno in _FULL:
-        return _disk_full(place)
-    return error("io_error" if problem.errno in _PASSING else "internal", problem=_words(problem))
+def _system_error(problem: OSError, folder: Path) -> HeygemError:
+    if problem.errno in _DISK_FULL:
+        return _disk_full(folder)
+    return error("io_error" if problem.errno in _TRANSIENT else "internal", problem=_describe(problem))
 
 
-def _words(problem: BaseException) -> str:
-    """Return class and first line, fit for a sentence."""
+def _describe(problem: BaseException) -> str:
+    """Return the class and the first line of the message."""
     lines = str(problem).strip().splitlines()
     name = type(problem).__name__
     return f"{name}: {lines[0][:200]}" if lines else name
 
 
-def _disk_full(place: Path) -> HeygemError:
+def _disk_full(folder: Path) -> HeygemError:
     try:
-        free = f"{shutil.disk_usage(place).free / 2**20:.0f} MiB"
+        free = f"{shutil.disk_usage(folder).free / 2**20:.0f} MiB"
     except OSError:
         free = "nothing"
-    return error("disk_full", free=free, needed="more", path=place)
+    return error("disk_full", free=free, needed="more", path=folder)
 
 
 def _is_from_torch(problem: BaseException) -> bool:

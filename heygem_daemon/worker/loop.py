@@ -1,4 +1,4 @@
-"""Take an order, work, report, take the next: the life of a worker."""
+"""The main loop of a worker: take an order, work on it, report, take the next."""
 
 import sys
 import traceback
@@ -17,10 +17,10 @@ OnStep = Callable[[str, int, int], None]
 
 
 class Session(Protocol):
-    """What does the work; it lives as long as its worker and keeps the models."""
+    """The object that does the work; it lives as long as its worker and keeps the models."""
 
     def device(self) -> str:
-        """Return what it computes on, in words."""
+        """Return the name of the device that it computes on."""
         ...
 
     def models(self) -> Mapping[str, str]:
@@ -28,20 +28,20 @@ class Session(Protocol):
         ...
 
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
-        """Work on one order; return the figures for its status. Raises anything."""
+        """Work on one order; return the metrics for its status. Raises anything."""
         ...
 
 
-class Life(Protocol):
-    """Hears that the work moves (see process.Pulse)."""
+class Liveness(Protocol):
+    """Where the loop reports that it progresses, or waits for an order (process.HeartbeatThread)."""
 
-    def moved(self) -> None: ...
+    def progress(self) -> None: ...
 
     def idle(self) -> None: ...
 
 
 def work_on(order: WorkOrder, session: Session, on_report: Callable[[WorkerMessage], None]) -> None:
-    """Work on one order and report progress and the outcome. Nothing but Terminated and KeyboardInterrupt gets out."""
+    """Work on one order and report progress and the outcome. Raises nothing but Terminated and KeyboardInterrupt."""
 
     def on_step(stage: str, done: int, total: int) -> None:
         on_report(WorkProgress(token=order.token, stage=stage, done=done, total=total))
@@ -59,7 +59,7 @@ def work_on(order: WorkOrder, session: Session, on_report: Callable[[WorkerMessa
 
 
 def _identities(order: WorkOrder) -> list[tuple[int, int] | None]:
-    """Return device and inode of the inputs: what looks like a broken file may be a share that went away, or was mounted anew meanwhile."""
+    """Return device and inode of the inputs: a file that looks broken may be on a share that went away, or was mounted anew meanwhile."""
     return [_identity(Path(path)) for path in (order.recording, order.video)]
 
 
@@ -72,7 +72,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
-    """Return the report of a failed attempt; what is not an error of ours is written to stderr with its traceback."""
+    """Return the report of a failed attempt; write an exception that is no HeygemError to stderr with its traceback."""
     known = as_heygem_error(problem, Path(order.output).parent)
     if known is not problem:
         print(f"job {order.job_id}, item {order.item}:", file=sys.stderr)  # noqa: T201  (stderr is the worker's log)
@@ -80,16 +80,16 @@ def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
     return WorkFailed(token=order.token, kind=kind_of(known), failure=Failure.of(known))
 
 
-def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[WorkerMessage], None], life: Life) -> None:
+def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[WorkerMessage], None], liveness: Liveness) -> None:
     """Announce the worker, then work on `orders` until they end."""
 
     def report(message: WorkerMessage) -> None:
-        life.moved()
+        liveness.progress()
         on_report(message)
 
     report(WorkerReady(worker=name, device=session.device(), models=session.models()))
-    life.idle()
+    liveness.idle()
     for order in orders:
-        life.moved()
+        liveness.progress()
         work_on(order, session, report)
-        life.idle()
+        liveness.idle()

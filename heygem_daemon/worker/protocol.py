@@ -1,8 +1,8 @@
-"""The lines between a worker and whoever feeds it: one JSON object each, UTF-8, ended by a newline.
+"""The messages between the daemon and a worker: one JSON object per line, UTF-8, ended by a newline.
 
 To the worker go the fields of a WorkOrder. From it come reports, each with its `type`:
 
-    {"type": "beat"}                                      alive, and the work moves
+    {"type": "beat"}                                      alive, and the work progresses
     {"type": "ready", "worker", "device", "models"}
     {"type": "progress", "token", "stage", "done", "total"}
     {"type": "succeeded", "token", "result"}
@@ -19,14 +19,14 @@ from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, Work
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beat:
-    """A sign of life."""
+class Heartbeat:
+    """The worker is alive, and its work progresses or it waits for an order."""
 
 
-Message = WorkerMessage | Beat
+Message = WorkerMessage | Heartbeat
 
 _TYPES: Final[Mapping[str, type[Message]]] = {
-    "beat": Beat,
+    "beat": Heartbeat,
     "ready": WorkerReady,
     "progress": WorkProgress,
     "succeeded": WorkSucceeded,

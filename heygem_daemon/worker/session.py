@@ -1,4 +1,4 @@
-"""What a worker does with an order: the render session, in the words of the wire."""
+"""Run work orders with a RenderSession: translate the order into a request and the report into a result."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +20,7 @@ from heygem_daemon.worker.loop import OnStep
 
 
 class Options(Protocol):
-    """What the worker was started with (worker.__main__.WorkerOptions)."""
+    """The options that the worker was started with (worker.__main__.WorkerOptions)."""
 
     @property
     def models(self) -> Path: ...
@@ -42,7 +42,7 @@ class LipSyncSession:
     """worker.loop.Session over lipsync.pipeline.RenderSession.
 
     A device that cannot be used fails every order with its reason (`device_unavailable`) instead of the worker's start, so that
-    the reason is seen where the work is waited for.
+    the reason is shown in the status of the job.
     """
 
     def __init__(self, options: Options) -> None:
@@ -50,12 +50,12 @@ class LipSyncSession:
         self._session: RenderSession | None = None
 
     def device(self) -> str:
-        """Also loads the engines, so that the first order does not wait for it."""
+        """Return the device; load the engines too, so that the first order does not wait for it."""
         try:
-            session = self._made()
+            session = self._render_session()
         except HeygemError as problem:
             return f"{self._options.device} ({problem.code})"
-        with suppress(HeygemError):  # a model that is missing is told to whoever orders
+        with suppress(HeygemError):  # an order that needs a missing model fails with the reason
             for name in engine_names():
                 session.load(name)
         return session.device
@@ -69,9 +69,9 @@ class LipSyncSession:
         def on_progress(step: Progress) -> None:
             on_step(step.stage, step.done, step.total)
 
-        return result_of(self._made().render(request_of(order), on_progress))
+        return result_of(self._render_session().render(request_of(order), on_progress))
 
-    def _made(self) -> RenderSession:
+    def _render_session(self) -> RenderSession:
         if self._session is None:
             options = self._options
             self._session = RenderSession(
@@ -105,5 +105,5 @@ def request_of(order: WorkOrder) -> RenderRequest:
 
 
 def result_of(report: RenderReport) -> dict[str, Any]:
-    """Return the figures as JSON has them; `fps` is `frame_rate` rounded, for readers without fractions."""
+    """Return the metrics as JSON has them; `fps` is `frame_rate` rounded, for readers without fractions."""
     return {**asdict(report), "fps": round(float(Fraction(report.frame_rate)), 3), "warnings": list(report.warnings)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.errors import EngineError, SetupError
-from heygem_daemon.media.run import ReadingChild, WritingChild, capture
+from heygem_daemon.media.run import FfmpegReader, FfmpegWriter, capture
 
 
 def wait_until_gone(pid: int, seconds: float = 10) -> bool:
@@ -33,7 +33,7 @@ def test_a_missing_program_is_a_fault_of_the_installation() -> None:
 
 def test_output_complaints_and_exit_code_are_kept_apart() -> None:
     done = capture(("sh", "-c", "echo fine; echo 'first\nlast' >&2; exit 3"), seconds=5)
-    assert (done.code, done.stdout, done.complaint) == (3, b"fine\n", "last")
+    assert (done.code, done.stdout, done.last_error_line) == (3, b"fine\n", "last")
 
 
 def test_a_command_over_its_time_is_killed_with_everything_it_started(tmp_path: Path) -> None:
@@ -45,41 +45,41 @@ def test_a_command_over_its_time_is_killed_with_everything_it_started(tmp_path: 
 
 
 def test_a_flood_of_complaints_neither_blocks_the_child_nor_is_kept_whole() -> None:
-    with ReadingChild(("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo end >&2; printf data")) as child:
+    with FfmpegReader(("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo end >&2; printf data")) as child:
         data = bytearray(10)
         assert child.read_into(memoryview(data)) == 4
         end = child.wait()
-    assert end.complaint.endswith("end")
+    assert end.last_error_line.endswith("end")
     assert len(end.stderr) <= 8192
 
 
 def test_a_child_that_sends_nothing_is_given_up() -> None:
-    with ReadingChild(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+    with FfmpegReader(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
         child.read_into(memoryview(bytearray(1)))
     assert caught.value.code == "timed_out"
 
 
 def test_a_child_that_takes_nothing_is_given_up() -> None:
-    with WritingChild(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+    with FfmpegWriter(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
         child.write(memoryview(bytes(3_000_000)))
     assert caught.value.code == "timed_out"
 
 
 def test_writing_to_an_ended_child_says_so() -> None:
-    with WritingChild(("true",)) as child, pytest.raises(BrokenPipeError):
+    with FfmpegWriter(("true",)) as child, pytest.raises(BrokenPipeError):
         child.write(memoryview(bytes(3_000_000)))
 
 
 def test_what_is_written_arrives_whole(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
-    with WritingChild(("sh", "-c", f"cat > '{tmp_path / 'out'}'")) as child:
+    with FfmpegWriter(("sh", "-c", f"cat > '{tmp_path / 'out'}'")) as child:
         child.write(memoryview(data))
         assert child.finish().code == 0
     assert (tmp_path / "out").read_bytes() == data
 
 
 def test_leaving_the_block_ends_the_child() -> None:
-    with ReadingChild(("sh", "-c", "echo $$; exec sleep 300")) as child:
+    with FfmpegReader(("sh", "-c", "echo $$; exec sleep 300")) as child:
         line = bytearray(1)
         number = b""
         while child.read_into(memoryview(line)) and line != b"\n":

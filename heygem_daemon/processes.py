@@ -1,0 +1,89 @@
+"""Start child processes in sessions of their own, end them with their whole process group, reap them, keep the tail of their output.
+
+A child is never reaped before its group was killed: until then its id belongs to nobody else, and killing the group is safe.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Final
+
+CHUNK_BYTES: Final = 65536
+_POLL_SECONDS: Final = 0.005
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stdin: int | IO[bytes] = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `command` as the leader of a new session and process group, with unbuffered pipes.
+
+    environment: the whole environment of the child; None = ours. Raises OSError, or ValueError for a NUL in a word."""
+    return subprocess.Popen(list(command), stdin=stdin, stdout=stdout, stderr=stderr, env=environment, bufsize=0, start_new_session=True)
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether the process has ended, without reaping it."""
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody else reaped it
+        return True
+
+
+def wait_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait at most `seconds` until the process has ended, without reaping it; return whether it has."""
+    deadline = time.monotonic() + seconds
+    while not has_ended(process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to every process of the group. Do nothing once the leader is reaped."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):  # PermissionError: all that is left of the group has other rights
+            os.killpg(process.pid, number)
+
+
+def kill_and_reap(process: subprocess.Popen[bytes], seconds: float | None = None) -> int | None:
+    """Kill the whole group and return the exit status of its leader, negative for a signal.
+
+    Return None when the leader is not gone within `seconds`: in uninterruptible sleep, on a share that hangs for instance, it ends
+    when the kernel lets it."""
+    signal_group(process, signal.SIGKILL)
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+class Tail:
+    """The last bytes of an output."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = b""
+
+    def append(self, chunk: bytes) -> None:
+        self._bytes = (self._bytes + chunk)[-self._limit :]
+
+    @property
+    def text(self) -> str:
+        return printable(self._bytes)
+
+
+def printable(raw: bytes) -> str:
+    """Decode UTF-8; replace what is not valid, and every control character but the newline."""
+    decoded = raw.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in decoded)
