@@ -24,7 +24,7 @@ def may_move(path: Path) -> bool:
 
 
 def permission_error(path: Path, action: str, inbox: Path) -> HeygemError:
-    """Return the error for a path at or below `inbox` that we may not `action` ("move", "read", "change"), with the command that fixes it."""
+    """Return the error for a path in `inbox` that we may not `action` ("move", "read", "change"), with the command that fixes it."""
     return error(
         "permission_denied",
         action=action,

@@ -1,4 +1,4 @@
-"""Every log event there is: a stable name, what it means, how it reads, what to do about it. Another name is a bug, and raises."""
+"""All log events: a stable name, a summary, the template of the message, and what to do about it. An unknown name raises."""
 
 import uuid
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ _NAMESPACE: Final = uuid.UUID("7baecafc-fc64-4a61-b676-5b5e485f9929")
 class Event:
     """One class of log lines.
 
-    `meaning` is the same for every line; `says` is the template of its sentence (service.sentences); `more` explains it to whoever
-    reads the journal with `journalctl -x`: what happened, and what to do. Words in braces are fields of the line.
+    `summary` is the same for every line; `message` is the template of its sentence (service.message_template); `explanation` is what
+    `journalctl -x` shows: what happened, and what to do. Words in braces are fields of the line.
     """
 
     name: str
@@ -36,31 +36,31 @@ class Event:
 _DAEMON: Final = (
     Event(
         name="daemon_started",
-        summary="The daemon began its work",
+        summary="The daemon started",
         message="heygem[ {version}] started[; inboxes: {inboxes}][; outputs: {outputs}][; devices: {devices}]",
-        explanation="It now looks at the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
+        explanation="It now scans the inboxes for the first time; daemon_ready follows. The workers load their models meanwhile.",
     ),
     Event(
         name="daemon_ready",
-        summary="The inboxes were looked at; the daemon is at work",
+        summary="The inboxes were scanned; the daemon is working",
         message="ready[ after {seconds:.1f} s][, {inboxes:#inbox|inboxes}]",
-        explanation="From here on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
+        explanation="From now on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
     ),
     Event(
         name="daemon_crashed",
-        summary="The daemon ended by a mistake of its own; systemd starts it again",
-        message="the daemon ended by a mistake of its own",
-        explanation="Nothing is lost: the queue is in the ledger, and results that were under way are made again. If it happens again and again, "
-        "systemd gives up after a few starts: report what "
-        "`journalctl HEYGEM_EVENT=daemon_crashed -o cat --output-fields=HEYGEM_TRACEBACK` shows, then "
-        "`systemctl reset-failed heygem` and `systemctl start heygem`.",
+        summary="The daemon ended because of an internal error; systemd starts it again",
+        message="the daemon ended because of an internal error",
+        explanation="Nothing is lost: the queue is in the ledger, and results that were in progress are made again. If it happens again "
+        "and again, systemd gives up after a few starts: report the output of "
+        "`journalctl HEYGEM_EVENT=daemon_crashed -o cat --output-fields=HEYGEM_TRACEBACK`, then run `systemctl reset-failed heygem` and "
+        "`systemctl start heygem`.",
     ),
     Event(
         name="daemon_unwell",
         summary="A part of the daemon has not worked for a while; systemd restarts it unless it recovers",
-        message="not well[: {reason}]",
-        explanation="The watchdog of systemd is not fed while this lasts: {reason}. Look at the lines before this one, at the disk of the state "
-        "folder, and at the shares.",
+        message="unhealthy[: {reason}]",
+        explanation="The watchdog of systemd is not fed while this lasts: {reason}. Check the lines before this one, the disk of the "
+        "state folder, and the shares.",
     ),
     Event(
         name="daemon_stopping",
@@ -72,101 +72,103 @@ _DAEMON: Final = (
         name="daemon_stopped",
         summary="The daemon ended",
         message="stopped",
-        explanation="An orderly end: all that is open stands in the ledger and goes on at the next start.",
+        explanation="An orderly end: all open jobs are in the ledger and continue at the next start.",
     ),
     Event(
         name="tick_failed",
         summary="One round of the daemon failed; the next one tries again",
         message="one round of the daemon failed[ in {part}]",
-        explanation="A mistake in the program, or surroundings that nobody thought of. No drop and no result is lost by it. If it repeats, report "
-        "what `journalctl HEYGEM_EVENT=tick_failed -o cat --output-fields=HEYGEM_TRACEBACK` shows.",
+        explanation="An error in the program, or an unforeseen environment. No drop and no result is lost. If it repeats, report the "
+        "output of `journalctl HEYGEM_EVENT=tick_failed -o cat --output-fields=HEYGEM_TRACEBACK`.",
     ),
     Event(
         name="config_reloaded",
         summary="The configuration was read again",
         message="configuration read again[: {changes:; }]",
-        explanation="Asked for by `systemctl reload heygem`. HEYGEM_CHANGES lists what is different from now on.",
+        explanation="Requested by `systemctl reload heygem`. HEYGEM_CHANGES lists what is different from now on.",
     ),
     Event(
         name="config_refused",
-        summary="The configuration was read again and has mistakes; the one before stays in force",
-        message="new configuration refused, the one before stays in force[: {reason}]",
-        explanation="Mend the file and reload again. A restart with this file would fail.",
+        summary="The configuration was read again and has errors; the previous one stays in force",
+        message="new configuration refused, the previous one stays in force[: {reason}]",
+        explanation="Fix the file and reload again. A restart with this file would fail.",
     ),
     Event(
         name="config_needs_restart",
-        summary="A setting was changed that takes effect at the next start only",
-        message="takes effect at the next start only[: {changes:; }]",
-        explanation="`systemctl restart heygem`, when it suits: results that are under way go back to the queue after stop.grace_seconds.",
+        summary="A setting was changed that takes effect only at the next start",
+        message="takes effect only at the next start[: {changes:; }]",
+        explanation="`systemctl restart heygem`, at a convenient time: results in progress go back to the queue after stop.grace_seconds.",
     ),
     Event(
         name="ledger_damaged",
-        summary="The ledger was damaged, was moved aside and begun anew; claimed drops go back to their inbox",
-        message="the ledger was damaged and begun anew[; the old one is {path}]",
-        explanation="Drops that were being worked on start again from their inbox; the history is in the file that was moved aside. "
-        "A ledger is damaged by a failing disk, by a state folder on a share, or by a copy put back while the daemon ran.",
+        summary="The ledger was damaged and moved aside, and a new one was started; claimed drops go back to their inbox",
+        message="the ledger was damaged and a new one was started[; the old one is {path}]",
+        explanation="Drops that were being processed start again from their inbox; the history is in the file that was moved aside. A "
+        "ledger is damaged by a failing disk, by a state folder on a share, or by a copy restored while the daemon ran.",
     ),
     Event(
         name="ledger_unwritable",
         summary="The ledger could not be written; nothing new starts until it can",
         message="the ledger cannot be written[: {reason}]",
-        explanation="Most often the disk of the state folder is full, or it was mounted read-only. Make room; it goes on by itself.",
+        explanation="Most often the disk of the state folder is full, or it was mounted read-only. Free some space; the daemon continues "
+        "by itself.",
     ),
     Event(
         name="status_unwritable",
         summary="A status file could not be written; tried again later",
         message="[{job}: ]a status file could not be written[: {reason}]",
-        explanation="People see an old state in outputs until it can be written. Look at the share of outputs: its space, its permissions. "
+        explanation="outputs shows an old state until the file can be written. Check the share of outputs: its space, its permissions. "
         "`heygem check` finds most causes.",
     ),
     Event(
         name="metrics_unwritable",
         summary="The file for monitoring could not be written; tried again later",
         message="the file for monitoring could not be written[: {reason}]",
-        explanation="Jobs are not touched by that. The folder of metrics.textfile must be there and belong to the service's user or group.",
+        explanation="Jobs are not affected. The folder of metrics.textfile must exist and belong to the service's user or group.",
     ),
     Event(
         name="swept",
         summary="Old inputs, staging folders or history were deleted",
         message="deleted what was over its keep time[: {deleted}]",
-        explanation="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 is for ever.",
+        explanation="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 "
+        "keeps for ever.",
     ),
     Event(
         name="request_taken",
-        summary="A wish from the command line was taken",
-        message="asked by hand[: {verb}][ {target}]",
-        explanation="`heygem retry`, `cancel`, `hold` and `resume` leave their wish in the ledger; this is the daemon taking it.",
+        summary="A request from the command line was accepted",
+        message="requested[: {verb}][ {target}]",
+        explanation="`heygem retry`, `cancel`, `hold` and `resume` leave their request in the ledger; here the daemon takes it.",
     ),
     Event(
         name="request_unknown",
-        summary="A wish named a job that does not exist or cannot do that",
-        message="nothing to do for a wish[: {verb}][ {target}]",
+        summary="A request named a job that does not exist or cannot do that",
+        message="no job for a request[: {verb}][ {target}]",
         explanation="No open job has this name, or its inputs are gone. `heygem status` lists the jobs.",
     ),
     Event(
         name="hook_finished",
-        summary="What should happen at the end of a job was done",
+        summary="A hook ran at the end of a job",
         message="[{job}: ]hook {hook} done[ after {seconds:.1f} s]",
-        explanation="hooks.command or hooks.webhook in the configuration.",
+        explanation="Configured by hooks.command or hooks.webhook.",
     ),
     Event(
         name="hook_failed",
-        summary="What should happen at the end of a job failed; the job is not touched by that",
+        summary="A hook failed at the end of a job; the job is not affected",
         message="[{job}: ]hook {hook} failed[: {reason}]",
-        explanation="The job and its results are as they would be without a hook. It is not repeated. Try the command by hand with the job's "
-        "status.json on its standard input, as the user of the service.",
+        explanation="The job and its results are the same as without a hook. The hook is not repeated. Try the command by hand with the "
+        "job's status.json on its standard input, as the user of the service.",
     ),
     Event(
         name="breaker_opened",
         summary="The device failed repeatedly: the queue is paused",
         message="the device failed repeatedly: the queue is paused",
-        explanation="No job is lost; after retry.breaker_seconds one result at a time is tried until one succeeds. Look at the device "
-        "(`nvidia-smi`, `dmesg`), and at the item_retrying lines before this one.",
+        explanation="No job is lost; after retry.breaker_seconds one result at a time is tried until one succeeds. Check the device "
+        "(`nvidia-smi`, `dmesg`), and the item_retrying lines before this one.",
     ),
     Event(
         name="breaker_closed",
-        summary="The queue goes on after device failures",
-        message="the queue goes on after device failures",
+        summary="The queue continues after device failures",
+        message="the queue continues after device failures",
         explanation="The device made a result again.",
     ),
 )
@@ -176,27 +178,28 @@ _INBOXES: Final = (
         name="inbox_online",
         summary="An inbox became reachable",
         message="inbox {inbox} is reachable",
-        explanation="What lies in it is looked at now.",
+        explanation="Its drops are scanned now.",
     ),
     Event(
         name="inbox_offline",
-        summary="An inbox is not reachable; nothing is concluded from it",
+        summary="An inbox is not reachable; its drops are neither taken nor given up",
         message="inbox {inbox} is not reachable[: {reason}]",
-        explanation="The share is not mounted, does not answer, or lacks the file .heygem-inbox. Nothing in it counts as gone meanwhile, and it "
-        "goes on by itself. `heygem check` says what is missing; a new inbox is made with `heygem init-inbox {inbox}`.",
+        explanation="The share is not mounted, does not answer, or lacks the file .heygem-inbox. None of its drops counts as gone "
+        "meanwhile, and the daemon continues by itself. `heygem check` shows what is missing; a new inbox is made with "
+        "`heygem init-inbox {inbox}`.",
     ),
     Event(
         name="inbox_paused",
-        summary="PAUSE lies in an inbox: nothing new starts",
+        summary="A file PAUSE lies in an inbox: nothing new starts",
         message="inbox {inbox} is paused",
-        explanation="Somebody put a file named PAUSE into {inbox}, or called `heygem pause`. Running results finish. `heygem resume`, or deleting "
-        "the file, goes on.",
+        explanation="A user put a file named PAUSE into {inbox}, or called `heygem pause`. Running results finish. `heygem resume`, or "
+        "deleting the file, continues.",
     ),
     Event(
         name="inbox_resumed",
-        summary="PAUSE went away",
-        message="inbox {inbox} goes on",
-        explanation="The file PAUSE is gone from {inbox}; what waited starts.",
+        summary="The file PAUSE was removed",
+        message="inbox {inbox} continues",
+        explanation="The file PAUSE is gone from {inbox}; waiting jobs start.",
     ),
     Event(
         name="drop_seen",
@@ -206,41 +209,42 @@ _INBOXES: Final = (
     ),
     Event(
         name="drop_incomplete",
-        summary="A drop lacks something, or a file of it cannot be read yet",
+        summary="A drop lacks something, or one of its files cannot be read yet",
         message="{job}: not complete[: {reason}]",
-        explanation="It waits. What is still not complete after intake.incomplete_seconds without a change is refused with the same reason.",
+        explanation="It waits. A drop that is still incomplete after intake.incomplete_seconds without a change is refused with the same "
+        "reason.",
     ),
     Event(
         name="drop_withdrawn",
-        summary="A drop went away before it was claimed",
-        message="{job}: went away before it was taken",
-        explanation="Somebody moved, renamed or deleted the folder, or part of it. Nothing was made of it.",
+        summary="A drop was removed before it was claimed",
+        message="{job}: removed before it was claimed",
+        explanation="A user moved, renamed or deleted the folder, or part of it. Nothing was made from it.",
     ),
     Event(
         name="drop_claimed",
         summary="A drop is complete and now belongs to the daemon",
-        message="{job}: taken[, {items:#result} to make][, {state}]",
-        explanation="The folder was moved into .heygem/claimed of its inbox; it comes back as part of _done or _failed.",
+        message="{job}: claimed[, {items:#result} to make][, {state}]",
+        explanation="The folder was moved into .heygem/claimed of its inbox; it ends in _done or _failed.",
     ),
     Event(
         name="drop_restored",
-        summary="A drop went back to its inbox",
-        message="{job}: put back into its inbox[: {reason}]",
-        explanation="It was claimed and did not become a job, for example because somebody still wrote to it, or the server lost power just then. "
-        "It is looked at like a new one.",
+        summary="A drop was moved back to its inbox",
+        message="{job}: moved back to its inbox[: {reason}]",
+        explanation="It was claimed and did not become a job, for example because it was still being written, or the server lost power at "
+        "that moment. It is treated like a new one.",
     ),
     Event(
         name="drop_lost_race",
         summary="Another process claimed a drop first",
-        message="{job}: somebody else took it first",
-        explanation="The folder was renamed or deleted at the moment of the claim. If two daemons share an inbox this is as it should be.",
+        message="{job}: another process claimed it first",
+        explanation="The folder was renamed or deleted at the moment of the claim. This is normal if two daemons share an inbox.",
     ),
 )
 
 _JOBS: Final = (
     Event(
         name="job_queued",
-        summary="A job stands in the queue",
+        summary="A job is in the queue",
         message="{job}: queued[, {items:#result} to make][, priority {priority}]",
         explanation="Highest priority first, then the inbox served longest ago, then first in first out.",
     ),
@@ -248,66 +252,67 @@ _JOBS: Final = (
         name="job_waiting",
         summary="A job waits",
         message="{job}: waits[: {reason}]",
-        explanation="Something around the job is missing ({error_code}). It is tried again with growing pauses, costs no attempt, and goes on by "
-        "itself. docs/errors.md has a hint for every code; `heygem check` looks for the cause.",
+        explanation="Something that the job needs is missing ({error_code}). It is tried again with growing pauses, costs no attempt, and "
+        "continues by itself. docs/errors.md has a hint for every code; `heygem check` looks for the cause.",
     ),
     Event(
         name="job_held",
-        summary="A job is held back",
-        message="{job}: held back",
-        explanation="By `heygem hold`, or by a file named like the drop with .hold at its end. `heygem resume {job_id}`, or deleting the file, "
-        "releases it.",
+        summary="A job is on hold",
+        message="{job}: on hold",
+        explanation="By `heygem hold`, or by a file named like the drop with the suffix .hold. `heygem resume {job_id}`, or deleting the "
+        "file, releases it.",
     ),
     Event(
         name="job_released",
-        summary="A job is no longer held back",
-        message="{job}: no longer held back",
+        summary="A job is no longer on hold",
+        message="{job}: no longer on hold",
         explanation="It takes its place in the queue again.",
     ),
     Event(
         name="job_retried",
         summary="A finished job was queued again by hand",
         message="{job}: queued again by hand",
-        explanation="Results that stand in outputs stay; the others are made anew, with all their attempts.",
+        explanation="Results that are in outputs stay; the others are made again, with all their attempts.",
     ),
     Event(
         name="job_finished",
-        summary="A job reached its end",
+        summary="A job ended",
         message="{job}: {state}[, {succeeded} of {items:#result}][: {reason}]",
-        explanation="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs lie in _failed with a "
-        "reason.txt, and each result that failed has a line of its own: `journalctl HEYGEM_JOB_ID={job_id} HEYGEM_EVENT=item_failed`. "
-        "When the cause is mended: `heygem retry {job_id}`.",
+        explanation="The states are succeeded, partial, failed, rejected and cancelled. Unless it succeeded, its inputs are in _failed "
+        "with a reason.txt, and each result that failed has a line of its own: "
+        "`journalctl HEYGEM_JOB_ID={job_id} HEYGEM_EVENT=item_failed`. When the cause is fixed: `heygem retry {job_id}`.",
     ),
     Event(
         name="job_bundle_failed",
         summary="The ZIP of a job could not be written",
         message="{job}: its ZIP could not be written[: {reason}]",
-        explanation="The results themselves stand in outputs. Most often there is no room for a second copy of them.",
+        explanation="The results themselves are in outputs. Most often there is no room for a second copy of them.",
     ),
 )
 
 _ITEMS: Final = (
     Event(
         name="item_started",
-        summary="An attempt at one result began",
+        summary="An attempt at one result started",
         message="{job}/{item}: started[ with {engine}][, attempt {attempt}]",
-        explanation="A worker has the order; item_rendered or a trouble follows.",
+        explanation="A worker has the order; item_rendered or an error follows.",
     ),
     Event(
         name="item_stage",
-        summary="An attempt went on to its next stage",
+        summary="An attempt reached its next stage",
         message="{job}/{item}: {stage}",
-        explanation='HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Told at log.level = "debug" only.',
+        explanation='HEYGEM_STAGE: analyse, harvest, calibrate, render, verify, publish. Logged only with log.level = "debug".',
     ),
     Event(
         name="item_rendered",
         summary="A worker finished one result; it is being verified",
         message="{job}/{item}: rendered[ at {speed:.2f} times real time]; now verified",
-        explanation="HEYGEM_SPEED is seconds of video made in one second. It is published when its streams, its length and its frames are right.",
+        explanation="HEYGEM_SPEED is seconds of video made per second. The result is published when its streams, its length and its "
+        "frames are right.",
     ),
     Event(
         name="item_published",
-        summary="One result stands in outputs",
+        summary="One result is in outputs",
         message="{job}/{item}: published[ after {seconds:.1f} s]",
         explanation="HEYGEM_SECONDS is the time from the start of this attempt to the file in outputs.",
     ),
@@ -315,27 +320,27 @@ _ITEMS: Final = (
         name="item_retrying",
         summary="An attempt failed and will be repeated",
         message="{job}/{item}: attempt[ {attempt}] failed and will be repeated[: {reason}]",
-        explanation="Troubles of the surroundings wait and cost no attempt; a broken worker gets a successor, up to retry.attempts. "
+        explanation="Errors of the environment wait and cost no attempt; a broken worker is replaced, up to retry.attempts. "
         "docs/errors.md explains {error_code}.",
     ),
     Event(
         name="item_failed",
-        summary="One result failed for good",
+        summary="One result failed permanently",
         message="{job}/{item}: failed[: {reason}]",
-        explanation="The other results of the job go on. docs/errors.md explains {error_code} and has a hint, which also stands in the job's "
-        "status.json and in reason.txt. When the cause is mended: `heygem retry {job_id}`.",
+        explanation="The other results of the job continue. docs/errors.md explains {error_code} and has a hint, which is also in the "
+        "job's status.json and in reason.txt. When the cause is fixed: `heygem retry {job_id}`.",
     ),
     Event(
         name="item_interrupted",
         summary="An attempt was interrupted; the item is back in the queue",
         message="{job}/{item}: interrupted, back in the queue[ (attempt {attempt})]",
-        explanation="The daemon was stopped or died while the result was being made. It is made again from its beginning.",
+        explanation="The daemon was stopped or died while the result was being made. It is made again from the beginning.",
     ),
     Event(
         name="item_late",
-        summary="A report of an attempt that is no longer current was thrown away",
-        message="a late report was thrown away[ ({token})]",
-        explanation="A worker finished what had been cancelled or given to another meanwhile. Its file was never published.",
+        summary="A report of an attempt that is no longer current was discarded",
+        message="a late report was discarded[ ({token})]",
+        explanation="A worker finished an attempt that had been cancelled or given to another worker. Its file was not published.",
     ),
 )
 
@@ -348,23 +353,24 @@ _WORKERS: Final = (
     ),
     Event(
         name="worker_ready",
-        summary="A worker is up",
-        message="worker {worker} is up[ on {device}]",
-        explanation="It takes results to make from now on.",
+        summary="A worker is ready",
+        message="worker {worker} is ready[ on {device}]",
+        explanation="From now on it makes results.",
     ),
     Event(
         name="worker_died",
         summary="A worker ended unexpectedly",
         message="worker {worker} ended[: {problem}]",
-        explanation="Another one is started, and what it worked on is tried again, up to retry.attempts. A signal 9 that nobody sent means that "
-        "the system ran out of memory (`journalctl -k`, MemoryMax of the unit). Its last words stand in this line, and more of them "
-        "in worker_output lines where log.level is debug.",
+        explanation="A new one is started, and the interrupted result is tried again, up to retry.attempts. A signal 9 that nobody sent "
+        "means that the system ran out of memory (`journalctl -k`, MemoryMax of the unit). This line has the end of its error output, "
+        "and worker_output lines have more of it where log.level is debug.",
     ),
     Event(
         name="worker_output",
         summary="A line that a worker or a library in it wrote to its error output",
         message="worker {worker}[: {line}]",
-        explanation="Not a line of heygem itself, and a warning only where a worker wrote what is no report. Worth reading before a worker_died.",
+        explanation="Not a log line of heygem itself, and a warning only where a worker wrote something that is not a report. Worth "
+        "reading before a worker_died.",
     ),
 )
 

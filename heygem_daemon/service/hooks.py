@@ -22,7 +22,15 @@ QUEUE_SIZE: Final = 1000
 """Jobs that may wait for their hooks; one that ends while so many wait gets none."""
 KILL_SECONDS: Final = 3.0
 
-SYSTEMD_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM")
+SYSTEMD_VARIABLES: Final = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "JOURNAL_STREAM",
+)
 """Variables by which systemd speaks with the daemon itself."""
 
 

@@ -50,7 +50,10 @@ def _escape_surrogates(_logger: WrappedLogger, _method: str, text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-_COMMON_PROCESSORS: Final[tuple[Processor, ...]] = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=False))
+_COMMON_PROCESSORS: Final[tuple[Processor, ...]] = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=False),
+)
 _JSON_PROCESSORS: Final[tuple[Any, ...]] = (
     *_COMMON_PROCESSORS,
     _add_message,

@@ -57,4 +57,6 @@ def test_a_command_in_the_catalog_stands_on_one_line() -> None:
 
 def test_an_explanation_speaks_only_of_fields_that_the_sentence_may_have_too() -> None:
     always = {"job_id", "error_code"}
-    assert {name: strange for name, event in EVENTS.items() if (strange := names_in(event.explanation) - names_in(event.message) - always)} == {}
+    assert {
+        name: strange for name, event in EVENTS.items() if (strange := names_in(event.explanation) - names_in(event.message) - always)
+    } == {}

@@ -23,7 +23,7 @@ from heygem_daemon.service.message_template import MAX_LENGTH, names_in, sentenc
         ("swept", {"deleted": {"inputs": 3, "staging": 0, "history": 1}}, "deleted what was over its keep time: inputs 3, history 1"),
         ("inbox_offline", {"inbox": "/srv/in", "reason": "It is\nnot mounted"}, "inbox /srv/in is not reachable: It is not mounted"),
         ("worker_output", {"worker": "w0", "line": "50 {%} [done]"}, "worker w0: 50 {%} [done]"),
-        ("request_taken", {"verb": "retry", "target": "lesson-01"}, "asked by hand: retry lesson-01"),
+        ("request_taken", {"verb": "retry", "target": "lesson-01"}, "requested: retry lesson-01"),
     ],
 )
 def test_an_event_reads_as_a_sentence(event: str, fields: dict[str, object], expected: str) -> None:
