@@ -5,11 +5,12 @@ Nothing heavy is imported before it is used: the command line lists checkpoints 
 
 from typing import TYPE_CHECKING
 
-from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import load_network
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from heygem_daemon.lipsync.arrays import Float32
 
 __all__ = ["load_network", "mel_spectrogram"]
 
