@@ -22,14 +22,14 @@ class Surroundings:
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """A driver and a renderer. `models`: names of the model files it needs (lipsync.models); `presenter_version`: part of the cache
-    key of what the renderer learns of a presenter; has_habits: what the presenter's own sound teaches applies to what the driver says;
+    key of what the renderer learns of a presenter; uses_style: what the presenter's own sound teaches applies to what the driver says;
     licence: of the weights, where it restricts their use."""
 
     driver: Callable[[Surroundings], Driver]
     renderer: Callable[[Surroundings], Renderer[Any]]
     presenter_version: Callable[[], str]
     models: tuple[str, ...] = ("face_detector", "face_mesh")
-    has_habits: bool = True
+    uses_style: bool = True
     licence: str = ""
 
 
@@ -72,9 +72,9 @@ def _paste(surroundings: Surroundings) -> Renderer[Any]:
 
 ENGINES: Final[Mapping[str, Engine]] = {
     "rewrite": Engine(driver=_phonetic, renderer=_atlas, presenter_version=_atlas_version),
-    "wav2lip": Engine(driver=_wav2lip_pictures, renderer=_paste, presenter_version=_atlas_version, has_habits=False, licence=RESEARCH_ONLY),
+    "wav2lip": Engine(driver=_wav2lip_pictures, renderer=_paste, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY),
     "wav2lip+atlas": Engine(
-        driver=_wav2lip_lips, renderer=_atlas, presenter_version=_atlas_version, has_habits=False, licence=RESEARCH_ONLY
+        driver=_wav2lip_lips, renderer=_atlas, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY
     ),
 }
 

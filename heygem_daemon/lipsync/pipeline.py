@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.core.render_options import Fit, RenderOptions
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Float32
@@ -28,8 +29,8 @@ from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
 from heygem_daemon.lipsync.ports import Driver, Renderer
 from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import Drawn, Scene, draw
-from heygem_daemon.lipsync.style.estimation import presenter_habits
-from heygem_daemon.lipsync.style.speaking_style import Habits
+from heygem_daemon.lipsync.style.estimation import presenter_style
+from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import write_jpeg
 from heygem_daemon.lipsync.transcript_drivers import Finding, find_script
 from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
@@ -37,7 +38,7 @@ from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
 from heygem_daemon.media.speech import frame_count, measure_speech
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
-from heygem_daemon.media.writer import Fit, VideoWriter
+from heygem_daemon.media.writer import VideoWriter
 
 LABEL: Final = "AI-generated"
 """The visible label, where it is asked for."""
@@ -45,25 +46,24 @@ LABEL: Final = "AI-generated"
 
 @dataclass(frozen=True, kw_only=True)
 class RenderRequest:
-    """One result. `output`, `thumbnail` and `explain` (see explain.py) are written, and nothing else beside them. fit: "audio" makes
-    the result as long as the recording, "video" as long as the video (a picture has no length: always "audio"). face: see
-    face.tracks.parse_selection.
-    quality: x264 CRF. text: the words of the recording, for drivers that can use them; where it is None, `script`
-    names a text file with them. language: their language, None = found out; see speech.script."""
+    """One result. `output` and the files asked for beside it are written, and nothing else.
+
+    thumbnail: where a JPEG of one frame goes. explain: where the diagnostic image (see diagnostics.py) goes, if `options.explain`.
+    script: a text file with the words of the recording, read unless `options.text` gives them; only some drivers use them.
+    A still image has no length: its result is always as long as the recording.
+    """
 
     recording: Path
     video: Path
     output: Path
     thumbnail: Path | None = None
     explain: Path | None = None
-    engine: str = "rewrite"
-    fit: Fit = "audio"
-    face: str = "largest"
-    quality: int = 16
-    visible_label: bool = False
-    text: str | None = None
     script: Path | None = None
-    language: str | None = None
+    options: RenderOptions = RenderOptions()
+
+    @property
+    def diagnostic_image(self) -> Path | None:
+        return self.explain if self.options.explain else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class RenderReport:
     sync_offset_ms: float | None
     mouth_correlation: float | None
     closure_rate: float | None
-    habits: Habits
+    habits: SpeakingStyle
     faces_drawn: int
     faces_passed: int
     warnings: tuple[str, ...]
@@ -123,7 +123,7 @@ class _Task:
 
     @property
     def fit(self) -> Fit:
-        return "audio" if self.video.is_still else self.request.fit
+        return "audio" if self.video.is_still else self.request.options.fit
 
     @property
     def frames(self) -> int:
@@ -189,7 +189,8 @@ class RenderSession:
         return {**fetched, **self.load(name).driver.model_hashes}
 
     def _render(self, request: RenderRequest, say: OnProgress, clock: StageClock) -> RenderReport:
-        loaded = self.load(request.engine)
+        options = request.options
+        loaded = self.load(options.engine)
         with Cache(self._cache_dir, self._cache_bytes) as cache:
             with clock.stage("measure"):
                 check_recording(request.recording, self._limits)
@@ -199,15 +200,15 @@ class RenderSession:
                 key = content_key(request.video)
             video_cache = VideoCache(cache=cache, key=key)
             with clock.stage("analyse"):
-                tracks = cached_tracks(video_cache, info, face=request.face, models=self._surroundings.models, on_progress=say)
+                tracks = cached_tracks(video_cache, info, face=options.face, models=self._surroundings.models, on_progress=say)
             with clock.stage("script"):
-                words = find_script(loaded.driver, request.recording, text=request.text, script=request.script, language=request.language)
+                words = find_script(loaded.driver, request.recording, text=options.text, script=request.script, language=options.language)
             task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, words=words)
             with clock.stage("prepare"):
                 prepared = self._prepared(video_cache, task, say)
-                habits = Habits()
-                if loaded.engine.has_habits:
-                    habits = presenter_habits(video_cache, info, tracks, loaded.driver, TRACKS_VERSION, request.face)
+                habits = SpeakingStyle()
+                if loaded.engine.uses_style:
+                    habits = presenter_style(video_cache, info, tracks, loaded.driver, TRACKS_VERSION, options.face)
             with clock.stage("render"):
                 writer = _writer(task)
                 drawn = draw(_scene(task, prepared, habits), writer, say)
@@ -216,9 +217,9 @@ class RenderSession:
                 found = evaluation.compare(np.array(drawn.asked.opening), obtained, drawn.asked.shut(), task.video.frame_rate)
             if request.thumbnail is not None and drawn.thumbnail is not None:
                 write_jpeg(drawn.thumbnail, request.thumbnail)
-            if request.explain is not None:
+            if (image := request.diagnostic_image) is not None:
                 with clock.stage("explain"):
-                    _explain(task, drawn, obtained, found, request.explain)
+                    _explain(task, drawn, obtained, found, image)
         warnings = _warnings(task, drawn, found, has_label=not writer.warnings)
         return self._report(task, drawn, found, warnings, clock, habits=habits, cached=not video_cache.built)
 
@@ -229,7 +230,7 @@ class RenderSession:
             renderer.prepare(task.info, task.tracks, directory, say)
 
         version = task.loaded.engine.presenter_version()
-        workspace = video_cache.entry(build, TRACKS_VERSION, task.request.face, renderer.name, version)
+        workspace = video_cache.entry(build, TRACKS_VERSION, task.request.options.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, say)
 
     def _track(self, task: _Task, drawn: Drawn, say: OnProgress) -> Float32:
@@ -241,7 +242,7 @@ class RenderSession:
         return evaluation.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
 
     def _report(
-        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, habits: Habits, cached: bool
+        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, habits: SpeakingStyle, cached: bool
     ) -> RenderReport:
         elapsed = clock.elapsed()
         return RenderReport(
@@ -250,12 +251,12 @@ class RenderSession:
             width=task.video.width,
             height=task.video.height,
             seconds=task.seconds,
-            engine=task.request.engine,
+            engine=task.request.options.engine,
             licence=task.loaded.engine.licence,
             driver=task.loaded.driver.name,
             renderer=task.loaded.renderer.name,
             device=self.device,
-            models=self.model_hashes(task.request.engine),
+            models=self.model_hashes(task.request.options.engine),
             stage_seconds=clock.seconds,
             elapsed_s=round(elapsed, 2),
             speed=round(float(task.frames / task.video.frame_rate) / elapsed, 3),
@@ -266,7 +267,7 @@ class RenderSession:
             faces_drawn=drawn.drawn,
             faces_passed=drawn.passed,
             warnings=warnings,
-            explained=task.request.explain is not None,
+            explained=task.request.diagnostic_image is not None,
             cached=cached,
         )
 
@@ -277,7 +278,7 @@ def _video_of(info: MediaInfo) -> VideoStream:
     return info.video
 
 
-def _scene(task: _Task, prepared: Any, habits: Habits) -> Scene:
+def _scene(task: _Task, prepared: Any, habits: SpeakingStyle) -> Scene:
     return Scene(
         info=task.info,
         video=task.video,
@@ -300,8 +301,8 @@ def _writer(task: _Task) -> VideoWriter:
         recording=request.recording,
         frames=task.frames,
         fit=task.fit,
-        quality=request.quality,
-        visible_label=LABEL if request.visible_label else None,
+        quality=request.options.quality,
+        visible_label=LABEL if request.options.label else None,
     )
 
 
@@ -314,7 +315,7 @@ def _explain(task: _Task, drawn: Drawn, obtained: Float32, found: Outcome, path:
         asked=drawn.asked,
         obtained=obtained,
         outcome=found,
-        engine=task.request.engine,
+        engine=task.request.options.engine,
         driver=task.loaded.driver.name,
         seconds=task.seconds,
         phonemes=task.words.phonemes,

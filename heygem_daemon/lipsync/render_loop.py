@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment
-from heygem_daemon.lipsync.style.speaking_style import Habits
+from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import before_after
 from heygem_daemon.lipsync.transcript_drivers import SeeingDriver, motion_of
 from heygem_daemon.media.frame import Frame
@@ -40,7 +40,7 @@ class Scene:
     script: Alignment | None
     renderer: Renderer[Any]
     prepared: Any
-    habits: Habits
+    habits: SpeakingStyle
 
 
 @dataclass(kw_only=True)

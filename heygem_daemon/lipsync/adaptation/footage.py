@@ -9,64 +9,39 @@ Only two numbers per frame stay in memory; points and sound of a stretch are rea
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, Stretch
-from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
-from heygem_daemon.lipsync.geometry.pose import fit_pose, mean_face, runs
-from heygem_daemon.lipsync.motion import VISEMES
+from heygem_daemon.lipsync.geometry.pose import fit_pose, mean_face
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.progress import OnProgress
+from heygem_daemon.lipsync.style.speech_track import (
+    LARGEST_YAW,
+    SMALLEST_FACE,
+    SPEECH_TRACK_RATE,
+    SpeechTrack,
+    run_driver,
+    speaking_spans,
+    speech_track,
+)
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
 
-HEARD_RATE: Final = 100
-"""Rows per second of what was heard."""
-LONGEST: Final = 20.0
-SHORTEST: Final = 2.0
-"""Length of a stretch in s. Shorter ones hold too few sounds to say anything about themselves."""
-SMALLEST_FACE: Final = 40.0
-"""Pixels between the outer eye corners. The lips of a smaller face open by less than the tracker's noise."""
-LARGEST_YAW: Final = 30.0
-"""Degrees. Beyond, half of the mouth is guessed by the tracker."""
-
-_BRIDGE: Final = 0.75
-"""A stretch begins and ends this long (s) before and after the speech; so pauses of up to twice this do not end it."""
 _SOUND_MARGIN: Final = 0.5
 """Sound kept before the first and after the last frame: the context of the network, and the offset of the footage."""
-_SILENT: Final = VISEMES.index("sil")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeardSpeech:
-    """What a driver makes of a sound track, at HEARD_RATE from its first sample: opening float32 [n], speech bool [n]."""
-
-    opening: Float32
-    speech: Bool
-
-    def opening_at(self, times: Float64) -> Float32:
-        """Return float32, shaped like `times` (s)."""
-        return np.interp(times * HEARD_RATE, np.arange(len(self.opening)), self.opening).astype(np.float32)
-
-    def speaks_at(self, times: Float64) -> Bool:
-        rows = np.rint(times * HEARD_RATE).astype(int)
-        inside = (rows >= 0) & (rows < len(self.speech))
-        return np.asarray(inside & self.speech[rows.clip(0, len(self.speech) - 1)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +54,7 @@ class Footage:
 
     info: MediaInfo
     tracks: FaceTracks
-    heard: HeardSpeech
+    heard: SpeechTrack
     times: Float64
     opening: Float32
     spans: tuple[slice, ...]
@@ -141,7 +116,7 @@ def watch(
     )
 
 
-def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> HeardSpeech:
+def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechTrack:
     """Hear the sound track of a video. Raises InputError: no_speech_in_footage, audio_too_long."""
     name = display_name(info.path)
     if info.audio is None:
@@ -152,17 +127,10 @@ def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIM
         if problem.code in {"audio_empty", "audio_silent", "audio_unreadable"}:
             raise error("no_speech_in_footage", name=name) from problem
         raise
-    heard = hear(speech_blocks(info.path), samples / SPEECH_RATE, driver)
+    heard = speech_track(run_driver(speech_blocks(info.path), round(samples / SPEECH_RATE * SPEECH_TRACK_RATE), driver))
     if not heard.speech.any():
         raise error("no_speech_in_footage", name=name)
     return heard
-
-
-def hear(speech: Iterable[Float32], seconds: float, driver: Driver) -> HeardSpeech:
-    """Return what `driver` makes of 16 kHz blocks of `seconds` in all."""
-    blocks = list(driver.motion(speech, Fraction(HEARD_RATE), max(1, round(seconds * HEARD_RATE))))
-    silence = np.concatenate([block.visemes[:, _SILENT] for block in blocks])
-    return HeardSpeech(opening=np.concatenate([block.opening for block in blocks]), speech=silence < 0.5)
 
 
 def _openings(tracks: FaceTracks) -> Float32:
@@ -180,27 +148,6 @@ def _openings(tracks: FaceTracks) -> Float32:
         usable = (np.abs(yaw) <= LARGEST_YAW) & (size >= SMALLEST_FACE)
         opening[start + np.flatnonzero(seen)[usable]] = lip_opening(landmarks[seen][usable])
     return opening
-
-
-def speaking_spans(heard: HeardSpeech, times: Float64, usable: Bool, tracks: FaceTracks, name: str) -> tuple[slice, ...]:
-    """Return the stretches of frames of one shot with a usable face, in and around speech."""
-    reach = round(_BRIDGE * float(tracks.frame_rate))
-    spoken = maximum_filter1d(heard.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
-    spans = tuple(part for run in runs(usable & spoken, tracks.shot) for part in _parts(run, times) if _length(part, times) >= SHORTEST)
-    if not spans:
-        raise error("footage_without_speaker", name=name, seconds=SHORTEST)
-    return spans
-
-
-def _parts(run: slice, times: Float64) -> Iterator[slice]:
-    """Cut a run into equal parts of at most LONGEST."""
-    count = max(1, int(np.ceil(_length(run, times) / LONGEST)))
-    edges = np.linspace(run.start, run.stop, count + 1).astype(int)
-    yield from (slice(int(a), int(b)) for a, b in pairwise(edges))
-
-
-def _length(span: slice, times: Float64) -> float:
-    return float(times[span.stop - 1] - times[span.start])
 
 
 class _Window:

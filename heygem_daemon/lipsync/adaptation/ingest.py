@@ -10,12 +10,13 @@ import numpy as np
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.corpus import Corpus
-from heygem_daemon.lipsync.adaptation.footage import Footage, HeardSpeech, hear, watch
+from heygem_daemon.lipsync.adaptation.footage import Footage, watch
 from heygem_daemon.lipsync.adaptation.segments import Stretch
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.progress import OnProgress
-from heygem_daemon.lipsync.style.av_sync import Seen, SyncEvidence, agreement, sync_evidence
+from heygem_daemon.lipsync.style.av_sync import MouthTrack, SyncEvidence, agreement, sync_evidence
+from heygem_daemon.lipsync.style.speech_track import SPEECH_TRACK_RATE, SpeechTrack, run_driver, speech_track
 from heygem_daemon.media.formats import VIDEO_EXTENSIONS, display_name
 from heygem_daemon.media.speech import SPEECH_RATE
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
@@ -105,11 +106,14 @@ class Gatherer:
             on_progress=on_progress,
         )
 
-    def _strangers(self, videos: set[str]) -> list[HeardSpeech]:
+    def _strangers(self, videos: set[str]) -> list[SpeechTrack]:
         """Return what is heard in some clips of the corpus, none of them of the videos given."""
         clips = [clip for clip in self.corpus.clips() if clip.name.partition("-")[0] not in videos]
         chosen = np.unique(np.linspace(0, len(clips) - 1, min(_STRANGERS, len(clips))).astype(int))
-        return [hear([clips[i].audio], len(clips[i].audio) / SPEECH_RATE, self.driver) for i in chosen]
+        return [
+            speech_track(run_driver([clips[i].audio], round(len(clips[i].audio) / SPEECH_RATE * SPEECH_TRACK_RATE), self.driver))
+            for i in chosen
+        ]
 
 
 def videos_in(paths: Sequence[Path]) -> list[Path]:
@@ -121,9 +125,9 @@ def videos_in(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _tested(footage: Footage, others: Sequence[HeardSpeech]) -> Gathered:
+def _tested(footage: Footage, others: Sequence[SpeechTrack]) -> Gathered:
     path = footage.info.path
-    seen = [Seen(times=footage.times[span], opening=footage.opening[span], heard=footage.heard) for span in footage.spans]
+    seen = [MouthTrack(times=footage.times[span], opening=footage.opening[span], speech=footage.heard) for span in footage.spans]
     evidence = sync_evidence(seen, others)
     agrees = [evidence.is_in_sync and agreement(each, evidence.lag) > LEAST_AGREEMENT for each in seen]
     if not any(agrees):

@@ -1,1 +1,1 @@
-"""How one presenter speaks: measured from their own video, applied to the motion of a driver."""
+"""How a presenter speaks, estimated from the presenter's own video, and whether an audio track belongs to a mouth."""

@@ -1,8 +1,8 @@
-"""A presenter's habits, from the beginning of their own video: what a driver hears in its sound against what the mouth did."""
+"""Estimate a presenter's speaking style from the beginning of their own video: the motion that a driver predicts from its audio is
+compared with the motion measured in its frames."""
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 from typing import Final
 
@@ -10,113 +10,124 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d
 
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE, LARGEST_YAW, SMALLEST_FACE, HeardSpeech, speaking_spans
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import geometry, mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
-from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.ports import Driver
-from heygem_daemon.lipsync.style.av_sync import Seen, SyncEvidence, sync_evidence
-from heygem_daemon.lipsync.style.speaking_style import HABITS_VERSION, Habits, load_habits
+from heygem_daemon.lipsync.style.av_sync import MouthTrack, SyncEvidence, sync_evidence
+from heygem_daemon.lipsync.style.speaking_style import STYLE_VERSION, SpeakingStyle, load_style
+from heygem_daemon.lipsync.style.speech_track import (
+    LARGEST_YAW,
+    SMALLEST_FACE,
+    SPEECH_TRACK_RATE,
+    SpeechTrack,
+    run_driver,
+    silence_of,
+    speaking_spans,
+)
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.speech import SPEECH_RATE, speech_blocks
 from heygem_daemon.media.types import MediaInfo
 
-LONGEST: Final = 120
-"""Seconds of the video that are heard and seen."""
-_HALF: Final = 2.0
-"""Seconds of speech at which what was seen counts half. Half of a clip predicts the amplitude of its other half best with this much
+ESTIMATED_SECONDS: Final = 120
+"""Length of the beginning of the video that is used."""
+_HALF_CONFIDENCE: Final = 2.0
+"""Seconds of speech at which the measured values count half. Half of a clip predicts the amplitude of its other half best with this much
 (35 clips of 26 people, error of the log amplitude .31 -> .26)."""
 _AMPLITUDE: Final = (0.7, 1.4)
 _WIDTH_SHIFT: Final = 0.15
-_REST: Final = (0.06, 0.3)
-"""Lips that are less than this far apart in silence are shut; more than this is not rest."""
+_REST_OPENING: Final = (0.06, 0.3)
+"""Lips less than the first apart in silence are shut; more than the second is not rest."""
 _LEAST_REST: Final = 1.0
-"""Seconds of silence that say how the lips rest."""
-_REST_SHARE: Final = 12
-_STILL: Final = 0.3
-"""Time (s) on both sides of a silent moment without a word."""
-_SILENT: Final = VISEMES.index("sil")
+"""Seconds of silence from which the rest of the lips is measured."""
+_REST_PERCENTILE: Final = 12
+"""Percentile of the openings up to which a frame counts as one of the most closed."""
+_REST_MARGIN: Final = 0.3
+"""Seconds without speech on both sides of a frame at rest."""
+_SPEECH: Final = 0.5
+"""Weight of the silence viseme below which a frame is speech."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HeardMotion:
-    """The beginning of a sound track at HEARD_RATE: opening, width and silence float32 [n], fractions."""
+class PredictedMotion:
+    """The motion predicted from the beginning of an audio track, at SPEECH_TRACK_RATE: opening, width, silence float32 [n], fractions."""
 
     opening: Float32
     width: Float32
     silence: Float32
 
     def at(self, values: Float32, times: Float64) -> Float64:
-        return np.interp(times * HEARD_RATE, np.arange(len(values)), values)
+        """Return `values` (one of the arrays) at `times` (s), linear between rows."""
+        return np.interp(times * SPEECH_TRACK_RATE, np.arange(len(values)), values)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Watched:
-    """The presenter's own mouth on T frames: times float64 [T] in s on the clock of the sound, opening and width float64 [T] as
-    fractions of the presenter's range, usable bool [T], calm: the opening of the most closed frames."""
+class MeasuredMotion:
+    """The presenter's own mouth on T frames: times float64 [T] in s on the clock of the audio, opening and width float64 [T] as
+    fractions of the presenter's range, usable bool [T], closed: the mean opening of the most closed frames."""
 
     times: Float64
     opening: Float64
     width: Float64
     usable: Bool
-    calm: float
+    closed: float
 
 
-def presenter_habits(video_cache: VideoCache, info: MediaInfo, tracks: FaceTracks, driver: Driver, *parts: str) -> Habits:
-    """Return the habits of the presenter of a video, learnt now or earlier; those of most people where its sound tells nothing:
-    no sound, no speech, a sound that does not belong to the mouth, or one that cannot be read.
+def presenter_style(video_cache: VideoCache, info: MediaInfo, tracks: FaceTracks, driver: Driver, *parts: str) -> SpeakingStyle:
+    """Return the style of the presenter of a video, estimated now or earlier.
 
-    parts: what the cached habits depend on beside the video and the driver: the version of the tracks, the face chosen.
+    It is that of most people where the video has no audio, no speech, audio that does not belong to the mouth, or audio that cannot be
+    read. parts: what the cached style depends on beside the video and the driver: the version of the tracks, the face chosen.
     """
     if info.video is None or info.video.is_still or info.audio is None:
-        return Habits()
+        return SpeakingStyle()
     version = (driver.name, *driver.model_hashes.values())
     try:
-        directory = video_cache.entry(lambda place: learn_habits(info, tracks, driver).save(place), HABITS_VERSION, *version, *parts)
-        return load_habits(directory)
+        directory = video_cache.entry(lambda place: estimate_style(info, tracks, driver).save(place), STYLE_VERSION, *version, *parts)
+        return load_style(directory)
     except (HeygemError, OSError, ValueError, TypeError):
-        return Habits()
+        return SpeakingStyle()
 
 
-def learn_habits(info: MediaInfo, tracks: FaceTracks, driver: Driver) -> Habits:
-    """Hear and see the first two minutes. Raises TransientError where the file cannot be read just now."""
+def estimate_style(info: MediaInfo, tracks: FaceTracks, driver: Driver) -> SpeakingStyle:
+    """Estimate the style from the first two minutes. Raises TransientError where the file cannot be read just now."""
     video, audio = info.video, info.audio
     if video is None or audio is None:
-        return Habits()
-    heard = _hear(info, driver)
-    if heard is None:
-        return Habits()
-    watched = watch_mouth(tracks, float(video.start - audio.start), min(tracks.frames, round(LONGEST * video.frame_rate)))
-    speech = HeardSpeech(opening=heard.opening, speech=heard.silence < 0.5)
+        return SpeakingStyle()
+    predicted = _predict(info, driver)
+    if predicted is None:
+        return SpeakingStyle()
+    start = float(video.start - audio.start)
+    measured = measure_motion(tracks, start, min(tracks.frames, round(ESTIMATED_SECONDS * video.frame_rate)))
+    speech = SpeechTrack(opening=predicted.opening, speech=predicted.silence < _SPEECH)
     usable = np.zeros(tracks.frames, bool)
-    usable[: len(watched.usable)] = watched.usable
-    times = np.arange(tracks.frames) / float(video.frame_rate) + float(video.start - audio.start)
+    usable[: len(measured.usable)] = measured.usable
+    times = np.arange(tracks.frames) / float(video.frame_rate) + start
     try:
         spans = speaking_spans(speech, times, usable, tracks, display_name(info.path))
     except HeygemError:
-        return Habits()
-    evidence = sync_evidence([Seen(times=times[s], opening=watched.opening[s].astype(np.float32), heard=speech) for s in spans])
-    return compared(heard, watched, evidence)
+        return SpeakingStyle()
+    mouths = [MouthTrack(times=times[span], opening=measured.opening[span].astype(np.float32), speech=speech) for span in spans]
+    return fit_style(predicted, measured, sync_evidence(mouths))
 
 
-def watch_mouth(tracks: FaceTracks, start: float, frames: int) -> Watched:
-    """Return what the mouth does on the first frames. start: s, when the first one is seen, on the clock of the sound."""
+def measure_motion(tracks: FaceTracks, start: float, frames: int) -> MeasuredMotion:
+    """Return the motion of the mouth on the first `frames` frames. start: s, time of the first one on the clock of the audio."""
     reference = mean_face(tracks)
     mouth = learn_mouth(sample_faces(tracks, reference).canonical, reference)
-    seen = geometry(tracks, reference, 0, frames)
-    opening, width = _fractions(mouth, opening_of(seen.canonical), width_of(seen.canonical))
-    usable = seen.valid & (np.abs(seen.angles[:, 0]) <= LARGEST_YAW) & (seen.pose.scale >= SMALLEST_FACE)
-    shown = opening[usable] if usable.any() else np.zeros(1)
-    return Watched(
+    faces = geometry(tracks, reference, 0, frames)
+    opening, width = _fractions(mouth, opening_of(faces.canonical), width_of(faces.canonical))
+    usable = faces.valid & (np.abs(faces.angles[:, 0]) <= LARGEST_YAW) & (faces.pose.scale >= SMALLEST_FACE)
+    measured = opening[usable] if usable.any() else np.zeros(1)
+    return MeasuredMotion(
         times=np.arange(frames) / float(tracks.frame_rate) + start,
         opening=opening,
         width=width,
         usable=usable,
-        calm=float(shown[shown <= np.percentile(shown, _REST_SHARE)].mean()),
+        closed=float(measured[measured <= np.percentile(measured, _REST_PERCENTILE)].mean()),
     )
 
 
@@ -125,68 +136,65 @@ def _fractions(mouth: MouthModel, opening: Float64, width: Float64) -> tuple[Flo
     return (opening - shut) / (wide - shut), np.interp(width, mouth.widths, (0.0, 0.5, 1.0))
 
 
-def _hear(info: MediaInfo, driver: Driver) -> HeardMotion | None:
+def _predict(info: MediaInfo, driver: Driver) -> PredictedMotion | None:
     """Return None where there is no speech, or none that can be decoded."""
     try:
         with closing(speech_blocks(info.path)) as blocks:
-            sound = list(islice(blocks, LONGEST))
+            audio = list(islice(blocks, ESTIMATED_SECONDS))
     except HeygemError as problem:
         if problem.retryable:
             raise
         return None
-    samples = sum(map(len, sound))
+    samples = sum(map(len, audio))
     if samples < SPEECH_RATE:
         return None
-    motion = list(driver.motion(sound, Fraction(HEARD_RATE), samples * HEARD_RATE // SPEECH_RATE))
-    heard = HeardMotion(
-        opening=np.concatenate([block.opening for block in motion]),
-        width=np.concatenate([block.width for block in motion]),
-        silence=np.concatenate([block.visemes[:, _SILENT] for block in motion]),
-    )
-    return heard if (heard.silence < 0.5).any() else None
+    motion = run_driver(audio, samples * SPEECH_TRACK_RATE // SPEECH_RATE, driver)
+    predicted = PredictedMotion(opening=motion.opening, width=motion.width, silence=silence_of(motion))
+    return predicted if (predicted.silence < _SPEECH).any() else None
 
 
-def compared(heard: HeardMotion, watched: Watched, evidence: SyncEvidence) -> Habits:
-    """Compare what is heard and seen, if it belongs together."""
-    found = Habits(r=round(evidence.r, 3), lag=round(evidence.lag, 3), z=round(evidence.z, 2))
-    times = watched.times - evidence.lag
-    inside = watched.usable & (times >= 0) & (times * HEARD_RATE < len(heard.opening))
-    silence = heard.at(heard.silence, times)
-    spoken = inside & (silence < 0.5)
-    seconds = float(spoken.sum()) * float(np.median(np.diff(watched.times)))
+def fit_style(predicted: PredictedMotion, measured: MeasuredMotion, evidence: SyncEvidence) -> SpeakingStyle:
+    """Return the style that turns the predicted motion into the measured one, if audio and mouth belong together."""
+    style = SpeakingStyle(r=round(evidence.r, 3), lag=round(evidence.lag, 3), z=round(evidence.z, 2))
+    times = measured.times - evidence.lag
+    inside = measured.usable & (times >= 0) & (times * SPEECH_TRACK_RATE < len(predicted.opening))
+    silence = predicted.at(predicted.silence, times)
+    spoken = inside & (silence < _SPEECH)
+    seconds = float(spoken.sum()) * float(np.median(np.diff(measured.times)))
     if not evidence.is_in_sync or spoken.sum() < 2:
-        return found
-    opening, width = (heard.at(values, times)[spoken] for values in (heard.opening, heard.width))
-    own, own_width = watched.opening[spoken].clip(0, None), watched.width[spoken]
-    confidence = seconds / (seconds + _HALF)
-    spread = _shrunk(own_width.std(), width.std(), confidence)
+        return style
+    opening, width = (predicted.at(values, times)[spoken] for values in (predicted.opening, predicted.width))
+    own, own_width = measured.opening[spoken].clip(0, None), measured.width[spoken]
+    confidence = seconds / (seconds + _HALF_CONFIDENCE)
+    spread = _shrunk_ratio(own_width.std(), width.std(), confidence)
     shift = confidence * (own_width.mean() - 0.5 - spread * (width.mean() - 0.5))
     return replace(
-        found,
-        amplitude=_shrunk(np.sqrt((own**2).mean()), np.sqrt((opening**2).mean()), confidence),
+        style,
+        amplitude=_shrunk_ratio(np.sqrt((own**2).mean()), np.sqrt((opening**2).mean()), confidence),
         width_amplitude=spread,
         width_shift=round(float(shift.clip(-_WIDTH_SHIFT, _WIDTH_SHIFT)), 3),
-        rest_opening=_rest(watched, inside, silence),
+        rest_opening=_rest_opening(measured, inside, silence),
         seconds=round(seconds, 1),
         is_own=True,
     )
 
 
-def _shrunk(own: float, usual: float, confidence: float) -> float:
-    """Return own / usual, nearer to 1 the less it is trusted (0-1), within _AMPLITUDE."""
+def _shrunk_ratio(own: float, usual: float, confidence: float) -> float:
+    """Return own / usual, nearer to 1 the lower the confidence (0-1), within _AMPLITUDE."""
     ratio = max(float(own), 1e-3) / max(float(usual), 1e-3)
     return round(float(np.clip(ratio**confidence, *_AMPLITUDE)), 3)
 
 
-def _rest(watched: Watched, inside: Bool, silence: Float64) -> float:
-    """Return how far the lips are apart when nobody speaks, beyond the most closed ones; 0 where they meet or it is not seen.
+def _rest_opening(measured: MeasuredMotion, inside: Bool, silence: Float64) -> float:
+    """Return how far the lips are apart in silence, beyond the most closed frames; 0 where they meet or silence is too short.
 
-    Beyond the most closed ones, because the tracker sees full lips that meet up to .05 apart.
+    Beyond the most closed ones, because the tracker measures full lips that meet up to .05 apart.
     """
-    step = float(np.median(np.diff(watched.times)))
-    reach = max(1, round(_STILL / step))
-    still = inside & (minimum_filter1d(silence, 2 * reach + 1, mode="nearest") > 0.5)
+    step = float(np.median(np.diff(measured.times)))
+    reach = max(1, round(_REST_MARGIN / step))
+    still = inside & (minimum_filter1d(silence, 2 * reach + 1, mode="nearest") > _SPEECH)
     if still.sum() * step < _LEAST_REST:
         return 0.0
-    apart = float(np.median(watched.opening[still])) - watched.calm
-    return round(min(apart, _REST[1]), 3) if apart >= _REST[0] else 0.0
+    apart = float(np.median(measured.opening[still])) - measured.closed
+    shut, largest = _REST_OPENING
+    return round(min(apart, largest), 3) if apart >= shut else 0.0

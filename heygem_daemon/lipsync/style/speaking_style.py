@@ -1,6 +1,6 @@
-"""How one presenter speaks, beside what all people do: how far the mouth goes, how wide it is, and how the lips rest.
+"""How one presenter speaks, relative to most people: how far the mouth opens, how wide it is, and how the lips rest.
 
-Learnt from the sound of the presenter's own video (see `learning.habits`); a presenter without one speaks like most people.
+Estimated from the audio of the presenter's own video (see `style.estimation`); a presenter without one speaks like most people.
 """
 
 import json
@@ -13,27 +13,31 @@ import numpy as np
 from scipy.ndimage import correlate1d, minimum_filter1d
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 
-HABITS_VERSION: Final = "habits 1"
-"""Raise it when the meaning of the figures or the way to learn them changes."""
+STYLE_VERSION: Final = "habits 1"
+"""Part of the cache key: raise the number when the meaning of the values or their estimation changes."""
 
 _FILE: Final = "habits.json"
-_SILENT: Final = VISEMES.index("sil")
-_NEAR: Final = 0.2
+_SILENT: Final = viseme_index("sil")
+_REST_MARGIN: Final = 0.2
 """Lips that rest apart have met again this long (s) before a word, and stay so after it: a pause inside a word is no rest."""
-_EDGE: Final = 0.16
+_REST_EDGE: Final = 0.16
 """The time (s) that lips take to part and to meet."""
 _QUIET: Final = (0.7, 0.95)
+"""Weights of the silence viseme between which quiet rises from 0 to 1."""
+_WIDEST: Final = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Habits:
-    """amplitude: times the opening; width_amplitude: times the distance of the width from rest; width_shift: what is added to the width
-    while speaking; rest_opening: how far the lips are apart in silence. Fractions of the presenter's range (see MouthMotion).
+class SpeakingStyle:
+    """How a presenter's mouth differs from most people's, in fractions of the presenter's range (see MouthMotion).
 
-    Where they come from: seconds of own speech, and sync of its sound with the mouth: r at the offset lag (s, positive = the mouth is
-    late), z above mismatched sound; all 0 where there was nothing to learn from. is_own: whether they were learnt.
+    amplitude: factor of the opening; width_amplitude: factor of the distance of the width from rest; width_shift: added to the width
+    while speaking; rest_opening: how far the lips are apart in silence.
+    Evidence: seconds of the presenter's own speech, and the sync of its audio with the mouth: correlation r at the offset lag
+    (s, positive = the mouth is late), z in standard deviations above mismatched audio; all 0 where nothing could be estimated.
+    is_own: whether the values were estimated from the presenter's video.
     """
 
     amplitude: float = 1.0
@@ -47,76 +51,56 @@ class Habits:
     is_own: bool = False
 
     def applied(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
-        """Yield the motion as this presenter does it; lips that shut in speech still shut, explicit lips stay as they are."""
+        """Yield the motion in this style; lips that shut in speech still shut, explicit lips stay as they are."""
         if not self.is_own:
             yield from motion
         elif self.rest_opening <= 0:
-            yield from map(self._spoken, motion)
+            yield from map(self._scaled, motion)
         else:
-            yield from self._rested(map(self._spoken, motion))
+            yield from self._with_rest(map(self._scaled, motion))
 
     def save(self, directory: Path) -> None:
+        """Write the values into `directory`. Raises OSError."""
         (directory / _FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
-    def _spoken(self, block: MouthMotion) -> MouthMotion:
+    def _scaled(self, block: MouthMotion) -> MouthMotion:
         speaking = 1 - block.visemes[:, _SILENT]
         width = 0.5 + self.width_amplitude * (block.width - 0.5) + self.width_shift * speaking
-        return replace(block, opening=(self.amplitude * block.opening).astype(np.float32), width=width.clip(0, 1.1).astype(np.float32))
+        opening = (self.amplitude * block.opening).astype(np.float32)
+        return replace(block, opening=opening, width=width.clip(0, _WIDEST).astype(np.float32))
 
-    def _rested(self, motion: Iterator[MouthMotion]) -> Iterator[MouthMotion]:
-        """Part the lips where it is silent. Blocks are held back until what follows them is known far enough."""
+    def _with_rest(self, motion: Iterator[MouthMotion]) -> Iterator[MouthMotion]:
+        """Part the lips in silence. Frames are held back until enough of what follows them is known."""
         held, done = next(motion, None), 0
         while held is not None:
-            more = next(motion, None)
-            held = held if more is None else _joined(held, more)
-            reach, edge = _rows(held.times)
-            known = len(held) if more is None else len(held) - reach - edge
+            following = next(motion, None)
+            held = held if following is None else MouthMotion.concatenate([held, following])
+            reach, edge = _margins(held.times)
+            known = len(held) if following is None else len(held) - reach - edge
             if known > done:
                 quiet = _quiet(held.visemes[:, _SILENT], reach, edge)
                 opening = np.maximum(held.opening, self.rest_opening * quiet).astype(np.float32)
-                yield _part(replace(held, opening=opening), done, known)
+                yield replace(held, opening=opening)[done:known]
                 spare = max(0, known - reach - edge)
-                held, done = _part(held, spare, len(held)), known - spare
-            if more is None:
+                held, done = held[spare:], known - spare
+            if following is None:
                 return
 
 
-def load_habits(directory: Path) -> Habits:
-    """Return what `Habits.save` left. Raises OSError, ValueError or TypeError where there is nothing of the kind."""
-    return Habits(**json.loads((directory / _FILE).read_text(encoding="utf-8")))
+def load_style(directory: Path) -> SpeakingStyle:
+    """Return what `SpeakingStyle.save` wrote. Raises OSError, ValueError or TypeError where there is none."""
+    return SpeakingStyle(**json.loads((directory / _FILE).read_text(encoding="utf-8")))
 
 
-def _rows(times: Float64) -> tuple[int, int]:
-    """Return _NEAR and half of _EDGE in frames."""
+def _margins(times: Float64) -> tuple[int, int]:
+    """Return _REST_MARGIN and half of _REST_EDGE in frames."""
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
-    return max(1, round(_NEAR / step)), max(1, round(_EDGE / 2 / step))
+    return max(1, round(_REST_MARGIN / step)), max(1, round(_REST_EDGE / 2 / step))
 
 
 def _quiet(silence: Float32, reach: int, edge: int) -> Float32:
     """Return [T], 0-1: 1 where nobody speaks within `reach` frames, rising and falling over `edge` frames on both sides."""
     low, high = _QUIET
-    heard = np.clip((silence - low) / (high - low), 0, 1)
-    least = minimum_filter1d(heard, 2 * reach + 1, mode="nearest")
+    quiet = np.clip((silence - low) / (high - low), 0, 1)
+    least = minimum_filter1d(quiet, 2 * reach + 1, mode="nearest")
     return np.asarray(correlate1d(least, np.full(2 * edge + 1, 1 / (2 * edge + 1)), mode="nearest"), np.float32)
-
-
-def _joined(first: MouthMotion, second: MouthMotion) -> MouthMotion:
-    lips = None if first.lips is None or second.lips is None else np.concatenate([first.lips, second.lips])
-    return MouthMotion(
-        times=np.concatenate([first.times, second.times]),
-        opening=np.concatenate([first.opening, second.opening]),
-        width=np.concatenate([first.width, second.width]),
-        visemes=np.concatenate([first.visemes, second.visemes]),
-        lips=lips,
-    )
-
-
-def _part(motion: MouthMotion, start: int, stop: int) -> MouthMotion:
-    rows = slice(start, stop)
-    return MouthMotion(
-        times=motion.times[rows],
-        opening=motion.opening[rows],
-        width=motion.width[rows],
-        visemes=motion.visemes[rows],
-        lips=None if motion.lips is None else motion.lips[rows],
-    )

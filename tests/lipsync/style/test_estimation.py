@@ -1,4 +1,4 @@
-"""A presenter's own sound says how the presenter speaks, if it belongs to the mouth; without such a sound nothing fails."""
+"""The speaking style is estimated from a presenter's own audio, if it belongs to the mouth; without such audio nothing fails."""
 
 import subprocess
 from dataclasses import replace
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.adaptation.footage import HEARD_RATE
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
@@ -15,8 +14,9 @@ from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.lipsync.style.av_sync import SyncEvidence
-from heygem_daemon.lipsync.style.estimation import HeardMotion, Watched, compared, presenter_habits
-from heygem_daemon.lipsync.style.speaking_style import Habits
+from heygem_daemon.lipsync.style.estimation import MeasuredMotion, PredictedMotion, fit_style, presenter_style
+from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
+from heygem_daemon.lipsync.style.speech_track import SPEECH_TRACK_RATE
 from heygem_daemon.media.probe import probe
 from tests.lipsync.adaptation.conftest import FRAME_RATE, syllables
 
@@ -24,94 +24,92 @@ SECONDS, SILENT = 20, 5
 IN_SYNC = SyncEvidence(lag=0.04, r=0.6, z=8.0, seconds=15.0)
 
 
-def heard() -> HeardMotion:
-    opening = syllables(SECONDS, 1, HEARD_RATE)[: SECONDS * HEARD_RATE]
+def predicted() -> PredictedMotion:
+    opening = syllables(SECONDS, 1, SPEECH_TRACK_RATE)[: SECONDS * SPEECH_TRACK_RATE]
     silence = np.zeros(len(opening), np.float32)
-    silence[-SILENT * HEARD_RATE :], opening[-SILENT * HEARD_RATE :] = 1, 0
+    silence[-SILENT * SPEECH_TRACK_RATE :], opening[-SILENT * SPEECH_TRACK_RATE :] = 1, 0
     width = 0.5 + 0.1 * np.sin(np.arange(len(opening)) / 20)
-    return HeardMotion(opening=opening.astype(np.float32), width=width.astype(np.float32), silence=silence)
+    return PredictedMotion(opening=opening.astype(np.float32), width=width.astype(np.float32), silence=silence)
 
 
-def watched(*, times_opening: float = 1.0, apart: float = 0.0, late: float = IN_SYNC.lag) -> Watched:
-    """Return a mouth that does what is heard, some times as far, and rests with its lips apart."""
-    times, sound = np.arange(SECONDS * FRAME_RATE) / FRAME_RATE, heard()
-    opening = times_opening * sound.at(sound.opening, times - late)
+def measured(*, times_opening: float = 1.0, apart: float = 0.0, late: float = IN_SYNC.lag) -> MeasuredMotion:
+    """Return a mouth that moves as predicted, times a factor, and rests with its lips apart."""
+    times, motion = np.arange(SECONDS * FRAME_RATE) / FRAME_RATE, predicted()
+    opening = times_opening * motion.at(motion.opening, times - late)
     opening[times > SECONDS - SILENT] = apart
-    width = sound.at(sound.width, times - late)
-    return Watched(times=times, opening=opening, width=width, usable=np.ones(len(times), bool), calm=0.0)
+    width = motion.at(motion.width, times - late)
+    return MeasuredMotion(times=times, opening=opening, width=width, usable=np.ones(len(times), bool), closed=0.0)
 
 
 @pytest.mark.parametrize("amplitude", [0.8, 1.0, 1.25])
 def test_the_amplitude_is_nearly_that_of_the_presenter(amplitude: float) -> None:
-    habits = compared(heard(), watched(times_opening=amplitude), IN_SYNC)
-    assert habits.is_own
-    assert habits.amplitude == pytest.approx(amplitude, abs=0.05)
-    assert habits.width_amplitude == pytest.approx(1, abs=0.05)
-    assert habits.seconds == pytest.approx(15, abs=0.2)
+    style = fit_style(predicted(), measured(times_opening=amplitude), IN_SYNC)
+    assert style.is_own
+    assert style.amplitude == pytest.approx(amplitude, abs=0.05)
+    assert style.width_amplitude == pytest.approx(1, abs=0.05)
+    assert style.seconds == pytest.approx(15, abs=0.2)
 
 
 @pytest.mark.parametrize("amplitude", [0.1, 5.0])
-def test_no_presenter_mumbles_or_shouts(amplitude: float) -> None:
-    assert 0.7 <= compared(heard(), watched(times_opening=amplitude), IN_SYNC).amplitude <= 1.4
+def test_the_amplitude_is_limited(amplitude: float) -> None:
+    assert 0.7 <= fit_style(predicted(), measured(times_opening=amplitude), IN_SYNC).amplitude <= 1.4
 
 
 def test_little_speech_changes_little() -> None:
-    long = watched(times_opening=1.3)
+    long = measured(times_opening=1.3)
     short = replace(long, usable=long.times < 1.0)
-    assert 1 < compared(heard(), short, IN_SYNC).amplitude < 1.15 < compared(heard(), long, IN_SYNC).amplitude
+    assert 1 < fit_style(predicted(), short, IN_SYNC).amplitude < 1.15 < fit_style(predicted(), long, IN_SYNC).amplitude
 
 
 @pytest.mark.parametrize(("apart", "rest"), [(0.0, 0.0), (0.03, 0.0), (0.15, 0.15), (0.9, 0.3)])
-def test_lips_that_rest_apart_are_told_from_lips_that_meet(apart: float, rest: float) -> None:
-    assert compared(heard(), watched(apart=apart), IN_SYNC).rest_opening == pytest.approx(rest)
+def test_lips_that_rest_apart_are_distinguished_from_lips_that_meet(apart: float, rest: float) -> None:
+    assert fit_style(predicted(), measured(apart=apart), IN_SYNC).rest_opening == pytest.approx(rest)
 
 
 def test_the_rest_is_not_guessed_from_a_clip_without_silence() -> None:
-    sound = heard()
-    talking = HeardMotion(opening=sound.opening, width=sound.width, silence=np.zeros_like(sound.silence))
-    assert compared(talking, watched(apart=0.2), IN_SYNC).rest_opening == 0
+    motion = predicted()
+    talking = PredictedMotion(opening=motion.opening, width=motion.width, silence=np.zeros_like(motion.silence))
+    assert fit_style(talking, measured(apart=0.2), IN_SYNC).rest_opening == 0
 
 
-def test_a_sound_that_does_not_belong_to_the_mouth_teaches_nothing() -> None:
+def test_audio_that_does_not_belong_to_the_mouth_gives_no_style() -> None:
     dubbed = SyncEvidence(lag=0.1, r=0.2, z=1.5, seconds=15.0)
-    habits = compared(heard(), watched(times_opening=1.4, apart=0.2), dubbed)
-    assert replace(habits, r=0.0, lag=0.0, z=0.0) == Habits()
-    assert habits.z == 1.5
+    style = fit_style(predicted(), measured(times_opening=1.4, apart=0.2), dubbed)
+    assert replace(style, r=0.0, lag=0.0, z=0.0) == SpeakingStyle()
+    assert style.z == 1.5
 
 
-@pytest.mark.parametrize("sound", [(), ("-f", "lavfi", "-i", "anullsrc=r=16000", "-shortest")])
-def test_without_a_sound_the_presenter_speaks_like_most_people(portrait_clip: Path, tmp_path: Path, sound: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("audio", [(), ("-f", "lavfi", "-i", "anullsrc=r=16000", "-shortest")])
+def test_without_audio_the_presenter_speaks_like_most_people(portrait_clip: Path, tmp_path: Path, audio: tuple[str, ...]) -> None:
     path = tmp_path / "silent.mp4"
-    command = ("ffmpeg", "-v", "error", "-i", str(portrait_clip), *sound, "-c:v", "copy", str(path))
+    command = ("ffmpeg", "-v", "error", "-i", str(portrait_clip), *audio, "-c:v", "copy", str(path))
     subprocess.run(command, check=True, timeout=60)
-    assert habits_of(path, faceless(path, tmp_path), tmp_path) == Habits()
+    assert style_of(path, faceless(path, tmp_path), tmp_path) == SpeakingStyle()
 
 
-def test_a_sound_that_cannot_be_read_stops_nothing(portrait_clip: Path, tmp_path: Path) -> None:
+def test_audio_that_cannot_be_read_raises_nothing(portrait_clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "presenter.mp4"
-    sound = ("-f", "lavfi", "-i", "sine=duration=2")
-    subprocess.run(("ffmpeg", "-v", "error", "-i", str(portrait_clip), *sound, "-c:v", "copy", str(path)), check=True, timeout=60)
+    audio = ("-f", "lavfi", "-i", "sine=duration=2")
+    subprocess.run(("ffmpeg", "-v", "error", "-i", str(portrait_clip), *audio, "-c:v", "copy", str(path)), check=True, timeout=60)
     info, tracks = probe(path), faceless(path, tmp_path)
     path.write_bytes(b"no video any more")
     with Cache(tmp_path / "cache", 2**30) as cache:
-        assert presenter_habits(VideoCache(cache=cache, key="a0"), info, tracks, PhoneticDriver(load(shipped_weights()))) == Habits()
+        assert presenter_style(VideoCache(cache=cache, key="a0"), info, tracks, PhoneticDriver(load(shipped_weights()))) == SpeakingStyle()
 
 
 def test_real_speech_is_recognised_and_kept_with_the_video(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     path = shared_media / "softcatala_webcam_1080x720_30.mp4"
     with Cache(tmp_path / "cache", 2**30) as cache:
         tracks = cached_tracks(VideoCache(cache=cache, key=content_key(path)), probe(path), face="largest", models=weights)
-    first = habits_of(path, tracks, tmp_path)
+    first = style_of(path, tracks, tmp_path)
     assert first.is_own
     assert abs(first.lag) < 0.1
-    assert habits_of(path, tracks, tmp_path) == first
+    assert style_of(path, tracks, tmp_path) == first
 
 
-def habits_of(path: Path, tracks: FaceTracks, scratch: Path) -> Habits:
+def style_of(path: Path, tracks: FaceTracks, scratch: Path) -> SpeakingStyle:
     with Cache(scratch / "cache", 2**30) as cache:
-        return presenter_habits(
-            VideoCache(cache=cache, key=content_key(path)), probe(path), tracks, PhoneticDriver(load(shipped_weights()))
-        )
+        return presenter_style(VideoCache(cache=cache, key=content_key(path)), probe(path), tracks, PhoneticDriver(load(shipped_weights())))
 
 
 def faceless(path: Path, scratch: Path) -> FaceTracks:
