@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import load_network
 
 if TYPE_CHECKING:
+    from heygem_daemon.lipsync.arrays import Float32
     import numpy.typing as npt
 
     from heygem_daemon.lipsync.arrays import Float32

@@ -4,6 +4,8 @@ Only the lower half is worked out. The upper one is what the network was shown; 
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,9 +102,11 @@ class FaceGenerator:
         free, _ = torch.cuda.mem_get_info(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
-        run(self._network, *_probe())
-        taken = (torch.cuda.max_memory_allocated(self._device) - before) // _PROBED
-        return affordable_batch(free, max(taken, 1))
+        with _memory_may_run_out():
+            run(self._network, *_probe())
+            taken = (torch.cuda.max_memory_allocated(self._device) - before) // _PROBED
+            return affordable_batch(free, max(taken, 1))
+        return affordable_batch(free)
 
 
 def affordable_batch(free: int, per_face: int = _BYTES_PER_FACE) -> int:
@@ -134,13 +138,24 @@ def choose_arithmetic(network: Wav2Lip, device: torch.device) -> Arithmetic:
     """
     best = EXACT
     if candidates := _native(device):
-        exact, fastest = _timed(network, torch.float32)
-        for dtype in candidates:
-            drawn, seconds = _timed(network, dtype)
-            difference = float((drawn - exact).abs().max())  # NaN where it overflowed: no comparison is true
-            if difference <= TOLERANCE and seconds < fastest:
-                best, fastest = Arithmetic(dtype=dtype, difference=difference), seconds
+        with _memory_may_run_out():
+            exact, fastest = _timed(network, torch.float32)
+            for dtype in candidates:
+                drawn, seconds = _timed(network, dtype)
+                difference = float((drawn - exact).abs().max())  # NaN where it overflowed: no comparison is true
+                if difference <= TOLERANCE and seconds < fastest:
+                    best, fastest = Arithmetic(dtype=dtype, difference=difference), seconds
     return best
+
+
+@contextmanager
+def _memory_may_run_out() -> Iterator[None]:
+    """End a measurement for which the device has too little memory. The work itself goes on in smaller batches."""
+    try:
+        yield
+    except RuntimeError as problem:
+        if not is_out_of_memory(problem):
+            raise
 
 
 def _timed(network: Wav2Lip, dtype: torch.dtype) -> tuple[Tensor, float]:

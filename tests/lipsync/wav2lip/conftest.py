@@ -17,6 +17,7 @@ from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
+from heygem_daemon.lipsync.wav2lip import generator as generator_module
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
@@ -112,9 +113,15 @@ def light_file(light: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path
 # -- a network at work --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(scope="package", autouse=True)
+def _same_arithmetic_on_every_machine() -> Iterator[None]:
+    """Let torch compute in one thread and in float32, whatever number of cores and short types the CPU has."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator_module, "_native", lambda _: ())
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from tests.lipsync.driver_contract import talk
 
 CPU = torch.device("cpu")
 HALF, SHORT, SINGLE = torch.float16, torch.bfloat16, torch.float32
+native = module._native  # the other tests here replace it
 Seen = tuple[np.ndarray, np.ndarray]
 
 
@@ -218,6 +219,46 @@ def test_the_fastest_arithmetic_that_is_near_enough_is_chosen(
 
 def test_where_the_device_has_no_short_type_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(monkeypatch, (), {}, {}) is SINGLE
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (set(), ()),
+        ({"avx2", "avx512f"}, ()),
+        ({"avx512f", "avx512_bf16"}, (SHORT,)),
+        ({"amx_bf16", "avx512_fp16"}, (HALF, SHORT)),
+    ],
+    ids=["none", "avx512", "bfloat16", "both"],
+)
+def test_a_cpu_tries_only_the_short_types_that_it_computes_with(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: tuple[torch.dtype, ...]
+) -> None:
+    monkeypatch.setattr(module, "_cpu_flags", lambda: frozenset(flags))
+    assert native(CPU) == expected
+
+
+def test_where_the_probe_does_not_fit_into_memory_float32_is_used(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_native", lambda _: (HALF, SHORT))
+    generator = at_work(Sketch(limit=2), 4)
+    assert generator.arithmetic == module.EXACT
+    assert len(generator(*seen)) == 5
+
+
+def test_a_short_type_that_does_not_fit_into_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(dtype: torch.dtype) -> float:
+        if dtype is SHORT:
+            raise torch.OutOfMemoryError("no room for this tensor")
+        return 0.5
+
+    monkeypatch.setattr(module, "_native", lambda _: (SHORT, HALF))
+    assert choose_arithmetic(Sketch(draw), CPU) == module.EXACT  # type: ignore[arg-type]
+
+
+def test_another_failure_of_the_probe_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_native", lambda _: (HALF,))
+    with pytest.raises(RuntimeError, match="shapes"):
+        choose_arithmetic(Sketch(limit=2, problem=lambda: RuntimeError("shapes do not fit")), CPU)  # type: ignore[arg-type]
 
 
 def test_bfloat16_is_too_coarse_for_this_network_however_fast(network: Wav2Lip, monkeypatch: pytest.MonkeyPatch) -> None:

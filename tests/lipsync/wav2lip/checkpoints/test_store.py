@@ -258,7 +258,8 @@ def test_the_measured_offset_is_read_where_it_is(notes: str | None, offset: floa
 
 def test_listing_and_finding_need_no_heavy_library(models: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from heygem_daemon.lipsync.wav2lip import library, load_network, mel_spectrogram\n"
+        "import sys; from pathlib import Path; from heygem_daemon.lipsync.wav2lip import load_network, mel_spectrogram\n"
+        "from heygem_daemon.lipsync.wav2lip.checkpoints import store\n"
         "found = store.find(Path(sys.argv[1])); assert store.checkpoints(Path(sys.argv[1])) == [store.verified(found)]\n"
         "print(sorted({'torch', 'numpy', 'safetensors', 'librosa'} & set(sys.modules)))"
     )
