@@ -83,9 +83,12 @@ def test_interrupted_half_way_it_cleans_up(tmp_path: Path) -> None:
         signal.raise_signal(signal.SIGINT)
         return 0.0
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     try:
         try_out(tmp_path, clock=interrupt)
     except KeyboardInterrupt:
         assert list(tmp_path.iterdir()) == []
     else:
         raise AssertionError("it was not interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)

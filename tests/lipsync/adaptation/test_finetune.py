@@ -207,7 +207,8 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
         assert torch.equal(after, copy)
 
 
-def test_a_model_without_guides_stays_without(start: PhoneticModel, clips: list[AvClip]) -> None:
+def test_a_model_without_guides_stays_without(start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=3, batch=4))
     tuned = fine_tune(start.with_(guides=()), clips[:2])
     assert tuned.guides == ()
     assert len(tuned.mappers) == 1
