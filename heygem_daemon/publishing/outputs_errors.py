@@ -1,4 +1,4 @@
-"""The outputs folder as a place that can fail: full, gone, read-only."""
+"""Turn an OSError in the outputs folder (full, gone, read-only) into one of our errors."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def free_bytes(outputs: Path) -> int | None:
-    """Return the space that this user can fill, in bytes; None while outputs is not there."""
+    """Return the space that this user can fill, in bytes; None while outputs is not reachable."""
     try:
         found = os.statvfs(outputs)
     except OSError:
@@ -24,7 +24,7 @@ def free_bytes(outputs: Path) -> int | None:
 
 
 def outputs_error(outputs: Path, failed: OSError) -> HeygemError:
-    """Return disk_full or outputs_offline, both of which wait and cost no attempt."""
+    """Return disk_full or outputs_offline; with both the job waits, and they cost no attempt."""
     if failed.errno in _NO_SPACE:
         free = free_bytes(outputs)
         return error("disk_full", free="nothing" if free is None else human_bytes(free), needed="more", path=escape_name(str(outputs)))
@@ -41,9 +41,10 @@ def outputs_errors(outputs: Path) -> Iterator[None]:
 
 
 def folder_inside(outputs: Path, relative: str) -> Path:
-    """Return `outputs/relative` with all its folders created. Raises OSError where one of them is a link or no folder.
+    """Return `outputs/relative` with all its folders created.
 
-    Whoever may write to the share could otherwise lead the daemon to another place. ValueError for a path that leaves outputs.
+    Raises OSError where one of them is a link (anybody who may write to the share could lead the daemon to another place) or not a
+    folder, and ValueError for a path that leaves outputs.
     """
     folder = outputs
     for part in relative.split("/"):

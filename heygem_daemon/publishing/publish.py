@@ -1,6 +1,6 @@
-"""From a worker's staging folder into outputs: verified and on the disk beside the daemon, renamed by the daemon itself.
+"""Publish a result: verify and fsync the staged files in a thread, then rename them into outputs.
 
-The rename happens in `poll`, in the thread that also calls `discard`: what was discarded before cannot appear afterwards.
+The rename happens in `poll`, in the thread that also calls `discard`, so a discarded result cannot appear later.
 """
 
 import errno
@@ -36,7 +36,7 @@ class _Pending:
 
 
 class FolderPublisher:
-    """Publishes into one outputs folder."""
+    """The `Publisher` port for one outputs folder."""
 
     def __init__(self, outputs: Path, threads: int = 1) -> None:
         self._outputs = outputs
@@ -62,12 +62,12 @@ class FolderPublisher:
         )
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
-        """Start to verify and fsync what this attempt staged; `poll` renames it and says so."""
+        """Start to verify and fsync what this attempt staged; `poll` renames and returns it."""
         checked = self._pool.submit(_verify, self._staged(item, token).result, result)
         self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
 
     def poll(self) -> Iterable[Published]:
-        """Bring the verified results into outputs, without waiting; return which, and what went wrong with the others."""
+        """Rename the verified results into outputs, without waiting; return these, and the failed ones with their problem."""
         ready = [token for token, pending in self._pending.items() if pending.checked.done()]
         return [Published(token=token, problem=self._finish(token, self._pending.pop(token))) for token in ready]
 
@@ -79,7 +79,7 @@ class FolderPublisher:
             return problem
         except OSError as failed:
             return outputs_error(self._outputs, failed)
-        except Exception as unexpected:  # noqa: BLE001 - the border of an item: whatever it is, it is reported as this item's
+        except Exception as unexpected:  # noqa: BLE001 - the border of an item: any exception becomes this item's error
             return error("internal", problem=repr(unexpected))
         self._staging.remove(token)
         return None
@@ -101,31 +101,31 @@ class FolderPublisher:
         sync_folder(folder)
 
     def discard(self, token: str) -> None:
-        """Delete what this attempt staged; if it is being verified, it is not published any more."""
+        """Delete what this attempt staged; if it is being verified, it is no longer published."""
         pending = self._pending.pop(token, None)
         if pending:
             pending.checked.cancel()
         self._staging.remove(token)
 
     def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:
-        """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
+        """Return the result given to `publish` if this item's file is in outputs, complete and made from this content; else None."""
         return published_index.matching_result(self._outputs / job.output, job, item)
 
     def build_zip(self, job: Job) -> bool:
-        """Return whether the job's ZIP of its published results stands in outputs; the first call begins to write it beside the daemon.
+        """Return whether the job's ZIP of its published results is in outputs; the first call starts to write it in a thread.
 
-        Not compressed (video does not shrink), all of it or nothing. Raises TransientError, once; the next call begins anew."""
-        packing = self._zips.get(job.id)
-        if packing is None:
+        The ZIP is not compressed (video does not shrink) and appears whole. Raises TransientError once; the next call starts again."""
+        zip_future = self._zips.get(job.id)
+        if zip_future is None:
             self._zips[job.id] = self._zip_pool.submit(self._build_zip, job)
             return False
-        if not packing.done():
+        if not zip_future.done():
             return False
         del self._zips[job.id]
         token = _zip_token(job)
         with outputs_errors(self._outputs):
             try:
-                packing.result()
+                zip_future.result()
                 self._rename(self._staging.folder(token) / _ZIP, job, _zip_file_name(job))
             finally:
                 self._staging.remove(token)
@@ -147,7 +147,7 @@ class FolderPublisher:
         return free_bytes(self._outputs)
 
     def close(self) -> None:
-        """Start no more verifications; one that runs ends at its own time limit, a ZIP that is being written at once."""
+        """Start no more verifications. A running one ends at its own time limit, a ZIP in progress at once."""
         self._is_closing.set()
         self._zip_pool.shutdown(wait=False, cancel_futures=True)
         self._pending.clear()
@@ -163,7 +163,7 @@ def _zip_file_name(job: Job) -> str:
 
 
 def _verify(staged: Path, result: Mapping[str, Any]) -> None:
-    """Raise HeygemError unless the staged file is what its figures say; then make it survive a power cut. Raises OSError."""
+    """Verify the staged file against the worker's result, then fsync it. Raises HeygemError, OSError."""
     if not staged.is_file():
         raise error("result_invalid", problem="there is no file")
     try:
@@ -171,7 +171,7 @@ def _verify(staged: Path, result: Mapping[str, Any]) -> None:
         size = (int(result["width"]), int(result["height"]))
         seconds = float(result["seconds"])
     except (KeyError, ValueError, TypeError, ZeroDivisionError) as missing:
-        raise error("result_invalid", problem=f"the worker's figures lack or garble {missing}") from missing
+        raise error("result_invalid", problem=f"the worker's report is incomplete or invalid: {missing}") from missing
     verify_result(staged, frames=frames, frame_rate=rate, seconds=seconds, size=size)
     _sync_file(staged)
     sync_folder(staged.parent)
@@ -186,7 +186,7 @@ def _sync_file(path: Path) -> None:
 
 
 def _write_zip(target: Path, folder: Path, names: Iterable[str], stop: threading.Event) -> None:
-    """Raises InterruptedError when `stop` is set."""
+    """Write the files into an uncompressed ZIP. Raises InterruptedError when `stop` is set."""
     with zipfile.ZipFile(target, "x", zipfile.ZIP_STORED) as bundle:
         for name in names:
             entry = zipfile.ZipInfo.from_file(folder / name, name, strict_timestamps=False)

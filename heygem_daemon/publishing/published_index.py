@@ -1,7 +1,7 @@
-"""What is published in a job's output folder and what it was made of: `.heygem.json`, hidden beside status.json.
+"""Index the published results of a job and the inputs they were made from: `.heygem.json`, hidden beside status.json.
 
-An entry is written before the rename it describes. It therefore says nothing by itself: an item is published when the entry matches the
-file that stands there. A crash between the two leaves an entry without its file (work is repeated), never a file without its entry.
+An entry is written before the rename it describes, so it proves nothing alone: an item is published when the entry matches the file.
+A crash between the two leaves an entry without its file (work is repeated), never a file without its entry.
 """
 
 import json
@@ -18,7 +18,7 @@ SCHEMA: Final = 1
 
 
 def add(folder: Path, job: Job, item: Item, staged: Path, result: Mapping[str, Any]) -> None:
-    """Write down that `staged` is about to become the item's output in `folder`. Raises OSError."""
+    """Add the entry for `staged`, which is about to become the item's output in `folder`. Raises OSError."""
     found = staged.stat()
     entries = _entries(folder)
     entries[item.key] = {
@@ -33,7 +33,7 @@ def add(folder: Path, job: Job, item: Item, staged: Path, result: Mapping[str, A
 
 
 def matching_result(folder: Path, job: Job, item: Item) -> Mapping[str, Any] | None:
-    """Return the figures of the item's output in `folder` if it is the one announced, made of the present inputs; else None."""
+    """Return the result of the item's output in `folder` if file and inputs are the ones of its entry; else None."""
     entry = _entries(folder).get(item.key)
     if not isinstance(entry, dict) or entry.get("output") != item.output or entry.get("job") != job.id:
         return None
@@ -41,7 +41,7 @@ def matching_result(folder: Path, job: Job, item: Item) -> Mapping[str, Any] | N
         found = (folder / item.output).lstat()
     except OSError:
         return None
-    # A rename keeps the modification time: a file put there by anybody else has another one.
+    # A rename keeps the modification time: a file from elsewhere has another one.
     if (entry.get("size"), entry.get("mtime_ns")) != (found.st_size, found.st_mtime_ns):
         return None
     result = entry.get("result")
@@ -49,7 +49,7 @@ def matching_result(folder: Path, job: Job, item: Item) -> Mapping[str, Any] | N
 
 
 def _same_sources(then: object, now: Mapping[str, list[int] | None]) -> bool:
-    """Whether the inputs are what they were. One that cannot be seen at the moment is no evidence of a change."""
+    """Return whether the inputs are unchanged. One that cannot be read at the moment counts as unchanged."""
     if not isinstance(then, dict) or then.keys() != now.keys():
         return False
     return all(stamp is None or then[path] is None or then[path] == stamp for path, stamp in now.items())
@@ -64,7 +64,7 @@ def _entries(folder: Path) -> dict[str, Any]:
 
 
 def _sources(job: Job, item: Item) -> dict[str, list[int] | None]:
-    """Return size and mtime_ns of the inputs; of one that cannot be seen, None."""
+    """Return size and mtime_ns of each input; None for one that cannot be read."""
     try:
         names = sorted(name for name in os.listdir(job.claimed) if not name.startswith("."))
     except OSError:

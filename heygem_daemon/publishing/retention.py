@@ -1,8 +1,8 @@
-"""What is old goes: inputs in _done and _failed, staging folders of attempts that died. Only there, and never through a link.
+"""Delete what is old: inputs in _done and _failed, staging folders of attempts that died. Only there, and never through a link.
 
-The age of inputs counts from the moment they were put there: the time stamp of the record that the daemon wrote beside them, which no
-chmod or backup touches; of a folder without one (somebody put it there by hand) its ctime, which is the time of that move. The age
-of a staging folder counts from the last write to it, so that a result that takes days is left alone.
+The age of inputs counts from the moment they were archived: the modification time of the record beside them, which no chmod or backup
+changes; for a folder without a record (moved there by hand) its ctime, which is the time of that move. The age of a staging folder
+counts from the last write to it, so that a result that takes days is left alone.
 """
 
 import json
@@ -21,7 +21,7 @@ _DELETING_PREFIX: Final = ".deleting-"
 
 
 class FolderRetention:
-    """Keep times in days; 0 keeps for ever."""
+    """The `Retention` port. Keep times are in days; 0 keeps for ever."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class FolderRetention:
     def sweep(self, now: float, open_jobs: Iterable[str]) -> Mapping[str, int]:
         """Delete what is older than its keep time at unix time `now`; return how many folders, by kind. Never raises.
 
-        What cannot be deleted, or lies in an inbox that is offline, is tried again next time."""
+        A folder that cannot be deleted, or lies in an offline inbox, is tried again next time."""
         still_open = frozenset(open_jobs)
         counts = {"done": 0, "failed": 0, "staging": 0}
         for inbox in self._inboxes:
@@ -71,7 +71,9 @@ def _sweep_folder(folder: Path, days: float, now: float, since: Callable[[Path],
 
 
 def _delete(child: Path) -> None:
-    """Delete a folder, a file or a link itself. Renamed first: one that is half deleted must not look like a young one. Raises OSError."""
+    """Delete a folder, a file or a link itself. Raises OSError.
+
+    It is renamed first: a half deleted folder must not look like a young one."""
     renamed = child if child.name.startswith(_DELETING_PREFIX) else child.with_name(f"{_DELETING_PREFIX}{child.name}"[:80])
     if renamed != child:
         child.rename(renamed)
@@ -97,7 +99,7 @@ def _last_written(child: Path) -> float:
 
 
 def _job_of(child: Path) -> str | None:
-    """Return the job that a folder of inputs belonged to, where its record says so."""
+    """Return the id of the job that a folder of inputs belonged to, None without a valid record."""
     try:
         if child.is_symlink() or (child / RECORD).is_symlink():
             return None

@@ -1,4 +1,4 @@
-"""A folder per attempt under outputs/.heygem/staging: workers write there and nowhere else, so that a late one spoils nothing."""
+"""Staging folders, one per attempt, in outputs/.heygem/staging: workers write only there, so that a late one does no harm."""
 
 import shutil
 from pathlib import Path
@@ -17,13 +17,13 @@ class Staging:
         self._outputs = outputs
 
     def folder(self, token: str) -> Path:
-        """Return where the attempt `token` stages; ValueError for a token that is no plain name."""
+        """Return the staging folder of the attempt `token`; ValueError for a token that is not a plain name."""
         if not token or "/" in token or token.startswith("."):
             raise ValueError(f"not a token: {token!r}")
         return self._outputs / STAGING / token
 
     def create(self, token: str) -> Path:
-        """Return the empty folder of this attempt. Raises OSError; never creates outputs itself, whose share may not be mounted."""
+        """Create the empty folder of this attempt, but never outputs itself, whose share may not be mounted. Raises OSError."""
         folder = self.folder(token)
         folder_inside(self._outputs, STAGING)
         shutil.rmtree(folder, ignore_errors=True)
@@ -31,5 +31,5 @@ class Staging:
         return folder
 
     def remove(self, token: str) -> None:
-        """Delete what this attempt staged, as far as possible; the rest is swept by age."""
+        """Delete what this attempt staged, as far as possible; retention deletes the rest by age."""
         shutil.rmtree(self.folder(token), ignore_errors=True)

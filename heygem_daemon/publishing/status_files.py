@@ -1,4 +1,4 @@
-"""The JSON files in outputs that tell at every moment what is happening and why. Always whole: replaced, never written in place."""
+"""Write the status.json files in outputs. They are always whole: replaced, never written in place."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _NOT_YET_CLAIMED: Final = frozenset({State.SETTLING, State.WAITING})
 
 
 class StatusFiles:
-    """Status files in one outputs folder. Every method but `withdraw` raises TransientError (outputs_offline, disk_full)."""
+    """The `StatusWriter` port for one outputs folder. Every method but `withdraw` raises TransientError (outputs_offline, disk_full)."""
 
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs
@@ -29,7 +29,7 @@ class StatusFiles:
     def reserve_name(self, name: str) -> str:
         """Return the output folder name for a drop shown as `name`: a free one, or the one where it already waited before a restart.
 
-        To be asked once per drop: what was allotted since the start and not withdrawn belongs to another drop of that name."""
+        To be called once per drop: a name reserved since the start and not removed belongs to another drop of that name."""
         with outputs_errors(self._outputs):
             existing = {_key(found): found for found in os.listdir(self._outputs)}
         for candidate in _folder_names(name):
@@ -42,7 +42,7 @@ class StatusFiles:
         raise AssertionError("the numbers never end")
 
     def _is_waiting_in(self, folder: str, name: str) -> bool:
-        """Whether this folder holds nothing but the status of a drop of this name that was never claimed."""
+        """Return whether this folder holds only the status of a drop of this name that was never claimed."""
         path = self._outputs / folder
         try:
             status = JobStatus.read((path / STATUS).read_bytes())
@@ -86,5 +86,5 @@ def _folder_names(name: str) -> Iterator[str]:
 
 
 def _key(name: str) -> str:
-    """Names that are one and the same for clients that ignore case or Unicode form."""
+    """Return the key under which names are equal for clients that ignore case or Unicode form."""
     return unicodedata.normalize("NFC", name.casefold())

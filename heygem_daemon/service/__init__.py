@@ -1,1 +1,1 @@
-"""What ties the daemon to its host: logs and signals."""
+"""Everything that ties the daemon to its host: logs, metrics, hooks, signals, systemd."""

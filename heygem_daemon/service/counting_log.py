@@ -1,4 +1,4 @@
-"""What happened since the start, counted from the log events."""
+"""Count log events since the start."""
 
 import threading
 from collections import Counter
@@ -20,12 +20,12 @@ ITEM_RESULTS: Final[Mapping[str, str]] = {
 HOOK_RESULTS: Final[Mapping[str, str]] = {"hook_finished": "succeeded", "hook_failed": "failed"}
 HOOKS: Final = ("command", "webhook")
 OTHER: Final = "other"
-"""Stands for a code that the table of errors does not have: a stray word must not become a series of its own."""
+"""Stands for a code that the error catalog does not have: an unknown code must not become a time series of its own."""
 
 
 @dataclass(kw_only=True)
 class Counts:
-    """What happened since the start. Every value that can be foreseen begins at 0, so that its first increase is seen as one."""
+    """Counts since the start. Every foreseeable value begins at 0, so that its first increase is visible as one."""
 
     items: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(ITEM_RESULTS.values(), 0)))
     jobs: Counter[str] = field(default_factory=lambda: Counter({str(state): 0 for state in sorted(FINAL)}))
@@ -40,13 +40,13 @@ class Counts:
     work_seconds: float = 0.0
 
     def add(self, event: str, fields: Mapping[str, object]) -> None:
-        """Count one log event; one that says nothing about these figures changes nothing."""
+        """Count one log event; other events change nothing."""
         match event:
             case "item_published" | "item_failed" | "item_retrying" | "item_interrupted":
                 self._add_item(event, fields)
             case "job_finished":
                 self.jobs[str(fields.get("state"))] += 1
-                if fields.get("state") == State.REJECTED:  # every other end has told its troubles item by item
+                if fields.get("state") == State.REJECTED:  # every other end has reported its errors item by item
                     self.failures[_code(fields)] += 1
             case "hook_finished" | "hook_failed":
                 self.hooks[str(fields.get("hook")), HOOK_RESULTS[event]] += 1
@@ -77,7 +77,7 @@ def _number(value: object) -> float:
 
 
 class CountingLog:
-    """A `Log` before another one: counts each event, then hands it on as it came. For any thread."""
+    """A `Log` in front of another one: counts each event, then passes it on unchanged. May be called from any thread."""
 
     def __init__(self, next_log: Log) -> None:
         self._next = next_log
@@ -90,6 +90,6 @@ class CountingLog:
         self._next(event, level=level, **fields)
 
     def counts(self) -> Counts:
-        """Return what was counted up to now."""
+        """Return a copy of the counts so far."""
         with self._lock:
             return deepcopy(self._counts)

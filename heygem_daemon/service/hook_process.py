@@ -1,7 +1,7 @@
-"""Runs one program to its end or to its time limit, whatever it does: the one place that executes hooks.
+"""Run one hook program to its end or to its time limit, whatever it does.
 
-Its input is a file, so it may leave it unread. Its output is read all the time and only the end of it kept. It has a process group of
-its own, which is killed when the program ended or its time is over: nothing it left running in the background goes on.
+Its input is a file, so it may leave it unread. Its output is read continuously, and only the end of it is kept. It has a process group
+of its own, which is killed when the program has ended or its time is over: no background process of it stays.
 """
 
 import os
@@ -25,7 +25,9 @@ REAP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class HookResult:
-    """`problem` is "" when all went well; `code` None when the program did not run or was killed; `output` the end of what it wrote."""
+    """How a hook ended.
+
+    `problem` is "" after success; `code` is None when it did not run or was killed at its limit; `output` is the end of its output."""
 
     problem: str
     code: int | None = None
@@ -33,7 +35,7 @@ class HookResult:
 
 
 def run(command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], seconds: float, stop: threading.Event) -> HookResult:
-    """Run `command` with `given` on its standard input, for at most `seconds`, and no longer once `stop` is set."""
+    """Run `command` with the bytes `stdin` on its standard input, for at most `seconds`, and no longer once `stop` is set."""
     deadline = time.monotonic() + seconds
     try:
         with TemporaryFile() as file:
@@ -64,7 +66,7 @@ def _start(command: Sequence[str], stdin: IO[bytes], environment: Mapping[str, s
 
 
 class _Watch:
-    """Reads a program's output until the program itself has ended: others may hold its pipe open for ever."""
+    """Reads a program's output until the program itself has ended: its children may hold the pipe open for ever."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None  # noqa: S101 (see _start)

@@ -1,6 +1,6 @@
-"""What an administrator wants to happen at the end of a job: a command, a webhook, or both. Neither can fail or delay anything.
+"""Run the administrator's hooks at the end of a job: a command, a webhook, or both. Neither can break or delay a job.
 
-The daemon only puts the job's status into a queue; one thread takes them out, in order, and runs a process for each (hook_process).
+The daemon only puts the job's status into a queue; one thread takes them in order and runs a process for each (hook_process).
 """
 
 import os
@@ -19,7 +19,7 @@ from heygem_daemon.service import webhook as webhook_program
 from heygem_daemon.service.hook_process import HookResult, run
 
 QUEUE_SIZE: Final = 1000
-"""Jobs that may wait for their hooks; one that ends while so many wait gets none."""
+"""Jobs that may wait for their hooks; a job that ends while the queue is full gets none."""
 KILL_SECONDS: Final = 3.0
 
 SYSTEMD_VARIABLES: Final = (
@@ -31,7 +31,7 @@ SYSTEMD_VARIABLES: Final = (
     "LISTEN_FDNAMES",
     "JOURNAL_STREAM",
 )
-"""Variables by which systemd speaks with the daemon itself."""
+"""Variables that systemd sets for the daemon itself; a hook does not get them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,11 @@ class Hook:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def reason(self, result: HookResult) -> str:
-        """Return why it failed, in a sentence; our own webhook program says so in its last line."""
-        says = result.output.rpartition("\n")[2] if self.name == "webhook" else ""
-        if says and result.code is None:
-            return f"{result.problem} ({says})"
-        return says or result.problem
+        """Return why it failed, in a sentence; our own webhook program prints that as its last line."""
+        last_line = result.output.rpartition("\n")[2] if self.name == "webhook" else ""
+        if last_line and result.code is None:
+            return f"{result.problem} ({last_line})"
+        return last_line or result.problem
 
 
 def command_hook(command: Sequence[str]) -> Hook:
@@ -53,7 +53,7 @@ def command_hook(command: Sequence[str]) -> Hook:
 
 
 def webhook_hook(address: str, seconds: float) -> Hook:
-    """Our own program, by its path and isolated: it starts in the time of a bare Python, and nothing in the environment changes it."""
+    """Return the hook that runs our webhook program by its path, isolated: it starts as fast as a bare Python, whatever the environment."""
     command = (sys.executable, "-I", str(Path(webhook_program.__file__).resolve()), f"{seconds:g}")
     return Hook(name="webhook", command=command, environment={webhook_program.ADDRESS: address})
 
@@ -115,7 +115,7 @@ class JobHooks:
                 try:
                     self._call(hook, status)
                 except Exception:  # noqa: BLE001 - the border of a hook; see the house rules
-                    self._failed(hook, status, "A mistake in the daemon", exc_info=True)
+                    self._failed(hook, status, "An internal error of the daemon", exc_info=True)
 
     def _call(self, hook: Hook, status: JobStatus) -> None:
         if self._stop.is_set():

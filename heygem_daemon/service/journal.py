@@ -1,7 +1,7 @@
-"""A log line as an entry of the journal: a sentence for people, and fields for `journalctl FIELD=value`.
+"""Turn a log line into a journal entry: a sentence for people, and fields for `journalctl FIELD=value`.
 
-journald drops fields silently whose names it does not like, and shows values with control characters as lists of numbers. So names are
-made to fit, and values become text that can be printed. docs/journal.md has the table of the fields.
+journald silently drops fields with invalid names, and shows values with control characters as lists of numbers. So names are
+converted, and values become printable text. docs/journal.md has the table of the fields.
 """
 
 import json
@@ -25,13 +25,13 @@ MAX_VALUE_LENGTH: Final = 48 * 1024
 MAX_NAME_LENGTH: Final = 64
 
 _OUR_OWN: Final = frozenset({"event", "level", "message", "exception"})
-"""Keys of the line that have fields of another name."""
+"""Keys of the line that are stored in fields of another name."""
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Z0-9_]")
 _SHOWN_AS_IS: Final = re.compile(r"([\n\t])")
 
 
 def journal_entry(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Return the native fields of one line, as the last processor of structlog."""
+    """Return the journal fields of one line; the last processor of structlog."""
     event = EVENTS[line["event"]]
     entry = {
         "MESSAGE": line["message"],
@@ -52,7 +52,7 @@ def field_name(key: str) -> str:
 
 
 def field_value(value: object) -> str:
-    """Return any value as text that can be printed: collections as JSON, odd bytes and control characters escaped."""
+    """Return any value as printable text: collections as JSON, undecodable bytes and control characters escaped."""
     text = truncated(_text(value), MAX_VALUE_LENGTH)
     if text.isprintable():
         return text
@@ -63,7 +63,7 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         try:
             return json.dumps(dict(value) if isinstance(value, Mapping) else list(value), default=str, ensure_ascii=False)
-        except (TypeError, ValueError):  # keys that are no text, a list within itself
+        except (TypeError, ValueError):  # keys that are not text, a list that contains itself
             return repr(value)
     if isinstance(value, Enum):
         return str(value.value)
@@ -71,7 +71,7 @@ def _text(value: object) -> str:
 
 
 class JournalLogger:
-    """What structlog writes through: every method takes the fields of one entry and returns whether it got there."""
+    """The logger that structlog writes through: every method sends the fields of one entry and returns whether it arrived."""
 
     def msg(self, **fields: Any) -> bool:
         return send_to_journal(fields)

@@ -1,4 +1,4 @@
-"""Structured logs: the journal as a service, JSON lines on a pipe, colours on a terminal; one stable event name per line."""
+"""Structured logs: journal entries as a service, JSON lines on a pipe, colours on a terminal; one stable event name per line."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ def _require_known_event(_logger: WrappedLogger, _method: str, line: EventDict) 
 
 
 def _add_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Add the sentence for people, and to it what names an exception; its traceback is no part of a sentence."""
+    """Add the sentence for people, with the name and message of an exception but not its traceback."""
     message = EVENTS[line["event"]].sentence(line)
     problem = _exception(line.get("exc_info"))
     line["message"] = f"{message}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else message
@@ -46,7 +46,7 @@ def _exception(exc_info: object) -> BaseException | None:
 
 
 def _escape_surrogates(_logger: WrappedLogger, _method: str, text: str) -> str:
-    """Write lone surrogates (names that are no UTF-8) as the escapes that JSON has for them; no stream takes them as they are."""
+    """Replace lone surrogates (names that are not UTF-8) by their JSON escapes; no stream accepts them otherwise."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -70,10 +70,10 @@ _JOURNAL_PROCESSORS: Final[tuple[Processor, ...]] = (
 
 
 class StructLog:
-    """The `Log` port: `log("drop_claimed", job_id=..., level="info")`. May be called from any thread; a stream that is gone stops nobody.
+    """The `Log` port: `log("drop_claimed", job_id=..., level="info")`. May be called from any thread; a broken stream raises nothing.
 
-    `style` is auto, journal, json or text. In the style "journal", a line that the journal does not take is written to the stream as
-    JSON: nothing is lost where journald is not there.
+    `style` is auto, journal, json or text. In the style "journal", a line that the journal does not accept is written to the stream as
+    JSON: nothing is lost where journald does not run.
     """
 
     def __init__(self, *, style: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -86,7 +86,7 @@ class StructLog:
         self._journal = _logger(JournalLogger(), _JOURNAL_PROCESSORS) if self.style == "journal" else None
 
     def set_level(self, level: str) -> None:
-        """Leave out what is below this level from now on."""
+        """Drop lines below this level from now on."""
         self._threshold = LEVELS[level]
 
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:

@@ -1,7 +1,7 @@
-"""A log event as a sentence for people, from a template and whatever fields the line has.
+"""Format a log event as a sentence for people, from a template and the fields of the line.
 
-A template is a format string in which `[...]` marks a part that is left out when a field of it is missing:
-`"[{job}/{item}: ]published[ after {seconds:.1f} s]"`. Outside of brackets a missing field reads as a question mark.
+A template is a format string in which `[...]` marks a part that is left out when one of its fields is missing:
+`"[{job}/{item}: ]published[ after {seconds:.1f} s]"`. Outside brackets a missing field becomes a question mark.
 Three formats are added to those of Python: a list is joined by its format (`{changes:; }`, a comma without one), a mapping reads
 as its entries that are not zero, and `{items:#result}` or `{inboxes:#inbox|inboxes}` counts, "1 result", "2 inboxes", missing at zero.
 """
@@ -15,12 +15,12 @@ from heygem_daemon.core.names import escape_name
 
 _PART: Final = re.compile(r"\[([^\]]*)\]|([^\[]+)")
 MAX_LENGTH: Final = 2000
-"""Characters of a sentence; a field that was longer stands in the line by itself."""
+"""Characters of a sentence; a longer field is complete in the line's own fields."""
 _BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 
 
 class _MissingError(Exception):
-    """A field that a part needs is not there."""
+    """A field that a part needs is missing."""
 
 
 class _Formatter(string.Formatter):
@@ -43,7 +43,7 @@ class _Formatter(string.Formatter):
             return f"{value} {one if value == 1 else many or one + 's'}" if value else self._stand_in()
         try:
             return format(value, format_spec)
-        except (TypeError, ValueError):  # a field of another kind than the template expects is shown as it is
+        except (TypeError, ValueError):  # a field of another type than the template expects is shown as it is
             return str(value)
 
     def _stand_in(self) -> str:
@@ -57,25 +57,25 @@ _TOLERANT: Final = _Formatter(missing="?")
 
 
 def sentence(template: str, fields: Mapping[str, Any]) -> str:
-    """Return the template filled in, as one line that is safe to show. No field makes it raise."""
+    """Return the filled-in template as one line that is safe to show. Raises for no field."""
     parts = (_optional(inner, fields) if inner else _TOLERANT.vformat(outer, (), fields) for inner, outer in _PART.findall(template))
     return one_line("".join(parts))
 
 
 def one_line(text: str) -> str:
-    """Return the text as one line of bounded length without anything that a terminal would obey."""
+    """Return the text as one line of limited length without control characters."""
     return escape_name(truncated(_BREAK.sub(" ", text), MAX_LENGTH))
 
 
 def truncated(text: str, limit: int) -> str:
-    """Return the text with at most about `limit` characters: of a longer one the beginning and the end, which say most."""
+    """Return the text with at most about `limit` characters: of a longer one the beginning and the end."""
     if len(text) <= limit:
         return text
     return f"{text[: limit // 2]} ... [{len(text) - limit} characters left out] ... {text[len(text) - limit // 2 :]}"
 
 
 def names_in(template: str) -> set[str]:
-    """Return the names of the fields that a template speaks of."""
+    """Return the names of the fields in a template."""
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 

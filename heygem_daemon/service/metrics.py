@@ -1,8 +1,8 @@
-"""Figures for Prometheus in one text file: how things stand, from the daemon's status, and what happened, from the tally.
+"""Write metrics for Prometheus into one text file: gauges from the daemon's status, counters from the counted log events.
 
-The file is for node_exporter's textfile collector: no port is opened, and nobody has to be let through a firewall.
-prometheus_client's own `write_to_textfile` is not used: it leaves the file's mode to our umask (the collector is another user), and
-every crash in the middle of it leaves a file of another name behind.
+The file is for node_exporter's textfile collector: no port is opened, and no firewall has to be changed. prometheus_client's own
+`write_to_textfile` is not used: it leaves the file's mode to our umask (the collector is another user), and every crash during it leaves
+a file with another name behind.
 """
 
 import os
@@ -26,7 +26,7 @@ SECONDS_BETWEEN_WRITES: Final = 15.0
 MODE: Final = 0o644
 
 Samples = Mapping[tuple[str, ...], float]
-"""Values by those of their labels."""
+"""Values by the values of their labels."""
 
 DEVICE_STATES: Final = tuple(str(state) for state in WorkerState)
 
@@ -34,7 +34,7 @@ DEVICE_STATES: Final = tuple(str(state) for state in WorkerState)
 class PrometheusFile:
     """The `MetricsExporter` port: writes `path` anew at most every `SECONDS_BETWEEN_WRITES`, and once more when the daemon has stopped.
 
-    `log` hears `metrics_unwritable` once per trouble; monitoring never disturbs the work."""
+    Logs `metrics_unwritable` once per problem; a failure here never disturbs the daemon."""
 
     def __init__(self, path: Path, *, counting_log: CountingLog, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class PrometheusFile:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, readable for everybody whatever the umask. Not synced: after a power cut it is stale anyway."""
+    """Replace `path` in one step, readable for all whatever the umask. Not synced: after a power cut it is out of date anyway."""
     temporary = path.with_name(f".{path.name}.tmp")  # not *.prom: the collector must never read half a file
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
@@ -76,7 +76,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def exposition(status: DaemonStatus, counts: Counts) -> bytes:
-    """Return the figures in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_MetricsCollector(status, counts))
     return generate_latest(registry)
@@ -100,7 +100,7 @@ def _daemon_metrics(status: DaemonStatus) -> Iterator[Metric]:
     yield _gauge("running", "1 while the daemon runs, 0 after an orderly stop; a crash leaves 1 and an old heartbeat", is_running)
     yield _gauge("paused", "1 while every inbox is paused, or the breaker is open", status.state == "paused")
     yield _gauge("start_time_seconds", "When the daemon started, as unix time", status.started.timestamp())
-    yield _gauge("heartbeat_timestamp_seconds", "When these figures were true, as unix time", status.heartbeat.timestamp())
+    yield _gauge("heartbeat_timestamp_seconds", "When these values were measured, as unix time", status.heartbeat.timestamp())
     yield _gauge("queue_items", "Results of open jobs, by state", _by_label(status.queue.model_dump()), "state")
     devices = dict.fromkeys(DEVICE_STATES, 0) | Counter(device.state for device in status.devices)
     yield _gauge("devices", "Workers, by state; cooling: died, and is started again after a pause", _by_label(devices), "state")
@@ -114,9 +114,7 @@ def _inbox_and_disk_metrics(status: DaemonStatus) -> Iterator[Metric]:
     scans = {path: inbox.last_scan.timestamp() for path, inbox in inboxes.items() if inbox.last_scan is not None}
     yield _gauge("inbox_online", "1 if the inbox can be reached", _by_label(online), "inbox")
     yield _gauge("inbox_paused", "1 while PAUSE lies in the inbox", _by_label(paused), "inbox")
-    yield _gauge(
-        "inbox_last_scan_timestamp_seconds", "When the inbox was last reached and looked at, as unix time", _by_label(scans), "inbox"
-    )
+    yield _gauge("inbox_last_scan_timestamp_seconds", "When the inbox was last scanned, as unix time", _by_label(scans), "inbox")
     if status.disk is None:
         return
     outputs = (escape_name(status.disk.path),)
@@ -127,19 +125,17 @@ def _inbox_and_disk_metrics(status: DaemonStatus) -> Iterator[Metric]:
 
 
 def _result_metrics(counts: Counts) -> Iterator[Metric]:
-    yield _counter("items", "Attempts at results, by how they ended; failed: for good", _by_label(counts.items), "result")
+    yield _counter("items", "Attempts at results, by how they ended; failed: permanently", _by_label(counts.items), "result")
     yield _counter("jobs", "Jobs that ended, by state", _by_label(counts.jobs), "state")
     yield _counter("video_seconds", "Length of the published results", counts.video_seconds)
     yield _counter("work_seconds", "Time spent on the published results, each from its start to its publication", counts.work_seconds)
 
 
 def _failure_metrics(counts: Counts) -> Iterator[Metric]:
-    yield _counter(
-        "failures", "Results that failed for good and drops that were refused, by error code", _by_label(counts.failures), "code"
-    )
+    yield _counter("failures", "Results that failed permanently and refused drops, by error code", _by_label(counts.failures), "code")
     yield _counter("retries", "Attempts that failed and will be repeated, by error code", _by_label(counts.retries), "code")
     yield _counter("worker_deaths", "Workers that ended unexpectedly, or were killed for taking too long", counts.worker_deaths)
-    yield _counter("tick_failures", "Rounds of the daemon in which a step failed by a mistake of its own", counts.failed_ticks)
+    yield _counter("tick_failures", "Rounds of the daemon in which a step failed because of an internal error", counts.failed_ticks)
     yield _counter("hook_runs", "Hooks that ended, by how", counts.hooks, "hook", "result")
 
 

@@ -1,4 +1,4 @@
-"""What the service manager is told about us: sd_notify(3), at a pace that suits it, whatever the pace of the calls."""
+"""Notify the service manager of our state: sd_notify(3), rate-limited, however often the methods are called."""
 
 import os
 import time
@@ -10,11 +10,11 @@ from heygem_daemon.service.systemd import notify
 
 STATUS_SECONDS: Final = 1.0
 """The least time between two status lines."""
-SIGNS_PER_WATCHDOG_TIME: Final = 4
-"""Signs of life per watchdog time: two may be late or lost before anything happens."""
+KEEPALIVES_PER_WATCHDOG_TIME: Final = 4
+"""WATCHDOG=1 messages per watchdog time: two may be late or lost before anything happens."""
 ALARM_FRACTION: Final = 0.75
 MAX_STATUS_LENGTH: Final = 400
-"""Characters; systemd throws whole messages away that exceed 4096 bytes."""
+"""Characters; systemd discards messages of more than 4096 bytes."""
 
 
 class SystemdNotifier:
@@ -31,13 +31,13 @@ class SystemdNotifier:
         pid: int | None = None,
         alarm: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """alarm: is set to so many seconds with each sign of life, a while before systemd loses its patience."""
+        """alarm: called with each WATCHDOG=1; sets a timer of so many seconds, which ends before systemd's watchdog time does."""
         environment = os.environ if environment is None else environment
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._clock = clock
         self._alarm = alarm
         self.watchdog_seconds = _watchdog_seconds(environment, os.getpid() if pid is None else pid)
-        """How long we may be silent before we are restarted; None where nobody watches."""
+        """Time without WATCHDOG=1 after which systemd restarts us, in s; None without a watchdog."""
         self._alive_at: float | None = None
         self._phase, self._is_phase_sent = "", True
         self._line, self._sent_line = "", ""
@@ -61,7 +61,9 @@ class SystemdNotifier:
         if self.watchdog_seconds is None:
             return
         now = self._clock()
-        if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / SIGNS_PER_WATCHDOG_TIME) and self._send("WATCHDOG=1"):
+        if (self._alive_at is None or now - self._alive_at >= self.watchdog_seconds / KEEPALIVES_PER_WATCHDOG_TIME) and self._send(
+            "WATCHDOG=1"
+        ):
             self._alive_at = now
             self._alarm(self.watchdog_seconds * ALARM_FRACTION)
 
@@ -71,7 +73,7 @@ class SystemdNotifier:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Send what was held back or not taken: the phase at once, the status line when its time has come."""
+        """Send what was delayed or not accepted: the phase at once, the status line at most every STATUS_SECONDS."""
         if not self._is_phase_sent:
             self._is_phase_sent = self._send(self._phase)
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Signals wake the loop through a pipe and set a flag; nothing else happens in a handler."""
+"""Turn signals into flags and a readable pipe that wakes the main loop; a handler does nothing else."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from types import FrameType
 class StopSignal:
     """`requested` turns true at the first SIGTERM or SIGINT; `urgent` at the second. `wakeup` is readable from then on.
 
-    SIGHUP is the wish for a new configuration (`reload_requested`); it makes `wakeup` readable until that was asked."""
+    SIGHUP requests a reload of the configuration; it makes `wakeup` readable until the next call of `reload_requested`."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -26,7 +26,7 @@ class StopSignal:
             self.requested = True
         try:
             os.write(self._write_end, b"!")
-        except BlockingIOError:  # full, so it rings already
+        except BlockingIOError:  # full, so it is readable already
             return
 
     def reload_requested(self) -> bool:
@@ -35,7 +35,7 @@ class StopSignal:
             return False
         os.read(self.wakeup, 4096)  # before the flag: a signal in between is seen by the next call
         self._reload = False
-        if self.requested:  # its ring may be among those just read
+        if self.requested:  # its byte may be among those just read
             os.write(self._write_end, b"!")
         return True
 

@@ -1,6 +1,6 @@
-"""The two sockets of systemd: the journal's, through systemd-python, and the one to the service manager.
+"""Send to the two sockets of systemd: the journal's, through systemd-python, and the service manager's.
 
-systemd-python may be missing (it is built from source): then there is no journal for us, and the log writes JSON lines instead.
+systemd-python may be missing (it is built from source): then nothing is sent to the journal, and the log writes JSON lines instead.
 """
 
 import os
@@ -19,15 +19,15 @@ JOURNAL_SOCKET: Final = Path("/run/systemd/journal/socket")
 
 
 def journal_is_there() -> bool:
-    """Return whether an entry can be sent at this moment."""
+    """Return whether an entry can be sent to the journal now."""
     return journal is not None and _is_socket(JOURNAL_SOCKET)
 
 
 def send_to_journal(fields: Mapping[str, str]) -> bool:
-    """Send one entry; False where it did not get there.
+    """Send one entry; return whether it arrived.
 
-    Without its socket sd_journal_sendv(3) loses the entry and reports success, so the socket is looked for each time. `sendv` and not
-    `send`: the latter adds the place in the code that called it, which is always the same line of ours.
+    Without its socket sd_journal_sendv(3) loses the entry and reports success, so the socket is checked each time. `sendv` and not
+    `send`: the latter adds the calling line of code, which is always the same line of ours.
     """
     if not journal_is_there():
         return False
@@ -39,7 +39,7 @@ def send_to_journal(fields: Mapping[str, str]) -> bool:
 
 
 def is_journal_stream(descriptor: int, journal_stream: str) -> bool:
-    """Whether this file descriptor is the one that systemd connected to the journal: `$JOURNAL_STREAM` is its "device:inode"."""
+    """Return whether systemd connected this file descriptor to the journal: `$JOURNAL_STREAM` is its "device:inode"."""
     try:
         found = os.fstat(descriptor)
     except OSError:
@@ -48,9 +48,9 @@ def is_journal_stream(descriptor: int, journal_stream: str) -> bool:
 
 
 def notify(address: str, message: str) -> bool:
-    """Send one message of sd_notify(3) to `$NOTIFY_SOCKET`; False where it was not taken. Never waits, never raises.
+    """Send one message of sd_notify(3) to `$NOTIFY_SOCKET`; return whether it was accepted. Never waits, never raises.
 
-    The protocol is one datagram. sd_notify itself would wait while the manager is busy and its queue full, and the daemon may not.
+    The protocol is one datagram. sd_notify itself would wait while the manager is busy and its queue full, which the daemon must not.
     """
     target = "\0" + address[1:] if address.startswith("@") else address
     if not target.startswith(("/", "\0")):

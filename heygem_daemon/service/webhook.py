@@ -1,8 +1,8 @@
-"""Posts what comes on standard input as JSON to the address in $WEBHOOK_URL, and says in one line what went wrong.
+"""Post standard input as JSON to the address in $WEBHOOK_URL; print one line on failure.
 
-A program of its own, run by its path: names that do not resolve, servers that answer a byte a minute and answers without an end
-cannot be timed out as a whole from a thread, but a process can be killed. It needs nothing but the standard library. The address comes
-in the environment, since arguments are there for every user to read.
+A program of its own, run by its path: names that do not resolve, servers that answer a byte a minute and endless answers cannot be
+timed out as a whole in a thread, but a process can be killed. It uses only the standard library. The address comes in the environment,
+because every user can read the arguments of a process.
 """
 
 import base64
@@ -25,27 +25,27 @@ MAX_REASON_LENGTH: Final = 100
 
 
 class DeliveryError(Exception):
-    """The address or the server's answer rules out success; the message is a sentence without anything secret in it."""
+    """The request failed; the message is a sentence without secrets."""
 
 
 class RetryableDeliveryError(DeliveryError):
-    """Another try may succeed."""
+    """The request failed, but another try may succeed."""
 
 
 def deliver(address: str, body: bytes, *, seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
-    """Post `body`; a connection that fails and a server's own trouble are tried again. Raises DeliveryError."""
+    """Post `body`; retry after a failed connection and after a server error. Raises DeliveryError."""
     request, shown = _request(address, body)
     for length in PAUSES:
         try:
             return _post(request, shown, seconds)
         except RetryableDeliveryError as problem:
-            sys.stderr.write(f"{problem}\n")  # the last word, where our time is over before the next try
+            sys.stderr.write(f"{problem}\n")  # the last line of output if our time is over before the next try
             pause(length)
     return _post(request, shown, seconds)
 
 
 def _request(address: str, body: bytes) -> tuple[Request, str]:
-    """Return the request, and the server's name as it may be logged: neither user, password nor path."""
+    """Return the request, and the server's name as it may be logged: without user, password and path."""
     try:
         parts = urlsplit(address)
         server = parts.netloc.rpartition("@")[2]
@@ -66,7 +66,7 @@ def _authorization(parts: SplitResult) -> dict[str, str]:
 
 
 def _opener() -> OpenerDirector:
-    """Leave out what urllib brings by default: proxies of the environment, redirects (a POST would become a GET), other schemes."""
+    """Return an opener without urllib's defaults: proxies of the environment, redirects (a POST would become a GET), other schemes."""
     opener = OpenerDirector()
     for handler in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHandler):
         opener.add_handler(handler())
@@ -90,16 +90,16 @@ def _post(request: Request, shown: str, seconds: float) -> None:
 
 
 def _describe(problem: object) -> str:
-    """Return what an exception says, cut short; that of http.client may hold the address and is only named."""
+    """Return the message of an exception, truncated; of http.client only the class name, as its message may hold the address."""
     if isinstance(problem, HTTPException) and not isinstance(problem, OSError):
         return type(problem).__name__
     return str(getattr(problem, "strerror", None) or problem)[:MAX_REASON_LENGTH]
 
 
 def main() -> None:
-    """`webhook.py SECONDS`: ends with 0 when the server took it, else with 1 and a line on standard error."""
+    """Run `webhook.py SECONDS`: exit with 0 when the server accepted it, else with 1 and a line on standard error."""
     seconds = float(sys.argv[1])
-    signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)  # ends us even where whoever started us is gone
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)  # ends us even if the process that started us is gone
     try:
         deliver(os.environ[ADDRESS], sys.stdin.buffer.read(), seconds=seconds)
     except DeliveryError as problem:

@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> Job:
 
 
 @pytest.fixture
-def figures() -> dict[str, object]:
+def worker_result() -> dict[str, object]:
     """What a worker says about `rendered`."""
     return {"frames": 25, "frame_rate": "25", "width": 128, "height": 96, "seconds": 1.0, "engine": "rewrite"}
 

@@ -16,7 +16,7 @@ from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.ports import Published
 from heygem_daemon.publishing.publish import FolderPublisher
 
-Figures = Mapping[str, object]
+WorkerResult = Mapping[str, object]
 
 
 @pytest.fixture
@@ -47,9 +47,16 @@ def wait_for(publisher: FolderPublisher) -> Published:
     raise AssertionError("nothing was published in a minute")
 
 
-def publish(publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures, item: Item | None = None, token: str = "t1") -> None:  # noqa: S107
+def publish(
+    publisher: FolderPublisher,
+    job: Job,
+    rendered: Path,
+    worker_result: WorkerResult,
+    item: Item | None = None,
+    token: str = "t1",  # noqa: S107
+) -> None:
     work(publisher, job, token, rendered, item)
-    publisher.publish(job, item or item_of(job), token, figures)
+    publisher.publish(job, item or item_of(job), token, worker_result)
     assert wait_for(publisher) == Published(token=token, problem=None)
 
 
@@ -59,9 +66,9 @@ def problem_of(published: Published) -> HeygemError:
 
 
 def test_a_verified_result_stands_in_outputs_with_its_thumbnail(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     assert (outputs / "lesson-01/a.mp4").read_bytes() == rendered.read_bytes()
     assert (outputs / "lesson-01/thumbnails/a.jpg").read_bytes() == b"jpeg"
     assert os.listdir(outputs / ".heygem/staging") == []
@@ -74,66 +81,72 @@ def test_staging_lies_on_the_file_system_of_outputs(publisher: FolderPublisher, 
     assert not result.exists()
 
 
-def test_several_recordings_make_subfolders(publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures) -> None:
+def test_several_recordings_make_subfolders(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
     item = replace(item_of(job), output="english/a.mp4", thumbnail="thumbnails/english/a.jpg")
-    publish(publisher, job, rendered, figures, item)
+    publish(publisher, job, rendered, worker_result, item)
     assert (outputs / "lesson-01/english/a.mp4").is_file()
     assert (outputs / "lesson-01/thumbnails/english/a.jpg").is_file()
 
 
 def test_the_picture_that_explains_a_result_is_published_beside_it(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     item = replace(item_of(job), explain="explain/a.png")
     work(publisher, job, "t1", rendered, item)
     publisher.stage(job, item, "t2").explain.write_bytes(b"another attempt's")
     (outputs / ".heygem/staging/t1/explain.png").write_bytes(b"png")
-    publisher.publish(job, item, "t1", figures)
+    publisher.publish(job, item, "t1", worker_result)
     assert wait_for(publisher).problem is None
     assert (outputs / "lesson-01/explain/a.png").read_bytes() == b"png"
 
 
 def test_an_item_of_an_older_ledger_has_no_name_for_that_picture_and_is_published_without(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
     (outputs / ".heygem/staging/t1/explain.png").write_bytes(b"png")
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     assert wait_for(publisher).problem is None
     assert sorted(os.listdir(outputs / "lesson-01")) == [".heygem.json", "a.mp4", "thumbnails"]
 
 
 def test_a_missing_thumbnail_keeps_no_result_back(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     _, thumbnail = work(publisher, job, "t1", rendered)
     thumbnail.unlink()
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     assert wait_for(publisher).problem is None
     assert (outputs / "lesson-01/a.mp4").is_file()
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 26}, {"width": 130}, {"frame_rate": "24"}, {"seconds": 2.0}, {"frame_rate": "25/0"}])
 def test_a_result_that_is_not_what_its_figures_say_is_not_published(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, wrong: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, wrong: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
-    publisher.publish(job, item_of(job), "t1", {**figures, **wrong})
+    publisher.publish(job, item_of(job), "t1", {**worker_result, **wrong})
     assert problem_of(wait_for(publisher)).code == "result_invalid"
     assert not (outputs / "lesson-01").exists()
 
 
-def test_a_truncated_result_is_not_published(publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures) -> None:
+def test_a_truncated_result_is_not_published(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
     result, _ = work(publisher, job, "t1", rendered)
     os.truncate(result, result.stat().st_size // 2)
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     assert problem_of(wait_for(publisher)).code == "result_invalid"
     assert not (outputs / "lesson-01").exists()
 
 
-def test_a_worker_that_says_done_and_wrote_nothing_is_not_believed(publisher: FolderPublisher, job: Job, figures: Figures) -> None:
+def test_a_worker_that_says_done_and_wrote_nothing_is_not_believed(
+    publisher: FolderPublisher, job: Job, worker_result: WorkerResult
+) -> None:
     publisher.stage(job, item_of(job), "t1")
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     assert problem_of(wait_for(publisher)).code == "result_invalid"
 
 
@@ -144,10 +157,10 @@ def test_figures_that_lack_something_are_an_invalid_result(publisher: FolderPubl
 
 
 def test_what_was_discarded_is_never_published_even_when_it_is_verified_already(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
         pending.checked.result(60)
     publisher.discard("t1")
@@ -168,61 +181,61 @@ def test_a_late_worker_cannot_write_once_its_attempt_is_discarded(publisher: Fol
 
 
 def test_the_figures_of_a_published_item_are_found_again_by_another_daemon(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     after_restart = FolderPublisher(outputs)
-    assert after_restart.published_result(job, job.items[0]) == figures
+    assert after_restart.published_result(job, job.items[0]) == worker_result
     assert after_restart.published_result(job, job.items[1]) is None
     after_restart.close()
 
 
 def test_items_of_one_job_keep_each_others_records(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     for number, item in enumerate(job.items):
-        publish(publisher, job, rendered, figures, item, f"t{number}")
-    assert all(publisher.published_result(job, item) == figures for item in job.items)
+        publish(publisher, job, rendered, worker_result, item, f"t{number}")
+    assert all(publisher.published_result(job, item) == worker_result for item in job.items)
 
 
 def test_a_result_is_not_taken_for_published_when_its_file_was_exchanged(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     (outputs / "lesson-01/a.mp4").write_bytes(rendered.read_bytes())
     assert publisher.published_result(job, item_of(job)) is None
 
 
 def test_a_result_is_not_taken_for_published_when_an_input_changed(
-    publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     (Path(job.claimed) / "lesson-01/speech.wav").write_text("another recording")
     assert publisher.published_result(job, item_of(job)) is None
 
 
 def test_inputs_that_cannot_be_seen_at_the_moment_do_not_undo_a_publication(
-    publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     Path(job.inbox).rename(Path(job.inbox).with_name("unmounted"))
-    assert publisher.published_result(job, item_of(job)) == figures
+    assert publisher.published_result(job, item_of(job)) == worker_result
 
 
-def test_another_job_does_not_inherit_a_result(publisher: FolderPublisher, job: Job, rendered: Path, figures: Figures) -> None:
-    publish(publisher, job, rendered, figures)
+def test_another_job_does_not_inherit_a_result(publisher: FolderPublisher, job: Job, rendered: Path, worker_result: WorkerResult) -> None:
+    publish(publisher, job, rendered, worker_result)
     assert publisher.published_result(replace(job, id="job-2"), item_of(job)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"items": []}', '{"items": {"a": 1}}'])
 def test_a_damaged_record_means_not_published(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, text: str
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, text: str
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     (outputs / "lesson-01/.heygem.json").write_text(text)
     assert publisher.published_result(job, item_of(job)) is None
-    publish(publisher, job, rendered, figures, token="t2")
-    assert publisher.published_result(job, item_of(job)) == figures
+    publish(publisher, job, rendered, worker_result, token="t2")
+    assert publisher.published_result(job, item_of(job)) == worker_result
 
 
 CRASH = """
@@ -256,12 +269,12 @@ while True:
 
 @pytest.mark.parametrize(("moment", "published"), [("before the rename", False), ("after the rename", True)])
 def test_a_daemon_killed_around_the_rename_knows_afterwards_which_it_was(
-    outputs: Path, job: Job, rendered: Path, figures: Figures, moment: str, published: bool
+    outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, moment: str, published: bool
 ) -> None:
-    arguments = [str(outputs), job.claimed, str(rendered), json.dumps(figures), moment]
+    arguments = [str(outputs), job.claimed, str(rendered), json.dumps(worker_result), moment]
     assert subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False, timeout=60).returncode == 9
     publisher = FolderPublisher(outputs)
-    assert (publisher.published_result(job, item_of(job)) == figures) is published
+    assert (publisher.published_result(job, item_of(job)) == worker_result) is published
     assert (outputs / "lesson-01/a.mp4").exists() is published
     publisher.close()
 
@@ -277,10 +290,10 @@ def test_outputs_that_are_not_there_are_offline_and_not_created(job: Job, tmp_pa
 
 
 def test_outputs_that_go_away_before_the_rename_are_reported_and_the_work_is_not_lost_silently(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
         pending.checked.result(60)
     outputs.rename(outputs.with_name("unmounted"))
@@ -288,22 +301,22 @@ def test_outputs_that_go_away_before_the_rename_are_reported_and_the_work_is_not
 
 
 def test_a_job_folder_that_is_a_link_is_not_followed(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures, tmp_path: Path
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (outputs / "lesson-01").symlink_to(tmp_path / "elsewhere")
     work(publisher, job, "t1", rendered)
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     assert problem_of(wait_for(publisher)).code == "outputs_offline"
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
 def test_an_output_path_that_leaves_outputs_is_an_error_of_ours(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     bad = replace(item_of(job), output="../../escape.mp4")
     work(publisher, job, "t1", rendered, bad)
-    publisher.publish(job, bad, "t1", figures)
+    publisher.publish(job, bad, "t1", worker_result)
     assert problem_of(wait_for(publisher)).code == "internal"
     assert not (outputs.parent / "escape.mp4").exists()
 
@@ -315,11 +328,11 @@ def test_free_space_is_what_the_file_system_says(publisher: FolderPublisher, out
 
 
 def test_a_full_disk_waits_with_its_own_code(
-    small_disk: Path, job: Job, rendered: Path, figures: Figures, fill_up: Callable[[Path], None]
+    small_disk: Path, job: Job, rendered: Path, worker_result: WorkerResult, fill_up: Callable[[Path], None]
 ) -> None:
     publisher = FolderPublisher(small_disk)
     work(publisher, job, "t1", rendered)
-    publisher.publish(job, item_of(job), "t1", figures)
+    publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
         pending.checked.result(60)
     fill_up(small_disk)
@@ -344,10 +357,10 @@ def bundle_up(publisher: FolderPublisher, job: Job) -> None:
 
 
 def test_a_bundle_holds_the_published_results_uncompressed(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     for number, item in enumerate(job.items):
-        publish(publisher, job, rendered, figures, item, f"t{number}")
+        publish(publisher, job, rendered, worker_result, item, f"t{number}")
     assert publisher.zip_name(job) is None
     bundle_up(publisher, succeeded(job))
     assert publisher.zip_name(job) == "lesson-01.zip"
@@ -360,9 +373,9 @@ def test_a_bundle_holds_the_published_results_uncompressed(
 
 
 def test_a_bundle_leaves_out_what_did_not_succeed(
-    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, figures: Figures
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
-    publish(publisher, job, rendered, figures)
+    publish(publisher, job, rendered, worker_result)
     bundle_up(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.namelist() == ["a.mp4"]
