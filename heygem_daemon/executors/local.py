@@ -49,7 +49,7 @@ class LocalExecutor:
 
     command: (name, device) -> argument list. environment: the workers' whole environment; None = ours. Nothing here waits, except
     `stop`, and a moment (a second at most) for a killed process to end. The kernel ends a worker with the thread that started it,
-    so construct and poll in a thread that lives as long as the daemon: the main one.
+    so start and poll in a thread that lives as long as the daemon: the main one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A session that does what the order's text says, so that tests can make a worker crash, hang, fail or succeed."""
+"""A session that executes the command in the order's text, so that tests can make a worker crash, hang, fail or succeed."""
 
 import ctypes
 import errno
@@ -16,8 +16,8 @@ from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.worker.loop import OnStep
 
 
-class Scripted:
-    """`options` is what the worker makes sessions of; it is not needed here."""
+class ScriptedSession:
+    """`options` are those of the worker, which are not needed here."""
 
     def __init__(self, options: object = None) -> None:
         if options is not None and os.environ.get("SCRIPTED_START") == "crash":
@@ -33,17 +33,17 @@ class Scripted:
 
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
         self._orders += 1
-        verb, _, argument = (order.text or "succeed").partition(" ")
+        verb, _, argument = (order.options.text or "succeed").partition(" ")
         on_step("render", 0, 2)
         getattr(self, f"_{verb}")(argument)
         on_step("render", 2, 2)
-        return {"pid": os.getpid(), "orders": self._orders, "characters": len(order.text or "")}
+        return {"pid": os.getpid(), "orders": self._orders, "characters": len(order.options.text or "")}
 
     def _succeed(self, _argument: str) -> None:
         pass
 
     def _print(self, argument: str) -> None:
-        """Soil stdout in every way a library might."""
+        """Write to stdout in every way a library might."""
         sys.stdout.write(f"from python: {argument}\n")
         sys.stdout.flush()
         subprocess.run(["echo", "from a child: " + argument], check=True)
@@ -52,7 +52,7 @@ class Scripted:
         libc.fflush(None)
 
     def _fail(self, argument: str) -> None:
-        raise error(argument, name="a.mp4", problem="told so")
+        raise error(argument, name="a.mp4", problem="as ordered")
 
     def _break(self, argument: str) -> None:
         raise ZeroDivisionError(argument)
@@ -61,7 +61,7 @@ class Scripted:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def _exit(self, argument: str) -> None:
-        sys.stderr.write("last words\n")
+        sys.stderr.write("the end of stderr\n")
         sys.stderr.flush()
         os._exit(int(argument))
 
@@ -76,7 +76,7 @@ class Scripted:
         time.sleep(float(argument))
 
     def _child(self, argument: str) -> None:
-        """Start a long-lived child, leave its id in a file, and hang."""
+        """Start a long-lived child, write its id into a file, and hang."""
         child = subprocess.Popen(["sleep", "600"])
-        Path(argument).write_text(str(child.pid), encoding="ascii")
+        Path(argument).write_text(f"{child.pid}\n", encoding="ascii")
         child.wait()

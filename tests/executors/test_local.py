@@ -5,51 +5,89 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final, Protocol
 
 import pytest
 
-from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkSucceeded
+from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkSucceeded
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
-from heygem_daemon.executors.slot import Patience
-from heygem_daemon.executors.worker_process import ending
-from tests.executors.contract import ExecutorContract, collect, order, outcome_of, run, wait_free
+from heygem_daemon.executors.slot import WorkerTimeouts
+from heygem_daemon.executors.worker_process import describe_exit
+from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS
+from heygem_daemon.media.types import MediaLimits
+from tests.executors.contract import ExecutorContract, collect, failed, order, outcome_of, run, succeeded, wait_free
+from tests.processes import is_alive, read_line_soon, wait_gone
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 class Lines:
     """A log that remembers."""
 
-    def __init__(self):
-        self.lines = []
+    def __init__(self) -> None:
+        self.lines: list[dict[str, object]] = []
 
-    def __call__(self, event, /, *, level="info", **fields):
+    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         self.lines.append({"event": event, "level": level, **fields})
 
-    def of(self, event):
+    def of(self, event: str) -> list[dict[str, object]]:
         return [line for line in self.lines if line["event"] == event]
 
 
+class Clock:
+    """A clock that stands still until a test advances it: no time-out depends on the speed of the machine."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Make(Protocol):
+    def __call__(
+        self, devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
+    ) -> LocalExecutor: ...
+
+
 @pytest.fixture
-def log():
+def log() -> Lines:
     return Lines()
 
 
-@pytest.fixture
-def make(tmp_path, log):
-    """Make executors with scripted workers, and stop them in the end."""
-    setup = WorkerSetup(models=tmp_path, cache=tmp_path, session="tests.executors.sessions:Scripted")
-    made = []
+def scripted_command(folder: Path) -> Callable[[str, str], tuple[str, ...]]:
+    """Return (name, device) -> the command line of a worker with a scripted session."""
+    setup = WorkerSetup(
+        models=folder,
+        cache=folder,
+        threads=1,
+        cache_bytes=0,
+        limits=MediaLimits(),
+        wav2lip=NO_OPTIONS,
+        session="tests.executors.sessions:ScriptedSession",
+    )
+    return lambda name, device: (*worker_command(setup, name, device), "--heartbeat-seconds", "0.1")
 
-    def make(devices=("cpu",), *, environment=(), beat="0.1", **patience):
+
+@pytest.fixture
+def make(tmp_path: Path, log: Lines) -> Iterator[Make]:
+    """Make executors with scripted workers, and stop them in the end."""
+    made: list[LocalExecutor] = []
+
+    def make(
+        devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
+    ) -> LocalExecutor:
         executor = LocalExecutor(
             devices,
-            lambda name, device: (*worker_command(setup, name, device), "--beat-seconds", beat),
+            scripted_command(tmp_path),
             log=log,
-            patience=Patience(**{"pause": 0.1, **patience}),
-            environment={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
+            timeouts=WorkerTimeouts(**{"pause": 0.1, **timeouts}),
+            environment={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            clock=clock or time.monotonic,
         )
+        executor.start()
         made.append(executor)
         return executor
 
@@ -59,225 +97,225 @@ def make(tmp_path, log):
 
 
 @pytest.fixture
-def executor(make):
+def executor(make: Make) -> LocalExecutor:
     return make()
 
 
-def is_alive(pid):
-    """Whether the process exists and is not merely a zombie that its new parent has not reaped."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
+def pid_of(executor: LocalExecutor) -> int:
+    pid = executor.workers()[0].pid
+    assert pid is not None
+    return pid
+
+
+def pass_time(clock: Clock, step: float, until: Callable[[list[WorkerMessage]], bool]) -> Callable[[list[WorkerMessage]], bool]:
+    """Return a condition for `collect` that advances the clock before every poll but the first, until `until` holds."""
+
+    def check(reports: list[WorkerMessage]) -> bool:
+        if until(reports):
+            return True
+        clock.now += step
         return False
 
-
-def wait_gone(pid, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while is_alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.02)
-
-
-def read_soon(path, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not (path.exists() and path.read_text(encoding="ascii")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return path.read_text(encoding="ascii")
+    return check
 
 
 class TestLocalExecutor(ExecutorContract):
     """`executor` comes from the module."""
 
 
-def test_a_worker_killed_in_the_middle_is_noticed_at_once_and_replaced(executor):
+def test_a_worker_killed_in_the_middle_is_noticed_without_a_time_out_and_replaced(make: Make) -> None:
+    executor = make(clock=Clock())
     wait_free(executor)
     executor.submit(order("t1", "hang"))
     collect(executor, lambda reports: len(reports) > 0)
-    pid = executor.devices()[0]["pid"]
+    pid = pid_of(executor)
     os.kill(pid, signal.SIGKILL)
-    start = time.monotonic()
-    report = collect(executor, outcome_of("t1"))[-1]
-    assert time.monotonic() - start < 1.0
-    assert isinstance(report, WorkFailed)
+    report = failed(collect(executor, outcome_of("t1"))[-1])
     assert (report.kind, report.failure.code) == ("engine", "worker_died")
     assert "SIGKILL" in report.failure.message
-    after = run(executor, order("t2"))[-1]
-    assert isinstance(after, WorkSucceeded)
+    after = succeeded(run(executor, order("t2"))[-1])
     assert after.result["pid"] != pid
 
 
 @pytest.mark.parametrize(("text", "words"), [("exit 3", "exit status 3"), ("kill SIGSEGV", "SIGSEGV"), ("kill SIGABRT", "SIGABRT")])
-def test_the_reason_of_a_death_is_readable(executor, text, words):
-    report = run(executor, order("t1", text))[-1]
+def test_the_reason_of_a_death_is_readable(executor: LocalExecutor, text: str, words: str) -> None:
+    report = failed(run(executor, order("t1", text))[-1])
     assert report.failure.code == "worker_died"
     assert words in report.failure.message
     if text == "exit 3":
-        assert "last words" in report.failure.message
+        assert "the end of stderr" in report.failure.message
 
 
-def test_an_idle_worker_that_is_killed_is_replaced(executor):
+def test_an_idle_worker_that_is_killed_is_replaced(executor: LocalExecutor) -> None:
     wait_free(executor)
-    pid = executor.devices()[0]["pid"]
+    pid = pid_of(executor)
     os.kill(pid, signal.SIGKILL)
-    collect(executor, lambda reports: any(isinstance(r, WorkerReady) for r in reports))
-    assert executor.devices()[0]["pid"] != pid
+    collect(executor, lambda reports: any(isinstance(report, WorkerReady) for report in reports))
+    assert pid_of(executor) != pid
     assert isinstance(run(executor, order("t1"))[-1], WorkSucceeded)
 
 
-def test_a_hang_is_ended_by_the_limit_of_the_order(executor):
+def test_a_hang_is_ended_by_the_limit_of_the_order(make: Make) -> None:
+    clock = Clock()
+    executor = make(clock=clock)
     wait_free(executor)
-    pid = executor.devices()[0]["pid"]
-    report = run(executor, order("t1", "hang", limit_seconds=0.5))[-1]
+    pid = pid_of(executor)
+    executor.submit(order("t1", "hang", limit_seconds=0.5))
+    clock.now += 0.4
+    assert len(collect(executor, bool)) == 1
+    clock.now += 0.2
+    report = failed(collect(executor, outcome_of("t1"))[-1])
     assert (report.kind, report.failure.code) == ("engine", "timed_out")
     wait_gone(pid)
 
 
-def test_a_hang_shows_as_silence(make, log):
-    executor = make(silence=1.0)
-    report = run(executor, order("t1", "hang"))[-1]
+def test_a_hang_shows_as_silence(make: Make, log: Lines) -> None:
+    clock = Clock()
+    executor = make(clock=clock, silence=1.0)
+    wait_free(executor)
+    executor.submit(order("t1", "hang"))
+    report = failed(collect(executor, pass_time(clock, 0.6, outcome_of("t1")))[-1])
     assert report.failure.code == "worker_died"
     assert "no sign of life" in report.failure.message
     assert log.of("worker_died")
 
 
-def test_an_idle_worker_is_not_taken_for_a_hanging_one(make):
-    executor = make(silence=1.0)
+def test_an_idle_worker_is_not_taken_for_a_hanging_one(make: Make) -> None:
+    clock = Clock()
+    executor = make(clock=clock, silence=1.0)
     wait_free(executor)
-    pid = executor.devices()[0]["pid"]
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline:
-        list(executor.poll())
-        time.sleep(0.05)
-    assert executor.devices()[0]["pid"] == pid
+    pid, slot = pid_of(executor), executor._slots[0]
+    for _ in range(4):
+        begun = clock.now = clock.now + 0.6
+        deadline = time.monotonic() + 60
+        while slot._last_message_at < begun:
+            assert time.monotonic() < deadline, "no heartbeat came"
+            assert list(executor.poll()) == []
+            time.sleep(0.01)
+    assert pid_of(executor) == pid
 
 
-def test_a_stopped_process_shows_as_silence(make):
-    executor = make(silence=1.0)
+def test_a_stopped_process_shows_as_silence(make: Make) -> None:
+    clock = Clock()
+    executor = make(clock=clock, silence=1.0)
     wait_free(executor)
-    os.kill(executor.devices()[0]["pid"], signal.SIGSTOP)
+    os.kill(pid_of(executor), signal.SIGSTOP)
     executor.submit(order("t1"))
-    assert collect(executor, outcome_of("t1"))[-1].failure.code == "worker_died"
+    assert failed(collect(executor, pass_time(clock, 0.6, outcome_of("t1")))[-1]).failure.code == "worker_died"
 
 
 @pytest.mark.parametrize("text", ["fail encode_failed", "fail device_memory", "break it"])
-def test_after_an_engine_error_the_next_order_gets_a_fresh_worker(executor, text):
+def test_after_an_engine_error_the_next_order_gets_a_fresh_worker(executor: LocalExecutor, text: str) -> None:
     wait_free(executor)
-    pid = executor.devices()[0]["pid"]
+    pid = pid_of(executor)
     run(executor, order("t1", text))
-    assert run(executor, order("t2"))[-1].result["pid"] != pid
+    assert succeeded(run(executor, order("t2"))[-1]).result["pid"] != pid
 
 
-def test_after_an_input_error_the_worker_stays(executor):
+def test_after_an_input_error_the_worker_stays(executor: LocalExecutor) -> None:
     wait_free(executor)
-    pid = executor.devices()[0]["pid"]
+    pid = pid_of(executor)
     run(executor, order("t1", "fail no_face"))
-    assert run(executor, order("t2"))[-1].result["pid"] == pid
+    assert succeeded(run(executor, order("t2"))[-1]).result["pid"] == pid
 
 
-def test_cancelling_kills_the_worker_and_its_children(executor, tmp_path):
+def test_cancelling_kills_the_worker_and_its_children(executor: LocalExecutor, tmp_path: Path) -> None:
     wait_free(executor)
     executor.submit(order("t1", f"child {tmp_path / 'pid'}"))
-    child = int(read_soon(tmp_path / "pid"))
-    worker = executor.devices()[0]["pid"]
+    child = int(read_line_soon(tmp_path / "pid"))
+    worker = pid_of(executor)
     executor.cancel("t1")
     wait_gone(worker)
     wait_gone(child)
 
 
-def test_the_children_of_a_killed_worker_are_killed(executor, tmp_path):
+def test_the_children_of_a_killed_worker_are_killed(executor: LocalExecutor, tmp_path: Path) -> None:
     wait_free(executor)
     executor.submit(order("t1", f"child {tmp_path / 'pid'}"))
-    child = int(read_soon(tmp_path / "pid"))
-    os.kill(executor.devices()[0]["pid"], signal.SIGKILL)
+    child = int(read_line_soon(tmp_path / "pid"))
+    os.kill(pid_of(executor), signal.SIGKILL)
     collect(executor, outcome_of("t1"))
     wait_gone(child)
 
 
-def test_stop_ends_busy_workers_and_their_children(make, tmp_path):
+def test_stop_ends_busy_workers_and_their_children_long_before_the_grace_is_over(make: Make, tmp_path: Path) -> None:
     executor = make()
     wait_free(executor)
     executor.submit(order("t1", f"child {tmp_path / 'pid'}"))
-    child = int(read_soon(tmp_path / "pid"))
-    worker = executor.devices()[0]["pid"]
+    child = int(read_line_soon(tmp_path / "pid"))
+    worker = pid_of(executor)
     start = time.monotonic()
-    executor.stop(10.0)
-    assert time.monotonic() - start < 5.0
+    executor.stop(60.0)
+    assert time.monotonic() - start < 30.0
     wait_gone(worker)
     wait_gone(child)
-    assert executor.devices()[0]["state"] == "stopped"
+    assert executor.workers()[0].state is WorkerState.STOPPED
 
 
-def test_a_worker_that_cannot_start_is_tried_again_after_growing_pauses(make, log):
-    executor = make(environment={"SCRIPTED_START": "crash"})
-    deadline = time.monotonic() + 20
-    while len(log.of("worker_died")) < 3:
-        assert time.monotonic() < deadline
-        list(executor.poll())
-        time.sleep(0.02)
+def test_a_worker_that_cannot_start_is_tried_again_after_growing_pauses(make: Make, log: Lines) -> None:
+    clock = Clock()
+    executor = make(environment={"SCRIPTED_START": "crash"}, clock=clock, pause=1.0)
+    collect(executor, lambda _reports: len(log.of("worker_died")) == 2)
+    clock.now += 0.9
+    assert list(executor.poll()) == []
+    assert executor.workers()[0].state is WorkerState.BACKOFF
+    clock.now += 0.1
+    collect(executor, lambda _reports: len(log.of("worker_died")) == 3)
     assert executor.free() == 0
-    (worker,) = executor.devices()
-    assert worker["state"] == "cooling"
-    assert "exit status 7" in worker["problem"]
-    assert "the model does not load" in worker["problem"]
+    (worker,) = executor.workers()
+    assert worker.state == "cooling"
+    assert "exit status 7" in worker.problem
+    assert "the model does not load" in worker.problem
 
 
-def test_a_program_that_does_not_exist_is_a_worker_that_cannot_start(log):
-    executor = LocalExecutor(["cpu"], lambda _name, _device: ("/does/not/exist",), log=log, patience=Patience(pause=0.01))
+def test_a_program_that_does_not_exist_is_a_worker_that_cannot_start(log: Lines) -> None:
+    executor = LocalExecutor(["cpu"], lambda _name, _device: ("/does/not/exist",), log=log, timeouts=WorkerTimeouts(pause=0.01))
     list(executor.poll())
     assert executor.free() == 0
-    assert "cannot be started" in executor.devices()[0]["problem"]
+    assert "cannot be started" in executor.workers()[0].problem
     executor.stop(0.0)
 
 
-def test_the_pause_doubles_from_the_second_death_to_its_limit():
-    patience = Patience(pause=1.0, longest_pause=5.0)
-    assert [patience.after(deaths) for deaths in range(6)] == [0.0, 0.0, 1.0, 2.0, 4.0, 5.0]
+def test_the_pause_doubles_from_the_second_death_to_its_limit() -> None:
+    timeouts = WorkerTimeouts(pause=1.0, longest_pause=5.0)
+    assert [timeouts.pause_after(deaths) for deaths in range(6)] == [0.0, 0.0, 1.0, 2.0, 4.0, 5.0]
 
 
-def test_two_devices_work_at_the_same_time(make):
+def test_two_devices_work_at_the_same_time(make: Make) -> None:
     executor = make(("cpu", "cpu"))
-    deadline = time.monotonic() + 20
-    while executor.free() < 2:
-        assert time.monotonic() < deadline
-        list(executor.poll())
-        time.sleep(0.02)
+    collect(executor, lambda _reports: executor.free() == 2)
     executor.submit(order("t1", "hang"))
     executor.submit(order("t2"))
     reports = collect(executor, outcome_of("t2"))
     assert isinstance(reports[-1], WorkSucceeded)
-    assert [worker["worker"] for worker in executor.devices()] == ["cpu-0", "cpu-1"]
-    assert [worker["state"] for worker in executor.devices()] == ["busy", "idle"]
+    assert [worker.worker for worker in executor.workers()] == ["cpu-0", "cpu-1"]
+    assert [worker.state for worker in executor.workers()] == ["busy", "idle"]
 
 
-def test_what_a_worker_writes_to_stderr_reaches_the_log(executor, log):
+def test_what_a_worker_writes_to_stderr_reaches_the_log(executor: LocalExecutor, log: Lines) -> None:
     run(executor, order("t1", "print hello"))
-    deadline = time.monotonic() + 5
-    while len(log.of("worker_output")) < 3:
-        assert time.monotonic() < deadline, log.lines
-        list(executor.poll())
-        time.sleep(0.02)
+    collect(executor, lambda _reports: len(log.of("worker_output")) >= 3)
     assert {line["line"] for line in log.of("worker_output")} == {"from python: hello", "from a child: hello", "from C: hello"}
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path):
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     """The parent is a process of its own here, so that it can be killed with SIGKILL."""
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command\n"
+        "from heygem_daemon.executors.local import LocalExecutor\n"
         "from tests.executors.contract import order, wait_free\n"
+        "from tests.executors.test_local import scripted_command\n"
         "path = Path(sys.argv[1])\n"
-        "setup = WorkerSetup(models=path, cache=path, session='tests.executors.sessions:Scripted')\n"
-        "executor = LocalExecutor(['cpu'], lambda n, d: worker_command(setup, n, d), log=lambda *a, **k: None)\n"
+        "executor = LocalExecutor(['cpu'], scripted_command(path), log=lambda *a, **k: None)\n"
         "wait_free(executor)\n"
         "executor.submit(order('t1', f'child {path / \"child\"}'))\n"
-        "(path / 'worker').write_text(str(executor.devices()[0]['pid']))\n"
+        "(path / 'worker').write_text(f'{executor.workers()[0].pid}\\n')\n"
         "time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
     try:
-        worker, child = int(read_soon(tmp_path / "worker")), int(read_soon(tmp_path / "child"))
+        worker, child = int(read_line_soon(tmp_path / "worker")), int(read_line_soon(tmp_path / "child"))
         assert is_alive(worker)
         assert is_alive(child)
     finally:
@@ -287,7 +325,20 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     wait_gone(child)
 
 
-def test_every_ending_has_words():
-    assert ending(0) == "exit status 0"
-    assert "memory" in ending(-9)
-    assert ending(-200) == "killed by signal 200"
+def test_every_exit_status_is_described() -> None:
+    assert describe_exit(0) == "exit status 0"
+    assert "memory" in describe_exit(-9)
+    assert describe_exit(-200) == "killed by signal 200"
+    assert "does not react" in describe_exit(None)
+
+
+def test_a_changed_command_replaces_an_idle_worker(make: Make, tmp_path: Path) -> None:
+    executor = make()
+    wait_free(executor)
+    pid, command = pid_of(executor), scripted_command(tmp_path)
+    executor.set_command(command)
+    assert executor.free() == 1
+    executor.set_command(lambda name, device: (*command(name, device), "--threads", "2"))
+    assert executor.free() == 0
+    wait_free(executor)
+    assert pid_of(executor) != pid
