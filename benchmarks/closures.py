@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import torch
 
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.motion import viseme_index
@@ -95,8 +96,8 @@ def rendered(session: RenderSession, voice: str, said: list[Said], video: Path, 
     name = f"{video.stem}__{voice.replace(' ', '_')}{'__words' if with_words else ''}"
     recording, output = out / f"{name}.wav", out / f"{name}.mp4"
     soundfile.write(recording, np.concatenate([part for one in said for part in (one.wave, gap)]), SAMPLE_RATE)
-    words = {"text": " ".join(one.text for one in said), "language": said[0].language} if with_words else {}
-    session.render(RenderRequest(recording=recording, video=video, output=output, **words))
+    words = RenderOptions(text=" ".join(one.text for one in said), language=said[0].language) if with_words else RenderOptions()
+    session.render(RenderRequest(recording=recording, video=video, output=output, options=words))
     opening, rate = seen(output)
     times = np.arange(len(opening)) / rate
     closures = [(at + start, at + end) for at, one in zip(starts, said, strict=False) for start, end in one.closures]

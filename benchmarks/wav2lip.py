@@ -32,8 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed import transcode
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.lipsync.progress import StageClock
 from heygem_daemon.lipsync.wav2lip import mel_spectrogram
@@ -230,7 +231,7 @@ def boxes_of(images: list[Array], rate: Fraction, job: argparse.Namespace) -> li
     packed = (cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).reshape(-1) for image in images)
     frames = (Frame.from_i420(data, width=width, height=height, index=i, space=space) for i, data in enumerate(packed))
     with tempfile.TemporaryDirectory() as folder:
-        tracks = analyse(frames, size=(width, height), frame_rate=rate, models=job.models, directory=Path(folder))
+        tracks = track_video(frames, size=(width, height), frame_rate=rate, models=job.models, directory=Path(folder))
         points = tracks.landmarks(0, tracks.frames)[:, :, :2]
     last = np.maximum.accumulate(np.where(tracks.valid, np.arange(len(points)), tracks.valid.argmax()))
     corners = np.concatenate([points.min(1), points.max(1) + np.array([0, 10])], axis=1)[last]
@@ -247,7 +248,9 @@ def encoding(target: Path, like: Array, rate: Fraction) -> tuple[str, ...]:
 def session_run(job: argparse.Namespace, engine: str) -> Runs:
     """Render twice: the second time the presenter is known."""
     runs: Runs = {}
-    request = RenderRequest(recording=job.recording, video=job.video, output=job.out / f"{engine}.mp4", engine=engine)
+    request = RenderRequest(
+        recording=job.recording, video=job.video, output=job.out / f"{engine}.mp4", options=RenderOptions(engine=engine)
+    )
     with tempfile.TemporaryDirectory() as cache:
         session = session_of(job, Path(cache))
         session.load(engine)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks.quality import COLUMNS, judge
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device
 from heygem_daemon.lipsync.engines import ENGINES, Surroundings
@@ -103,7 +104,7 @@ def main() -> None:
                     driver=DRIVERS[engine](trained, companion, reader),
                     renderer=ENGINES[engine].renderer(Surroundings(models=options.weights, device=choose_device("auto"))),
                 )
-            report = session.render(RenderRequest(recording=recording, video=target, output=output, engine=engine))
+            report = session.render(RenderRequest(recording=recording, video=target, output=output, options=RenderOptions(engine=engine)))
             figures = judge(options.yardstick, options.weights, output, target, recording, truth=outputs["rewrite"])
             cells = " ".join(f"{figures.get(name, float('nan')):15.3f}" for name in COLUMNS)
             r, lag = report.mouth_correlation or float("nan"), report.sync_offset_ms or 0

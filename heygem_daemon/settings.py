@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from heygem_daemon.core.render_options import BEST_QUALITY, DEFAULT_OPTIONS, WORST_QUALITY, Fit, RenderOptions
+
 ENVIRONMENT_PREFIX: Final = "HEYGEM_"
 CONFIG_VARIABLE: Final = "HEYGEM_CONFIG"
 DEFAULT_CONFIG: Final = Path("/etc/heygem/heygem.toml")
@@ -74,15 +76,32 @@ class Limits(_Section):
 
 
 class Engine(_Section):
-    name: str = Field("rewrite", description="The engine for drops that name none: rewrite, wav2lip, wav2lip+atlas.")
+    name: str = Field(DEFAULT_OPTIONS.engine, description="The engine for drops that name none: rewrite, wav2lip, wav2lip+atlas.")
     device: str = Field("auto", description="auto, cpu, cuda, or cuda:N; several with commas: one worker each.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0 = as many as there are cores.")
-    fit: Literal["audio", "video"] = Field("audio", description="Length of the result: the speech's, or the video's.")
-    face: str = Field("largest", description="Which face speaks: largest, left, right, center, or a number counted from the left.")
-    quality: int = Field(16, ge=0, le=51, description="x264 constant rate factor; smaller is better and bigger.")
-    visible_label: bool = Field(False, description="Write 'AI-generated' into the picture. The label in the metadata is always there.")
+    fit: Fit = Field(DEFAULT_OPTIONS.fit, description="Length of the result: the speech's, or the video's.")
+    face: str = Field(
+        DEFAULT_OPTIONS.face, description="Which face speaks: largest, left, right, center, or a number counted from the left."
+    )
+    quality: int = Field(
+        DEFAULT_OPTIONS.quality,
+        ge=BEST_QUALITY,
+        le=WORST_QUALITY,
+        description="x264 constant rate factor; smaller is better and bigger.",
+    )
+    visible_label: bool = Field(
+        DEFAULT_OPTIONS.label, description="Write 'AI-generated' into the image. The label in the metadata is always there."
+    )
     zip: bool = Field(False, description="Also write a ZIP of a job's results.")
-    explain: bool = Field(False, description="Also write a picture per result: what was heard, asked of the mouth, and obtained.")
+    explain: bool = Field(
+        DEFAULT_OPTIONS.explain, description="Also write a diagnostic image per result: audio, target and measured mouth."
+    )
+
+    def render_options(self) -> RenderOptions:
+        """Return what is in force where a drop names nothing else."""
+        return RenderOptions(
+            engine=self.name, fit=self.fit, face=self.face, quality=self.quality, label=self.visible_label, explain=self.explain
+        )
 
 
 class Wav2Lip(_Section):

@@ -2,6 +2,8 @@
 
 cli -> wiring -> daemon -> core <- intake, ledger, executors, publishing, service
 executors -> worker -> lipsync -> media
+
+Inside lipsync the layers of LIPSYNC_LAYERS: imports run downwards only.
 """
 
 import ast
@@ -19,8 +21,8 @@ ALLOWED: Final = {
     "core": set(),
     "durable": set(),
     "processes": set(),
-    "media": {"core.errors", "durable", "processes"},
-    "lipsync": {"media", "core.errors", "core.warning_codes", "durable"},
+    "media": {"core.errors", "core.render_options", "durable", "processes"},
+    "lipsync": {"media", "core.errors", "core.render_options", "core.warning_codes", "durable"},
     "worker": {"lipsync", "media", "core"},
     "executors": {"worker", "lipsync", "media", "core", "processes"},
     "intake": {"core", "media", "durable"},
@@ -38,6 +40,22 @@ ALLOWED: Final = {
     "__main__": {"cli"},
 }  # fmt: skip
 """What the modules of a part may import of the other parts; a dotted name allows that one module only."""
+
+LIPSYNC_LAYERS: Final = (
+    ("pipeline",),
+    ("engines", "render_loop", "diagnostics"),
+    ("evaluation", "transcript_drivers", "adaptation", "atlas", "wav2lip"),
+    ("style",),
+    ("face", "imaging", "speech"),
+    ("geometry",),
+    ("ports",),
+    ("motion", "face_tracks", "thumbnail", "progress", "prefetch", "cache", "model_files", "device"),
+    ("arrays",),
+)
+"""The modules and packages of lipsync, the topmost first. Each may import from the layers below it, and a package from itself; nothing
+from its own layer or one above."""
+ONLY_FROM: Final = {"atlas": {"engines"}, "wav2lip": {"engines"}}
+"""The renderers and drivers that an engine is made of: who in lipsync may import them."""
 
 HEAVY: Final = {"torch", "cv2", "librosa", "matplotlib", "scipy", "skimage", "numba", "sklearn"}
 HEAVY_PARTS: Final = {"lipsync", "worker"}
@@ -79,6 +97,42 @@ def _is_allowed(part: str, target: str) -> bool:
     return any(f"{target}.".startswith(f"{allowed}.") for allowed in ALLOWED[part])
 
 
+def _lipsync_part(module: str) -> str | None:
+    """Return the module or package directly in lipsync that a module of ours belongs to, None outside of lipsync."""
+    names = module.split(".")
+    return names[1] if names[0] == "lipsync" and len(names) > 1 and names[1] != "__init__" else None
+
+
+def _lipsync_imports() -> Iterator[tuple[str, str, str]]:
+    """Yield (importing module, its part, imported part) of every import from one part of lipsync to another, lazy ones too."""
+    for module in MODULES:
+        own = _lipsync_part(module)
+        for imported in IMPORTS[module] if own else ():
+            target = _lipsync_part(_own(imported) or "")
+            if own and target and target != own:
+                yield module, own, target
+
+
+def _module_of(imported: str) -> str | None:
+    """Return the module of ours that an import loads: the longest prefix that is one."""
+    name = _own(imported)
+    while name:
+        for module in (name, f"{name}.__init__"):
+            if module in MODULES:
+                return module
+        name = name.rpartition(".")[0]
+    return None
+
+
+def _circle(edges: dict[str, set[str]]) -> list[str]:
+    """Return the nodes of a circle in a directed graph, [] where there is none."""
+    left = {node: set(targets) for node, targets in edges.items()}
+    while leaves := [node for node, targets in left.items() if not targets & left.keys()]:
+        for node in leaves:
+            del left[node]
+    return sorted(left)
+
+
 def _top_level(module: str) -> set[str]:
     return {imported.split(".")[0] for imported in IMPORTS[module]}
 
@@ -98,6 +152,31 @@ def test_a_part_imports_only_what_the_drawing_allows(part: str) -> None:
         if (target := _own(imported)) and not _is_allowed(part, target)
     ]
     assert wrong == []
+
+
+def test_the_layers_of_lipsync_name_every_module() -> None:
+    parts = {part for module in MODULES if (part := _lipsync_part(module))}
+    listed = [part for layer in LIPSYNC_LAYERS for part in layer]
+    assert sorted(listed) == sorted(parts)
+
+
+def test_imports_inside_lipsync_run_downwards_only() -> None:
+    level = {part: number for number, layer in enumerate(LIPSYNC_LAYERS) for part in layer}
+    assert [f"{module} imports {target}" for module, own, target in _lipsync_imports() if level[target] <= level[own]] == []
+
+
+@pytest.mark.parametrize("part", ONLY_FROM)
+def test_only_the_engines_import_drivers_and_renderers(part: str) -> None:
+    assert {own for _, own, target in _lipsync_imports() if target == part} <= ONLY_FROM[part]
+
+
+def test_no_modules_of_lipsync_import_each_other_in_a_circle() -> None:
+    edges = {
+        module: {target for imported in IMPORTS[module] if (target := _module_of(imported)) and target != module}
+        for module in MODULES
+        if _lipsync_part(module)
+    }
+    assert _circle(edges) == []
 
 
 def test_the_core_and_the_daemon_need_nothing_but_the_standard_library() -> None:

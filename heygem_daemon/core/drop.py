@@ -18,8 +18,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.job import Failure, Item, Options, State
-from heygem_daemon.core.job_options import parse_job_toml
+from heygem_daemon.core.job import Failure, Item, State
+from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions, parse_job_toml
 from heygem_daemon.core.names import escape_name, is_ignored, is_valid_name, output_stems
 from heygem_daemon.core.policy import human_bytes
 
@@ -64,7 +64,6 @@ class DropLimits:
 
 
 DEFAULT_LIMITS: Final = DropLimits()
-NO_OPTIONS: Final = Options()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ class Plan:
     recordings: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
-    options: Options = NO_OPTIONS
+    options: JobOptions = NO_OPTIONS
     incomplete: HeygemError | None = None
     rejected: HeygemError | None = None
     problems: Mapping[str, HeygemError] = field(default_factory=dict)

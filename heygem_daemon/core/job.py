@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions
 
 
 class State(StrEnum):
@@ -57,22 +58,6 @@ class Failure:
     @classmethod
     def of(cls, problem: HeygemError) -> Self:
         return cls(code=problem.code, message=problem.message, hint=problem.hint, retryable=problem.retryable)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a drop asks for in its job.toml; None means the server's default."""
-
-    engine: str | None = None
-    fit: str | None = None
-    face: str | None = None
-    label: bool | None = None
-    quality: int | None = None
-    priority: int | None = None
-    zip: bool | None = None
-    explain: bool | None = None
-    text: str | None = None
-    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +118,7 @@ class Job:
     claimed: str
     output: str
     priority: int = 0
-    options: Options = Options()
+    options: JobOptions = NO_OPTIONS
     items: tuple[Item, ...] = ()
     state: State = State.QUEUED
     since: float = 0.0

@@ -1,21 +1,44 @@
-"""job.toml: the wishes of a drop. Every mistake is named, with what would have been right."""
+"""job.toml: the options of one drop. Every mistake is named, together with what would be right."""
 
 import difflib
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.job import Options
 from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.render_options import BEST_QUALITY, FACES, FITS, WORST_QUALITY
 
-FITS: Final = ("audio", "video")
-FACES: Final = ("largest", "left", "right", "center")
 MAX_TEXT: Final = 200_000
 """Characters of a transcript: four hours of fast speech."""
 
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
+
+PRIORITIES: Final = (-100, 100)
+"""Lowest and highest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a job.toml may name; None leaves it to the configuration. Those of RenderOptions have the same names here.
+
+    zip: also write a ZIP of the results."""
+
+    engine: str | None = None
+    fit: str | None = None
+    face: str | None = None
+    label: bool | None = None
+    quality: int | None = None
+    priority: int | None = None
+    zip: bool | None = None
+    explain: bool | None = None
+    text: str | None = None
+    language: str | None = None
+
+
+NO_OPTIONS: Final = JobOptions()
 
 _Check = Callable[[Any], Any]
 
@@ -68,8 +91,8 @@ _CHECKS: Final[dict[str, _Check]] = {
     "fit": lambda value: _word(value, FITS),
     "face": _face,
     "label": _flag,
-    "quality": lambda value: _whole(value, 0, 51),
-    "priority": lambda value: _whole(value, -100, 100),
+    "quality": lambda value: _whole(value, BEST_QUALITY, WORST_QUALITY),
+    "priority": lambda value: _whole(value, *PRIORITIES),
     "zip": _flag,
     "explain": _flag,
     "text": _text,
@@ -78,20 +101,20 @@ _CHECKS: Final[dict[str, _Check]] = {
 KEYS: Final = tuple(_CHECKS)
 
 
-def parse_job_toml(text: str | None) -> tuple[Options, HeygemError | None]:
+def parse_job_toml(text: str | None) -> tuple[JobOptions, HeygemError | None]:
     """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`."""
     try:
         table = tomllib.loads((text or "").removeprefix("\ufeff"))
     except (ValueError, RecursionError) as malformed:  # a plain ValueError: a number of more than 4300 digits
-        return Options(), error("bad_job_toml", problem=escape_name(str(malformed)))
+        return NO_OPTIONS, error("bad_job_toml", problem=escape_name(str(malformed)))
     for key, value in table.items():
         if key not in _CHECKS:
-            return Options(), error("unknown_option", key=escape_name(key), suggestion=_suggestion(key))
+            return NO_OPTIONS, error("unknown_option", key=escape_name(key), suggestion=_suggestion(key))
         try:
             table[key] = _CHECKS[key](value)
         except ValueError as wrong:
-            return Options(), error("bad_job_toml", problem=f"{key} must be {wrong}.")
-    return Options(**table), None
+            return NO_OPTIONS, error("bad_job_toml", problem=f"{key} must be {wrong}.")
+    return JobOptions(**table), None
 
 
 def _suggestion(key: str) -> str:

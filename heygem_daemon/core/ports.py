@@ -351,9 +351,9 @@ class Log(Protocol):
 
 
 __all__ = [
-    "Clock",
     "ChangeNotifier",
     "Claims",
+    "Clock",
     "Executor",
     "InboxScan",
     "Inspection",

@@ -6,14 +6,15 @@ from enum import StrEnum
 from typing import Any, Self
 
 from heygem_daemon.core.job import Failure
+from heygem_daemon.core.render_options import RenderOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOrder:
     """One attempt at one item. All paths are absolute; `output`, `thumbnail` and `explain` lie in the staging folder of this attempt.
 
-    explain: where to write the picture that explains the result; "" where none is wanted.
-    text: the words of the recording; where it is None, `script` names a file with them."""
+    explain: where the diagnostic image goes, if `options.explain`. script: a text file with the words of the recording, read unless
+    `options.text` gives them. limit_seconds: how long the attempt may take."""
 
     token: str
     job_id: str
@@ -22,23 +23,17 @@ class WorkOrder:
     video: str
     output: str
     thumbnail: str
-    engine: str
-    fit: str = "audio"
-    face: str = "largest"
-    quality: int = 16
-    visible_label: bool = False
-    text: str | None = None
-    script: str | None = None
-    language: str | None = None
-    explain: str = ""
-    limit_seconds: float = 0.0
+    explain: str
+    script: str | None
+    options: RenderOptions
+    limit_seconds: float
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**fields)
+        return cls(**{**fields, "options": RenderOptions(**fields["options"])})
 
 
 class WorkerState(StrEnum):

@@ -1,93 +1,82 @@
-"""From the queue to a worker and from a worker to outputs: starts items, takes reports, publishes, retries, finishes jobs."""
+"""Brings items from the queue to a worker and from a worker to outputs: starts them, takes reports, publishes, retries."""
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from heygem_daemon.core import policy
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
 from heygem_daemon.core.names import escape_name
-from heygem_daemon.core.ports import Claims, Executor, Ledger, Log, Publisher
+from heygem_daemon.core.ports import Claims, Executor, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus, item_progress
-from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkProgress, WorkSucceeded
-from heygem_daemon.daemon.clock import ClockReading
+from heygem_daemon.core.work import WorkerReady, WorkerState, WorkFailed, WorkProgress, WorkSucceeded
 from heygem_daemon.daemon.job_store import JobStore
-from heygem_daemon.daemon.work_order import Defaults, work_order
+from heygem_daemon.daemon.runtime_config import RuntimeConfig
+from heygem_daemon.daemon.work_order import work_order
 
 STALL_TIMEOUT: Final = 30.0
+"""s without progress after which an attempt is ended while its inbox is offline."""
 
 
 @dataclass(kw_only=True)
 class Attempt:
-    """One running attempt; `moved` (monotonic) is when its worker last reported progress, `result` what it reported at its end."""
+    """One running attempt; `last_progress` (monotonic) is when its worker last reported progress, `result` what it reported at its end."""
 
     job_id: str
     key: str
     started: ClockReading
-    moved: float
+    last_progress: float
     progress: ProgressStatus | None = None
     result: Mapping[str, object] | None = None
 
 
 class Dispatcher:
-    """Moves the open jobs. While the ledger cannot be written, nothing new starts."""
+    """Starts and ends the attempts of the open jobs. While the ledger cannot be written, nothing new starts.
+
+    With `until_idle` an item that could only wait for better times fails instead."""
 
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        store: JobStore,
         executor: Executor,
         publisher: Publisher,
         claims: Claims,
         log: Log,
-        retry_policy: policy.Policy,
-        breaker: policy.Breaker,
-        defaults: Defaults,
+        config: RuntimeConfig,
         until_idle: bool,
-        on_change: Callable[[Job], None],
-        on_end: Callable[[Job], None],
     ) -> None:
+        self._store = store
         self._executor = executor
         self._publisher = publisher
         self._claims = claims
         self._log = log
-        self._policy = retry_policy
-        self._defaults = defaults
+        self._config = config
         self._until_idle = until_idle
-        self._on_change = on_change
         self._last_served: dict[str, float] = {}
-        self._latest = float("inf")
+        self._last_wall = float("inf")
         self._worker_seen = False
-        self.breaker = breaker
-        self.books = JobStore(
-            ledger=ledger, claims=claims, publisher=publisher, log=log, zips=defaults.zip, on_change=on_change, on_end=on_end
-        )
+        self.breaker = config.breaker
         self.attempts: dict[str, Attempt] = {}
         self.blocked_by: HeygemError | None = None
 
-    def adopt(self, *, retry_policy: policy.Policy, breaker: policy.Breaker, defaults: Defaults) -> None:
+    def apply(self, config: RuntimeConfig) -> None:
         """Go on with these values; an open breaker stays open, and running attempts keep what they were given."""
-        self._policy = retry_policy
-        self._defaults = defaults
-        self.breaker = replace(self.breaker, threshold=breaker.threshold, cool_down=breaker.cool_down)
-        self.books.zips = defaults.zip
-
-    @property
-    def jobs(self) -> dict[str, Job]:
-        """The open jobs, by id."""
-        return self.books.jobs
+        self._config = config
+        self.breaker = replace(self.breaker, threshold=config.breaker.threshold, cool_down=config.breaker.cool_down)
 
     # -- jobs in --------------------------------------------------------------------------------------------------
 
-    def admit(self, job: Job, now: ClockReading) -> None:
+    def enqueue(self, job: Job, now: ClockReading) -> None:
         """Take a new (or retried) job into the queue; one that is final already is only finished."""
-        unknown = job.options.engine if job.options.engine not in (None, *self._defaults.engines) else None
+        unknown = job.options.engine if job.options.engine not in (None, *self._config.defaults.engines) else None
         if unknown is not None and not job.is_final:
-            problem = error("unknown_engine", name=unknown, known=", ".join(self._defaults.engines))
+            problem = error("unknown_engine", name=unknown, known=", ".join(self._config.defaults.engines))
             job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
-        self.books.save(job)
+        self._store.save(job)
         if not job.is_final:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
             for item in job.items:
@@ -99,17 +88,17 @@ class Dispatcher:
     def start(self, now: ClockReading, closed_inboxes: Collection[str]) -> None:
         """Hand out items while a worker is free; `closed_inboxes` are offline or paused."""
         self._handle_clock_step(now)
-        self.books.tell_ledger()
+        self._store.flush()
         self.blocked_by = self._no_worker()
         if self.blocked_by is not None and self._until_idle and not self._worker_seen:
             self._give_up_all(self.blocked_by, closed_inboxes, now)
-        while self.books.is_saved and self._executor.free() > 0 and self.breaker.allows(now.wall):
-            eligible = [job for job in self.jobs.values() if job.inbox not in closed_inboxes]
+        while self._store.is_saved and self._executor.free() > 0 and self.breaker.allows(now.wall):
+            eligible = [job for job in self._store.jobs.values() if job.inbox not in closed_inboxes]
             choice = policy.choose(eligible, now.wall, self._last_served)
             if choice is None:
                 return
             job, item = choice
-            self.blocked_by = self._admission(item)
+            self.blocked_by = self._check_disk(item)
             if self.blocked_by is not None and not self._until_idle:
                 return
             if self.blocked_by is not None:
@@ -120,39 +109,39 @@ class Dispatcher:
 
     def _handle_clock_step(self, now: ClockReading) -> None:
         """After the wall clock was set back (or at the start, from a ledger of another time) nobody waits longer than the longest wait."""
-        if now.wall < self._latest - 1.0:
-            latest = now.wall + max(*self._policy.backoff.steps, self._policy.device_pause)
-            for job in self.jobs.values():
+        if now.wall < self._last_wall - 1.0:
+            latest = now.wall + max(*self._config.retry.backoff.steps, self._config.retry.device_pause)
+            for job in self._store.jobs.values():
                 items = tuple(replace(item, not_before=min(item.not_before, latest)) for item in job.items)
                 if items != job.items:
-                    self.books.save(replace(job, items=items))
+                    self._store.save(replace(job, items=items))
             if self.breaker.opened_at is not None:
                 self.breaker = replace(self.breaker, opened_at=min(self.breaker.opened_at, now.wall))
-        self._latest = now.wall
+        self._last_wall = now.wall
 
     def _no_worker(self) -> HeygemError | None:
-        """Return the trouble while no worker can be started at all."""
+        """Return the error while no worker can be started at all."""
         workers = self._executor.workers()
         if not workers or any(view.state is not WorkerState.BACKOFF for view in workers):
             return None
         return error("device_unavailable", device=workers[0].worker, problem=workers[0].problem)
 
-    def _admission(self, item: Item) -> HeygemError | None:
+    def _check_disk(self, item: Item) -> HeygemError | None:
         free = self._publisher.free_bytes()
         if free is None:
-            return error("outputs_offline", path=self._defaults.outputs, problem="it is not reachable")
-        return policy.admission(free, self._defaults.reserve_bytes, item.needs_bytes, self._defaults.outputs)
+            return error("outputs_offline", path=self._config.defaults.outputs, problem="it is not reachable")
+        return policy.admission(free, self._config.defaults.reserve_bytes, item.needs_bytes, self._config.defaults.outputs)
 
     def _give_up(self, job: Job, item: Item, problem: HeygemError, now: ClockReading) -> None:
         failed = item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
         self._log_failure(job, failed, problem)
-        self.books.save(job.with_item(failed).rollup(now.wall))
+        self._store.save(job.with_item(failed).rollup(now.wall))
 
     def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: ClockReading) -> None:
-        for job in [job for job in self.jobs.values() if not job.on_hold and job.inbox not in closed_inboxes]:
+        for job in [job for job in self._store.jobs.values() if not job.on_hold and job.inbox not in closed_inboxes]:
             for item in job.items:
                 if not item.is_final:
-                    self._give_up(self.jobs[job.id], item, problem, now)
+                    self._give_up(self._store.jobs[job.id], item, problem, now)
 
     def _start(self, job: Job, item: Item, now: ClockReading) -> None:
         token = secrets.token_hex(8)
@@ -161,18 +150,18 @@ class Dispatcher:
             staged = self._publisher.stage(job, running, token)
             root = self._claims.root(job)
             started = job.with_item(running).rollup(now.wall)
-            self.books.begin(started)
+            self._store.commit(started)
         except TransientError as problem:
             self._publisher.discard(token)
             waiting = self._after(running, "transient", problem, now)
             self._log_failure(job, waiting, problem)
-            self.books.save(job.with_item(waiting).rollup(now.wall))
+            self._store.save(job.with_item(waiting).rollup(now.wall))
             return
-        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, moved=now.monotonic)
-        order = work_order(self._defaults, job, item, root=root, staged=staged, token=token)
+        self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, last_progress=now.monotonic)
+        order = work_order(self._config.defaults, job, item, root=root, staged=staged, token=token)
         self.breaker = self.breaker.started()
         self._executor.submit(order)
-        self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.engine)
+        self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.options.engine)
 
     # -- reports --------------------------------------------------------------------------------------------------
 
@@ -185,10 +174,10 @@ class Dispatcher:
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
                     elapsed = now.monotonic - attempt.started.monotonic
-                    attempt.moved = now.monotonic
-                    self._tell_stage(attempt, report.stage)
+                    attempt.last_progress = now.monotonic
+                    self._log_stage(attempt, report.stage)
                     attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
-                    self._on_change(self.jobs[attempt.job_id])
+                    self._store.mark_changed(self._store.jobs[attempt.job_id])
                 case WorkSucceeded() if report.token in self.attempts:
                     self._rendered(report)
                 case WorkFailed() if report.token in self.attempts:
@@ -207,18 +196,18 @@ class Dispatcher:
     def cancel_stalled(self, offline: Collection[str], now: ClockReading) -> None:
         """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
         for token, attempt in list(self.attempts.items()):
-            inbox = self.jobs[attempt.job_id].inbox
-            if inbox in offline and attempt.result is None and now.monotonic - attempt.moved >= STALL_TIMEOUT:
+            inbox = self._store.jobs[attempt.job_id].inbox
+            if inbox in offline and attempt.result is None and now.monotonic - attempt.last_progress >= STALL_TIMEOUT:
                 self._executor.cancel(token)
                 self._failed(token, "transient", error("share_offline", path=escape_name(inbox)), now)
 
-    def _tell_stage(self, attempt: Attempt, stage: str) -> None:
+    def _log_stage(self, attempt: Attempt, stage: str) -> None:
         if attempt.progress is None or attempt.progress.stage != stage:
-            self._log("item_stage", level="debug", **self.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
+            self._log("item_stage", level="debug", **self._store.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
 
     def _rendered(self, report: WorkSucceeded) -> None:
         attempt = self.attempts[report.token]
-        job = self.jobs[attempt.job_id]
+        job = self._store.jobs[attempt.job_id]
         attempt.result = report.result
         attempt.progress = item_progress("publish", 0, 1)
         self._publisher.publish(job, job.item(attempt.key), report.token, report.result)
@@ -226,7 +215,7 @@ class Dispatcher:
 
     def _published(self, token: str, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
-        job = self.jobs[attempt.job_id]
+        job = self._store.jobs[attempt.job_id]
         item = job.item(attempt.key).transition(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
         self._set_breaker(self.breaker.succeeded())
         self._log(
@@ -238,16 +227,16 @@ class Dispatcher:
             speed=item.result.get("speed"),
             engine=item.result.get("engine"),
         )
-        self.books.save(job.with_item(item).rollup(now.wall))
+        self._store.save(job.with_item(item).rollup(now.wall))
 
     def _failed(self, token: str, kind: str, problem: HeygemError, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         self._publisher.discard(token)
-        job = self.jobs[attempt.job_id]
+        job = self._store.jobs[attempt.job_id]
         item = self._after(job.item(attempt.key), kind, problem, now)
         self._set_breaker(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
         self._log_failure(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
-        self.books.save(job.with_item(item).rollup(now.wall))
+        self._store.save(job.with_item(item).rollup(now.wall))
 
     def _log_failure(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
@@ -255,7 +244,7 @@ class Dispatcher:
         self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
 
     def _after(self, item: Item, kind: str, problem: HeygemError, now: ClockReading) -> Item:
-        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._policy, give_up=self._until_idle)
+        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._config.retry, give_up=self._until_idle)
 
     def _set_breaker(self, breaker: policy.Breaker) -> None:
         if (breaker.until is None) != (self.breaker.until is None):
@@ -270,7 +259,7 @@ class Dispatcher:
     # -- interventions ---------------------------------------------------------------------------------------------
 
     def cancel(self, job: Job, now: ClockReading) -> None:
-        """Stop the job: running attempts are ended, published results stay."""
+        """Cancel the job: running attempts are ended, published results stay."""
         for token, attempt in list(self.attempts.items()):
             if attempt.job_id == job.id:
                 del self.attempts[token]
@@ -278,13 +267,19 @@ class Dispatcher:
                 self._executor.cancel(token)
                 self._publisher.discard(token)
         items = tuple(item if item.is_final else item.transition(State.CANCELLED, reason="Cancelled") for item in job.items)
-        self.books.save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
+        self._store.save(replace(job, items=items, reason="Cancelled").rollup(now.wall))
 
-    def hold(self, job: Job, on_hold: bool, now: ClockReading) -> None:
-        """Start nothing more of this job, or go on with it; what runs is not disturbed."""
-        if job.on_hold != on_hold:
-            self._log("job_held" if on_hold else "job_released", **job.log_context())
-            self.books.save(replace(job, on_hold=on_hold).rollup(now.wall))
+    def hold(self, job: Job, reason: str, now: ClockReading) -> None:
+        """Start nothing more of this job; what runs is not disturbed."""
+        if not job.on_hold:
+            self._log("job_held", **job.log_context())
+            self._store.save(replace(job, on_hold=True, reason=reason).rollup(now.wall))
+
+    def release(self, job: Job, now: ClockReading) -> None:
+        """Go on with a job that was held."""
+        if job.on_hold:
+            self._log("job_released", **job.log_context())
+            self._store.save(replace(job, on_hold=False, reason="").rollup(now.wall))
 
     def interrupt(self, now: ClockReading) -> None:
         """Take every running attempt back into the queue (an orderly stop): it costs no attempt."""
@@ -292,30 +287,10 @@ class Dispatcher:
             del self.attempts[token]
             self.breaker = self.breaker.released()
             self._publisher.discard(token)
-            job = self.jobs[attempt.job_id]
-            item = policy.after_interruption(job.item(attempt.key), self._policy, orderly=True)
+            job = self._store.jobs[attempt.job_id]
+            item = policy.after_interruption(job.item(attempt.key), self._config.retry, orderly=True)
             self._log("item_interrupted", **job.log_context(), item=item.key)
-            self.books.save(job.with_item(item).rollup(now.wall))
-
-    def recover(self, now: ClockReading) -> None:
-        """Load the queue from the ledger after a start. What was running then was interrupted, unless it is published already."""
-        for job in self.books.ledger.open_jobs():
-            self.books.save(self._recovered(job).rollup(now.wall))
-
-    def _recovered(self, job: Job) -> Job:
-        for item in job.items:
-            if item.state is State.RUNNING:
-                job = job.with_item(self._recovered_item(job, item))
-        return job
-
-    def _recovered_item(self, job: Job, item: Item) -> Item:
-        published = self._publisher.published_result(job, item)
-        self._publisher.discard(item.token)
-        if published is not None:
-            return item.transition(State.SUCCEEDED, result=dict(published))
-        interrupted = policy.after_interruption(item, self._policy)
-        self._log("item_interrupted", **job.log_context(), item=item.key, attempt=interrupted.attempt)
-        return interrupted
+            self._store.save(job.with_item(item).rollup(now.wall))
 
 
 def kind_of(problem: HeygemError) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
 
-from heygem_daemon.core.job import Failure, Item, Job, Options, State
+from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.job_options import JobOptions
 
 Record = TypeVar("Record")
 
@@ -31,7 +32,7 @@ def item_document(item: Item) -> str:
 
 def read_job(document: str, items: tuple[Item, ...]) -> Job:
     table = _with_failure(json.loads(document))
-    return _record(Job, table | {"state": State(table["state"]), "options": _record(Options, table["options"]), "items": items})
+    return _record(Job, table | {"state": State(table["state"]), "options": _record(JobOptions, table["options"]), "items": items})
 
 
 def read_item(document: str) -> Item:

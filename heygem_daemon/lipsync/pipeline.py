@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.render_options import Fit, RenderOptions
+from heygem_daemon.core.render_options import DEFAULT_OPTIONS, Fit, RenderOptions
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Float32
@@ -59,7 +59,7 @@ class RenderRequest:
     thumbnail: Path | None = None
     explain: Path | None = None
     script: Path | None = None
-    options: RenderOptions = RenderOptions()
+    options: RenderOptions = DEFAULT_OPTIONS
 
     @property
     def diagnostic_image(self) -> Path | None:
@@ -242,7 +242,15 @@ class RenderSession:
         return evaluation.track(probe(task.request.output), drawn.asked, task.tracks, self._surroundings.models, on_frame)
 
     def _report(
-        self, task: _Task, drawn: Drawn, found: Outcome, warnings: tuple[str, ...], clock: StageClock, *, habits: SpeakingStyle, cached: bool
+        self,
+        task: _Task,
+        drawn: Drawn,
+        found: Outcome,
+        warnings: tuple[str, ...],
+        clock: StageClock,
+        *,
+        habits: SpeakingStyle,
+        cached: bool,
     ) -> RenderReport:
         elapsed = clock.elapsed()
         return RenderReport(

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.render_options import Fit
 from heygem_daemon.media import commands
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
@@ -19,8 +20,6 @@ from heygem_daemon.media.label import append_label
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.run import Completed, FfmpegWriter
 from heygem_daemon.media.types import VideoStream
-
-Fit = Literal["audio", "video"]
 
 # The one that knows Chinese and Japanese comes first.
 FONTS: Final = (
@@ -50,8 +49,8 @@ class VideoWriter:
         like: VideoStream,
         recording: Path,
         frames: int,
-        fit: Fit = "audio",
-        quality: int = 16,
+        fit: Fit,
+        quality: int,
         preset: str = "veryfast",
         visible_label: str | None = None,
         fonts: Iterable[Path] = FONTS,

@@ -74,7 +74,9 @@ def runtime_config(settings: Settings) -> RuntimeConfig:
     """Return what can be changed while the daemon works."""
     return RuntimeConfig(
         inboxes=tuple(str(inbox.path) for inbox in settings.inboxes),
-        pace=Intervals(scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds),
+        pace=Intervals(
+            scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds
+        ),
         rules=_rules(settings),
         retry=policy.Policy(attempts=settings.retry.attempts, backoff=policy.Backoff(settings.retry.backoff_seconds)),
         breaker=policy.Breaker(threshold=settings.retry.breaker_failures, cool_down=settings.retry.breaker_seconds),
@@ -94,15 +96,9 @@ def _rules(settings: Settings) -> CandidateRules:
 
 
 def _defaults(settings: Settings) -> Defaults:
-    engine = settings.engine
     return Defaults(
-        engine=engine.name,
-        fit=engine.fit,
-        face=engine.face,
-        quality=engine.quality,
-        visible_label=engine.visible_label,
-        zip=engine.zip,
-        explain=engine.explain,
+        options=settings.engine.render_options(),
+        zip=settings.engine.zip,
         item_seconds=settings.limits.item_seconds,
         reserve_bytes=settings.disk.reserve_bytes,
         outputs=str(settings.outputs),

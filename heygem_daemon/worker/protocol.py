@@ -47,7 +47,7 @@ def decode_order(line: bytes) -> WorkOrder:
     """Raises ProtocolError."""
     try:
         return WorkOrder.from_json(json.loads(line))
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, KeyError) as problem:
         raise ProtocolError(f"not an order: {problem}") from problem
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
@@ -15,7 +15,6 @@ from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSe
 from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
-from heygem_daemon.media.writer import Fit
 from heygem_daemon.worker.loop import OnStep
 
 
@@ -91,16 +90,10 @@ def request_of(order: WorkOrder) -> RenderRequest:
         recording=Path(order.recording),
         video=Path(order.video),
         output=Path(order.output),
-        thumbnail=Path(order.thumbnail) if order.thumbnail else None,
-        explain=Path(order.explain) if order.explain else None,
-        engine=order.engine,
-        fit=cast(Fit, order.fit),
-        face=order.face,
-        quality=order.quality,
-        visible_label=order.visible_label,
-        text=order.text,
+        thumbnail=Path(order.thumbnail),
+        explain=Path(order.explain),
         script=Path(order.script) if order.script else None,
-        language=order.language,
+        options=order.options,
     )
 
 

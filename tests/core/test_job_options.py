@@ -1,12 +1,11 @@
 import pytest
 
-from heygem_daemon.core.job import Options
-from heygem_daemon.core.job_options import KEYS, MAX_TEXT, parse_job_toml
+from heygem_daemon.core.job_options import KEYS, MAX_TEXT, JobOptions, parse_job_toml
 
 
 def test_an_absent_file_asks_for_nothing() -> None:
-    assert parse_job_toml(None) == (Options(), None)
-    assert parse_job_toml("") == (Options(), None)
+    assert parse_job_toml(None) == (JobOptions(), None)
+    assert parse_job_toml("") == (JobOptions(), None)
 
 
 def test_every_wish_is_understood() -> None:
@@ -22,14 +21,14 @@ def test_every_wish_is_understood() -> None:
     )
     options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
     assert problem is None
-    assert options == Options(
+    assert options == JobOptions(
         engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, explain=True, text="Hello 你好",
         language="pt-BR",
     )  # fmt: skip
 
 
 def test_the_keys_are_the_fields_of_the_options() -> None:
-    assert set(KEYS) == set(Options.__dataclass_fields__)
+    assert set(KEYS) == set(JobOptions.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(line: str, told: str) -> None:
     options, problem = parse_job_toml(line)
-    assert options == Options()
+    assert options == JobOptions()
     assert problem is not None
     assert problem.code == "bad_job_toml"
     assert told in problem.message

@@ -9,25 +9,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from heygem_daemon.daemon.clock import ClockReading
+
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkOrder
-from heygem_daemon.daemon.candidates import ArrivalRules, Arrivals
-from heygem_daemon.daemon.clock import Instant
-from heygem_daemon.daemon.dispatcher import Dispatch
+from heygem_daemon.daemon.candidates import CandidateRules, CandidateTracker
+from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.main_loop import Daemon
-from heygem_daemon.daemon.requests import Wishes
-from heygem_daemon.daemon.runtime_config import Pace, Tuning
-from heygem_daemon.daemon.status_reporter import Identity, Reporting
+from heygem_daemon.daemon.requests import RequestHandler
+from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
+from heygem_daemon.daemon.status_reporter import Identity, StatusReporter
 from heygem_daemon.daemon.work_order import Defaults
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.intake.scanner import FolderScanner
-from heygem_daemon.intake.watcher import WatchdogDoorbell
+from heygem_daemon.intake.watcher import WatchdogNotifier
 from heygem_daemon.ledger.memory import MemoryLedger
 from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.publishing.retention import FolderRetention
@@ -58,15 +60,15 @@ class Filming:
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
         self.orders.append(order)
         on_step("render", 1, 2)
-        verb, _, code = (order.text or "").partition(" ")
+        verb, _, code = (order.options.text or "").partition(" ")
         if verb == "fail":
             raise error(code, name="a.mp4", problem="told so", device="x", program="ffmpeg")
         shutil.copyfile(order.recording if order.item in self.spoilt else self.film, order.output)
         shutil.copyfile(self.film, order.thumbnail)
-        if order.explain:
+        if order.options.explain:
             shutil.copyfile(self.film, order.explain)
         return {
-            "frames": 10, "frame_rate": "10", "seconds": 1.0, "width": 64, "height": 64, "speed": 2.0, "explained": bool(order.explain)
+            "frames": 10, "frame_rate": "10", "seconds": 1.0, "width": 64, "height": 64, "speed": 2.0, "explained": order.options.explain
         }  # fmt: skip
 
 
@@ -105,13 +107,13 @@ class Listeners:
 
 
 @dataclass(kw_only=True)
-class World:
+class DaemonHarness:
     """`tick(seconds)` lets time pass and ticks once; `until(condition)` ticks until the threads beside the daemon have done their part."""
 
     folder: Path
     film: Path
     speech: Path
-    impatient: bool = False
+    until_idle: bool = False
     tolerant: bool = False
     """Whether a mistake in a tick is only logged, as in life."""
     stumble: BaseException | None = None
@@ -149,40 +151,39 @@ class World:
         self.publisher = FolderPublisher(self.outputs)
         claims, scanner, status_writer = FolderClaims(), FolderScanner(), StatusFiles(self.outputs)
         inspector, inbox = MediaInspector(), str(self.inbox)
-        reporting = Reporting(
+        reporting = StatusReporter(
             status_writer=status_writer, ledger=self.ledger, executor=executor, publisher=self.publisher, log=self.log, hooks=self.listeners,
             metrics_exporter=self.listeners,
             identity=Identity(version="0", pid=1, started=self.wall, outputs=str(self.outputs), reserve_bytes=self.reserve_bytes),
         )  # fmt: skip
         defaults = Defaults(
-            engine="rewrite", fit="audio", face="largest", quality=16, visible_label=False, zip=False, explain=False, item_seconds=100.0,
-            reserve_bytes=self.reserve_bytes, outputs=str(self.outputs), engines=("rewrite",),
+            options=RenderOptions(), zip=False, item_seconds=100.0, reserve_bytes=self.reserve_bytes, outputs=str(self.outputs), engines=("rewrite",),
         )  # fmt: skip
-        dispatch = Dispatch(
-            ledger=self.ledger, executor=executor, publisher=self.publisher, claims=claims, log=self.log, policy_=policy.Policy(),
-            breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults, impatient=self.impatient, on_change=reporting.changed,
+        dispatch = Dispatcher(
+            ledger=self.ledger, executor=executor, publisher=self.publisher, claims=claims, log=self.log, retry_policy=policy.Policy(),
+            breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults, until_idle=self.until_idle, on_change=reporting.changed,
             on_end=reporting.ended,
         )  # fmt: skip
-        rules = ArrivalRules(
+        rules = CandidateRules(
             settle_seconds=SETTLE, network_settle_seconds=10.0, incomplete_seconds=INCOMPLETE, limits=DropLimits(), priorities={inbox: 5}
         )
-        arrivals = Arrivals(
+        arrivals = CandidateTracker(
             scanner=scanner,
             claims=claims,
             inspector=inspector,
             status_writer=status_writer,
             log=self.log,
             rules=rules,
-            impatient=self.impatient,
+            until_idle=self.until_idle,
         )
-        tuning = Tuning(
-            inboxes=(inbox,), pace=Pace(scan=0.5, network_scan=5.0), rules=rules, retry=policy.Policy(),
+        config = RuntimeConfig(
+            inboxes=(inbox,), pace=Intervals(scan=0.5, network_scan=5.0), rules=rules, retry=policy.Policy(),
             breaker=policy.Breaker(threshold=2, cool_down=300.0), defaults=defaults,
         )  # fmt: skip
         self.daemon = Daemon(
-            tuning=tuning, scanner=scanner, claims=claims, change_notifier=WatchdogDoorbell(), inspector=inspector, ledger=self.ledger,
+            config=config, scanner=scanner, claims=claims, change_notifier=WatchdogNotifier(), inspector=inspector, ledger=self.ledger,
             executor=executor, publisher=self.publisher, retention=FolderRetention(inboxes=[self.inbox], outputs=self.outputs),
-            arrivals=arrivals, dispatch=dispatch, wishes=Wishes(dispatch=dispatch, ledger=self.ledger, claims=claims, log=self.log),
+            arrivals=arrivals, dispatch=dispatch, wishes=RequestHandler(dispatch=dispatch, ledger=self.ledger, claims=claims, log=self.log),
             reporting=reporting, log=self.log, service_notifier=self.listeners, reconfigure=self.reconfigure,
         )  # fmt: skip
         dispatch.recover(self.now)
@@ -199,15 +200,15 @@ class World:
         self.open()
 
     @property
-    def now(self) -> Instant:
-        return Instant(monotonic=self.monotonic, wall=self.wall)
+    def now(self) -> ClockReading:
+        return ClockReading(monotonic=self.monotonic, wall=self.wall)
 
     def tick(self, seconds: float = 0.0) -> float:
         self.monotonic += seconds
         self.wall += seconds
-        stumbles = len(self.told("tick_failed"))
+        stumbles = len(self.events_named("tick_failed"))
         wait = self.daemon.tick(self.now)
-        if len(self.told("tick_failed")) > stumbles and not self.tolerant:
+        if len(self.events_named("tick_failed")) > stumbles and not self.tolerant:
             raise AssertionError("the tick failed") from self.stumble
         return wait
 
@@ -235,7 +236,7 @@ class World:
     def finish(self, name: str, job_toml: str = "") -> JobStatus:
         """Drop it and wait for its end."""
         self.drop(name, job_toml)
-        self.until(lambda: self.told("job_finished", job=name))
+        self.until(lambda: self.events_named("job_finished", job=name))
         self.tick(1)
         return self.status(name)
 
@@ -248,7 +249,7 @@ class World:
     def state(self, output: str) -> str | None:
         return str(self.status(output).state) if (self.outputs / output / "status.json").exists() else None
 
-    def told(self, event: str, **fields: object) -> list[dict[str, object]]:
+    def events_named(self, event: str, **fields: object) -> list[dict[str, object]]:
         return [seen for name, seen in self.events if name == event and fields.items() <= seen.items()]
 
     def job(self, name: str) -> Job:

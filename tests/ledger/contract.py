@@ -2,7 +2,8 @@
 
 import pytest
 
-from heygem_daemon.core.job import Failure, Item, Job, Options, State
+from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.job_options import JobOptions
 from heygem_daemon.core.ports import Ledger
 from tests.core.making import failure, item, job
 
@@ -26,7 +27,7 @@ RICH = job(
     id="rich",
     name="第一课",
     inbox="/in\udcffbox",
-    options=Options(engine="rewrite", label=False, quality=0, text="你好"),
+    options=JobOptions(engine="rewrite", label=False, quality=0, text="你好"),
     state=State.WAITING,
     failure=failure("two_recordings"),
     on_hold=True,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -69,9 +70,11 @@ def clip(place, portrait_clip):
     return path
 
 
-def ask(folder, recording, video, **options):
+def ask(folder, recording, video, *, explain=None, **options):
     folder.mkdir(exist_ok=True)
-    return RenderRequest(recording=recording, video=video, output=folder / "result.mp4", thumbnail=folder / "result.jpg", **options)
+    chosen = RenderOptions(explain=explain is not None, **options)
+    output, thumbnail = folder / "result.mp4", folder / "result.jpg"
+    return RenderRequest(recording=recording, video=video, output=output, thumbnail=thumbnail, explain=explain, options=chosen)
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ from heygem_daemon.media.writer import VideoWriter
 video, recording, out = map(Path, sys.argv[1:])
 info = check_video(video)
 frames = VideoReader(info).frames()
-writer = VideoWriter(out, like=info.video, recording=recording, frames=50)
+writer = VideoWriter(out, like=info.video, recording=recording, frames=50, fit="audio", quality=16)
 with writer:
     writer.write(next(frames))
     print(*Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(), flush=True)

@@ -36,7 +36,7 @@ def pictures(count: int, width: int = 160, height: int = 120, full_range: bool =
 
 def write(path: Path, recording: Path, frames: Iterable[Frame], shape: VideoStream, *, promised: int | None = None, **options) -> Path:
     count = len(frames) if promised is None and isinstance(frames, list) else promised or 1
-    with VideoWriter(path, like=shape, recording=recording, frames=count, **options) as writer:
+    with VideoWriter(path, like=shape, recording=recording, frames=count, **{"fit": "audio", "quality": 16, **options}) as writer:
         for frame in frames:
             writer.write(frame)
     return path
@@ -190,7 +190,10 @@ def test_a_visible_label_touches_the_bottom_left_only(tone, tmp_path: Path) -> N
 
 
 def test_without_a_font_the_label_is_left_out_and_said_so(tone, tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "o.mp4", like=like(), recording=tone("plain.wav"), frames=1, visible_label="AI", fonts=()) as writer:
+    writer = VideoWriter(
+        tmp_path / "o.mp4", like=like(), recording=tone("plain.wav"), frames=1, fit="audio", quality=16, visible_label="AI", fonts=()
+    )
+    with writer:
         writer.write(pictures(1)[0])
     assert "no font" in writer.warnings[0]
 

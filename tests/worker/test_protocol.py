@@ -1,13 +1,14 @@
-"""Every message survives the wire, and what is no message is refused."""
+"""Every message survives encoding and decoding, and what is no message is refused."""
 
 import pytest
 
 from heygem_daemon.core.job import Failure
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
-from heygem_daemon.worker.protocol import Beat, ProtocolError, decode, decode_order, encode, encode_order
+from heygem_daemon.worker.protocol import Heartbeat, Message, ProtocolError, decode, decode_order, encode, encode_order
 
-MESSAGES = [
-    Beat(),
+MESSAGES: list[Message] = [
+    Heartbeat(),
     WorkerReady(worker="cpu", device="2 CPU cores", models={"face_mesh": "ab" * 32}),
     WorkProgress(token="t", stage="render", done=3, total=7),
     WorkSucceeded(token="t", result={"frames": 25, "frame_rate": "24000/1001", "warnings": ["hdr_toned"], "sync_offset_ms": None}),
@@ -16,14 +17,14 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_out_as_it_went_in(message):
+def test_a_message_is_decoded_as_it_was_encoded(message: Message) -> None:
     line = encode(message)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert decode(line) == message
 
 
-def test_an_order_comes_out_as_it_went_in():
+def test_an_order_is_decoded_as_it_was_encoded() -> None:
     order = WorkOrder(
         token="t",
         job_id="j",
@@ -32,8 +33,9 @@ def test_an_order_comes_out_as_it_went_in():
         video="/in/vidéo.mp4",
         output="/o.mp4",
         thumbnail="/o.jpg",
-        engine="rewrite",
-        text="你好",
+        explain="/o.png",
+        script=None,
+        options=RenderOptions(engine="rewrite", text="你好"),
         limit_seconds=1.5,
     )
     line = encode_order(order)
@@ -44,12 +46,12 @@ def test_an_order_comes_out_as_it_went_in():
 @pytest.mark.parametrize(
     "line", [b"", b"\xff\xfe", b"hello", b"[]", b'"text"', b'{"type":"unknown"}', b'{"type":"progress"}', b'{"type":"failed","failure":3}']
 )
-def test_a_line_that_is_no_report_is_refused(line):
+def test_a_line_that_is_no_report_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode(line)
 
 
 @pytest.mark.parametrize("line", [b"", b"null", b"{}", b'{"token":"t","surprise":1}'])
-def test_a_line_that_is_no_order_is_refused(line):
+def test_a_line_that_is_no_order_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_order(line)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkFailed, WorkSucceeded
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
@@ -56,7 +57,7 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(tmp
         assert (result["frames"], result["frame_rate"], result["fps"]) == (20, "25", 25.0)
         assert (tmp_path / "result.mp4").stat().st_size > 1000
         assert (tmp_path / "result.jpg").stat().st_size > 1000
-        (worker,) = executor.devices()
+        (worker,) = executor.workers()
         assert worker["device"] == "cpu"
         assert set(worker["models"]) == {"face_detector", "face_mesh"}
     finally:
@@ -79,12 +80,13 @@ def test_missing_models_and_devices_fail_the_order_and_not_the_worker(tmp_path, 
 
 
 def test_an_order_says_everything_that_a_request_needs(tmp_path):
-    work = dataclasses.replace(order("t1"), fit="video", face="left", quality=20, visible_label=True, text="hello", thumbnail="")
+    chosen = RenderOptions(fit="video", face="left", quality=20, label=True, text="hello", language="zh")
+    work = dataclasses.replace(order("t1"), options=chosen, explain="/staging/explain.png")
     request = request_of(work)
-    assert (request.fit, request.face, request.quality, request.visible_label, request.text) == ("video", "left", 20, True, "hello")
-    assert (request.thumbnail, request.explain) == (None, None)
-    assert request_of(dataclasses.replace(work, explain="/staging/explain.png")).explain == Path("/staging/explain.png")
-    assert (request.script, request.language) == (None, None)
-    assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).script == Path("/drop/speech.txt")
-    assert request_of(dataclasses.replace(work, script="/drop/speech.txt", language="zh")).language == "zh"
+    assert request.options == chosen
+    assert (request.explain, request.diagnostic_image) == (Path("/staging/explain.png"), None)
+    wanted = request_of(dataclasses.replace(work, options=dataclasses.replace(chosen, explain=True)))
+    assert wanted.diagnostic_image == Path("/staging/explain.png")
+    assert request.script is None
+    assert request_of(dataclasses.replace(work, script="/drop/speech.txt")).script == Path("/drop/speech.txt")
     assert str(request.output) == work.output

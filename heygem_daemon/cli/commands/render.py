@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from heygem_daemon.cli.app import Exit
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import explained
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.progress import OnProgress
@@ -38,16 +39,13 @@ def render(
         limits=media_limits(settings),
         wav2lip=wav2lip_options(settings),
     )
+    options = replace(settings.engine.render_options(), language=language)
     failures = 0
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         for video in videos:
-            request = replace(
-                _request(settings, recording, video, out / f"{stems[str(video)]}.mp4"),
-                script=None if script is None else script.absolute(),
-                language=language,
-            )
+            request = _request(options, recording, video, out / f"{stems[str(video)]}.mp4", script)
             task = progress.add_task(escape(names.escape_name(video.name)), stage="", total=None)
             try:
                 report = session.render(request, _shower(progress, task))
@@ -62,19 +60,15 @@ def render(
     return Exit.SOME_FAILED if failures else Exit.OK
 
 
-def _request(settings: Settings, recording: Path, video: Path, output: Path) -> RenderRequest:
-    engine = settings.engine
+def _request(options: RenderOptions, recording: Path, video: Path, output: Path, script: Path | None) -> RenderRequest:
     return RenderRequest(
         recording=recording.absolute(),
         video=video.absolute(),
         output=output.absolute(),
         thumbnail=output.with_suffix(".jpg").absolute(),
-        engine=engine.name,
-        fit=engine.fit,
-        face=engine.face,
-        quality=engine.quality,
-        visible_label=engine.visible_label,
-        explain=output.with_suffix(".explain.png").absolute() if engine.explain else None,
+        explain=output.with_suffix(".explain.png").absolute(),
+        script=None if script is None else script.absolute(),
+        options=options,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
@@ -68,7 +69,7 @@ Made = tuple[str, Path, RenderReport]
 @pytest.fixture(scope="module", params=ENGINES)
 def made(request: pytest.FixtureRequest, session: RenderSession, place: Path, recording: Path, video: Path) -> Made:
     output = place / f"{request.param}.mp4"
-    asked = RenderRequest(recording=recording, video=video, output=output, engine=request.param, quality=10)
+    asked = RenderRequest(recording=recording, video=video, output=output, options=RenderOptions(engine=request.param, quality=10))
     return request.param, output, session.render(asked)
 
 
