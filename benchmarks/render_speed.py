@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -44,7 +44,7 @@ def main() -> None:
     frames = list(VideoReader(info).frames(0, options.frames))
     with tempfile.TemporaryDirectory() as scratch:
         size, rate = (info.video.width, info.video.height), info.video.frame_rate
-        tracks = analyse(VideoReader(info).frames(), size=size, frame_rate=rate, models=options.models, directory=Path(scratch) / "tracks")
+        tracks = track_video(VideoReader(info).frames(), size=size, frame_rate=rate, models=options.models, directory=Path(scratch) / "tracks")
         renderer = AtlasRenderer(options.device, options.models)
         began = time.perf_counter()
         prepared = renderer.prepare(info, tracks, Path(scratch) / "atlas", lambda _: None)

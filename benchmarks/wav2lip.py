@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from benchmarks.speed import transcode
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
+from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
 from heygem_daemon.lipsync.progress import StageClock
@@ -41,7 +42,6 @@ from heygem_daemon.lipsync.wav2lip import mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator, run
 from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, folded
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.frame import Frame, YuvSpace
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.recipe import recipe_weights

@@ -21,7 +21,7 @@ from benchmarks.quality import COLUMNS, judge
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device
-from heygem_daemon.lipsync.engines import ENGINES, Surroundings
+from heygem_daemon.lipsync.engines import ENGINES, EngineContext, Wav2LipOptions
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession, _Loaded
@@ -31,7 +31,6 @@ from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trai
 from heygem_daemon.lipsync.wav2lip.framing import Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import speech_blocks
@@ -102,7 +101,7 @@ def main() -> None:
                 session._loaded[engine] = _Loaded(
                     engine=ENGINES[engine],
                     driver=DRIVERS[engine](trained, companion, reader),
-                    renderer=ENGINES[engine].renderer(Surroundings(models=options.weights, device=choose_device("auto"))),
+                    renderer=ENGINES[engine].renderer(EngineContext(models=options.weights, device=choose_device("auto"))),
                 )
             report = session.render(RenderRequest(recording=recording, video=target, output=output, options=RenderOptions(engine=engine)))
             figures = judge(options.yardstick, options.weights, output, target, recording, truth=outputs["rewrite"])

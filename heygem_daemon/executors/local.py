@@ -10,7 +10,7 @@ from typing import Protocol
 
 from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
 from heygem_daemon.executors.slot import DEFAULT_TIMEOUTS, Slot, WorkerTimeouts
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 
 

@@ -1,18 +1,38 @@
-"""The engines by name: which driver hears, which renderer draws. Nothing heavy is imported before one is made."""
+"""The engines by name: the driver and the renderer of each. Nothing heavy is imported before one is made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.lipsync.ports import Driver, Renderer
-from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, RESEARCH_ONLY, Wav2LipOptions
+
+if TYPE_CHECKING:
+    from heygem_daemon.lipsync.ports import Driver, Renderer  # numpy is slow to import
+
+RESEARCH_ONLY: Final = "research and other non-commercial use only; confirmed in the configuration"
+"""The licence in the report of a result made with a Wav2Lip checkpoint. Without the confirmation none is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What drivers and renderers are made with: the directory of the model files, and a torch device."""
+class Wav2LipOptions:
+    """What an administrator decides about Wav2Lip.
+
+    checkpoint: its name, "" = the one added last; licence_confirmed: somebody has confirmed that the use here complies with its licence;
+    detail: the engine `wav2lip` adds the presenter's own skin texture to the generated mouth.
+    """
+
+    checkpoint: str = ""
+    licence_confirmed: bool = False
+    detail: bool = True
+
+
+NO_OPTIONS: Final = Wav2LipOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineContext:
+    """What drivers and renderers are made with. models: the directory of the model files; device: a torch device."""
 
     models: Path
     device: str
@@ -21,29 +41,56 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A driver and a renderer. `models`: names of the model files it needs (lipsync.models); `presenter_version`: part of the cache
-    key of what the renderer learns of a presenter; uses_style: what the presenter's own sound teaches applies to what the driver says;
-    licence: of the weights, where it restricts their use."""
+    """A driver and a renderer.
 
-    driver: Callable[[Surroundings], Driver]
-    renderer: Callable[[Surroundings], Renderer[Any]]
+    presenter_version: part of the cache key of what the renderer learns of a presenter; models: names of the model files it needs (see
+    model_files); uses_style: the presenter's speaking style is applied to the motion of the driver; licence: of the weights, where it
+    restricts their use.
+    """
+
+    driver: "Callable[[EngineContext], Driver]"
+    renderer: "Callable[[EngineContext], Renderer[Any]]"
     presenter_version: Callable[[], str]
     models: tuple[str, ...] = ("face_detector", "face_mesh")
     uses_style: bool = True
     licence: str = ""
 
 
-def _phonetic(surroundings: Surroundings) -> Driver:
+def _phonetic_driver(context: EngineContext) -> "Driver":
     from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver  # noqa: PLC0415  (torch is slow to import)
     from heygem_daemon.lipsync.speech.weights import load_weights  # noqa: PLC0415
 
-    return PhoneticDriver(load_weights(surroundings.models))
+    return PhoneticDriver(load_weights(context.models))
 
 
-def _atlas(surroundings: Surroundings) -> Renderer[Any]:
+def _wav2lip_driver(context: EngineContext, *, reads_lips: bool) -> "Driver":
+    from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
+
+    options = context.wav2lip
+    return load_driver(
+        context.models, context.device, options.checkpoint, licence_confirmed=options.licence_confirmed, reads_lips=reads_lips
+    )
+
+
+def _image_driver(context: EngineContext) -> "Driver":
+    return _wav2lip_driver(context, reads_lips=False)
+
+
+def _lip_driver(context: EngineContext) -> "Driver":
+    return _wav2lip_driver(context, reads_lips=True)
+
+
+def _atlas_renderer(context: EngineContext) -> "Renderer[Any]":
     from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer  # noqa: PLC0415  (torch is slow to import)
 
-    return AtlasRenderer(surroundings.device, surroundings.models)
+    return AtlasRenderer(context.device, context.models)
+
+
+def _paste_renderer(context: EngineContext) -> "Renderer[Any]":
+    from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer  # noqa: PLC0415  (torch is slow to import)
+    from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer  # noqa: PLC0415
+
+    return PasteRenderer(AtlasRenderer(context.device).prepare, context.device, has_detail=context.wav2lip.detail)
 
 
 def _atlas_version() -> str:
@@ -52,38 +99,21 @@ def _atlas_version() -> str:
     return VERSION
 
 
-def _wav2lip_pictures(surroundings: Surroundings) -> Driver:
-    from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
-
-    return load_driver(surroundings.models, surroundings.device, surroundings.wav2lip, reads_lips=False)
-
-
-def _wav2lip_lips(surroundings: Surroundings) -> Driver:
-    from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
-
-    return load_driver(surroundings.models, surroundings.device, surroundings.wav2lip, reads_lips=True)
-
-
-def _paste(surroundings: Surroundings) -> Renderer[Any]:
-    from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer  # noqa: PLC0415  (torch is slow to import)
-
-    return PasteRenderer(surroundings.device, has_detail=surroundings.wav2lip.detail)
-
-
 ENGINES: Final[Mapping[str, Engine]] = {
-    "rewrite": Engine(driver=_phonetic, renderer=_atlas, presenter_version=_atlas_version),
-    "wav2lip": Engine(driver=_wav2lip_pictures, renderer=_paste, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY),
+    "rewrite": Engine(driver=_phonetic_driver, renderer=_atlas_renderer, presenter_version=_atlas_version),
+    "wav2lip": Engine(
+        driver=_image_driver, renderer=_paste_renderer, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY
+    ),
     "wav2lip+atlas": Engine(
-        driver=_wav2lip_lips, renderer=_atlas, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY
+        driver=_lip_driver, renderer=_atlas_renderer, presenter_version=_atlas_version, uses_style=False, licence=RESEARCH_ONLY
     ),
 }
-
-
 WAV2LIP_ENGINES: Final = frozenset(name for name, engine in ENGINES.items() if engine.licence)
 """The engines that need a checkpoint of the user's."""
 
 
 def engine_names() -> tuple[str, ...]:
+    """Return the names of all engines, the default first."""
     return tuple(ENGINES)
 
 

@@ -22,7 +22,7 @@ from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
-from heygem_daemon.lipsync.engines import Engine, Surroundings, engine
+from heygem_daemon.lipsync.engines import NO_OPTIONS, Engine, EngineContext, Wav2LipOptions, engine
 from heygem_daemon.lipsync.evaluation import Outcome
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
@@ -33,7 +33,6 @@ from heygem_daemon.lipsync.style.estimation import presenter_style
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import write_jpeg
 from heygem_daemon.lipsync.transcript_drivers import Finding, find_script
-from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS, Wav2LipOptions
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
 from heygem_daemon.media.speech import frame_count, measure_speech
@@ -150,7 +149,7 @@ class RenderSession:
     ) -> None:
         """Raises SetupError (`device_unavailable`)."""
         use_threads(threads)
-        self._surroundings = Surroundings(models=models_dir, device=choose_device(device), wav2lip=wav2lip)
+        self._surroundings = EngineContext(models=models_dir, device=choose_device(device), wav2lip=wav2lip)
         self._cache_dir, self._cache_bytes, self._limits = cache_dir, cache_bytes, limits
         self._loaded: dict[str, _Loaded] = {}
 

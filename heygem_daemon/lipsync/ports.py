@@ -36,7 +36,7 @@ class Driver(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sight:
+class FrameContext:
     """What there is to look at. frames: the source frame of each frame to make, in order (`frame.index` may run backwards)."""
 
     frames: Iterable[Frame]
@@ -45,15 +45,15 @@ class Sight:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedFrame:
-    """One output frame. `asked_opening`: the lip opening that was asked for, inner lips over outer eye corners (as the tracker
+    """One output frame. `target_opening`: the lip opening that was asked for, inner lips over outer eye corners (as the tracker
     measures it; NaN where the frame was passed through untouched)."""
 
     frame: Frame
-    asked_opening: float
+    target_opening: float
 
     @property
     def is_drawn(self) -> bool:
-        return not math.isnan(self.asked_opening)
+        return not math.isnan(self.target_opening)
 
 
 class Renderer(Protocol[Prepared]):

@@ -11,14 +11,14 @@ from typing import Any
 from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.evaluation import LONGEST, Asked
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.ports import Driver, RenderedFrame, Renderer, Sight
+from heygem_daemon.lipsync.ports import Driver, RenderedFrame, Renderer, FrameContext
 from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
 from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import before_after
-from heygem_daemon.lipsync.transcript_drivers import SeeingDriver, motion_of
+from heygem_daemon.lipsync.transcript_drivers import VisualDriver, motion_of
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import frame_count, speech_blocks
@@ -57,7 +57,7 @@ class Drawn:
         self.asked.note(rendered)
         self.drawn += rendered.is_drawn
         self.passed += not rendered.is_drawn
-        opening = rendered.asked_opening if rendered.is_drawn else -1.0
+        opening = rendered.target_opening if rendered.is_drawn else -1.0
         if opening > self.widest:
             self.widest = opening
             self.thumbnail = before_after(source, rendered.frame, video.sample_aspect)
@@ -73,9 +73,9 @@ def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
         speech = stack.enter_context(closing(speech_blocks(scene.recording)))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
         shown: Iterator[Frame] = frames
-        if isinstance(scene.driver, SeeingDriver):
+        if isinstance(scene.driver, VisualDriver):
             shown, seen = bounded_tee(frames)
-            said = scene.driver.motion_seen(Sight(frames=seen, tracks=scene.tracks), clean(speech), rate, count, scene.script)
+            said = scene.driver.motion_from_frames(FrameContext(frames=seen, tracks=scene.tracks), clean(speech), rate, count, scene.script)
         else:
             said = motion_of(scene.driver, clean(speech), rate, count, scene.script)
         motion = drawn.asked.overhear(scene.habits.applied(said))

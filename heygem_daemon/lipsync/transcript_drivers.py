@@ -13,14 +13,14 @@ from typing import Protocol, runtime_checkable
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import MouthMotion
-from heygem_daemon.lipsync.ports import Driver, Sight
+from heygem_daemon.lipsync.ports import Driver, FrameContext
 from heygem_daemon.lipsync.speech.clean import clean
-from heygem_daemon.lipsync.speech.transcript import Alignment, ScriptProblem, align, script_text
+from heygem_daemon.lipsync.speech.transcript import Alignment, TranscriptProblem, align, transcript_text
 from heygem_daemon.media.speech import speech_blocks
 
 
 @runtime_checkable
-class ScriptDriver(Driver, Protocol):
+class TranscriptDriver(Driver, Protocol):
     """A driver that hears visemes, and takes a script's where they are known."""
 
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
@@ -33,11 +33,11 @@ class ScriptDriver(Driver, Protocol):
 
 
 @runtime_checkable
-class SeeingDriver(ScriptDriver, Protocol):
+class VisualDriver(TranscriptDriver, Protocol):
     """A driver that looks at the presenter before it says what the mouth should do."""
 
-    def motion_seen(
-        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
+    def motion_from_frames(
+        self, sight: FrameContext, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """As `motion`. It reads as many frames of `sight` ahead as it needs, a few dozen at most."""
         ...
@@ -59,11 +59,11 @@ class Finding:
 
 def find_script(driver: Driver, recording: Path, *, text: str | None, script: Path | None, language: str | None) -> Finding:
     """Align the words (`text`, else those of the file `script`) with the recording; costs a second hearing of it where there are any."""
-    if not isinstance(driver, ScriptDriver) or (text is None and script is None):
+    if not isinstance(driver, TranscriptDriver) or (text is None and script is None):
         return Finding()
     try:
-        words = script_text(text, script) or ""
-    except ScriptProblem as problem:
+        words = transcript_text(text, script) or ""
+    except TranscriptProblem as problem:
         return Finding(warning=problem.code)
     with closing(speech_blocks(recording)) as speech:
         result = align(words, language, driver.posteriors(clean(speech)))
@@ -74,6 +74,6 @@ def motion_of(
     driver: Driver, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None
 ) -> Iterator[MouthMotion]:
     """Return the driver's motion, with the script where it takes one."""
-    if script is not None and isinstance(driver, ScriptDriver):
+    if script is not None and isinstance(driver, TranscriptDriver):
         return driver.motion(speech, frame_rate, frames, script)
     return driver.motion(speech, frame_rate, frames)

@@ -10,8 +10,7 @@ from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
 from heygem_daemon.daemon.work_order import Defaults
 from heygem_daemon.executors.local import WorkerSetup, worker_command
 from heygem_daemon.ledger.sqlite import SqliteLedger
-from heygem_daemon.lipsync.engines import engine_names
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+from heygem_daemon.lipsync.engines import Wav2LipOptions, engine_names
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.publishing.retention import FolderRetention
 from heygem_daemon.settings import Settings

@@ -7,14 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from heygem_daemon.core.work import WorkOrder
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
+from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.loop import Session, serve
+from heygem_daemon.worker.options import WorkerOptions
 from heygem_daemon.worker.process import (
     HeartbeatThread,
     Terminated,
@@ -28,19 +28,6 @@ from heygem_daemon.worker.process import (
 from heygem_daemon.worker.protocol import decode_order
 
 DEFAULT_SESSION: Final = "heygem_daemon.worker.session:LipSyncSession"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """The options of a session."""
-
-    models: Path
-    cache: Path
-    device: str
-    threads: int
-    cache_bytes: int
-    limits: MediaLimits
-    wav2lip: Wav2LipOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

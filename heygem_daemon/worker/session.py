@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
@@ -13,28 +13,8 @@ from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.lipsync.model_files import verify
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.progress import Progress
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
-from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.worker.loop import OnStep
-
-
-class Options(Protocol):
-    """The options that the worker was started with (worker.__main__.WorkerOptions)."""
-
-    @property
-    def models(self) -> Path: ...
-    @property
-    def cache(self) -> Path: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def cache_bytes(self) -> int: ...
-    @property
-    def limits(self) -> MediaLimits: ...
-    @property
-    def wav2lip(self) -> Wav2LipOptions: ...
+from heygem_daemon.worker.options import WorkerOptions
 
 
 class LipSyncSession:
@@ -44,7 +24,7 @@ class LipSyncSession:
     the reason is shown in the status of the job.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: WorkerOptions) -> None:
         self._options = options
         self._session: RenderSession | None = None
 

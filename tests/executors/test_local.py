@@ -15,7 +15,7 @@ from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, Wor
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
 from heygem_daemon.executors.slot import WorkerTimeouts
 from heygem_daemon.executors.worker_process import describe_exit
-from heygem_daemon.lipsync.wav2lip.options import NO_OPTIONS
+from heygem_daemon.lipsync.engines import NO_OPTIONS
 from heygem_daemon.media.types import MediaLimits
 from tests.executors.contract import ExecutorContract, collect, failed, order, outcome_of, run, succeeded, wait_free
 from tests.processes import is_alive, read_line_soon, wait_gone

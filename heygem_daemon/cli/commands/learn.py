@@ -22,7 +22,7 @@ from heygem_daemon.lipsync.adaptation.ingest import Gathered, Gatherer, videos_i
 from heygem_daemon.lipsync.adaptation.phonetic_method import phonetic_method, phonetic_store
 from heygem_daemon.lipsync.adaptation.weight_registry import Card, LocalWeights
 from heygem_daemon.lipsync.device import use_threads
-from heygem_daemon.lipsync.engines import Surroundings, engine
+from heygem_daemon.lipsync.engines import EngineContext, engine
 from heygem_daemon.lipsync.face_tracks import parse_selection
 from heygem_daemon.lipsync.progress import OnProgress, throttled
 from heygem_daemon.lipsync.progress import Progress as Step
@@ -112,7 +112,7 @@ def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who,
         raise error("unknown_footage", name=who.person)
     use_threads(settings.engine.threads)
     gatherer = Gatherer(
-        driver=engine("rewrite").driver(Surroundings(models=settings.weights, device="cpu")),
+        driver=engine("rewrite").driver(EngineContext(models=settings.weights, device="cpu")),
         models=settings.weights,
         cache_dir=settings.cache,
         cache_bytes=settings.keep.cache_bytes,

@@ -1,6 +1,5 @@
 """`heygem models`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -67,10 +66,11 @@ def calibrate(settings: Settings, name: str, clip: Path | None) -> Exit:
     from heygem_daemon.lipsync.device import choose_device  # noqa: PLC0415  (torch is slow to import)
     from heygem_daemon.lipsync.wav2lip.loading import measure  # noqa: PLC0415
 
-    options = replace(wav2lip_options(settings), checkpoint=name or settings.wav2lip.checkpoint)
+    options = wav2lip_options(settings)
+    device = choose_device(settings.engine.device.split(",")[0])
     typer.echo("Measuring; on a CPU that takes a minute")
     try:
-        checkpoint, found = measure(settings.weights, choose_device(settings.engine.device.split(",")[0]), options, clip)
+        checkpoint, found = measure(settings.weights, device, name or options.checkpoint, clip, licence_confirmed=options.licence_confirmed)
     except HeygemError as problem:
         return _told(problem)
     if found is None:

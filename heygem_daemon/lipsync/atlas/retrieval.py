@@ -6,14 +6,13 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
-from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.geometry.samples import lip_features
 
 CANDIDATES: Final = 48
 LAG: Final = 5
 """Frames of look-ahead: 2 to 8 are within 1 % of the cost of the best path."""
 
-_AREA: Final = np.array(LIP_AREA)
 _LIP_UNIT: Final = 0.012
 _OPENING_WEIGHT: Final = 2.5
 _OPENING_FLOOR: Final = 0.014
@@ -27,7 +26,7 @@ _JUMP_SHAPE_WEIGHT: Final = 0.5
 _JUMP_SHAPE_LIMIT: Final = 4.0
 
 
-class Catalogue:
+class CandidateIndex:
     """The mouths to choose from, as rows in the order of the video.
 
     canonical: [n, 468, 3]; angles: [n, 3], degrees; sharpness: [n], any unit; index: int [n], frame numbers, ascending;
@@ -48,7 +47,7 @@ class Catalogue:
         self._angles, self._index = angles, index
         blur = np.clip(np.log(np.percentile(sharpness, 75) / sharpness), 0, 2)
         self._quality = _BLUR_WEIGHT * blur + np.where(is_clear, 0, _COVERED_COST)
-        self.transition = transition_costs(self._features, index)
+        self.join_costs = join_costs(self._features, index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -71,17 +70,7 @@ class Catalogue:
         return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
 
 
-def lip_features(canonical: Float64) -> Float64:
-    """Return [n, 160]: the lips of canonical faces [n, 468, 3], scaled so that a distance is an RMS distance in IOD.
-
-    Inner lips count twice.
-    """
-    weight = np.where(np.isin(_AREA, INNER_LIPS), 2.0, 1.0)
-    weight /= weight.sum()
-    return (canonical[:, _AREA, :2] * np.sqrt(weight)[None, :, None]).reshape(len(canonical), -1)
-
-
-def transition_costs(features: Float64, index: Int64) -> Float64:
+def join_costs(features: Float64, index: Int64) -> Float64:
     """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs more the more it shows."""
     rows = np.arange(len(index))
     following = np.minimum(rows + 1, len(index) - 1)
@@ -95,11 +84,11 @@ def transition_costs(features: Float64, index: Int64) -> Float64:
     return np.asarray(costs)
 
 
-class FixedLagPath:
+class FixedLagViterbi:
     """The cheapest path through rows, decided `lag` steps after each step is known (Viterbi with a fixed lag)."""
 
-    def __init__(self, transition: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
-        self._transition, self._lag, self._candidates = transition, lag, candidates
+    def __init__(self, join_costs: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
+        self._join_costs, self._lag, self._candidates = join_costs, lag, candidates
         self._rows: deque[Int64] = deque()
         self._back: deque[Int64] = deque()
         self._cost: Float64 = np.zeros(0)
@@ -108,7 +97,7 @@ class FixedLagPath:
         """Add a step with the cost [n] of every row; return the rows decided by it (none or one)."""
         rows = np.argsort(costs, kind="stable")[: self._candidates]
         if self._rows:
-            total = self._cost[:, None] + self._transition[np.ix_(self._rows[-1], rows)]
+            total = self._cost[:, None] + self._join_costs[np.ix_(self._rows[-1], rows)]
             best = total.argmin(0)
             self._back.append(best)
             self._cost = total[best, np.arange(len(rows))] + costs[rows]

@@ -1,20 +1,43 @@
 """How much may be drawn on a frame: all on a face that looks this way, nothing where it is missing, turned away or covered."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from heygem_daemon.lipsync.atlas.store import Presenter
+from heygem_daemon.lipsync.arrays import Bool, Float64, Image
 from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.geometry.triangulation import triangulated
+from heygem_daemon.lipsync.geometry.samples import FaceSample
+from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.lipsync.imaging.occlusion import OcclusionTest, SkinSampler
 from heygem_daemon.media.frame import Frame
 
 FADE: Final = 6
 """Frames over which a drawn mouth gives way to the untouched picture before a gap, and comes back after it."""
 _YAW_FADE: Final = (23.0, 31.0)
+
+
+class PresenterAppearance(Protocol):
+    """What must be known of a presenter to see whether the mouth is visible; atlas.store.Presenter has it.
+
+    reference: [468, 3], mean canonical face; faces: n frames of the video; skin_samples: uint8 [n, p, 3], the skin around the mouth;
+    is_clear: bool [n], nothing covers the mouth; skin_limit: the residual beyond which a mouth counts as covered, grey levels
+    """
+
+    @property
+    def reference(self) -> Float64: ...
+    @property
+    def mouth(self) -> MouthModel: ...
+    @property
+    def faces(self) -> FaceSample: ...
+    @property
+    def skin_samples(self) -> Image: ...
+    @property
+    def is_clear(self) -> Bool: ...
+    @property
+    def skin_limit(self) -> float: ...
 
 
 class Visibility:
@@ -35,16 +58,16 @@ class Visibility:
     def _is_covered(self, frame: Frame, face: Face) -> bool:
         if not np.isfinite(self._occlusion.limit):
             return False
-        return self._occlusion.is_covered(self._sampler.of_frame(frame, face.picture, face.scale), face.angles)
+        return self._occlusion.is_covered(self._sampler.of_frame(frame, face.points, face.scale), face.angles)
 
 
-def visibility_of(presenter: Presenter) -> Visibility:
+def presenter_visibility(presenter: PresenterAppearance) -> Visibility:
     faces, clear = presenter.faces, presenter.is_clear
-    sampler = SkinSampler(presenter.mouth.rest, triangulated(presenter.reference, presenter.mouth.weight))
-    return Visibility(sampler, OcclusionTest(presenter.skins[clear], faces.angles[clear], presenter.skin_limit))
+    sampler = SkinSampler(presenter.mouth.rest, triangulate(presenter.reference, presenter.mouth.weight))
+    return Visibility(sampler, OcclusionTest(presenter.skin_samples[clear], faces.angles[clear], presenter.skin_limit))
 
 
-def ramped(before: Iterable[float], onwards: Iterable[float]) -> float:
+def fade_weight(before: Iterable[float], onwards: Iterable[float]) -> float:
     """Return how much is drawn on a frame: a ramp of FADE frames to and from every gap.
 
     before: what `Visibility` said of the frames before it, the last one first; onwards: of the frame itself and those after it.
@@ -54,7 +77,7 @@ def ramped(before: Iterable[float], onwards: Iterable[float]) -> float:
     return min([1.0, *past, *future])
 
 
-def is_cut(tracks: FaceTracks, before: int, after: int) -> bool:
+def is_discontinuity(tracks: FaceTracks, before: int, after: int) -> bool:
     """Return whether the picture jumps between two frames: another shot, or not neighbours in the video."""
     return bool(abs(after - before) > 1 or tracks.shot[before] != tracks.shot[after])
 

@@ -14,15 +14,17 @@ from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 
 
-def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lips: bool) -> Driver:
-    """Return the driver of an engine. models: the directory of the model files. reads_lips: for a renderer that has a mouth of its own.
+def load_driver(models: Path, device: str, checkpoint_name: str, *, licence_confirmed: bool, reads_lips: bool) -> Driver:
+    """Return the driver of an engine.
+
+    models: the directory of the model files; checkpoint_name: "" = the one added last; reads_lips: for a renderer that has a mouth
+    of its own.
 
     Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `store.find` and `store.load` raise.
     """
-    checkpoint, bench = _loaded(models, device, options)
+    checkpoint, bench = _loaded(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
     calibration = load_calibration(checkpoint.notes) or _calibrated(checkpoint, bench, None) or UNMEASURED
     trained = Trained(
         generator=bench.generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech
@@ -30,16 +32,18 @@ def load_driver(models: Path, device: str, options: Wav2LipOptions, *, reads_lip
     return (LipsDriver if reads_lips else PictureDriver)(trained, bench.driver, bench.reader)
 
 
-def measure(models: Path, device: str, options: Wav2LipOptions, clip: Path | None) -> tuple[Checkpoint, Calibration | None]:
+def measure(
+    models: Path, device: str, checkpoint_name: str, clip: Path | None, *, licence_confirmed: bool
+) -> tuple[Checkpoint, Calibration | None]:
     """Calibrate a checkpoint anew, with the face and the voice of `clip` where one is given; see `calibrate`. Raises HeygemError."""
-    checkpoint, bench = _loaded(models, device, options)
+    checkpoint, bench = _loaded(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
     return checkpoint, _calibrated(checkpoint, bench, clip)
 
 
-def _loaded(models: Path, device: str, options: Wav2LipOptions) -> tuple[Checkpoint, Bench]:
-    if not options.licence_confirmed:
+def _loaded(models: Path, device: str, checkpoint_name: str, *, licence_confirmed: bool) -> tuple[Checkpoint, Bench]:
+    if not licence_confirmed:
         raise error("licence_not_confirmed")
-    checkpoint = store.find(models, options.checkpoint)
+    checkpoint = store.find(models, checkpoint_name)
     generator = shared_generator(checkpoint, device)
     companion = PhoneticDriver(load_weights(models))
     return checkpoint, Bench(generator=generator, driver=companion, reader=LipReader(models), models=models)

@@ -4,18 +4,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
 import torch
 
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.imaging.visibility import FADE, is_cut, ramped, visibility_of
+from heygem_daemon.lipsync.imaging.visibility import FADE, PresenterAppearance, fade_weight, is_discontinuity, presenter_visibility
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress
@@ -43,27 +42,42 @@ class _Pending:
     raw: float
 
 
+class PreparedPresenter(Protocol):
+    """A presenter and the tracks of the video they are on."""
+
+    @property
+    def presenter(self) -> PresenterAppearance: ...
+    @property
+    def tracks(self) -> FaceTracks: ...
+
+
+class Prepare(Protocol):
+    """`Renderer.prepare` of a renderer that learns how the presenter looks with a clear view of the mouth."""
+
+    def __call__(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> PreparedPresenter: ...
+
+
 class PasteRenderer:
     """Renderer port: pastes `MouthMotion.pictures`. has_detail: the presenter's own skin is laid over what 96 pixels cannot show."""
 
     name = "paste"
 
-    def __init__(self, device: str = "cpu", *, has_detail: bool = True) -> None:
+    def __init__(self, prepare: Prepare, device: str = "cpu", *, has_detail: bool = True) -> None:
         self._device, self._has_detail = torch.device(device), has_detail
-        self._atlas = AtlasRenderer(device)
+        self._prepare = prepare
 
-    def prepare(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> PreparedAtlas:
+    def prepare(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> PreparedPresenter:
         """Learn how the presenter looks with a clear view of the mouth. Raises InputError (`no_face`)."""
-        return self._atlas.prepare(video, tracks, workspace, on_progress)
+        return self._prepare(video, tracks, workspace, on_progress)
 
-    def render(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
+    def render(self, prepared: PreparedPresenter, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
         """Yield one frame per source frame, in order, at most six frames late. Motion without pictures leaves the frames as they are."""
         presenter, tracks = prepared.presenter, prepared.tracks
-        framing, visibility = Framing(tracks, presenter.reference), visibility_of(presenter)
+        framing, visibility = Framing(tracks, presenter.reference), presenter_visibility(presenter)
         run = _Run(self._device, has_detail=self._has_detail)
         previous: int | None = None
         for frame, (lower, asked) in zip(frames, _wanted(motion, presenter.mouth), strict=False):
-            if previous is not None and is_cut(tracks, previous, frame.index):
+            if previous is not None and is_discontinuity(tracks, previous, frame.index):
                 yield from run.cut()
             face, box = framing.face_of(frame.index), framing(frame.index)
             raw = 0.0 if lower is None else visibility(frame, face)
@@ -92,7 +106,7 @@ class _Run:
         self._past.clear()
 
     def _emit(self) -> RenderedFrame:
-        strength = ramped((pending.raw for pending in reversed(self._past)), (pending.raw for pending in self._waiting))
+        strength = fade_weight((pending.raw for pending in reversed(self._past)), (pending.raw for pending in self._waiting))
         pending = self._waiting.popleft()
         drawn, asked = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.box is not None and pending.lower is not None:
@@ -101,7 +115,7 @@ class _Run:
             own = float(opening_of(pending.face.canonical))
             asked = own + strength * (pending.asked - own)
         self._past.append(pending)
-        return RenderedFrame(frame=drawn, asked_opening=asked)
+        return RenderedFrame(frame=drawn, target_opening=asked)
 
     def _steadied(self, lower: Float32) -> Float32:
         """Return the picture with its flicker taken off; what moves stays."""

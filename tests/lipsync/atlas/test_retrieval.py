@@ -5,12 +5,13 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.atlas.retrieval import Catalogue, FixedLagPath, lip_features, transition_costs
+from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex, FixedLagViterbi, join_costs
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
+from heygem_daemon.lipsync.geometry.samples import lip_features
 
 
 def walked(transition, costs, **options):
-    path = FixedLagPath(transition, **options)
+    path = FixedLagViterbi(transition, **options)
     rows = [row for step in costs for row in path.push(step)]
     return rows + path.flush()
 
@@ -30,7 +31,7 @@ def test_with_enough_look_ahead_it_is_the_cheapest_of_all_paths(seed):
 def test_a_short_look_ahead_costs_a_few_per_cent_at_most():
     noise = np.random.default_rng(3)
     shapes = np.cumsum(noise.normal(0, 0.006, (200, 160)), axis=0) / 8
-    transition = transition_costs(shapes, np.arange(200))
+    transition = join_costs(shapes, np.arange(200))
     wanted = shapes[noise.integers(0, 200, 30)].repeat(8, axis=0) + noise.normal(0, 0.001, (240, 160))
     costs = np.linalg.norm(wanted[:, None] - shapes[None], axis=2) / 0.012
     best = price(transition, costs, walked(transition, costs, lag=240, candidates=200))
@@ -38,7 +39,7 @@ def test_a_short_look_ahead_costs_a_few_per_cent_at_most():
 
 
 def test_the_look_ahead_is_what_was_asked_for():
-    path = FixedLagPath(np.zeros((3, 3)), lag=4)
+    path = FixedLagViterbi(np.zeros((3, 3)), lag=4)
     assert [len(path.push(np.arange(3.0))) for _ in range(7)] == [0, 0, 0, 0, 1, 1, 1]
     assert len(path.flush()) == 4
     assert path.flush() == []
@@ -47,21 +48,21 @@ def test_the_look_ahead_is_what_was_asked_for():
 def test_after_a_flush_the_path_begins_anew():
     transition = np.full((2, 2), 100.0)
     np.fill_diagonal(transition, 0)
-    path = FixedLagPath(transition, lag=2)
+    path = FixedLagViterbi(transition, lag=2)
     first = [*path.push(np.array([0.0, 1])), *path.flush()]
     assert first == [0]
     assert [*path.push(np.array([1.0, 0])), *path.flush()] == [1]
 
 
 def test_playing_on_is_free_and_jumping_is_not():
-    costs = transition_costs(np.zeros((6, 160)), np.array([0, 1, 2, 10, 11, 12]))
+    costs = join_costs(np.zeros((6, 160)), np.array([0, 1, 2, 10, 11, 12]))
     assert costs[0, 1] == costs[3, 4] == 0
     assert costs[0, 0] == costs[0, 2] == 0.25
     assert costs[1, 0] == 0.4
     assert costs[2, 3] == pytest.approx(1.2)
 
 
-def catalogue(clip_faces, **changes):
+def candidate_index(clip_faces, **changes):
     count = len(clip_faces)
     given = {
         "angles": np.zeros((count, 3)),
@@ -69,7 +70,7 @@ def catalogue(clip_faces, **changes):
         "index": np.arange(count),
         "is_clear": np.ones(count, bool),
     } | changes
-    return Catalogue(canonical=clip_faces, **given)
+    return CandidateIndex(canonical=clip_faces, **given)
 
 
 @pytest.fixture
@@ -79,27 +80,27 @@ def mouth(face) -> MouthModel:
 
 def test_the_mouth_that_was_asked_for_is_the_cheapest(mouth):
     faces = np.stack([mouth.target(opening, 0.5) for opening in np.linspace(0, 1, 9)])
-    assert int(catalogue(faces).costs(faces[6], np.zeros(3)).argmin()) == 6
+    assert int(candidate_index(faces).costs(faces[6], np.zeros(3)).argmin()) == 6
 
 
 def test_a_head_turned_the_same_way_is_cheaper(mouth):
     faces = np.stack([mouth.target(0.5, 0.5)] * 2)
-    costs = catalogue(faces, angles=np.array([[0.0, 0, 0], [14, 0, 0]])).costs(faces[0], np.array([12.0, 0, 0]))
+    costs = candidate_index(faces, angles=np.array([[0.0, 0, 0], [14, 0, 0]])).costs(faces[0], np.array([12.0, 0, 0]))
     assert costs[1] < costs[0]
 
 
 def test_blurred_and_covered_mouths_are_dearer(mouth):
     faces = np.stack([mouth.target(0.5, 0.5)] * 3)
-    books = catalogue(faces, sharpness=np.array([50.0, 5, 50]), is_clear=np.array([True, True, False]))
-    sharp, blurred, covered = books.costs(faces[0], np.zeros(3))
+    candidates = candidate_index(faces, sharpness=np.array([50.0, 5, 50]), is_clear=np.array([True, True, False]))
+    sharp, blurred, covered = candidates.costs(faces[0], np.zeros(3))
     assert sharp < blurred < covered
 
 
 def test_neighbours_exist_only_where_the_video_goes_on(mouth):
-    books = catalogue(np.stack([mouth.rest] * 4), index=np.array([5, 6, 9, 10]))
-    assert (books.neighbour(0, 1), books.neighbour(1, 1), books.neighbour(2, -1), books.neighbour(3, -1)) == (1, 1, 2, 2)
-    assert not books.is_jump(0, 1)
-    assert books.is_jump(1, 2)
+    candidates = candidate_index(np.stack([mouth.rest] * 4), index=np.array([5, 6, 9, 10]))
+    assert (candidates.neighbour(0, 1), candidates.neighbour(1, 1), candidates.neighbour(2, -1), candidates.neighbour(3, -1)) == (1, 1, 2, 2)
+    assert not candidates.is_jump(0, 1)
+    assert candidates.is_jump(1, 2)
 
 
 def test_lip_features_measure_rms_distance(mouth):

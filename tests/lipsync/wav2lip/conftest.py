@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
@@ -22,7 +22,6 @@ from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
-from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer
 from heygem_daemon.media.probe import probe
 from tests.lipsync.conftest import Clip
 from tests.lipsync.wav2lip.recipe import light_weights, recipe_weights
@@ -189,7 +188,7 @@ def voice() -> np.ndarray:
 @pytest.fixture(scope="session")
 def prepared(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> PreparedAtlas:
     """What the paste renderer learned of the portrait."""
-    return PasteRenderer().prepare(probe(clip.path), clip.tracks, tmp_path_factory.mktemp("presenter"), lambda _: None)
+    return AtlasRenderer().prepare(probe(clip.path), clip.tracks, tmp_path_factory.mktemp("presenter"), lambda _: None)
 
 
 @pytest.fixture(scope="session")

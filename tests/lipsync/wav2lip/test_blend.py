@@ -73,7 +73,7 @@ def near(frame: Frame, face: Face, box: FaceBox) -> tuple[Frame, Face, FaceBox]:
     pores = np.random.default_rng(0).normal(0, 4, planes[0].shape)
     luma = np.clip(planes[0] + pores, 16, 235).round().astype(np.uint8)
     large = Frame(index=frame.index, y=luma, u=planes[1], v=planes[2], space=frame.space)
-    return large, replace(face, picture=3 * face.picture + 1, scale=3 * face.scale), FaceBox(matrix=3 * box.matrix + [[0, 0, 1], [0, 0, 1]])
+    return large, replace(face, points=3 * face.points + 1, scale=3 * face.scale), FaceBox(matrix=3 * box.matrix + [[0, 0, 1], [0, 0, 1]])
 
 
 def area(points: np.ndarray, grown: float, size: tuple[int, int] = (384, 384)) -> np.ndarray:
@@ -144,18 +144,18 @@ def test_the_edge_is_soft(near: tuple[Frame, Face, FaceBox], noise: np.ndarray) 
 
 def test_mouth_and_chin_are_inside_the_outline_and_the_nose_is_not(face: Face) -> None:
     inside = area(mask_outline(face), 0)
-    for x, y in face.picture[list(LIP_AREA)].round().astype(int):
+    for x, y in face.points[list(LIP_AREA)].round().astype(int):
         assert inside[y, x]
     outline = mask_outline(face)
-    assert outline[:, 1].min() > face.picture[NOSE_BASE, 1] - 0.15 * face.scale
-    assert outline[:, 1].max() > face.picture[CHIN, 1]
-    assert np.hypot(*(face.picture[CHIN] - outline).T).min() < 0.1 * face.scale
-    assert face.scale == pytest.approx(np.hypot(*np.subtract(*face.picture[list(EYE_CORNERS)])), rel=0.05)
+    assert outline[:, 1].min() > face.points[NOSE_BASE, 1] - 0.15 * face.scale
+    assert outline[:, 1].max() > face.points[CHIN, 1]
+    assert np.hypot(*(face.points[CHIN] - outline).T).min() < 0.1 * face.scale
+    assert face.scale == pytest.approx(np.hypot(*np.subtract(*face.points[list(EYE_CORNERS)])), rel=0.05)
 
 
 def test_at_its_sides_the_outline_stays_inside_the_face(face: Face) -> None:
-    jaw = cv2.convexHull(face.picture[list(JAW)].astype(np.float32))
-    corner = face.picture[list(LIP_AREA), 1].max()
+    jaw = cv2.convexHull(face.points[list(JAW)].astype(np.float32))
+    corner = face.points[list(LIP_AREA), 1].max()
     beside = [(x, y) for x, y in mask_outline(face).tolist() if y < corner]
     assert len(beside) >= 6
     assert all(cv2.pointPolygonTest(jaw, point, measureDist=True) > 0.02 * face.scale for point in beside)
@@ -175,7 +175,7 @@ def test_the_generated_face_takes_the_light_of_the_frame(
     frame: Frame, face: Face, own: np.ndarray, laid: Callable[..., Frame], cast: tuple[int, int, int]
 ) -> None:
     lit = np.clip(own + np.array(cast, np.float32), 0, 255)
-    skin = area(mask_outline(face), 0) & ~area(face.picture[list(LIP_AREA)], 0.1 * face.scale)
+    skin = area(mask_outline(face), 0) & ~area(face.points[list(LIP_AREA)], 0.1 * face.scale)
     as_ever, corrected = laid(own).bgr().astype(float), laid(lit).bgr().astype(float)
     assert np.abs((corrected - as_ever)[skin].mean(0)).max() < 2.5
     assert np.abs(corrected - as_ever)[skin].mean() < 4
@@ -185,10 +185,10 @@ def test_lips_of_another_colour_do_not_colour_the_skin(face: Face, own: np.ndarr
     """A mouth as black as an open one: the skin around it stays as it is."""
     open_wide = own.copy()
     open_wide[64 - TOP : 76 - TOP, 36:60] = 0
-    around = area(mask_outline(face), 0) & ~area(face.picture[list(LIP_AREA)], 0.15 * face.scale)
+    around = area(mask_outline(face), 0) & ~area(face.points[list(LIP_AREA)], 0.15 * face.scale)
     change = laid(open_wide).bgr().astype(float) - laid(own).bgr()
     assert np.abs(change[around]).max() < 6
-    assert change[area(face.picture[list(INNER_LIPS)], 0)].mean() < -80
+    assert change[area(face.points[list(INNER_LIPS)], 0)].mean() < -80
 
 
 def test_the_mouth_is_the_generated_one(frame: Frame, box: FaceBox, mouths: Mouths, laid: Callable[..., Frame]) -> None:
@@ -233,7 +233,7 @@ def test_the_presenters_own_skin_lies_over_the_generated_one(near: tuple[Frame, 
     frame, face, box = near
     lower = box.face(frame)[TOP:].astype(np.float32)
     skin = area(mask_outline(face), -0.15 * face.scale, frame.y.shape) & ~area(
-        face.picture[list(LIP_AREA)], 0.1 * face.scale, frame.y.shape
+        face.points[list(LIP_AREA)], 0.1 * face.scale, frame.y.shape
     )
     without, with_detail = (
         roughness(lay_patch(frame, face, Patch(lower=lower, box=box, strength=1.0, has_detail=detail), CPU), skin)
@@ -246,7 +246,7 @@ def test_the_presenters_own_skin_lies_over_the_generated_one(near: tuple[Frame, 
 def test_the_frames_own_teeth_do_not_shine_through_lips_that_are_shut(near: tuple[Frame, Face, FaceBox]) -> None:
     frame, face, box = near
     shut = np.full((SIDE - TOP, SIDE, 3), (70.0, 60, 130), np.float32)
-    inner = area(face.picture[list(INNER_LIPS)], -0.03 * face.scale, frame.y.shape)
+    inner = area(face.points[list(INNER_LIPS)], -0.03 * face.scale, frame.y.shape)
     without, with_detail = (
         roughness(lay_patch(frame, face, Patch(lower=shut, box=box, strength=1.0, has_detail=detail), CPU), inner)
         for detail in (False, True)
@@ -261,7 +261,7 @@ def test_the_frames_own_teeth_do_not_shine_through_lips_that_are_shut(near: tupl
 def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
     frame: Frame, face: Face, box: FaceBox, noise: np.ndarray, shift: tuple[int, int]
 ) -> None:
-    gone = replace(face, picture=face.picture + shift)
+    gone = replace(face, points=face.points + shift)
     away = FaceBox(matrix=box.matrix + np.array([[0, 0, shift[0]], [0, 0, shift[1]]]))
     drawn = lay_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
     changed = drawn.y != frame.y
@@ -270,7 +270,7 @@ def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
 
 
 def test_a_face_outside_the_picture_changes_nothing(frame: Frame, face: Face, box: FaceBox, noise: np.ndarray) -> None:
-    gone, away = replace(face, picture=face.picture + 900), FaceBox(matrix=box.matrix + np.array([[0, 0, 900], [0, 0, 900]]))
+    gone, away = replace(face, points=face.points + 900), FaceBox(matrix=box.matrix + np.array([[0, 0, 900], [0, 0, 900]]))
     drawn = lay_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
     assert np.array_equal(drawn.i420(), frame.i420())
 

@@ -10,9 +10,9 @@ import pytest
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.geometry.mouth_metrics import sync_offset
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
-from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.transcript_drivers import SeeingDriver
+from heygem_daemon.lipsync.transcript_drivers import VisualDriver
 from heygem_daemon.lipsync.wav2lip import driver as module
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
@@ -47,18 +47,18 @@ class TestWithoutSight(DriverContract):
         return make(LipsDriver, mute)
 
 
-def still(clip: Clip) -> Sight:
+def still(clip: Clip) -> FrameContext:
     """Return a frame of the clip, again and again."""
-    return Sight(frames=repeat(clip.frames[SHOWN]), tracks=clip.tracks)
+    return FrameContext(frames=repeat(clip.frames[SHOWN]), tracks=clip.tracks)
 
 
 def seen(
-    driver: SeeingDriver, sight: Sight, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
+    driver: VisualDriver, sight: FrameContext, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
 ) -> MouthMotion:
     """Return the motion of a driver that looks, in one block with its pictures and its trust."""
     if frames is None:
         frames = round(len(speech) * frame_rate / RATE)  # type: ignore[arg-type]
-    blocks = list(driver.motion_seen(sight, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
+    blocks = list(driver.motion_from_frames(sight, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
     whole = joined(blocks)
     mouth_images = None if blocks[0].mouth_images is None else np.concatenate([block.mouth_images for block in blocks])
     return MouthMotion(
@@ -85,9 +85,9 @@ def heard(companion: PhoneticDriver, speech: Float32) -> MouthMotion:
 
 
 @both_kinds
-def test_it_can_be_asked_to_look(make: Callable[..., SeeingDriver], kind: Kind) -> None:
+def test_it_can_be_asked_to_look(make: Callable[..., VisualDriver], kind: Kind) -> None:
     driver = make(kind, mute)
-    assert isinstance(driver, SeeingDriver)
+    assert isinstance(driver, VisualDriver)
     assert driver.name == "wav2lip"
     assert set(driver.model_hashes) == {"wav2lip", "phonetic"}
     assert driver.model_hashes["wav2lip"] == "5a"
@@ -96,9 +96,9 @@ def test_it_can_be_asked_to_look(make: Callable[..., SeeingDriver], kind: Kind) 
 @both_kinds
 @pytest.mark.parametrize(("frame_rate", "frames"), [(FPS, 21), (NTSC_FILM, 18), (Fraction(60), 1), (FPS, 0)])
 def test_there_are_as_many_frames_as_asked_at_exact_times(
-    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind, frame_rate: Fraction, frames: int
+    make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind, frame_rate: Fraction, frames: int
 ) -> None:
-    blocks = list(make(kind, loudness).motion_seen(still(clip), [voice[:RATE]], frame_rate, frames))
+    blocks = list(make(kind, loudness).motion_from_frames(still(clip), [voice[:RATE]], frame_rate, frames))
     assert [time for block in blocks for time in block.times.tolist()] == [float(i / frame_rate) for i in range(frames)]
     for block in blocks:
         n = len(block)
@@ -113,7 +113,7 @@ def test_there_are_as_many_frames_as_asked_at_exact_times(
 
 
 def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
-    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
+    make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
 ) -> None:
     drawn = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
     assert drawn.mouth_images is not None
@@ -125,7 +125,7 @@ def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
 
 @both_kinds
 def test_motion_does_not_depend_on_how_the_speech_is_cut(
-    make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind
+    make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind
 ) -> None:
     wave, driver = voice[:RATE], make(kind, loudness)
     one, other = (seen(driver, still(clip), speech, NTSC_FILM, 20) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
@@ -135,7 +135,7 @@ def test_motion_does_not_depend_on_how_the_speech_is_cut(
 
 
 @both_kinds
-def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
+def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
     taken = 0
 
     def frames() -> Iterator[Frame]:
@@ -145,21 +145,21 @@ def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., SeeingDri
             yield clip.frames[SHOWN]
 
     given = 0
-    for block in make(kind, loudness).motion_seen(Sight(frames=frames(), tracks=clip.tracks), [voice[:RATE]], FPS, 40):
+    for block in make(kind, loudness).motion_from_frames(FrameContext(frames=frames(), tracks=clip.tracks), [voice[:RATE]], FPS, 40):
         given += len(block)
         assert taken <= given + 24
 
 
 @both_kinds
-def test_where_the_frames_end_so_does_the_motion(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
-    assert len(seen(make(kind, loudness), Sight(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
+def test_where_the_frames_end_so_does_the_motion(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
+    assert len(seen(make(kind, loudness), FrameContext(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
 
 
 # -- what is believed ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def faithful(make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
+def faithful(make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
     """The motion read from a mouth that speaks what is heard, but comes 80 ms early; the calibration knows it."""
     early = Fraction(80, 1000)
     wave = voice[: 4 * RATE]
@@ -182,7 +182,7 @@ def test_the_offset_of_the_checkpoint_is_taken_off(faithful: MouthMotion, compan
 
 
 def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
 ) -> None:
     wave = voice[: 6 * RATE]
     motion, own = seen(make(LipsDriver, contrary), still(clip), wave), heard(companion, wave)
@@ -195,7 +195,7 @@ def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
 
 
 def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_trust(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = voice[: 3 * RATE]
     motion = seen(make(LipsDriver, Listener(companion, wave, lead=0.0), follows_speech=False), still(clip), wave)
@@ -206,7 +206,7 @@ def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_tr
 
 
 def test_lips_meet_where_they_are_surely_heard_to(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = np.concatenate([voice[: 2 * RATE], np.zeros(RATE, np.float32)])
     motion, own = seen(make(LipsDriver, lambda mels: np.ones(len(mels))), still(clip), wave), heard(companion, wave)
@@ -216,7 +216,7 @@ def test_lips_meet_where_they_are_surely_heard_to(
     assert motion.opening[-15:].max() < 0.02
 
 
-def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., SeeingDriver], clip: Clip, voice: np.ndarray) -> None:
+def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray) -> None:
     """Of her shut lips .08 IOD are read, half of the way to the widest mouth. The speech begins in the middle of a word."""
     speech = voice[10 * 640 :][:RATE]
     read, drawn = (seen(make(kind, mute), still(clip), speech) for kind in (LipsDriver, PictureDriver))
@@ -229,9 +229,9 @@ def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., SeeingDriv
 
 @both_kinds
 def test_where_there_is_no_face_the_mouth_does_what_is_heard(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
 ) -> None:
-    motion = seen(make(kind, lambda mels: np.ones(len(mels))), Sight(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE])
+    motion = seen(make(kind, lambda mels: np.ones(len(mels))), FrameContext(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE])
     gap = [index in clip.gap for index in range(14, 39)]
     own = heard(companion, voice[:RATE])
     assert np.array_equal(motion.opening[gap], own.opening[gap])
@@ -240,7 +240,7 @@ def test_where_there_is_no_face_the_mouth_does_what_is_heard(
 
 
 def test_pictures_are_read_in_the_first_minute_only(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The minute is one second here."""
     monkeypatch.setattr(module, "LONGEST", 1)
@@ -253,7 +253,7 @@ def test_pictures_are_read_in_the_first_minute_only(
 
 
 def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
-    make: Callable[..., SeeingDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
 ) -> None:
     wave = voice[: 6 * RATE]
     motion, own = seen(make(PictureDriver, contrary), still(clip), wave), heard(companion, wave)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.render_options import RenderOptions
+from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result

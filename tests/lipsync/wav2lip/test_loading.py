@@ -15,9 +15,7 @@ from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver
 from heygem_daemon.lipsync.wav2lip.loading import load_driver, measure
-from heygem_daemon.lipsync.wav2lip.options import Wav2LipOptions
 
-CONFIRMED = Wav2LipOptions(licence_confirmed=True)
 FOUND = Calibration(offset_ms=-60.0, r=0.6, measured_with="a test", measured="2026-01-01T00:00:00+00:00")
 
 
@@ -50,9 +48,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     return done
 
 
-def refusal(models: Path, options: Wav2LipOptions) -> str:
+def refusal(models: Path, checkpoint: str = "", *, licence_confirmed: bool) -> str:
     with pytest.raises(SetupError) as caught:
-        load_driver(models, "cpu", options, reads_lips=False)
+        load_driver(models, "cpu", checkpoint, licence_confirmed=licence_confirmed, reads_lips=False)
     return caught.value.code
 
 
@@ -60,23 +58,23 @@ def refusal(models: Path, options: Wav2LipOptions) -> str:
 
 
 def test_nothing_is_looked_at_before_the_licence_is_confirmed(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "nothing here", Wav2LipOptions()) == "licence_not_confirmed"
-    assert refusal(tmp_path / "nothing here", Wav2LipOptions(checkpoint="mine")) == "licence_not_confirmed"
+    assert refusal(tmp_path / "nothing here", licence_confirmed=False) == "licence_not_confirmed"
+    assert refusal(tmp_path / "nothing here", "mine", licence_confirmed=False) == "licence_not_confirmed"
 
 
 def test_nothing_is_converted_before_the_licence_is_confirmed(tmp_path: Path, light_file: Path) -> None:
     os.link(light_file, tmp_path / "new.pth")
-    assert refusal(tmp_path, Wav2LipOptions()) == "licence_not_confirmed"
+    assert refusal(tmp_path, licence_confirmed=False) == "licence_not_confirmed"
     assert [path.name for path in tmp_path.iterdir()] == ["new.pth"]
 
 
 def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
-    assert refusal(tmp_path, CONFIRMED) == "checkpoint_missing"
+    assert refusal(tmp_path, licence_confirmed=True) == "checkpoint_missing"
 
 
 def test_a_checkpoint_can_be_asked_for_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
-    assert refusal(unmeasured, Wav2LipOptions(licence_confirmed=True, checkpoint="another")) == "checkpoint_missing"
-    named = load_driver(unmeasured, "cpu", Wav2LipOptions(licence_confirmed=True, checkpoint="wav2lip_gan"), reads_lips=False)
+    assert refusal(unmeasured, "another", licence_confirmed=True) == "checkpoint_missing"
+    named = load_driver(unmeasured, "cpu", "wav2lip_gan", licence_confirmed=True, reads_lips=False)
     assert named.model_hashes["wav2lip"] == store.find(unmeasured).sha256
     assert measured == [None]
 
@@ -85,14 +83,14 @@ def test_the_face_mesh_must_be_there_to_read_lips(unmeasured: Path, checkpoint: 
     (tmp_path / "wav2lip").mkdir()
     os.link(checkpoint.path, tmp_path / "wav2lip" / checkpoint.path.name)
     assert unmeasured.is_dir()
-    assert refusal(tmp_path, CONFIRMED) == "models_missing"
+    assert refusal(tmp_path, licence_confirmed=True) == "models_missing"
 
 
 # -- one network, one measurement ---------------------------------------------------------------------------------------------------------
 
 
 def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
-    pictures, lips = (load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=reads) for reads in (False, True))
+    pictures, lips = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=reads) for reads in (False, True))
     assert isinstance(pictures, PictureDriver)
     assert isinstance(lips, LipsDriver)
     assert pictures._trained.generator is lips._trained.generator
@@ -103,7 +101,7 @@ def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
     unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]
 ) -> None:
     for _ in range(2):
-        driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+        driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
         assert driver._trained.shift == TRAINED_SHIFT - Fraction(60, 1000)
         assert driver._trained.follows_speech
     assert measured == [None]
@@ -116,7 +114,7 @@ def test_what_another_version_measured_is_measured_again(unmeasured: Path, check
     save_calibration(FOUND, checkpoint.notes)
     told = json.loads(checkpoint.notes.read_text(encoding="utf-8"))
     checkpoint.notes.write_text(json.dumps(told | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
-    load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
     assert measured == [None]
     again = load_calibration(checkpoint.notes)
     assert again is not None
@@ -125,7 +123,7 @@ def test_what_another_version_measured_is_measured_again(unmeasured: Path, check
 
 def test_it_can_be_measured_anew_with_a_clip(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], tmp_path: Path) -> None:
     save_calibration(Calibration(offset_ms=None, r=0.0, measured_with="", measured=""), checkpoint.notes)
-    assert measure(unmeasured, "cpu", CONFIRMED, tmp_path / "clip.mp4") == (checkpoint, FOUND)
+    assert measure(unmeasured, "cpu", "", tmp_path / "clip.mp4", licence_confirmed=True) == (checkpoint, FOUND)
     assert measured == [tmp_path / "clip.mp4"]
     assert load_calibration(checkpoint.notes) == FOUND
 
@@ -137,7 +135,7 @@ def test_a_directory_that_cannot_be_written_is_no_obstacle(
         raise PermissionError("read-only file system")
 
     monkeypatch.setattr(calibration, "write_durably", refuse)
-    assert load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)._trained.shift == FOUND.shift
+    assert load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)._trained.shift == FOUND.shift
     assert not checkpoint.notes.exists()
     assert len(measured) == 1
 
@@ -146,7 +144,7 @@ def test_where_it_cannot_be_measured_the_checkpoint_is_taken_as_it_was_trained(
     unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "speech_command", lambda path: ("heygem-no-such-program", str(path)))
-    driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
     assert (driver._trained.shift, driver._trained.follows_speech) == (TRAINED_SHIFT, True)
     assert not checkpoint.notes.exists()
 
@@ -156,7 +154,7 @@ def test_an_untrained_checkpoint_is_found_to_follow_nothing(
 ) -> None:
     """The self-test itself, on the first second of its sentences."""
     monkeypatch.setattr(calibration, "_LONGEST", 1)
-    driver = load_driver(unmeasured, "cpu", CONFIRMED, reads_lips=True)
+    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
     notes = load_calibration(checkpoint.notes)
     assert notes is not None
     assert notes.measured_with == "built-in portrait"

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.wav2lip import mouth_generation
 from heygem_daemon.lipsync.wav2lip.mel import SILENCE
 from heygem_daemon.lipsync.wav2lip.mouth_generation import Mouth, Watcher, smoothed
@@ -25,7 +25,7 @@ def watcher(clip: Clip, reference: np.ndarray, reader: LipReader, mouths: Mouths
     """Make somebody who watches these frames of the clip (numbers, or all there are)."""
 
     def make(frames: Iterable[Frame] | None = None, talker: Talker | None = None) -> Watcher:
-        sight = Sight(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
+        sight = FrameContext(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
         talking = talker or Talker(mouths=mouths, opening=loudness)
         return Watcher(sight=sight, reference=reference, generator=talking, reader=reader)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import mean_face
@@ -50,7 +50,7 @@ def test_the_lips_of_a_real_talker_are_read_as_they_are_tracked(
     assert info.video is not None
     frames = list(VideoReader(info).frames(0, 60))
     size = (info.video.width, info.video.height)
-    tracks = analyse(frames, size=size, frame_rate=info.video.frame_rate, models=weights, directory=tmp_path)
+    tracks = track_video(frames, size=size, frame_rate=info.video.frame_rate, models=weights, directory=tmp_path)
     read, seen = read_again(reader, frames, tracks)
     assert np.corrcoef(read[:, 0], seen[:, 0])[0, 1] > 0.97
     assert np.corrcoef(read[:, 1], seen[:, 1])[0, 1] > 0.9

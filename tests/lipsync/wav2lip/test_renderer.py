@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError
-from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.geometry.landmarks import LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import FaceReader
@@ -25,7 +25,7 @@ from tests.lipsync.wav2lip.tracked import written
 
 @pytest.fixture(scope="module")
 def renderer() -> PasteRenderer:
-    return PasteRenderer()
+    return PasteRenderer(AtlasRenderer().prepare)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_after_the_last_picture_the_mouth_fades_out(
 ) -> None:
     done = list(renderer.render(prepared, clip.frames[:20], [pictured(wide(10))]))
     assert [one.is_drawn for one in done] == [True] * 10 + [False] * 10
-    assert done[2].asked_opening > done[6].asked_opening > done[9].asked_opening
+    assert done[2].target_opening > done[6].target_opening > done[9].target_opening
 
 
 def test_what_is_asked_is_the_opening_of_the_motion_in_the_presenters_range(
@@ -93,7 +93,7 @@ def test_what_is_asked_is_the_opening_of_the_motion_in_the_presenters_range(
     openings = np.linspace(0, 1, 12, dtype=np.float32)
     motion = replace(syllables(12), opening=openings, mouth_images=mouths.showing(openings))
     shut, open_wide = prepared.presenter.mouth.openings
-    asked = [one.asked_opening for one in renderer.render(prepared, clip.frames[5:17], [motion])]
+    asked = [one.target_opening for one in renderer.render(prepared, clip.frames[5:17], [motion])]
     assert asked[:6] == pytest.approx(shut + (open_wide - shut) * openings[:6], abs=1e-6)
 
 
@@ -104,7 +104,7 @@ def test_what_is_asked_of_a_fading_mouth_is_between_the_motion_and_the_frame(
     face = FaceReader(clip.tracks, prepared.presenter.reference)(21)
     assert face is not None
     own, asked = float(opening_of(face.canonical)), prepared.presenter.mouth.openings[1]
-    assert done[7].asked_opening == pytest.approx(own + 0.5 * (asked - own), abs=1e-6)
+    assert done[7].target_opening == pytest.approx(own + 0.5 * (asked - own), abs=1e-6)
 
 
 def test_a_video_without_a_face_is_refused(clip: Clip, renderer: PasteRenderer, tmp_path: Path) -> None:
