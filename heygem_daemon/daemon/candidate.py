@@ -1,36 +1,46 @@
 """One drop on its way in, and the job it becomes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from heygem_daemon.core import drop, names, policy
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.core.job import Failure, Job
+from heygem_daemon.core.job import Failure, Item, Job
 from heygem_daemon.core.ports import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus, candidate_status
-from heygem_daemon.daemon.clock import ClockReading
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A drop that is seen but not yet claimed. `reported_at` (monotonic) is when its status was last written."""
+    """A drop that is seen but not yet claimed. `scanned` is what the last scan found; `reported_at` (monotonic) is when its status was
+    last written."""
 
     job_id: str
     name: str
     output: str
     seen: ClockReading
-    settling: Settling
+    scanned: ScannedDrop
+    settling: Settling = field(default_factory=Settling)
     reason: str = ""
     waiting_for: str = "settling"
     problem: HeygemError | None = None
     reported: bool = False
     reported_at: float = float("-inf")
 
+    def observe(self, scanned: ScannedDrop, now: ClockReading) -> "Candidate":
+        """Return the candidate after another scan of it."""
+        signature, size = drop.signature(scanned.entries), drop.total_bytes(scanned.entries)
+        return replace(self, scanned=scanned, settling=self.settling.observe(signature, size, now.monotonic, writers=scanned.writers))
+
     def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Candidate":
+        """Return the candidate with the reason why it is not claimed yet."""
         return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
+
+    def log_context(self) -> dict[str, str]:
+        return {"job_id": self.job_id, "job": self.name}
 
     def status(self, priority: int) -> JobStatus:
         return candidate_status(
@@ -46,47 +56,48 @@ class Candidate:
         )
 
 
-def new_job(
-    arrival: Candidate, scanned: ScannedDrop, claimed: Path, *, plan: Plan, inspection: Inspection, now: ClockReading, priority: int
-) -> Job:
+def new_job(candidate: Candidate, claimed: Path, *, plan: Plan, inspection: Inspection, now: ClockReading, priority: int) -> Job:
     """Return the job of a claimed drop, not rolled up yet; `priority` is its inbox's, for a drop that names none."""
+    scanned = candidate.scanned
     rejected = plan.rejected or plan.incomplete
     items = () if rejected else drop.items(plan, inspection.problems)
-    items = tuple(replace(item, needs_bytes=_needs(item.recording, item.video, scanned.entries, inspection.seconds)) for item in items)
+    items = tuple(replace(item, needs_bytes=_needed_bytes(item, scanned.entries, inspection)) for item in items)
     if not rejected and items and all(item.failure for item in items):
         rejected = _common_problem(plan, inspection)
     return Job(
-        id=arrival.job_id,
-        name=arrival.name,
+        id=candidate.job_id,
+        name=candidate.name,
         inbox=scanned.inbox,
         claimed=str(claimed),
-        output=arrival.output,
+        output=candidate.output,
         priority=priority if plan.options.priority is None else plan.options.priority,
         options=plan.options,
         items=items,
         since=now.wall,
         failure=Failure.of(rejected) if rejected else None,
         flat=not scanned.name,
-        dropped_at=arrival.seen.wall,
+        dropped_at=candidate.seen.wall,
         queued_at=now.wall,
     )
 
 
-def flat_name(entries: tuple[Entry, ...]) -> str:
-    """A drop in the inbox root is called after its recording."""
-    files = [Path(entry.path) for entry in entries if "/" not in entry.path]
+def name_for_display(scanned: ScannedDrop) -> str:
+    """Return the folder's name, escaped. A drop in the inbox root is called after its recording."""
+    if scanned.name:
+        return names.escape_name(scanned.name)
+    files = [Path(entry.path) for entry in scanned.entries if "/" not in entry.path]
     recordings = [
         path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
     ]
     return names.escape_name(recordings[0].stem) if recordings else "inbox"
 
 
-def _needs(recording: str, video: str, entries: tuple[Entry, ...], seconds: Mapping[str, float]) -> int:
-    size = next((entry.size for entry in entries if entry.path == video), 0)
-    return policy.estimate_bytes(size, seconds.get(video, 0.0), seconds.get(recording, 0.0))
+def _needed_bytes(item: Item, entries: tuple[Entry, ...], inspection: Inspection) -> int:
+    size = next((entry.size for entry in entries if entry.path == item.video), 0)
+    return policy.estimate_bytes(size, inspection.seconds.get(item.video, 0.0), inspection.seconds.get(item.recording, 0.0))
 
 
 def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:
-    """The one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
+    """Return the one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
     problems = {**plan.problems, **inspection.problems}
     return next(problems[path] for path in (*plan.recordings, *plan.videos) if path in problems)

@@ -1,24 +1,23 @@
-"""Drops on their way in: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
+"""Follows drops on their way in: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
 
-What a crash may leave is a claimed folder without a job: `recover` puts it back into its inbox, and it arrives once more.
+What a crash may leave is a claimed folder without a job: `recovery` puts it back into its inbox, and it becomes a candidate once more.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core import drop, names, policy
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
-from heygem_daemon.core.ports import Claims, Inspection, Inspector, Log, ScannedDrop, Scanner, StatusWriter
-from heygem_daemon.core.settle import Settling
+from heygem_daemon.core.ports import Claims, InboxScan, Inspection, Inspector, Log, ScannedDrop, StatusWriter
 from heygem_daemon.core.status import JobStatus
-from heygem_daemon.daemon.candidate import Candidate, flat_name, new_job
-from heygem_daemon.daemon.clock import ClockReading
+from heygem_daemon.daemon.candidate import Candidate, name_for_display, new_job
 
 INCOMPLETE_COPY_CODES: Final = frozenset(
     {
@@ -31,10 +30,12 @@ INCOMPLETE_COPY_CODES: Final = frozenset(
 
 INSPECT_AT: Final = 0.5
 """Half way through the settle time the files are opened already, so that the finding is there when the drop has settled."""
-CLAIMS_PER_LOOK: Final = 25
-REPORTS_PER_LOOK: Final = 50
+CLAIMS_PER_SCAN: Final = 25
+REPORTS_PER_SCAN: Final = 50
 REPORT_SECONDS: Final = 1.0
 """A claim and a status file cost some fsyncs (10-20 ms together): a thousand drops at once must not hold up the tick."""
+
+_NOTHING_INSPECTED: Final = Inspection(problems={}, seconds={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,50 +47,44 @@ class CandidateRules:
     priorities: Mapping[str, int] = field(default_factory=dict)
     """Inbox path -> priority of its drops."""
 
+    def priority(self, inbox: str) -> int:
+        return self.priorities.get(inbox, 0)
+
 
 class CandidateTracker:
-    """Follows the drops of all inboxes until each is a job. `admit` receives every new job, once it is claimed."""
+    """Follows the drops of all inboxes until each is a job. With `until_idle` nothing is waited for that may never come."""
 
     def __init__(
-        self,
-        *,
-        scanner: Scanner,
-        claims: Claims,
-        inspector: Inspector,
-        status_writer: StatusWriter,
-        log: Log,
-        rules: CandidateRules,
-        until_idle: bool,
+        self, *, claims: Claims, inspector: Inspector, status_writer: StatusWriter, log: Log, rules: CandidateRules, until_idle: bool
     ) -> None:
-        self._scanner = scanner
         self._claims = claims
         self._inspector = inspector
-        self._board = status_writer
+        self._status_writer = status_writer
         self._log = log
         self.rules = rules
         self._until_idle = until_idle
-        self._arrivals: dict[tuple[str, str], Candidate] = {}
+        self._candidates: dict[tuple[str, str], Candidate] = {}
         self._unregistered: set[tuple[str, str]] = set()
         self._claims_left = 0
         self._reports_left = 0
 
     def has_active(self, online: Collection[str]) -> bool:
         """Whether a drop of these inboxes goes on by itself; one that is held or cannot be read may stay for ever."""
-        return any(inbox in online and arrival.waiting_for not in {"held", "share"} for (inbox, _), arrival in self._arrivals.items())
+        return any(inbox in online and candidate.waiting_for not in {"held", "share"} for (inbox, _), candidate in self._candidates.items())
 
     @property
     def has_blocked(self) -> bool:
-        """Whether a drop lies there that nobody holds back, and that cannot come in."""
-        return bool(self._unregistered) or any(arrival.waiting_for != "held" for arrival in self._arrivals.values())
+        """Whether there is a drop that nobody holds back, and that cannot come in."""
+        return bool(self._unregistered) or any(candidate.waiting_for != "held" for candidate in self._candidates.values())
 
     @property
     def has_backlog(self) -> bool:
-        """Whether the last look left something undone that could have been done."""
+        """Whether the last scan left something undone that could have been done."""
         return self._claims_left < 0 or self._reports_left <= 0
 
     def next_settling(self, now: ClockReading) -> float:
         """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
-        settling = [arrival.settling for arrival in self._arrivals.values() if arrival.waiting_for == "settling"]
+        settling = [candidate.settling for candidate in self._candidates.values() if candidate.waiting_for == "settling"]
         bases = (self.rules.settle_seconds, self.rules.settle_seconds * INSPECT_AT)
         waits = [each.settled_at(base) - now.monotonic for each in settling for base in bases]
         return min((wait for wait in waits if wait > 0), default=float("inf"))
@@ -97,183 +92,181 @@ class CandidateTracker:
     @property
     def statuses(self) -> list[JobStatus]:
         """Return the statuses of the drops on their way in, the first seen first."""
-        return [arrival.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), arrival in self._arrivals.items()]
+        return [candidate.status(self.rules.priority(inbox)) for (inbox, _), candidate in self._candidates.items()]
 
     @property
     def is_inspecting(self) -> bool:
-        return any(arrival.waiting_for == "inspection" for arrival in self._arrivals.values())
+        return any(candidate.waiting_for == "inspection" for candidate in self._candidates.values())
 
     def forget(self, inbox: str) -> None:
         """Follow the drops of this inbox no longer."""
-        for key in [key for key in self._arrivals if key[0] == inbox]:
+        for key in [key for key in self._candidates if key[0] == inbox]:
             self._withdraw(key)
         self._unregistered = {key for key in self._unregistered if key[0] != inbox}
 
-    def look(self, drops: tuple[ScannedDrop, ...], inbox: str, network: bool, now: ClockReading, admit: Callable[[Job], None]) -> None:
-        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete."""
-        present = {(inbox, scanned.name) for scanned in drops}
-        for key in [key for key in self._arrivals if key[0] == inbox and key not in present]:
+    def process_scan(self, scan: InboxScan, now: ClockReading) -> Iterator[Job]:
+        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete. Yield every new job."""
+        present = {(scan.inbox, scanned.name) for scanned in scan.drops}
+        for key in [key for key in self._candidates if key[0] == scan.inbox and key not in present]:
             self._withdraw(key)
-        self._unregistered = {key for key in self._unregistered if key[0] != inbox or key in present}
-        self._claims_left, self._reports_left = CLAIMS_PER_LOOK, REPORTS_PER_LOOK
-        for scanned in drops:
-            job = self._update(scanned, network, now)
+        self._unregistered = {key for key in self._unregistered if key[0] != scan.inbox or key in present}
+        self._claims_left, self._reports_left = CLAIMS_PER_SCAN, REPORTS_PER_SCAN
+        for scanned in scan.drops:
+            job = self._update(scanned, scan.network, now)
             if job is not None:
-                admit(job)
-                if scanned.cancel:  # only now: after a crash before this line it must still lie there
+                yield job
+                if scanned.cancel:  # only now that the job is kept: after a crash before this line the file must still be there
                     with suppress(TransientError):
                         self._claims.clear_control(scanned.inbox, scanned.name, "cancel")
 
     def _withdraw(self, key: tuple[str, str]) -> None:
-        arrival = self._arrivals.pop(key)
-        self._inspector.forget(arrival.job_id)
-        self._board.remove(arrival.output)
-        self._log("drop_withdrawn", job_id=arrival.job_id, job=arrival.name)
+        candidate = self._candidates.pop(key)
+        self._inspector.forget(candidate.job_id)
+        self._status_writer.remove(candidate.output)
+        self._log("drop_withdrawn", **candidate.log_context())
 
     def _update(self, scanned: ScannedDrop, network: bool, now: ClockReading) -> Job | None:
         key = (scanned.inbox, scanned.name)
         try:
-            arrival = self._arrivals.get(key) or self._register(scanned, now)
+            known = self._candidates.get(key) or self._register(scanned, now)
         except TransientError:
             self._unregistered.add(key)
-            return None  # outputs are away, and the board cannot say so; the drop lies where it is
+            return None  # outputs are away, so no status can be written; the drop stays where it is
         self._unregistered.discard(key)
-        settling = arrival.settling.observe(
-            drop.signature(scanned.entries), drop.total_bytes(scanned.entries), now.monotonic, writers=scanned.writers
-        )
-        arrival = replace(arrival, settling=settling)
-        verdict = self._evaluate(arrival, scanned, network, now)
-        if isinstance(verdict, Candidate):
-            self._arrivals[key] = self._report(arrival, verdict, scanned.inbox, now)
-            return None
-        self._claims_left -= 1
-        outcome = self._claim(arrival, scanned, verdict, now) if self._claims_left >= 0 else arrival
-        if isinstance(outcome, Job):
-            self._arrivals.pop(key, None)
-            self._inspector.forget(arrival.job_id)
-            return outcome
-        self._arrivals[key] = arrival if outcome is arrival else self._report(arrival, outcome, scanned.inbox, now)
+        candidate = known.observe(scanned, now)
+        result = self._evaluate(candidate, network, now)
+        if isinstance(result, Inspection):
+            self._claims_left -= 1
+            result = self._claim(candidate, result, now) if self._claims_left >= 0 else candidate
+        if isinstance(result, Job):
+            self._candidates.pop(key, None)
+            self._inspector.forget(candidate.job_id)
+            return result
+        self._candidates[key] = candidate if result is candidate else self._report(candidate, result, now)
         return None
 
     def _register(self, scanned: ScannedDrop, now: ClockReading) -> Candidate:
-        shown = names.escape_name(scanned.name) if scanned.name else flat_name(scanned.entries)
-        job_id = names.new_job_id(shown, now.wall, secrets.token_hex(3))
-        output = self._board.reserve_name(shown)
-        self._log("drop_seen", job_id=job_id, job=shown, inbox=scanned.inbox)
-        return Candidate(job_id=job_id, name=shown, output=output, seen=now, settling=Settling())
+        name = name_for_display(scanned)
+        job_id = names.new_job_id(name, now.wall, secrets.token_hex(3))
+        output = self._status_writer.reserve_name(name)
+        self._log("drop_seen", job_id=job_id, job=name, inbox=scanned.inbox)
+        return Candidate(job_id=job_id, name=name, output=output, seen=now, scanned=scanned)
 
-    def _evaluate(self, arrival: Candidate, scanned: ScannedDrop, network: bool, now: ClockReading) -> "Candidate | Inspection":
-        """Return the arrival with the reason why it waits, or the inspection with which it can be claimed."""
+    def _evaluate(self, candidate: Candidate, network: bool, now: ClockReading) -> Candidate | Inspection:
+        """Return the candidate with the reason why it waits, or the inspection with which it can be claimed."""
+        scanned = candidate.scanned
         if scanned.cancel:
-            return Inspection(problems={}, seconds={})
+            return _NOTHING_INSPECTED
         if scanned.hold:
-            return arrival.waits("held", f"Held back by {arrival.name}.hold")
+            return candidate.waits("held", f"Held back by {candidate.name}.hold")
         base = self.rules.network_settle_seconds if network else self.rules.settle_seconds
-        is_settled = scanned.ready or arrival.settling.is_settled(now.monotonic, base)
+        is_settled = scanned.ready or candidate.settling.is_settled(now.monotonic, base)
         if scanned.problem is not None and is_settled:  # copying programs give their files the final rights last
-            return arrival.waits("share", scanned.problem.message, scanned.problem)
+            return candidate.waits("share", scanned.problem.message, scanned.problem)
         if scanned.unreadable:
-            return arrival.waits("share", f"Not all of it can be looked at: {names.escape_name(scanned.unreadable)}")
-        if not is_settled:
-            if arrival.settling.is_settled(now.monotonic, base * INSPECT_AT):
-                self._inspect(arrival, scanned, self._plan(scanned.entries, scanned.name, None))
-            size = policy.human_bytes(drop.total_bytes(scanned.entries))
-            return arrival.waits("settling", f"Waiting for the copy to finish ({size} so far)")
-        return self._check_complete(arrival, scanned, now)
+            return candidate.waits("share", f"Not all of it can be looked at: {names.escape_name(scanned.unreadable)}")
+        if is_settled:
+            return self._check_complete(candidate, now)
+        if candidate.settling.is_settled(now.monotonic, base * INSPECT_AT):
+            self._inspect(candidate, self._plan(scanned.entries, scanned.name, None))
+        size = policy.human_bytes(drop.total_bytes(scanned.entries))
+        return candidate.waits("settling", f"Waiting for the copy to finish ({size} so far)")
 
-    def _check_complete(self, arrival: Candidate, scanned: ScannedDrop, now: ClockReading) -> "Candidate | Inspection":
-        plan = self._plan(scanned.entries, scanned.name, None)
+    def _check_complete(self, candidate: Candidate, now: ClockReading) -> Candidate | Inspection:
+        plan = self._plan(candidate.scanned.entries, candidate.scanned.name, None)
         missing = plan.incomplete
-        if plan.rejected or plan.incomplete:
-            if missing is None or self._is_overdue(arrival, scanned, now):
-                return Inspection(problems={}, seconds={})
-            return arrival.waits("files", f"{missing.message} Waiting for the rest.", missing)
-        inspection = self._inspect(arrival, scanned, plan)
+        if plan.rejected or missing:
+            if missing is None or self._is_overdue(candidate, now):
+                return _NOTHING_INSPECTED
+            return candidate.waits("files", f"{missing.message} Waiting for the rest.", missing)
+        inspection = self._inspect(candidate, plan)
         if inspection is None:
-            return arrival.waits("inspection", "Looking into the files")
+            return candidate.waits("inspection", "Looking into the files")
         doubtful = [problem for problem in inspection.problems.values() if problem.code in INCOMPLETE_COPY_CODES]
-        if doubtful and not self._is_overdue(arrival, scanned, now):
-            return arrival.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
-        passing = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
-        if passing is not None and not self._until_idle:
-            self._inspector.forget(arrival.job_id)
-            return arrival.waits("server", passing.message, passing)
+        if doubtful and not self._is_overdue(candidate, now):
+            return candidate.waits("files", f"{doubtful[0].message} Waiting in case it is still being copied.", doubtful[0])
+        transient = next((problem for problem in inspection.problems.values() if isinstance(problem, TransientError)), None)
+        if transient is not None and not self._until_idle:
+            self._inspector.forget(candidate.job_id)
+            return candidate.waits("server", transient.message, transient)
         return inspection
 
-    def _inspect(self, arrival: Candidate, scanned: ScannedDrop, plan: Plan) -> Inspection | None:
+    def _inspect(self, candidate: Candidate, plan: Plan) -> Inspection | None:
         """Have the files of a complete drop opened, or return what was found; a finding counts for this very content only."""
         if plan.rejected or plan.incomplete:
             return None
+        scanned = candidate.scanned
         recordings, videos = ([path for path in paths if path not in plan.problems] for paths in (plan.recordings, plan.videos))
         root = Path(scanned.inbox) / scanned.name
         return self._inspector.inspect(
-            arrival.job_id, arrival.settling.signature, inbox=scanned.inbox, root=root, recordings=recordings, videos=videos
+            candidate.job_id, candidate.settling.signature, inbox=scanned.inbox, root=root, recordings=recordings, videos=videos
         )
 
-    def _is_overdue(self, arrival: Candidate, scanned: ScannedDrop, now: ClockReading) -> bool:
-        if scanned.ready or self._until_idle:
+    def _is_overdue(self, candidate: Candidate, now: ClockReading) -> bool:
+        if candidate.scanned.ready or self._until_idle:
             return True
-        return now.monotonic - arrival.settling.changed_at >= self.rules.incomplete_seconds
+        return now.monotonic - candidate.settling.changed_at >= self.rules.incomplete_seconds
 
     def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
         return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self.rules.limits)
 
-    def _report(self, before: Candidate, after: Candidate, inbox: str, now: ClockReading) -> Candidate:
-        """Write the status of a waiting drop where it changed; a board that cannot be written is tried again next time."""
+    def _report(self, before: Candidate, after: Candidate, now: ClockReading) -> Candidate:
+        """Write the status of a waiting drop where it changed; a status that cannot be written is tried again at the next scan."""
         changed = (after.reason, after.waiting_for) != (before.reason, before.waiting_for)
         if after.reported and not changed:
             return after
         if after.reported and after.waiting_for == before.waiting_for and now.monotonic - after.reported_at < REPORT_SECONDS:
-            return replace(after, reason=before.reason)  # it only grew; told with the next look
+            return replace(after, reason=before.reason)  # it only grew; written after the next scan
         if changed and after.problem is not None:
-            self._log("drop_incomplete", job_id=after.job_id, job=after.name, error_code=after.problem.code, reason=after.reason)
+            self._log("drop_incomplete", **after.log_context(), error_code=after.problem.code, reason=after.reason)
         if self._reports_left <= 0:
             return replace(after, reported=False)
         self._reports_left -= 1
         try:
-            self._board.write_job(after.status(self.rules.priorities.get(inbox, 0)))
+            self._status_writer.write_job(after.status(self.rules.priority(after.scanned.inbox)))
         except TransientError as problem:
             self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
             return replace(after, reported=False)
         return replace(after, reported=True, reported_at=now.monotonic)
 
-    def _claim(self, arrival: Candidate, scanned: ScannedDrop, inspection: Inspection, now: ClockReading) -> Job | Candidate:
-        """Return the new job, or the arrival: where the claim failed with the reason, else as it was."""
+    def _claim(self, candidate: Candidate, inspection: Inspection, now: ClockReading) -> Job | Candidate:
+        """Return the new job, or the candidate: where the claim failed with the reason, else as it was."""
         try:
-            claimed = self._claims.claim(scanned, arrival.job_id)
+            claimed = self._claims.claim(candidate.scanned, candidate.job_id)
         except FileNotFoundError:
-            self._log("drop_lost_race", job_id=arrival.job_id, job=arrival.name)
-            return arrival
+            self._log("drop_lost_race", **candidate.log_context())
+            return candidate
         except TransientError as problem:
-            return arrival.waits("share", problem.message, problem)
+            return candidate.waits("share", problem.message, problem)
         try:
-            job = self._build_job(arrival, scanned, claimed, inspection, now)
+            job = self._build_job(candidate, claimed, inspection, now)
         except TransientError as problem:
-            self._unclaim(arrival, scanned, problem.message)
-            return arrival.waits("share", problem.message, problem)
+            self._unclaim(candidate, problem.message)
+            return candidate.waits("share", problem.message, problem)
         if job is None:
-            self._unclaim(arrival, scanned, "It changed at the moment of the claim")
-            return arrival
-        self._log("drop_claimed", job_id=job.id, job=job.name, items=len(job.items), state=job.state)
+            self._unclaim(candidate, "It changed at the moment of the claim")
+            return candidate
+        self._log("drop_claimed", **job.log_context(), items=len(job.items), state=job.state)
         return job
 
-    def _unclaim(self, arrival: Candidate, scanned: ScannedDrop, reason: str) -> None:
-        self._claims.unclaim(scanned.inbox, arrival.job_id)
-        self._log("drop_restored", job_id=arrival.job_id, job=arrival.name, reason=reason)
+    def _unclaim(self, candidate: Candidate, reason: str) -> None:
+        self._claims.unclaim(candidate.scanned.inbox, candidate.job_id)
+        self._log("drop_restored", **candidate.log_context(), reason=reason)
 
-    def _build_job(self, arrival: Candidate, scanned: ScannedDrop, claimed: Path, inspection: Inspection, now: ClockReading) -> Job | None:
+    def _build_job(self, candidate: Candidate, claimed: Path, inspection: Inspection, now: ClockReading) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
-        priority = self.rules.priorities.get(scanned.inbox, 0)
+        scanned = candidate.scanned
+        priority = self.rules.priority(scanned.inbox)
         if scanned.cancel:
-            job = new_job(arrival, scanned, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
+            job = new_job(candidate, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         _name, root, entries = self._claims.listing(claimed)
         if _content(entries) != _content(scanned.entries):
             return None
         plan = self._plan(entries, scanned.name, self._claims.job_toml(root, entries))
-        return new_job(arrival, scanned, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
+        return new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
 
 
 def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
-    """What a rename does not change: a drop that was written to while it was claimed differs here."""
+    """Return what a rename does not change: a drop that was written to while it was claimed differs here."""
     return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}

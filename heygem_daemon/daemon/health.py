@@ -1,7 +1,9 @@
-"""Whether the daemon is really at work: what a restart would mend has to have succeeded a short while ago."""
+"""Decides whether the daemon really works: what a restart would repair has to have succeeded a short while ago."""
 
 from dataclasses import dataclass, field
 from typing import Final
+
+from heygem_daemon.core.ports import Clock
 
 VITAL: Final = frozenset({"scan", "workers", "queue", "ledger"})
 """Only these count: a file that makes another part fail again and again would fail it after a restart too, and each restart costs the
@@ -10,20 +12,23 @@ running results an attempt."""
 
 @dataclass(kw_only=True)
 class Health:
-    """A vital part that has failed for `patience` s ails. What is late for a reason (a full disk, a share that is away) does not fail."""
+    """A vital part fails when it has not succeeded for `timeout` s. What is late for a reason (a full disk, a share that is away) does
+    not fail. The clock is read at every call: a tick may take long."""
 
-    patience: float = 30.0
-    _well: dict[str, float] = field(default_factory=dict)
+    clock: Clock
+    timeout: float = 30.0
+    _succeeded_at: dict[str, float] = field(default_factory=dict)
 
-    def tried(self, part: str, now: float) -> None:
-        """A part began; the first time, its patience begins too."""
+    def tried(self, part: str) -> None:
+        """Note that a part began; its first time limit begins with its first try."""
         if part in VITAL:
-            self._well.setdefault(part, now)
+            self._succeeded_at.setdefault(part, self.clock.now().monotonic)
 
-    def succeeded(self, part: str, now: float) -> None:
+    def succeeded(self, part: str) -> None:
         if part in VITAL:
-            self._well[part] = now
+            self._succeeded_at[part] = self.clock.now().monotonic
 
-    def ailing(self, now: float) -> list[str]:
-        """Return the parts that have not succeeded for too long, in words."""
-        return [f"{part}: nothing for {now - since:.0f} s" for part, since in self._well.items() if now - since >= self.patience]
+    def failing(self) -> list[str]:
+        """Return a description of each part that has not succeeded for too long."""
+        now = self.clock.now().monotonic
+        return [f"{part}: nothing for {now - since:.0f} s" for part, since in self._succeeded_at.items() if now - since >= self.timeout]

@@ -1,6 +1,6 @@
-"""The jobs in memory and in the ledger, and how they are closed: ZIP, reason.txt, inputs to _done or _failed."""
+"""Keeps the jobs in memory and in the ledger, and finalizes those that are over: ZIP, reason.txt, inputs to _done or _failed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from heygem_daemon.core.errors import TransientError
@@ -10,10 +10,11 @@ from heygem_daemon.core.ports import Claims, Ledger, Log, Publisher
 
 
 @dataclass(kw_only=True)
-class Books:
-    """`jobs` are the open ones, by id. `zips`: whether a ZIP is made where the drop does not say; `unsuccessful` counts ended jobs.
+class JobStore:
+    """`jobs` are the open ones, by id. `zips`: whether a ZIP is made where the drop does not ask for one; `failed_count` counts the
+    finalized jobs that did not wholly succeed.
 
-    A ledger in trouble must not make us forget what happened: what it did not take is told to it again, before anything starts.
+    A ledger that cannot be written must not make us forget what happened: what it did not take is written again before anything starts.
     """
 
     ledger: Ledger
@@ -21,26 +22,34 @@ class Books:
     publisher: Publisher
     log: Log
     zips: bool
-    on_change: Callable[[Job], None]
-    on_end: Callable[[Job], None]
     jobs: dict[str, Job] = field(default_factory=dict)
-    unsuccessful: int = 0
+    failed_count: int = 0
+    _changed: dict[str, Job] = field(default_factory=dict)
     _unfinished: dict[str, Job] = field(default_factory=dict)
     _unmovable: set[str] = field(default_factory=set)
-    _bundled: set[str] = field(default_factory=set)
+    _zipped: set[str] = field(default_factory=set)
     _unsaved: dict[str, Job] = field(default_factory=dict)
-    _is_ledger_deaf: bool = False
+    _ledger_unwritable: bool = False
 
     def save(self, job: Job) -> None:
         """Keep the job, in the ledger as soon as that can be written."""
         self._remember(job)
         self._unsaved[job.id] = job
-        self.tell_ledger()
+        self.flush()
 
-    def begin(self, job: Job) -> None:
+    def commit(self, job: Job) -> None:
         """Keep the job only if the ledger does. Raises TransientError."""
         self.ledger.put(job)
         self._remember(job)
+
+    def mark_changed(self, job: Job) -> None:
+        """Have the status of the job written again."""
+        self._changed[job.id] = job
+
+    def take_changed(self) -> dict[str, Job]:
+        """Return the jobs that changed since the last call, by id."""
+        changed, self._changed = self._changed, {}
+        return changed
 
     def _remember(self, job: Job) -> None:
         if job.is_final:
@@ -49,50 +58,52 @@ class Books:
         else:
             self.jobs[job.id] = job
             self._forget_end(job.id)
-        self.on_change(job)
+        self.mark_changed(job)
 
     def _forget_end(self, job_id: str) -> None:
         self._unfinished.pop(job_id, None)
         self._unmovable.discard(job_id)
-        self._bundled.discard(job_id)
+        self._zipped.discard(job_id)
 
-    def tell_ledger(self) -> None:
+    def flush(self) -> None:
+        """Write to the ledger what it has not taken yet."""
         try:
             for job in list(self._unsaved.values()):
                 self.ledger.put(job)
                 del self._unsaved[job.id]
         except TransientError as problem:
-            if not self._is_ledger_deaf:
+            if not self._ledger_unwritable:
                 self.log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)
-        self._is_ledger_deaf = bool(self._unsaved)
+        self._ledger_unwritable = bool(self._unsaved)
 
     @property
     def is_saved(self) -> bool:
         return not self._unsaved
 
     @property
-    def is_settled(self) -> bool:
-        """Whether the inputs of every ended job are put away."""
+    def all_finalized(self) -> bool:
+        """Whether the inputs of every ended job are archived."""
         return not self._unfinished
 
     @property
-    def is_settling(self) -> bool:
-        """Whether inputs are still to be put away that were not found to be unmovable."""
+    def finalizing(self) -> bool:
+        """Whether inputs are still to be archived that were not found to be unmovable."""
         return not self._unfinished.keys() <= self._unmovable
 
-    def knows(self, job_id: str) -> bool:
+    def contains(self, job_id: str) -> bool:
         """Whether this job is open, or over with its inputs still to be moved."""
         return job_id in self.jobs or job_id in self._unfinished
 
-    def settle(self, offline: Collection[str]) -> None:
-        """Move the inputs of jobs that are over to _done or _failed; what cannot be moved now is tried at the next tick.
+    def finalize(self, offline: Collection[str]) -> Iterator[Job]:
+        """Move the inputs of jobs that are over to _done or _failed, and yield each such job; what cannot be moved now is tried at the
+        next tick.
 
-        What lies in an inbox of `offline` is not touched."""
+        Nothing in an inbox of `offline` is touched."""
         for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
             if job.inbox in offline:
                 self._unmovable.add(job.id)
                 continue
-            if self._wants_zip(job) and not self._is_bundled(job):
+            if self._wants_zip(job) and not self._is_zipped(job):
                 continue
             try:
                 self._finish(job)
@@ -101,12 +112,13 @@ class Books:
                     self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
                 self._unmovable.add(job.id)
             else:
+                yield job
                 self._forget_end(job.id)
 
     def _finish(self, job: Job) -> None:
         done = job.state is State.SUCCEEDED
         self.claims.finish(job, DONE if done else FAILED, None if done else reason_text(job))
-        self.unsuccessful += not done
+        self.failed_count += not done
         succeeded = sum(item.state is State.SUCCEEDED for item in job.items)
         self.log(
             "job_finished",
@@ -118,16 +130,15 @@ class Books:
             error_code=job.failure.code if job.failure else None,
             reason=job.failure.message if job.failure else None,
         )
-        self.on_change(job)
-        self.on_end(job)
+        self.mark_changed(job)
 
     def _wants_zip(self, job: Job) -> bool:
         wanted = self.zips if job.options.zip is None else job.options.zip
         return wanted and any(item.state is State.SUCCEEDED for item in job.items)
 
-    def _is_bundled(self, job: Job) -> bool:
+    def _is_zipped(self, job: Job) -> bool:
         """Whether the ZIP is there, or cannot be made; begins to make it."""
-        if job.id in self._bundled:
+        if job.id in self._zipped:
             return True
         try:
             is_there = self.publisher.build_zip(job)
@@ -135,12 +146,12 @@ class Books:
             self.log("job_bundle_failed", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             is_there = True
         if is_there:
-            self._bundled.add(job.id)
+            self._zipped.add(job.id)
         return is_there
 
 
 def reason_text(job: Job) -> str:
-    """Return what stands in reason.txt: for every trouble a sentence, a hint and the code."""
+    """Return the content of reason.txt: a sentence, a hint and the code for every error."""
     lines = [f"{job.name}: {job.state}", ""]
     if job.failure:
         lines += _reason_lines(job.failure)

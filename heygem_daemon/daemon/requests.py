@@ -1,60 +1,60 @@
-"""What people ask of jobs: control files beside the drops, and the command line through the ledger."""
+"""Carries out what people request of jobs: by control files beside the drops, and by the command line through the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, InboxScan, Ledger, Log
-from heygem_daemon.daemon.clock import ClockReading
 from heygem_daemon.daemon.dispatcher import Dispatcher
+from heygem_daemon.daemon.job_store import JobStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestHandler:
-    """Turns wishes into calls of Dispatcher; what cannot be granted is logged and forgotten."""
+    """Turns requests into calls of the dispatcher; what cannot be done is logged and forgotten."""
 
-    dispatch: Dispatcher
+    store: JobStore
+    dispatcher: Dispatcher
     ledger: Ledger
     claims: Claims
     log: Log
 
-    def apply_control_files(self, view: InboxScan, now: ClockReading) -> None:
+    def apply_control_files(self, scan: InboxScan, now: ClockReading) -> None:
         """Follow NAME.cancel and NAME.hold for drops of this inbox that are jobs already."""
-        wanted = {(kind, escape_name(name)): name for name, kind in view.controls}
-        for job in [job for job in self.dispatch.jobs.values() if job.inbox == view.inbox]:
+        wanted = {(kind, escape_name(name)): name for name, kind in scan.controls}
+        for job in [job for job in self.store.jobs.values() if job.inbox == scan.inbox]:
             if ("cancel", job.name) in wanted:
-                self.dispatch.cancel(job, now)
+                self.dispatcher.cancel(job, now)
                 with suppress(TransientError):
-                    self.claims.clear_control(view.inbox, wanted["cancel", job.name], "cancel")
+                    self.claims.clear_control(scan.inbox, wanted["cancel", job.name], "cancel")
             elif ("hold", job.name) in wanted and not job.on_hold:
-                self.dispatch.hold(replace(job, reason=f"Held back by {job.name}.hold"), True, now)
+                self.dispatcher.hold(job, f"Held back by {job.name}.hold", now)
             elif job.on_hold and job.reason.endswith(".hold") and ("hold", job.name) not in wanted:
-                self.dispatch.hold(replace(job, reason=""), False, now)
+                self.dispatcher.release(job, now)
 
     def apply_requests(self, now: ClockReading) -> None:
-        """Take the wishes that the command line left in the ledger."""
+        """Take the requests that the command line left in the ledger."""
         for verb, target in self.ledger.take_requests():
-            jobs = self.ledger.find(target)
-            granted = sum(self._apply(verb, job, now) for job in self._targets(verb, jobs))
-            event, level = ("request_taken", "info") if granted else ("request_unknown", "warning")
+            applied = sum(self._apply(verb, job, now) for job in self._targets(verb, self.ledger.find(target)))
+            event, level = ("request_taken", "info") if applied else ("request_unknown", "warning")
             self.log(event, level=level, verb=verb, target=target)
 
-    def _targets(self, verb: str, jobs: Iterable[Job]) -> list[Job]:
-        """A name may have been used again: the open jobs are meant, or for a retry the newest."""
-        found = list(jobs)
-        return found[:1] if verb == "retry" else [self.dispatch.jobs[job.id] for job in found if job.id in self.dispatch.jobs]
+    def _targets(self, verb: str, found: Sequence[Job]) -> Sequence[Job]:
+        """Return the open jobs among those found, or for a retry the newest: a name may have been used again."""
+        return found[:1] if verb == "retry" else [self.store.jobs[job.id] for job in found if job.id in self.store.jobs]
 
     def _apply(self, verb: str, job: Job, now: ClockReading) -> bool:
         match verb:
             case "cancel":
-                self.dispatch.cancel(job, now)
+                self.dispatcher.cancel(job, now)
             case "hold":
-                self.dispatch.hold(replace(job, reason="Held back by hand"), True, now)
+                self.dispatcher.hold(job, "Held back by hand", now)
             case "release":
-                self.dispatch.hold(replace(job, reason=""), False, now)
+                self.dispatcher.release(job, now)
             case "retry":
                 return self._retry(job, now)
             case _:
@@ -74,7 +74,7 @@ class RequestHandler:
             self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             return False
         items = tuple(_requeued(item) for item in job.items)
-        self.dispatch.admit(replace(job, items=items, reason="", on_hold=False).rollup(now.wall), now)
+        self.dispatcher.enqueue(replace(job, items=items, reason="", on_hold=False).rollup(now.wall), now)
         return True
 
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from heygem_daemon.core import policy
-from heygem_daemon.daemon.candidates import ArrivalRules
+from heygem_daemon.daemon.candidates import CandidateRules
 from heygem_daemon.daemon.work_order import Defaults
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """All in s."""
+class Intervals:
+    """How often things are done and how long is waited, in s. `busy` and `shortest` are pauses between two scans of one inbox: while its
+    files are opened, and after an event; `grace` is what running items are given to finish at a stop."""
 
     scan: float
     network_scan: float
@@ -18,18 +19,18 @@ class Pace:
     shortest: float = 0.05
     busy: float = 0.2
     ledger: float = 10.0
-    headline: float = 1.0
+    status_line: float = 1.0
     hooks: float = 5.0
-    """How long what happens at the end of jobs may still take when the daemon ends."""
+    """How long hooks that still run may take when the daemon ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class RuntimeConfig:
     """`breaker` gives its threshold and pause, not its state; `history_seconds` = 0 keeps finished jobs for ever."""
 
     inboxes: tuple[str, ...]
-    pace: Pace
-    rules: ArrivalRules
+    intervals: Intervals
+    rules: CandidateRules
     retry: policy.Policy
     breaker: policy.Breaker
     defaults: Defaults

@@ -1,10 +1,12 @@
-"""Keeps the board: one status.json for each job, one for the daemon, at most once a second each while things only progress."""
+"""Writes the status: one status.json for each job, one for the daemon, at most once a second each while things only progress; and one line
+for the service manager."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
 from heygem_daemon.core import policy
+from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import FINAL, Job, State
 from heygem_daemon.core.ports import Executor, Hooks, InboxScan, Ledger, Log, MetricsExporter, Publisher, StatusWriter
@@ -19,8 +21,10 @@ from heygem_daemon.core.status import (
     queue_status,
     summaries,
 )
-from heygem_daemon.daemon.clock import ClockReading
-from heygem_daemon.daemon.dispatcher import Dispatcher
+from heygem_daemon.daemon.candidates import CandidateTracker
+from heygem_daemon.daemon.dispatcher import Attempt, Dispatcher
+from heygem_daemon.daemon.inboxes import Inboxes
+from heygem_daemon.daemon.job_store import JobStore
 
 PROGRESS_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 5.0
@@ -29,6 +33,7 @@ RECENT: Final = 20
 LISTED: Final = 100
 WRITES_PER_TICK: Final = 50
 """Each write is an fsync (some ms): a thousand jobs that change at once must not hold up the tick."""
+ATTEMPTS_IN_LINE: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +45,22 @@ class Identity:
     reserve_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class StatusContext:
+    """What the status of a job depends on beside the job: the time, and its place in the queue (job id -> 1, 2 ...)."""
+
+    now: ClockReading
+    positions: Mapping[str, int]
+
+
 @dataclass(kw_only=True)
 class StatusReporter:
-    """Call `changed` for every job that moved, `write` in every tick."""
+    """Call `write` in every tick, `job_ended` when the inputs of a job are archived, and `finish` at the end."""
 
+    store: JobStore
+    candidates: CandidateTracker
+    dispatcher: Dispatcher
+    inboxes: Inboxes
     status_writer: StatusWriter
     ledger: Ledger
     executor: Executor
@@ -52,7 +69,6 @@ class StatusReporter:
     metrics_exporter: MetricsExporter
     log: Log
     identity: Identity
-    arriving: Callable[[], Sequence[JobStatus]] = tuple
     _dirty: dict[str, Job] = field(default_factory=dict)
     _shown: dict[str, int] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
@@ -60,115 +76,134 @@ class StatusReporter:
     _heartbeat_at: float = 0.0
     _recent: list[JobStatus] | None = None
     _unwritable: dict[str, float] = field(default_factory=dict)
-    _writes: int = WRITES_PER_TICK
 
-    def changed(self, job: Job) -> None:
-        self._dirty[job.id] = job
-        if job.state in FINAL:
-            self._recent = None
+    def write(self, now: ClockReading, state: str) -> None:
+        """Write what is due. When outputs cannot be written the status waits for a while; nothing is lost, the ledger has it."""
+        self._write(now, state, WRITES_PER_TICK)
 
-    def write(
-        self, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan], scans: Mapping[str, float], state: str
-    ) -> None:
-        """Write what is due. A board that cannot be written is left alone for a while; nothing is lost, the ledger has it."""
-        surroundings = StatusContext.of(now, dispatch, views)
+    def finish(self, now: ClockReading) -> None:
+        """Write everything that is left, without a limit, before the daemon ends."""
+        self._written.clear()
+        self._unwritable.clear()
+        self._retry_at = self._heartbeat_at = 0.0
+        self._write(now, "stopped", None)
+
+    def job_ended(self, job: Job, now: ClockReading) -> None:
+        """Call the hooks: all of the job is over, its inputs are archived."""
+        self.hooks.job_ended(job_status(job, now=now.wall, links=self._links(job)))
+
+    def _write(self, now: ClockReading, state: str, limit: int | None) -> None:
+        self._take_changes()
+        context = StatusContext(now=now, positions=self._positions())
         is_heartbeat = now.monotonic >= self._heartbeat_at
         if is_heartbeat:
-            self._notice_new_circumstances(surroundings)
-        due = [job for job in self._dirty.values() if self._is_due(job, surroundings)]
+            self._find_changed_circumstances(context)
+        due = [job for job in self._dirty.values() if self._is_due(job, context)]
         try:
-            if is_heartbeat or (now.monotonic >= self._retry_at and any(self._is_urgent(job, surroundings) for job in due)):
+            if is_heartbeat or (now.monotonic >= self._retry_at and any(self._is_urgent(job, context) for job in due)):
                 self._heartbeat_at = now.monotonic + HEARTBEAT_SECONDS
-                self._write_daemon(surroundings, scans, state)
+                self._write_daemon(context, state)
         except TransientError as problem:
             self._retry_at = now.monotonic + RETRY_SECONDS
             self.log("status_unwritable", level="warning", error_code=problem.code, reason=problem.message)
         if now.monotonic >= self._retry_at:
-            for job in due[: self._writes]:
-                self._try_job(job, surroundings)
+            for job in due[:limit]:
+                self._try_job(job, context)
 
-    def _write_daemon(self, surroundings: "StatusContext", scans: Mapping[str, float], state: str) -> None:
-        """Raises TransientError when the board cannot be written; monitoring hears of us all the same."""
-        status = self._daemon_status(surroundings, scans, state)
-        self.metrics_exporter.write(status)
-        self.status_writer.write_daemon(status)
+    def _take_changes(self) -> None:
+        changed = self.store.take_changed()
+        self._dirty |= changed
+        if any(job.state in FINAL for job in changed.values()):
+            self._recent = None
 
-    def ended(self, job: Job) -> None:
-        """Tell the hooks: all of the job is over, its inputs are put away."""
-        self.hooks.job_ended(job_status(job, now=ClockReading.now().wall, links=self._links(job)))
+    # -- the jobs -------------------------------------------------------------------------------------------------
 
-    def finish(self, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan], scans: Mapping[str, float]) -> None:
-        """Write everything that is left, whatever the pace, before the daemon ends."""
-        self._written.clear()
-        self._unwritable.clear()
-        self._writes = len(self._dirty)
-        self._retry_at = self._heartbeat_at = 0.0
-        self.write(now, dispatch, views, scans, "stopped")
-
-    def _try_job(self, job: Job, surroundings: "StatusContext") -> None:
-        """One folder that cannot be written (deleted and made a file, a link, read-only) must not silence the others."""
+    def _try_job(self, job: Job, context: StatusContext) -> None:
+        """Write the status of one job: a folder that cannot be written (deleted and made a file, a link, read-only) must not keep the
+        others from being written."""
         try:
-            self._write_job(job, surroundings)
+            self._write_job(job, context)
         except TransientError as problem:
             if job.id not in self._unwritable:
                 self.log("status_unwritable", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
-            self._unwritable[job.id] = surroundings.now.monotonic + RETRY_SECONDS
+            self._unwritable[job.id] = context.now.monotonic + RETRY_SECONDS
         else:
             self._unwritable.pop(job.id, None)
 
-    def _notice_new_circumstances(self, surroundings: "StatusContext") -> None:
-        """A job's place in the queue and what it waits for change without the job: look over all of them now and then."""
-        for job in surroundings.dispatch.jobs.values():
-            if job.id in self._shown and self._is_urgent(job, surroundings):
-                self._dirty[job.id] = job
-
-    def _signature(self, job: Job, surroundings: "StatusContext") -> int:
-        items = tuple((item.state, item.attempt) for item in job.items)
-        return hash((job.state, job.reason, job.on_hold, items, surroundings.waiting_for(job), surroundings.positions.get(job.id)))
-
-    def _is_urgent(self, job: Job, surroundings: "StatusContext") -> bool:
-        return self._shown.get(job.id) != self._signature(job, surroundings)
-
-    def _is_due(self, job: Job, surroundings: "StatusContext") -> bool:
-        if surroundings.now.monotonic < self._unwritable.get(job.id, 0.0):
-            return False
-        since = surroundings.now.monotonic - self._written.get(job.id, -PROGRESS_SECONDS)
-        return since >= PROGRESS_SECONDS or self._is_urgent(job, surroundings)
-
-    def _listed(self, surroundings: "StatusContext") -> list[JobStatus]:
-        """The open jobs in the order of the queue, then the drops that are not jobs yet."""
-        jobs = [self._status(job, surroundings) for job in _queue(surroundings.dispatch)[:LISTED]]
-        return [*jobs, *self.arriving()[: LISTED - len(jobs)]]
-
-    def _write_job(self, job: Job, surroundings: "StatusContext") -> None:
-        self.status_writer.write_job(self._status(job, surroundings))
+    def _write_job(self, job: Job, context: StatusContext) -> None:
+        self.status_writer.write_job(self._status(job, context))
         del self._dirty[job.id]
         if job.state in FINAL:
             self._shown.pop(job.id, None)
             self._written.pop(job.id, None)
         else:
-            self._shown[job.id] = self._signature(job, surroundings)
-            self._written[job.id] = surroundings.now.monotonic
+            self._shown[job.id] = self._signature(job, context)
+            self._written[job.id] = context.now.monotonic
 
-    def _status(self, job: Job, surroundings: "StatusContext") -> JobStatus:
-        attempts = [attempt for attempt in surroundings.dispatch.attempts.values() if attempt.job_id == job.id]
-        waiting_for = surroundings.waiting_for(job)
+    def _find_changed_circumstances(self, context: StatusContext) -> None:
+        """A job's place in the queue and what it waits for change without the job, so all of them are looked at now and then."""
+        for job in self.store.jobs.values():
+            if job.id in self._shown and self._is_urgent(job, context):
+                self._dirty[job.id] = job
+
+    def _signature(self, job: Job, context: StatusContext) -> int:
+        items = tuple((item.state, item.attempt) for item in job.items)
+        return hash((job.state, job.reason, job.on_hold, items, self._waiting_for(job), context.positions.get(job.id)))
+
+    def _is_urgent(self, job: Job, context: StatusContext) -> bool:
+        return self._shown.get(job.id) != self._signature(job, context)
+
+    def _is_due(self, job: Job, context: StatusContext) -> bool:
+        if context.now.monotonic < self._unwritable.get(job.id, 0.0):
+            return False
+        since = context.now.monotonic - self._written.get(job.id, -PROGRESS_SECONDS)
+        return since >= PROGRESS_SECONDS or self._is_urgent(job, context)
+
+    def _status(self, job: Job, context: StatusContext) -> JobStatus:
+        attempts = [attempt for attempt in self.dispatcher.attempts.values() if attempt.job_id == job.id]
+        waiting_for = self._waiting_for(job)
         return job_status(
             _as_waiting(job) if waiting_for else job,
-            now=surroundings.now.wall,
-            position=surroundings.positions.get(job.id),
+            now=context.now.wall,
+            position=context.positions.get(job.id),
             progress={attempt.key: attempt.progress for attempt in attempts if attempt.progress is not None},
             waiting_for=waiting_for,
-            worker=surroundings.dispatch.worker_of(job.id),
+            worker=self.dispatcher.worker_of(job.id),
             links=self._links(job),
         )
 
     def _links(self, job: Job) -> dict[str, str]:
-        bundle = self.publisher.zip_name(job) if job.state in FINAL else None
-        return {"zip": bundle} if bundle else {}
+        name = self.publisher.zip_name(job) if job.state in FINAL else None
+        return {"zip": name} if name else {}
 
-    def _daemon_status(self, surroundings: "StatusContext", scans: Mapping[str, float], state: str) -> DaemonStatus:
-        now, dispatch, views = surroundings.now, surroundings.dispatch, surroundings.views
+    def _waiting_for(self, job: Job) -> str | None:
+        """Return the reason in words why the job does not run."""
+        if job.state in FINAL or job.state is State.RUNNING:
+            return None
+        if job.on_hold:
+            return job.reason or "Held back"
+        return self._blocked_by(job) or next((item.reason for item in job.items if item.state is State.WAITING and item.reason), None)
+
+    def _blocked_by(self, job: Job) -> str | None:
+        scan = self.inboxes.scans.get(job.inbox)
+        if scan is not None and not scan.online:
+            return f"The inbox is offline: {scan.reason}"
+        if scan is not None and scan.paused:
+            return "Paused: PAUSE lies in the inbox"
+        if self.dispatcher.breaker.until is not None:
+            return "Paused: the device failed repeatedly"
+        return self.dispatcher.blocked_by.message if self.dispatcher.blocked_by is not None else None
+
+    # -- the daemon -----------------------------------------------------------------------------------------------
+
+    def _write_daemon(self, context: StatusContext, state: str) -> None:
+        """Raises TransientError when outputs cannot be written; the metrics are exported all the same."""
+        status = self._daemon_status(context, state)
+        self.metrics_exporter.write(status)
+        self.status_writer.write_daemon(status)
+
+    def _daemon_status(self, context: StatusContext, state: str) -> DaemonStatus:
+        now, breaker = context.now, self.dispatcher.breaker
         if self._recent is None:
             finished = [job for job in self.ledger.recent(2 * RECENT) if job.state in FINAL][:RECENT]
             self._recent = [job_status(job, now=now.wall) for job in finished]
@@ -176,77 +211,79 @@ class StatusReporter:
         reserve = self.identity.reserve_bytes
         return DaemonStatus(
             version=self.identity.version,
-            state=_daemon_state(state, dispatch, views),
+            state=self._state(state),
             pid=self.identity.pid,
             started=moment(self.identity.started),
             heartbeat=moment(now.wall),
-            queue=queue_status(dispatch.jobs.values()),
-            jobs=summaries(self._listed(surroundings), self._recent),
-            inboxes=tuple(_inbox_status(view, scans.get(path)) for path, view in views.items()),
+            queue=queue_status(self.store.jobs.values()),
+            jobs=summaries(self._listed(context), self._recent),
+            inboxes=tuple(_inbox_status(scan, self.inboxes.scanned_at.get(path)) for path, scan in self.inboxes.scans.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
             devices=tuple(DeviceStatus(name=view.worker, **asdict(view)) for view in self.executor.workers()),
-            breaker=dispatch.breaker.describe(now.wall),
-            until=moment(dispatch.breaker.until) if dispatch.breaker.until else None,
+            breaker=breaker.describe(now.wall),
+            until=moment(breaker.until) if breaker.until else None,
         )
+
+    def _state(self, state: str) -> Literal["starting", "running", "paused", "stopping", "stopped"]:
+        if state in {"starting", "stopping", "stopped"}:
+            return state  # type: ignore[return-value]
+        scans = self.inboxes.scans.values()
+        paused = bool(scans) and all(scan.paused for scan in scans)
+        return "paused" if paused or self.dispatcher.breaker.until is not None else "running"
+
+    def _listed(self, context: StatusContext) -> list[JobStatus]:
+        """Return the open jobs in the order of the queue, then the drops that are not jobs yet."""
+        jobs = [self._status(job, context) for job in self._queue()[:LISTED]]
+        return [*jobs, *self.candidates.statuses[: LISTED - len(jobs)]]
+
+    def _queue(self) -> Sequence[Job]:
+        return sorted(self.store.jobs.values(), key=lambda job: (job.state is not State.RUNNING, -job.priority, *policy.queue_key(job)))
+
+    def _positions(self) -> dict[str, int]:
+        queued = [job for job in self._queue() if job.state is State.QUEUED]
+        return {job.id: place for place, job in enumerate(queued, start=1)}
+
+    # -- the line -------------------------------------------------------------------------------------------------
+
+    def status_line(self) -> str:
+        """Return for instance `3 queued, 1 running: lesson-01/teacher-a 42 %, 2 inboxes online`."""
+        queue, candidates = queue_status(self.store.jobs.values()), len(self.candidates.statuses)
+        attempts = list(self.dispatcher.attempts.values())
+        shown = [self._attempt(attempt) for attempt in attempts[:ATTEMPTS_IN_LINE]]
+        more = [f"{len(attempts) - ATTEMPTS_IN_LINE} more"] if len(attempts) > ATTEMPTS_IN_LINE else []
+        running = f"{queue.running} running" + (f": {' and '.join((*shown, *more))}" if shown else "")
+        waiting = [f"{queue.waiting} waiting"] if queue.waiting else []
+        arriving = [f"{candidates} arriving"] if candidates else []
+        return ", ".join((f"{queue.queued} queued", running, *waiting, *arriving, *self._inbox_counts(), *self._obstacles()))
+
+    def _attempt(self, attempt: Attempt) -> str:
+        percent = f" {attempt.progress.percent:.0f} %" if attempt.progress else ""
+        return f"{self.store.jobs[attempt.job_id].name}/{attempt.key}{percent}"
+
+    def _inbox_counts(self) -> list[str]:
+        scans = self.inboxes.scans.values()
+        online, paused = sum(scan.online for scan in scans), sum(scan.online and scan.paused for scan in scans)
+        offline = len(scans) - online
+        counts = [f"{online} {'inbox' if online == 1 else 'inboxes'} online"]
+        return counts + ([f"{paused} paused"] if paused else []) + ([f"{offline} OFFLINE"] if offline else [])
+
+    def _obstacles(self) -> list[str]:
+        if self.dispatcher.breaker.until is not None:
+            return ["queue paused after device failures"]
+        return [self.dispatcher.blocked_by.message] if self.dispatcher.blocked_by is not None else []
 
 
 def _as_waiting(job: Job) -> Job:
-    """A job that could run but for its surroundings is shown as waiting; the ledger knows it as queued."""
+    """Return a job that could run but for its circumstances as a waiting one; the ledger keeps it as queued."""
     return replace(job, state=State.WAITING) if job.state in {State.QUEUED, State.INTERRUPTED} else job
 
 
-def _daemon_state(
-    state: str, dispatch: Dispatcher, views: Mapping[str, InboxScan]
-) -> Literal["starting", "running", "paused", "stopping", "stopped"]:
-    if state in {"starting", "stopping", "stopped"}:
-        return state  # type: ignore[return-value]
-    paused = bool(views) and all(view.paused for view in views.values())
-    return "paused" if paused or dispatch.breaker.until is not None else "running"
-
-
-def _queue(dispatch: Dispatcher) -> Sequence[Job]:
-    return sorted(dispatch.jobs.values(), key=lambda job: (job.state is not State.RUNNING, -job.priority, *policy.queue_key(job)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatusContext:
-    """What a job's status says beyond the job itself."""
-
-    now: ClockReading
-    dispatch: Dispatcher
-    views: Mapping[str, InboxScan]
-    positions: Mapping[str, int]
-
-    @classmethod
-    def of(cls, now: ClockReading, dispatch: Dispatcher, views: Mapping[str, InboxScan]) -> "StatusContext":
-        queued = [job for job in _queue(dispatch) if job.state is State.QUEUED]
-        return cls(now=now, dispatch=dispatch, views=views, positions={job.id: place for place, job in enumerate(queued, start=1)})
-
-    def waiting_for(self, job: Job) -> str | None:
-        """Return the reason in words why the job does not run."""
-        if job.state in FINAL or job.state is State.RUNNING:
-            return None
-        if job.on_hold:
-            return job.reason or "Held back"
-        return self._closed(job) or next((item.reason for item in job.items if item.state is State.WAITING and item.reason), None)
-
-    def _closed(self, job: Job) -> str | None:
-        view = self.views.get(job.inbox)
-        if view is not None and not view.online:
-            return f"The inbox is offline: {view.reason}"
-        if view is not None and view.paused:
-            return "Paused: PAUSE lies in the inbox"
-        if self.dispatch.breaker.until is not None:
-            return "Paused: the device failed repeatedly"
-        return self.dispatch.blocked_by.message if self.dispatch.blocked_by is not None else None
-
-
-def _inbox_status(view: InboxScan, last_scan: float | None) -> InboxStatus:
+def _inbox_status(scan: InboxScan, last_scan: float | None) -> InboxStatus:
     return InboxStatus(
-        path=view.inbox,
-        online=view.online,
-        reason=view.reason,
-        network=view.network,
-        paused=view.paused,
+        path=scan.inbox,
+        online=scan.online,
+        reason=scan.reason,
+        network=scan.network,
+        paused=scan.paused,
         last_scan=moment(last_scan) if last_scan else None,
     )

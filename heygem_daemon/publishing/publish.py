@@ -7,7 +7,7 @@ import errno
 import os
 import threading
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,10 +36,11 @@ class _Pending:
 
 
 class FolderPublisher:
-    """The `Publisher` port for one outputs folder."""
+    """The `Publisher` port for one outputs folder. `verify` raises HeygemError for a result that is not what its metrics say."""
 
-    def __init__(self, outputs: Path, threads: int = 1) -> None:
+    def __init__(self, outputs: Path, threads: int = 1, *, verify: Callable[..., None] = verify_result) -> None:
         self._outputs = outputs
+        self._verify = verify
         self._staging = Staging(outputs)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="publish")
         self._pending: dict[str, _Pending] = {}
@@ -63,7 +64,7 @@ class FolderPublisher:
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
         """Start to verify and fsync what this attempt staged; `poll` renames and returns it."""
-        checked = self._pool.submit(_verify, self._staged(item, token).result, result)
+        checked = self._pool.submit(_check, self._staged(item, token).result, result, self._verify)
         self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
 
     def poll(self) -> Iterable[Published]:
@@ -162,7 +163,7 @@ def _zip_file_name(job: Job) -> str:
     return f"{job.output}.zip"
 
 
-def _verify(staged: Path, result: Mapping[str, Any]) -> None:
+def _check(staged: Path, result: Mapping[str, Any], verify: Callable[..., None]) -> None:
     """Verify the staged file against the worker's result, then fsync it. Raises HeygemError, OSError."""
     if not staged.is_file():
         raise error("result_invalid", problem="there is no file")
@@ -172,7 +173,7 @@ def _verify(staged: Path, result: Mapping[str, Any]) -> None:
         seconds = float(result["seconds"])
     except (KeyError, ValueError, TypeError, ZeroDivisionError) as missing:
         raise error("result_invalid", problem=f"the worker's report is incomplete or invalid: {missing}") from missing
-    verify_result(staged, frames=frames, frame_rate=rate, seconds=seconds, size=size)
+    verify(staged, frames=frames, frame_rate=rate, seconds=seconds, size=size)
     _sync_file(staged)
     sync_folder(staged.parent)
 

@@ -1,4 +1,4 @@
-"""What the parts of the daemon are told by the settings."""
+"""Turns the settings into the values and adapters that the parts of the daemon are made with."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +73,7 @@ def runtime_config(settings: Settings) -> RuntimeConfig:
     """Return what can be changed while the daemon works."""
     return RuntimeConfig(
         inboxes=tuple(str(inbox.path) for inbox in settings.inboxes),
-        pace=Intervals(
+        intervals=Intervals(
             scan=settings.intake.scan_seconds, network_scan=settings.intake.network_scan_seconds, grace=settings.stop.grace_seconds
         ),
         rules=_rules(settings),

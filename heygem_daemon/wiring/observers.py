@@ -1,8 +1,8 @@
-"""Who hears of the daemon besides its log: hooks and monitoring, each only where an administrator wants it."""
+"""Makes the hooks and the metrics exporter, each only where an administrator has configured it."""
 
 from pathlib import Path
 
-from heygem_daemon.core.ports import Hooks, MetricsExporter
+from heygem_daemon.core.ports import Hooks, Log, MetricsExporter
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.service.counting_log import CountingLog
 from heygem_daemon.service.hooks import JobHooks
@@ -10,23 +10,27 @@ from heygem_daemon.service.metrics import PrometheusFile
 from heygem_daemon.settings import Settings
 
 
-class Nobody:
-    """Hooks and MetricsExporter where nobody wants to hear."""
+class NullHooks:
+    """Hooks where none are configured."""
 
     def job_ended(self, status: JobStatus) -> None: ...
 
     def close(self, seconds: float) -> None: ...
 
+
+class NullMetrics:
+    """A MetricsExporter where no file is configured."""
+
     def write(self, status: DaemonStatus) -> None: ...
 
 
-def job_hooks(settings: Settings, counting_log: CountingLog) -> Hooks:
-    wanted = settings.hooks
-    if not (wanted.command or wanted.webhook):
-        return Nobody()
-    return JobHooks(command=wanted.command, webhook=wanted.webhook, timeout_seconds=wanted.timeout_seconds, log=counting_log)
+def job_hooks(settings: Settings, log: Log) -> Hooks:
+    chosen = settings.hooks
+    if not (chosen.command or chosen.webhook):
+        return NullHooks()
+    return JobHooks(command=chosen.command, webhook=chosen.webhook, timeout_seconds=chosen.timeout_seconds, log=log)
 
 
-def metrics_exporter(settings: Settings, counting_log: CountingLog) -> MetricsExporter:
+def metrics_exporter(settings: Settings, log: CountingLog) -> MetricsExporter:
     path = settings.metrics.textfile
-    return PrometheusFile(Path(path), counting_log=counting_log, log=counting_log) if path else Nobody()
+    return PrometheusFile(Path(path), counting_log=log, log=log) if path else NullMetrics()

@@ -1,4 +1,4 @@
-"""The configuration read again while the daemon works: what changed, what takes effect at once, and what only at the next start."""
+"""Reads the configuration again while the daemon works, applies what can take effect at once, and logs what needs a restart."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -8,22 +8,18 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from heygem_daemon.daemon.main_loop import Daemon
-from heygem_daemon.executors.local import LocalExecutor
-from heygem_daemon.intake.inspector import MediaInspector
-from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 from heygem_daemon.lipsync.engines import engine_names
-from heygem_daemon.service.counting_log import CountingLog
-from heygem_daemon.service.log import StructLog
 from heygem_daemon.settings import ConfigurationError, Settings
-from heygem_daemon.wiring.config_mapping import media_limits, retention, runtime_config, worker_commands
+from heygem_daemon.wiring.adapters import Adapters
+from heygem_daemon.wiring.config_mapping import retention, runtime_config
 from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 
 RESTART_REQUIRED: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
 _SECRET: Final = frozenset({"hooks.command", "hooks.webhook"})
-"""Addresses and arguments may hold a password: that they changed is told, not to what."""
-
+"""Addresses and arguments may hold a password: that they changed is logged, not to what."""
 
 _FORMER_HOOKS_SECONDS: Final = 600.0
+"""How long the former hooks may take to finish what they were given already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,41 +53,33 @@ class Reload:
 
     settings: Settings
     read: Callable[[], Settings]
-    counting_log: CountingLog
-    log: StructLog
-    executor: LocalExecutor
-    scanner: TimeoutScanner
-    inspector: MediaInspector
+    adapters: Adapters
 
     def __call__(self, daemon: Daemon) -> None:
         try:
             read = self.read()
             _refuse_unknown_engine(read)
         except ConfigurationError as problem:
-            self.counting_log("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
+            self.adapters.log("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
             return
         changed = changes(self.settings, read)
         late = [change for change in changed if change.setting in RESTART_REQUIRED]
         self.settings = _keeping(self.settings, read)
         self._apply(daemon, {change.setting.partition(".")[0] for change in changed})
-        self.counting_log("config_reloaded", changes=[str(change) for change in changed if change not in late])
+        self.adapters.log("config_reloaded", changes=[str(change) for change in changed if change not in late])
         if late:
-            self.counting_log("config_needs_restart", level="warning", changes=[str(change) for change in late])
+            self.adapters.log("config_needs_restart", level="warning", changes=[str(change) for change in late])
 
     def _apply(self, daemon: Daemon, sections: Collection[str]) -> None:
-        settings = self.settings
-        self.log.set_level(settings.log.level)
-        daemon.adopt(runtime_config(settings))
+        settings, log = self.settings, self.adapters.log
+        self.adapters.apply(settings)
+        daemon.apply(runtime_config(settings))
         daemon.retention = retention(settings)
-        self.scanner.seconds = settings.intake.answer_seconds
-        self.inspector.limits = media_limits(settings)
-        self.executor.renew(worker_commands(settings))
         if "hooks" in sections:
-            former, daemon.reporting.hooks = daemon.reporting.hooks, job_hooks(settings, self.counting_log)
-            # What the former hooks were told already, they finish.
+            former, daemon.reporter.hooks = daemon.reporter.hooks, job_hooks(settings, log)
             threading.Thread(target=former.close, args=(_FORMER_HOOKS_SECONDS,), name="former hooks", daemon=True).start()
         if "metrics" in sections:
-            daemon.reporting.metrics_exporter = metrics_exporter(settings, self.counting_log)
+            daemon.reporter.metrics_exporter = metrics_exporter(settings, log)
 
 
 def _refuse_unknown_engine(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import faulthandler
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import typer
 
@@ -10,16 +11,19 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.signals import stop_signals
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring.build import AlreadyRunningError, build
+from heygem_daemon.wiring.adapters import production_adapters
+from heygem_daemon.wiring.build import build
+from heygem_daemon.wiring.instance_lock import AlreadyRunningError, only_instance
 
 
 def run(settings: Settings, *, until_idle: bool, read: Callable[[], Settings]) -> Exit:
     """Work until a signal, or until nothing is left. `read` gives the settings anew (SIGHUP)."""
     faulthandler.enable()  # a crash in native code, or SIGABRT from the watchdog, tells where every thread was
     log = StructLog(style=settings.log.format, level=settings.log.level)
-    with stop_signals() as stop:
+    with stop_signals() as stop, ExitStack() as lock:
         try:
-            daemon = build(settings, log=log, until_idle=until_idle, read=read)
+            lock.enter_context(only_instance(settings))
+            daemon = build(settings, production_adapters(settings, log), until_idle=until_idle, read=read)
         except (AlreadyRunningError, HeygemError) as problem:
             typer.echo(f"heygem: {problem}", err=True)
             return Exit.PROBLEM
@@ -28,7 +32,7 @@ def run(settings: Settings, *, until_idle: bool, read: Callable[[], Settings]) -
         except Exception:
             log("daemon_crashed", level="error", exc_info=True)
             raise
-    offline = [view.reason for view in daemon.views.values() if not view.online]
+    offline = [scan.reason for scan in daemon.inboxes.scans.values() if not scan.online]
     if until_idle and offline:
         typer.echo("\n".join(f"heygem: {reason}" for reason in offline), err=True)
         return Exit.PROBLEM

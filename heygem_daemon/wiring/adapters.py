@@ -1,0 +1,88 @@
+"""The parts through which a daemon meets the world: what the product runs with, and what a test may replace."""
+
+import faulthandler
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heygem_daemon.core.names import MARKER
+from heygem_daemon.core.ports import (
+    ChangeNotifier,
+    Clock,
+    Executor,
+    Hooks,
+    Inspector,
+    Ledger,
+    MetricsExporter,
+    Publisher,
+    Scanner,
+    ServiceNotifier,
+)
+from heygem_daemon.executors.local import LocalExecutor
+from heygem_daemon.intake.inspector import MediaInspector
+from heygem_daemon.intake.scanner import FolderScanner
+from heygem_daemon.intake.timeout_scanner import TimeoutScanner
+from heygem_daemon.intake.watcher import WatchdogNotifier
+from heygem_daemon.publishing.publish import FolderPublisher
+from heygem_daemon.service.clock import SystemClock
+from heygem_daemon.service.counting_log import CountingLog
+from heygem_daemon.service.log import StructLog
+from heygem_daemon.service.notify import SystemdNotifier
+from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, worker_commands
+from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """One adapter for each port that a test may want to replace."""
+
+    clock: Clock
+    log: CountingLog
+    ledger: Ledger
+    scanner: Scanner
+    inspector: Inspector
+    executor: Executor
+    publisher: Publisher
+    change_notifier: ChangeNotifier
+    service_notifier: ServiceNotifier
+    hooks: Hooks
+    metrics_exporter: MetricsExporter
+    apply: Callable[[Settings], None]
+    """Hands new settings to the adapters that can change while the daemon works."""
+
+
+def production_adapters(settings: Settings, log: StructLog) -> Adapters:
+    """Return what the product runs with. No worker is started yet. Raises HeygemError when the ledger cannot be opened."""
+    counting_log = CountingLog(log)
+    ledger = open_ledger(settings, mend=True)
+    if ledger.damaged is not None:
+        counting_log("ledger_damaged", level="error", path=str(ledger.damaged))
+    scanner = TimeoutScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
+    inspector = MediaInspector(media_limits(settings))
+    executor = LocalExecutor(devices(settings), worker_commands(settings), log=counting_log)
+
+    def apply(changed: Settings) -> None:
+        log.set_level(changed.log.level)
+        scanner.seconds = changed.intake.answer_seconds
+        inspector.limits = media_limits(changed)
+        executor.set_command(worker_commands(changed))
+
+    return Adapters(
+        clock=SystemClock(),
+        log=counting_log,
+        ledger=ledger,
+        scanner=scanner,
+        inspector=inspector,
+        executor=executor,
+        publisher=FolderPublisher(settings.outputs),
+        change_notifier=WatchdogNotifier(),
+        service_notifier=SystemdNotifier(alarm=_dump_threads_later),
+        hooks=job_hooks(settings, counting_log),
+        metrics_exporter=metrics_exporter(settings, counting_log),
+        apply=apply,
+    )
+
+
+def _dump_threads_later(seconds: float) -> None:
+    """Write in so many s, unless called again, where every thread is: one that hangs in the kernel, on a dead share, takes no signal."""
+    faulthandler.dump_traceback_later(seconds)
