@@ -9,7 +9,7 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -34,9 +34,17 @@ class HookResult:
     output: str = ""
 
 
-def run(command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], seconds: float, stop: threading.Event) -> HookResult:
+def run(
+    command: Sequence[str],
+    *,
+    stdin: bytes,
+    environment: Mapping[str, str],
+    seconds: float,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> HookResult:
     """Run `command` with the bytes `stdin` on its standard input, for at most `seconds`, and no longer once `stop` is set."""
-    deadline = time.monotonic() + seconds
+    deadline = clock() + seconds
     try:
         with TemporaryFile() as file:
             file.write(stdin)
@@ -46,7 +54,7 @@ def run(command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str],
         return HookResult(problem=f"{command[0]} cannot be started: {getattr(problem, 'strerror', None) or problem}")
     watch = _Watch(child)
     try:
-        why = watch.follow(deadline, stop)
+        why = watch.follow(deadline, stop, clock)
     finally:
         code = kill_and_reap(child, REAP_SECONDS)
         if child.stdout is not None:
@@ -75,12 +83,12 @@ class _Watch:
         self._is_open = True
         self._tail = Tail(TAIL_BYTES)
 
-    def follow(self, deadline: float, stop: threading.Event) -> str:
+    def follow(self, deadline: float, stop: threading.Event, clock: Callable[[], float]) -> str:
         """Return "" when the program has ended, else why it must be killed: "late" or "stopped"."""
         while not has_ended(self._child):
             if stop.is_set():
                 return "stopped"
-            if time.monotonic() >= deadline:
+            if clock() >= deadline:
                 return "late"
             self._read_soon(stop)
         for _ in range(2**20 // CHUNK_BYTES):  # what still lies in the pipe, the largest of which holds 1 MiB

@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -67,12 +67,22 @@ def environment_of(status: JobStatus, inherited: Mapping[str, str]) -> dict[str,
 class JobHooks:
     """The `Hooks` port. `timeout_seconds` holds for the command, and again for the webhook with all its tries."""
 
-    def __init__(self, *, command: Sequence[str], webhook: str, timeout_seconds: float, log: Log, queue_size: int = QUEUE_SIZE) -> None:
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        webhook: str,
+        timeout_seconds: float,
+        log: Log,
+        queue_size: int = QUEUE_SIZE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         hooks = ([command_hook(command)] if command else []) + ([webhook_hook(webhook, timeout_seconds)] if webhook else [])
         self._hooks = tuple(hooks)
         self._seconds = timeout_seconds
         self._log = log
         self._queue_size = queue_size
+        self._clock = clock
         self._queue: queue.SimpleQueue[JobStatus | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._is_closing = False
@@ -121,11 +131,11 @@ class JobHooks:
         if self._stop.is_set():
             self._failed(hook, status, "The daemon ended before its turn")
             return
-        begun = time.monotonic()
+        started = self._clock()
         environment = {**environment_of(status, os.environ), **hook.environment}
         stdin = status.to_json().encode()
-        result = run(hook.command, stdin=stdin, environment=environment, seconds=self._seconds, stop=self._stop)
-        seconds = round(time.monotonic() - begun, 3)
+        result = run(hook.command, stdin=stdin, environment=environment, seconds=self._seconds, stop=self._stop, clock=self._clock)
+        seconds = round(self._clock() - started, 3)
         if not result.problem:
             self._log("hook_finished", level="debug", job_id=status.job, job=status.name, hook=hook.name, seconds=seconds)
             return

@@ -26,13 +26,13 @@ def fill(folder: Path, *paths: str, content: str = "x") -> Path:
     return folder
 
 
-def sight(inbox: Path, name: str) -> ScannedDrop:
+def scan_of(inbox: Path, name: str) -> ScannedDrop:
     return next(scanned for scanned in FolderScanner().scan(str(inbox)).drops if scanned.name == name)
 
 
 def claimed_job(inbox: Path, name: str, job_id: str = "job-1", shown: str = "") -> Job:
     """Claim the drop as the daemon does, and return its job."""
-    home = CLAIMS.claim(sight(inbox, name), job_id)
+    home = CLAIMS.claim(scan_of(inbox, name), job_id)
     return Job(id=job_id, name=shown or name, inbox=str(inbox), claimed=str(home), output="out", flat=not name)
 
 
@@ -48,7 +48,7 @@ def content(entries: tuple[Entry, ...]) -> list[tuple[str, int, int]]:
 def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", ".hidden", "videos/x.part")
     before = tree(inbox / "lesson-01")
-    home = CLAIMS.claim(sight(inbox, "lesson-01"), "job-1")
+    home = CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
     assert home == inbox / ".heygem/claimed/job-1"
     assert tree(home / "lesson-01") == before
     assert not (inbox / "lesson-01").exists()
@@ -57,7 +57,7 @@ def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
 
 def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
-    scanned = sight(inbox, "lesson-01")
+    scanned = scan_of(inbox, "lesson-01")
     home = CLAIMS.claim(scanned, "job-1")
     assert CLAIMS.listing(home) == ("lesson-01", home / "lesson-01", scanned.entries)
 
@@ -65,14 +65,14 @@ def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> Non
 def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     fill(inbox, "lesson-01.READY", "other.ready")
-    CLAIMS.claim(sight(inbox, "lesson-01"), "job-1")
+    CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
     assert not (inbox / "lesson-01.READY").exists()
     assert (inbox / "other.ready").exists()
 
 
 def test_a_drop_that_somebody_else_took_is_not_found_and_leaves_no_trace(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    scanned = sight(inbox, "lesson-01")
+    scanned = scan_of(inbox, "lesson-01")
     CLAIMS.claim(scanned, "winner")
     with pytest.raises(FileNotFoundError):
         CLAIMS.claim(scanned, "loser")
@@ -81,7 +81,7 @@ def test_a_drop_that_somebody_else_took_is_not_found_and_leaves_no_trace(inbox: 
 
 def test_a_claim_in_an_inbox_that_went_away_waits_and_never_creates_it(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    scanned = sight(inbox, "lesson-01")
+    scanned = scan_of(inbox, "lesson-01")
     inbox.rename(inbox.with_name("unmounted"))
     with pytest.raises(TransientError) as raised:
         CLAIMS.claim(scanned, "job-1")
@@ -118,7 +118,7 @@ def test_of_four_racing_processes_exactly_one_gets_each_drop(inbox: Path) -> Non
 
 def test_unclaiming_puts_the_drop_back_as_it_was(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4")
-    CLAIMS.claim(sight(inbox, "lesson-01"), "job-1")
+    CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
     assert CLAIMS.unclaim(str(inbox), "job-1")
     assert tree(inbox / "lesson-01") == ["speech.wav", "videos/a.mp4"]
     assert CLAIMS.claimed(str(inbox)) == []
@@ -127,7 +127,7 @@ def test_unclaiming_puts_the_drop_back_as_it_was(inbox: Path) -> None:
 
 def test_unclaiming_overwrites_nothing_that_took_the_name_meanwhile(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", content="old")
-    CLAIMS.claim(sight(inbox, "lesson-01"), "job-1")
+    CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
     fill(inbox / "lesson-01", "speech.wav", content="new")
     assert CLAIMS.unclaim(str(inbox), "job-1")
     assert (inbox / "lesson-01/speech.wav").read_text() == "new"
@@ -154,7 +154,7 @@ def test_nothing_is_concluded_about_the_claims_of_an_inbox_that_is_offline(inbox
 
 def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt", "speech.ready", "lesson-01/speech.wav")
-    scanned = sight(inbox, "")
+    scanned = scan_of(inbox, "")
     home = CLAIMS.claim(scanned, "job-1")
     name, root, entries = CLAIMS.listing(home)
     assert (name, content(entries)) == ("", content(scanned.entries))
@@ -166,7 +166,7 @@ def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: 
 
 def test_an_unclaimed_flat_form_goes_back_beside_what_came_meanwhile(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4", "videos/b.mp4", content="old")
-    CLAIMS.claim(sight(inbox, ""), "job-1")
+    CLAIMS.claim(scan_of(inbox, ""), "job-1")
     fill(inbox, "speech.wav", "videos/a.mp4", content="new")
     assert CLAIMS.unclaim(str(inbox), "job-1")
     assert tree(inbox) == [".heygem-inbox", "speech-2.wav", "speech.wav", "videos/a-2.mp4", "videos/a.mp4", "videos/b.mp4"]
@@ -202,7 +202,7 @@ def test_a_process_killed_in_the_middle_of_a_flat_claim_loses_nothing(inbox: Pat
 
 def test_the_second_of_two_claims_of_a_flat_form_backs_out(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4")
-    scanned = sight(inbox, "")
+    scanned = scan_of(inbox, "")
     CLAIMS.claim(scanned, "winner")
     with pytest.raises(FileNotFoundError):
         CLAIMS.claim(scanned, "loser")
@@ -341,17 +341,22 @@ def test_the_record_names_the_job(inbox: Path) -> None:
     assert json.loads((inbox / "_done/lesson-01/.heygem-job.json").read_text())["job"] == "job-1"
 
 
+def job_toml(inbox: Path) -> str | None:
+    """Return what the daemon reads of the drop "lesson", going by its scan."""
+    return CLAIMS.job_toml(inbox / "lesson", scan_of(inbox, "lesson").entries)
+
+
 def test_the_text_of_job_toml_is_read_whatever_its_case_and_encoding(inbox: Path) -> None:
     drop = fill(inbox / "lesson", "speech.wav")
-    assert CLAIMS.job_toml(drop) is None
+    assert job_toml(inbox) is None
     (drop / "Job.TOML").write_bytes(b'engine = "\xff"')
-    assert CLAIMS.job_toml(drop) == 'engine = "�"'
+    assert job_toml(inbox) == 'engine = "�"'
 
 
 def test_a_job_toml_that_is_a_pipe_holds_nobody_up(inbox: Path) -> None:
     (inbox / "lesson").mkdir()
     os.mkfifo(inbox / "lesson/job.toml")
-    assert CLAIMS.job_toml(inbox / "lesson") is None
+    assert job_toml(inbox) is None
 
 
 def test_a_job_toml_that_is_a_link_is_not_read(inbox: Path, tmp_path: Path) -> None:
@@ -359,7 +364,7 @@ def test_a_job_toml_that_is_a_link_is_not_read(inbox: Path, tmp_path: Path) -> N
     (inbox / "lesson").mkdir()
     (inbox / "lesson/job.toml").symlink_to(tmp_path / "secret")
     with pytest.raises(TransientError):
-        CLAIMS.job_toml(inbox / "lesson")
+        job_toml(inbox)
 
 
 def test_a_control_file_that_was_obeyed_goes(inbox: Path) -> None:
@@ -379,7 +384,7 @@ def test_a_drop_that_somebody_takes_while_its_rights_are_looked_at_is_no_matter_
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(inbox / "lesson-01", "speech.wav")
-    scanned = sight(inbox, "lesson-01")
+    scanned = scan_of(inbox, "lesson-01")
 
     def taken_meanwhile(path: Path, *_: object, **__: object) -> bool:
         shutil.rmtree(path)

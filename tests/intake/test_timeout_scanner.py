@@ -4,27 +4,31 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import InboxScan
+from heygem_daemon.core.ports import InboxScan, Scanner
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 
+PATIENCE = 60.0
+"""In s; only a test that fails waits for so long."""
+
 
 class Frozen:
-    """A scanner that answers when `thaw` is set; counts its looks."""
+    """A scanner that answers when `thaw` is set; counts its scans."""
 
     def __init__(self) -> None:
         self.thaw = threading.Event()
-        self.looks = 0
+        self.scans = 0
 
     def scan(self, inbox: str) -> InboxScan:
-        self.looks += 1
-        self.thaw.wait(60)
-        return InboxScan(inbox=inbox, online=True, reason=f"look {self.looks}")
+        self.scans += 1
+        self.thaw.wait(PATIENCE)
+        return InboxScan(inbox=inbox, online=True, reason=f"scan {self.scans}")
 
 
 class Clock:
@@ -35,87 +39,102 @@ class Clock:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
 def frozen() -> Iterator[Frozen]:
     scanner = Frozen()
     yield scanner
     scanner.thaw.set()
 
 
-def answer(scanner: TimeoutScanner) -> InboxScan:
-    """Ask until there is an answer; the thread that thaws needs a moment."""
-    for _ in range(1000):
-        view = scanner.scan("inbox")
-        if view is not None and view.online:
-            return view
-        threading.Event().wait(0.005)
+def impatient(scanner: Scanner, clock: Clock) -> TimeoutScanner:
+    """Return a scanner that waits a moment only, and gives up after 10 s of the clock."""
+    return TimeoutScanner(scanner, seconds=10.0, typical_seconds=0.01, clock=clock)
+
+
+def online_scan(scanner: TimeoutScanner, inbox: str = "inbox") -> InboxScan:
+    """Scan until there is an answer; the thread that thaws needs a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        scan = scanner.scan(inbox)
+        if scan is not None and scan.online:
+            return scan
+        time.sleep(0.005)
     raise TimeoutError
 
 
-def test_a_share_that_answers_is_seen_at_once(tmp_path: Path) -> None:
+def test_a_share_that_answers_is_scanned_at_once(tmp_path: Path) -> None:
     (tmp_path / ".heygem-inbox").touch()
-    view = TimeoutScanner(FolderScanner(), seconds=10.0).scan(str(tmp_path))
-    assert view is not None
-    assert view.online
+    scan = TimeoutScanner(FolderScanner(), seconds=PATIENCE, typical_seconds=PATIENCE).scan(str(tmp_path))
+    assert scan is not None
+    assert scan.online
 
 
-def test_a_share_that_hangs_is_offline_after_its_time_and_asked_only_once(frozen: Frozen) -> None:
-    clock = Clock()
-    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
+def test_a_share_that_hangs_is_offline_after_its_time_and_scanned_only_once(frozen: Frozen, clock: Clock) -> None:
+    scanner = impatient(frozen, clock)
     assert scanner.scan("inbox") is None
     clock.now = 9.9
     assert scanner.scan("inbox") is None
     for clock.now in (10.0, 11.0, 500.0):
-        view = scanner.scan("inbox")
-        assert view is not None
-        assert not view.online
-        assert "does not answer" in view.reason
-    assert frozen.looks == 1
+        scan = scanner.scan("inbox")
+        assert scan is not None
+        assert not scan.online
+        assert "does not answer" in scan.reason
+    assert frozen.scans == 1
 
 
-def test_what_a_look_brings_that_hung_is_old_and_thrown_away(frozen: Frozen) -> None:
-    clock = Clock()
-    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
+def test_the_result_of_a_scan_that_hung_is_old_and_discarded(frozen: Frozen, clock: Clock) -> None:
+    scanner = impatient(frozen, clock)
     scanner.scan("inbox")
     clock.now = 60.0
     assert not getattr(scanner.scan("inbox"), "online", True)
     frozen.thaw.set()
-    assert answer(scanner).reason == "look 2"
+    assert online_scan(scanner).reason == "scan 2"
 
 
-def test_an_answer_that_is_only_slow_counts(frozen: Frozen) -> None:
-    clock = Clock()
-    scanner = TimeoutScanner(frozen, seconds=10.0, clock=clock)
+def test_an_answer_that_is_only_slow_counts(frozen: Frozen, clock: Clock) -> None:
+    scanner = impatient(frozen, clock)
     assert scanner.scan("inbox") is None
     clock.now = 5.0
     frozen.thaw.set()
-    assert answer(scanner).reason == "look 1"
+    assert online_scan(scanner).reason == "scan 1"
 
 
-def test_one_frozen_inbox_does_not_keep_another_from_being_seen(frozen: Frozen, tmp_path: Path) -> None:
+def test_one_frozen_inbox_does_not_keep_another_from_being_scanned(frozen: Frozen, clock: Clock, tmp_path: Path) -> None:
     class Both:
         def scan(self, inbox: str) -> InboxScan:
             return frozen.scan(inbox) if inbox == "inbox" else FolderScanner().scan(inbox)
 
     (tmp_path / ".heygem-inbox").touch()
-    scanner = TimeoutScanner(Both(), seconds=10.0)
+    scanner = impatient(Both(), clock)
     assert scanner.scan("inbox") is None
-    other = scanner.scan(str(tmp_path))
-    assert other is not None
-    assert other.online
+    assert online_scan(scanner, str(tmp_path)).inbox == str(tmp_path)
+    assert scanner.scan("inbox") is None
 
 
-def test_a_mistake_in_a_look_reaches_the_caller() -> None:
+def test_an_exception_of_a_scan_reaches_the_caller() -> None:
     class Broken:
         def scan(self, inbox: str) -> InboxScan:
             raise ValueError(inbox)
 
-    scanner = TimeoutScanner(Broken(), seconds=10.0)
+    scanner = TimeoutScanner(Broken(), seconds=PATIENCE, typical_seconds=PATIENCE)
     for _ in range(2):
         with pytest.raises(ValueError, match="inbox"):
             scanner.scan("inbox")
 
 
-def test_a_look_that_hangs_does_not_keep_the_process_from_ending() -> None:
+def test_scans_of_one_inbox_use_one_thread(tmp_path: Path) -> None:
+    (tmp_path / ".heygem-inbox").touch()
+    scanner = TimeoutScanner(FolderScanner(), seconds=PATIENCE, typical_seconds=PATIENCE)
+    for _ in range(5):
+        scanner.scan(str(tmp_path))
+    assert [thread.name for thread in threading.enumerate()].count(f"scan {tmp_path}") == 1
+
+
+def test_a_scan_that_hangs_does_not_keep_the_process_from_ending() -> None:
     script = (
         "import threading\n"
         "from heygem_daemon.intake.timeout_scanner import TimeoutScanner\n"
@@ -125,4 +144,4 @@ def test_a_look_that_hangs_does_not_keep_the_process_from_ending() -> None:
         "assert TimeoutScanner(Frozen(), seconds=0.1).scan('x').online is False\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    assert subprocess.run((sys.executable, "-c", script), check=False, timeout=30, env=environment).returncode == 0
+    assert subprocess.run((sys.executable, "-c", script), check=False, timeout=120, env=environment).returncode == 0

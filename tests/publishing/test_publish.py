@@ -242,23 +242,23 @@ CRASH = """
 import json, os, sys, time
 from pathlib import Path
 from heygem_daemon.core.job import Item, Job
-from heygem_daemon.publishing import publish, record
-outputs, claimed, rendered, figures, moment = sys.argv[1:]
+from heygem_daemon.publishing import publish, published_index
+outputs, claimed, rendered, worker_result, moment = sys.argv[1:]
 item = Item(key="a", recording="speech.wav", video="videos/a.mp4", output="a.mp4", thumbnail="thumbnails/a.jpg")
 job = Job(id="job-1", name="lesson-01", inbox="", claimed=claimed, output="lesson-01", items=(item,))
 publisher = publish.FolderPublisher(Path(outputs))
 result, thumbnail, _explain = publisher.stage(job, item, "t1")
 result.write_bytes(Path(rendered).read_bytes())
-publisher.publish(job, item, "t1", json.loads(figures))
-announce, rename = record.announce, publisher._rename
-def announce_then_die(*args):
-    announce(*args)
+publisher.publish(job, item, "t1", json.loads(worker_result))
+add, rename = published_index.add, publisher._rename
+def add_then_die(*args):
+    add(*args)
     os._exit(9)
 def rename_then_die(*args):
     rename(*args)
     os._exit(9)
 if moment == "before the rename":
-    record.announce = announce_then_die
+    published_index.add = add_then_die
 else:
     publisher._rename = rename_then_die
 while True:

@@ -1,0 +1,77 @@
+"""Threads that may hang: they work in order, pass on every exception, and keep no process from ending."""
+
+import threading
+
+import pytest
+
+from heygem_daemon.intake.daemon_pool import DaemonThreadPool
+
+PATIENCE = 60.0
+"""In s; only a test that fails waits for so long."""
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+def test_one_thread_works_in_the_order_of_the_calls() -> None:
+    pool, done = DaemonThreadPool("test", threads=1), list[int]()
+    futures = [pool.submit(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
+    for future in futures:
+        future.result(PATIENCE)
+    assert done == list(range(10))
+    pool.close()
+
+
+def test_an_exception_is_raised_by_the_result_and_the_thread_goes_on() -> None:
+    pool = DaemonThreadPool("test", threads=1)
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(lambda: 1 // 0).result(PATIENCE)
+    assert pool.submit(lambda: "next").result(PATIENCE) == "next"
+    pool.close()
+
+
+def test_a_future_that_is_cancelled_before_its_turn_is_skipped(gate: threading.Event) -> None:
+    pool, done = DaemonThreadPool("test", threads=1), list[str]()
+    pool.submit(lambda: gate.wait(PATIENCE))
+    skipped = pool.submit(lambda: done.append("skipped"))
+    last = pool.submit(lambda: done.append("last"))
+    assert skipped.cancel()
+    gate.set()
+    last.result(PATIENCE)
+    assert done == ["last"]
+    pool.close()
+
+
+def test_no_more_threads_are_started_than_allowed(gate: threading.Event) -> None:
+    pool = DaemonThreadPool("test of the limit", threads=2)
+    futures = [pool.submit(lambda: gate.wait(PATIENCE)) for _ in range(5)]
+    assert [thread.name for thread in threading.enumerate()].count("test of the limit") == 2
+    gate.set()
+    assert all(future.result(PATIENCE) for future in futures)
+    pool.close()
+
+
+def test_closing_ends_the_threads_after_what_was_submitted(gate: threading.Event) -> None:
+    pool = DaemonThreadPool("test of the end", threads=1)
+    future = pool.submit(lambda: gate.wait(PATIENCE))
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "test of the end")
+    pool.close()
+    gate.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert future.result(PATIENCE)
+
+
+def test_a_thread_that_cannot_be_started_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = DaemonThreadPool("test", threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            pool.submit(lambda: "lost")
+    assert pool.submit(lambda: "done").result(PATIENCE) == "done"
+    pool.close()
