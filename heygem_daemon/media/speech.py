@@ -1,11 +1,14 @@
 """The sound of a recording as mono blocks, and its exact length."""
 
 import math
-from collections.abc import Generator
+import os
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +49,84 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
     cannot be read or the decoder was killed.
     """
+    with closing(_int16_blocks(path, rate, block)) as blocks:
+        for samples in blocks:
+            yield _as_float(samples)
+
+
+def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
+    """Decode the whole recording once. Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long (what a
+    header says about the length may be wrong; this counts)."""
+    return _measured(speech_blocks(path), display_name(path), limits)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DecodedSpeech:
+    """The speech of a recording that has been decoded and measured once, to be read any number of times.
+
+    file: mono int16 at 16 kHz, without a name on the disk (115 MB for an hour); None where the disk had no room: then every reader
+    decodes the recording again.
+    """
+
+    path: Path
+    measure: SpeechMeasure
+    file: BinaryIO | None
+
+    def blocks(self, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
+        """Yield what `speech_blocks` yields, to the last bit."""
+        if self.file is None:
+            yield from speech_blocks(self.path, block=block)
+            return
+        place = 0
+        while data := os.pread(self.file.fileno(), block * np.dtype(np.int16).itemsize, place):
+            place += len(data)
+            yield _as_float(np.frombuffer(data, np.int16))
+
+
+@contextmanager
+def decoded_speech(path: Path, directory: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[DecodedSpeech]:
+    """Decode and measure the whole recording into an unnamed temporary file in `directory`, which goes away with this context.
+
+    Raises what `measure_speech` raises.
+    """
+    spool = _Spool(directory)
+    try:
+        with closing(_int16_blocks(path, SPEECH_RATE, SPEECH_RATE)) as blocks:
+            measure = _measured((_as_float(spool.kept(samples)) for samples in blocks), display_name(path), limits)
+        yield DecodedSpeech(path=path, measure=measure, file=spool.file)
+    finally:
+        spool.close()
+
+
+class _Spool:
+    """Samples on the disk, as long as it has room; without a file where it has none."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file: BinaryIO | None = None
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115  (closed by `close`)
+        except OSError:
+            self.close()
+
+    def kept(self, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """Append the samples and return them."""
+        left = memoryview(samples.tobytes())
+        try:
+            while self.file is not None and left:
+                left = left[self.file.write(left) :]
+        except OSError:
+            self.close()
+        return samples
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+
+def _int16_blocks(path: Path, rate: int, block: int) -> Generator[npt.NDArray[np.int16], None, None]:
+    """Yield int16 [block]; see `speech_blocks`."""
     with FfmpegReader(commands.decode_speech(path, rate=rate)) as child:
         done = False
         started = False
@@ -55,7 +136,7 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
             done = got < block
             if got:
                 started = True
-                yield samples[:got].astype(np.float32) / np.float32(32768)
+                yield samples[:got]
         end = child.wait()
     if end.code < 0 or "Input/output error" in end.stderr:
         raise error("io_error", problem=f"{display_name(path)}: {end.last_error_line}")
@@ -63,11 +144,13 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
         raise error("audio_unreadable", name=display_name(path))
 
 
-def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
-    """Decode the whole recording once. Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long (what a
-    header says about the length may be wrong; this counts)."""
-    name, samples, peak, power = display_name(path), 0, 0.0, 0.0
-    for block in speech_blocks(path):
+def _as_float(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    return samples.astype(np.float32) / np.float32(32768)
+
+
+def _measured(blocks: Iterable[npt.NDArray[np.float32]], name: str, limits: MediaLimits) -> SpeechMeasure:
+    samples, peak, power = 0, 0.0, 0.0
+    for block in blocks:
         samples += len(block)
         peak = max(peak, float(np.abs(block).max()))
         power += float(np.square(block, dtype=np.float64).sum())

@@ -1,5 +1,7 @@
 """Speech as blocks, and its exact length."""
 
+import errno
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError
-from heygem_daemon.media.speech import frame_count, measure_speech, speech_blocks
+from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
 
 
@@ -87,3 +89,40 @@ def test_noise_called_sound_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "noise.flac"
     path.write_bytes(np.random.default_rng(0).integers(0, 256, 50_000, dtype=np.uint8).tobytes())
     assert refusal(path) == "audio_unreadable"
+
+
+def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone, tmp_path: Path) -> None:
+    path = tone("plain.mp3")
+    decoded_anew = np.concatenate(list(speech_blocks(path)))
+    with decoded_speech(path, tmp_path / "cache") as speech:
+        assert speech.measure == measure_speech(path)
+        for block in (16000, 777):
+            blocks = list(speech.blocks(block))
+            assert {len(samples) for samples in blocks[:-1]} == {block}
+            assert np.array_equal(np.concatenate(blocks), decoded_anew)
+        assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_without_room_for_decoded_speech_the_recording_is_decoded_again(tone, tmp_path: Path) -> None:
+    path, blocked = tone("plain.wav"), tmp_path / "file"
+    blocked.write_bytes(b"")
+    with decoded_speech(path, blocked) as speech:
+        assert speech.file is None
+        assert np.array_equal(np.concatenate(list(speech.blocks())), np.concatenate(list(speech_blocks(path))))
+
+
+def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("heygem_daemon.media.speech.tempfile.TemporaryFile", lambda **_: FullDisk())
+    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+        assert speech.measure.samples == 32000
+        assert sum(map(len, speech.blocks())) == 32000
+
+
+def test_decoding_refuses_what_measuring_refuses(tone, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught, decoded_speech(tone("none.wav", "-t", 0), tmp_path):
+        pass
+    assert caught.value.code == "audio_empty"
