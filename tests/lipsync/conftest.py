@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
 from heygem_daemon.lipsync.geometry.landmarks import lower_face_weight
 from heygem_daemon.lipsync.geometry.pose import mean_face
@@ -41,7 +41,7 @@ def clip(portrait_clip: Path, weights: Path) -> Clip:
     size, rate = (info.video.width, info.video.height), info.video.frame_rate
 
     def track(folder: Path) -> None:
-        found = analyse(frames, size=size, frame_rate=rate, models=weights, directory=folder / "all")
+        found = track_video(frames, size=size, frame_rate=rate, models=weights, directory=folder / "all")
         with TracksWriter(folder / "gap", size=found.size, frame_rate=found.frame_rate) as writer:
             for number, points in enumerate(found.landmarks(0, found.frames)):
                 writer.append(None if number in GAP else points, score=1.0, shot=0)

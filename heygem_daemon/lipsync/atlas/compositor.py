@@ -1,29 +1,33 @@
-"""Draws one frame: the presenter's face, moved to a target shape, with the mouth of atlas frames."""
+"""Draw one frame: the presenter's face, moved to a target shape, with the mouth of atlas frames."""
 
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from heygem_daemon.lipsync.arrays import Float64
-from heygem_daemon.lipsync.atlas.interior import Inside, draw_interior
+from heygem_daemon.lipsync.atlas.interior import SourceInterior, draw_interior
 from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.geometry.triangulation import triangulated
-from heygem_daemon.lipsync.imaging.compositing import Lent, changed, lay_over, mouth_canvas, open_canvas, to_bgr, to_tensor, warp_face
+from heygem_daemon.lipsync.geometry.triangulation import triangulate
+from heygem_daemon.lipsync.imaging.compositing import SourceMouth, changed_pixels, composite, warp_face
+from heygem_daemon.lipsync.imaging.roi import RoiTensor, mouth_region, moving_region, to_bgr, to_tensor
 from heygem_daemon.media.frame import Frame
 
-_SHOWS_INSIDE: Final = 0.025
-"""Opening from which a lent mouth shows something of its inside, in IOD."""
+_SHOWS_INTERIOR: Final = 0.025
+"""Opening from which a source mouth shows something of its interior, in IOD."""
+_LEAST_INTERIOR: Final = 0.02
+"""Weight up to which no interior is painted."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Drawing:
+class DrawSpec:
     """What to draw on one frame.
 
     target:   canonical face [468, 3] to show
-    rows:     atlas rows and their shares (they sum to 1)
-    interior: 0-1, how much of the inside of the mouth is painted rather than lent
+    rows:     atlas rows and their weights (they sum to 1)
+    interior: 0-1, how much of the interior of the mouth is painted rather than taken from the source mouth
     strength: 0-1, 0 leaves the frame as it is
     """
 
@@ -33,44 +37,45 @@ class Drawing:
     strength: float
 
 
-class Painter:
+class Compositor:
     """Draws on frames of one presenter, on one device."""
 
     def __init__(self, presenter: Presenter, device: torch.device) -> None:
         self.presenter, self._device = presenter, device
-        self._mesh = triangulated(presenter.reference, presenter.mouth.weight)
+        self._mesh = triangulate(presenter.reference, presenter.mouth.weight)
 
-    def draw(self, frame: Frame, face: Face, drawing: Drawing) -> Frame:
-        """Return the frame with `drawing` on its `face`; pixels that nothing touches stay bit-identical."""
-        mouth = self.presenter.mouth
-        change = mouth.weight[:, None] * (drawing.target - face.canonical)
-        moved_in_picture = face.shifted(drawing.strength * change)
-        canvas = open_canvas(frame, face.picture, moved_in_picture, face.scale, self._device)
-        image, difference = warp_face(canvas, canvas.local(face.picture), canvas.local(moved_in_picture), self._mesh)
-        part = mouth_canvas(canvas, image, moved_in_picture)
-        moved = part.local(moved_in_picture)
-        lent = [self._lent(row, share) for row, share in drawing.rows]
-        blended, alpha = lay_over(part, lent, moved, self._mesh, drawing.strength)
-        if drawing.interior * drawing.strength > 0.02:
-            row = drawing.rows[0][0]
-            is_open = self.presenter.shown_opening(row) > _SHOWS_INSIDE
-            blended, painted = draw_interior(
-                part.showing(blended),
-                moved,
-                drawing.target,
-                rest=mouth.rest,
-                mesh=self._mesh,
-                share=drawing.interior * drawing.strength,
-                inside=Inside(lent=lent[0], canonical=self.presenter.faces.canonical[row]) if is_open else None,
-            )
-            alpha = torch.maximum(alpha, painted)
-        rows, columns = part.within(canvas)
-        image[:, rows, columns] = blended
-        whole = torch.zeros(canvas.size, device=self._device)
-        whole[rows, columns] = alpha
-        return frame.paste(canvas.box, to_bgr(image), changed(difference, whole))
+    def draw(self, frame: Frame, face: Face, spec: DrawSpec) -> Frame:
+        """Return the frame with `spec` drawn on its `face`; pixels that nothing touches stay bit-identical."""
+        change = self.presenter.mouth.weight[:, None] * (spec.target - face.canonical)
+        moved = face.shifted(spec.strength * change)
+        roi = moving_region(frame, face.points, moved, face.scale, self._device)
+        image, difference = warp_face(roi, roi.local(face.points), roi.local(moved), self._mesh)
+        part = mouth_region(roi, image, moved)
+        rows, columns = part.slices_in(roi)
+        alpha = torch.zeros(roi.size, device=self._device)
+        image[:, rows, columns], alpha[rows, columns] = self._mouth(part, part.local(moved), spec)
+        return frame.paste(roi.box, to_bgr(image), changed_pixels(difference, alpha))
 
-    def _lent(self, row: int, share: float) -> Lent:
+    def _mouth(self, part: RoiTensor, moved: Float64, spec: DrawSpec) -> tuple[Tensor, Tensor]:
+        """Return the region with the mouth drawn, float32 [3, h, w], and its alpha [h, w]."""
+        sources = [self._source_mouth(row, weight) for row, weight in spec.rows]
+        blended, alpha = composite(part, sources, moved, self._mesh, spec.strength)
+        if spec.interior * spec.strength <= _LEAST_INTERIOR:
+            return blended, alpha
+        row = spec.rows[0][0]
+        is_open = self.presenter.shown_opening(row) > _SHOWS_INTERIOR
+        painted, painted_alpha = draw_interior(
+            part.with_image(blended),
+            moved,
+            spec.target,
+            rest=self.presenter.mouth.rest,
+            mesh=self._mesh,
+            weight=spec.interior * spec.strength,
+            source=SourceInterior(mouth=sources[0], canonical=self.presenter.faces.canonical[row]) if is_open else None,
+        )
+        return painted, torch.maximum(alpha, painted_alpha)
+
+    def _source_mouth(self, row: int, weight: float) -> SourceMouth:
         presenter = self.presenter
-        points = presenter.faces.picture[row] - presenter.origins[row]
-        return Lent(image=to_tensor(presenter.crop(row), self._device), points=points, share=share)
+        points = presenter.faces.points[row] - presenter.origins[row]
+        return SourceMouth(image=to_tensor(presenter.crop(row), self._device), points=points, weight=weight)

@@ -1,4 +1,4 @@
-"""The second pass over a video: take the mouths of the chosen frames."""
+"""Harvest an atlas, the second pass over a video: store the mouths of the selected frames."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,28 +9,31 @@ import numpy as np
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.arrays import Float64, Image
+from heygem_daemon.lipsync.atlas.selection import select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import OUTER_LIPS
 from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
-from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces, select_rows
-from heygem_daemon.lipsync.geometry.triangulation import triangulated
-from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
+from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces
+from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.lipsync.imaging.occlusion import SkinSampler, clear_rows
+from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
 from heygem_daemon.media.frame import Frame
 
 FrameSource = Callable[[int, int], Iterable[Frame]]
-"""Gives the frames start to stop of the video."""
+"""Yields the frames start to stop of the video."""
 
-_NEAR: Final = 50
+_SEEK_GAP: Final = 50
 """Frames further apart than this are reached by seeking, nearer ones by decoding what lies between."""
+_LIP_MARGIN: Final = 4
+"""Sharpness is measured up to this far around the lips, in pixels."""
 
 
 def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str, on_frame: Callable[[int, int], None]) -> Presenter:
     """Learn the presenter of a video: statistics from the tracks, mouths from the frames; crops go to `workspace`.
 
-    name: how an error calls the video. Raises InputError (`no_face`) when no frame has a face.
+    name: the name of the video in errors. Raises InputError (`no_face`) when no frame has a face.
     """
     if not tracks.valid.any():
         raise error("no_face", name=name)
@@ -38,27 +41,27 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     sample = sample_faces(tracks, reference)
     mouth = learn_mouth(sample.canonical, reference)
     faces = sample.take(select_rows(sample))
-    sampler = SkinSampler(mouth.rest, triangulated(reference, mouth.weight))
-    origins, sharpness, skins, writer = [], [], [], CropWriter(workspace)
-    for row, (frame, face) in enumerate(_chosen(frames, faces)):
+    sampler = SkinSampler(mouth.rest, triangulate(reference, mouth.weight))
+    origins, sharpness, skin_samples, writer = [], [], [], CropWriter(workspace)
+    for row, (frame, face) in enumerate(_selected(frames, faces)):
         box = mouth_box(face, float(faces.scale[row]))
         image, points = padded_bgr(frame, box), face - box[:2]
         writer.append(image)
         origins.append(box[:2])
         sharpness.append(_sharpness(image, points))
-        skins.append(sampler(image, points, float(faces.scale[row])))
+        skin_samples.append(sampler(image, points, float(faces.scale[row])))
         on_frame(row + 1, len(faces))
     writer.close()
     taken = faces.take(np.arange(len(origins)))
-    clear, limit = clear_rows(np.array(skins), taken.angles, taken.index)
+    clear, limit = clear_rows(np.array(skin_samples), taken.angles, taken.index)
     return Presenter(
         reference=reference,
         mouth=mouth,
         faces=taken,
         sharpness=np.array(sharpness),
         origins=np.array(origins, np.int64),
-        extents=np.array(writer.extents, np.int64),
-        skins=np.array(skins),
+        crop_offsets=np.array(writer.crop_offsets, np.int64),
+        skin_samples=np.array(skin_samples),
         is_clear=clear,
         skin_limit=limit,
         correction=np.zeros((0, 0)),
@@ -66,20 +69,20 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     )
 
 
-def _chosen(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
+def _selected(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
     """Yield the atlas frames with their landmarks, in order."""
-    breaks = np.flatnonzero(np.diff(faces.index) > _NEAR) + 1
+    breaks = np.flatnonzero(np.diff(faces.index) > _SEEK_GAP) + 1
     for rows in np.split(np.arange(len(faces)), breaks):
         wanted = {int(faces.index[row]): row for row in rows}
         for frame in frames(min(wanted), max(wanted) + 1):
             if frame.index in wanted:
-                yield frame, faces.picture[wanted[frame.index]]
+                yield frame, faces.points[wanted[frame.index]]
 
 
 def _sharpness(image: Image, points: Float64) -> float:
     """Return the variance of the Laplacian over the lips, plus one."""
     lips = points[list(OUTER_LIPS)]
-    x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - 4, 0)
-    x1, y1 = np.ceil(lips.max(0)).astype(int) + 4
+    x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - _LIP_MARGIN, 0)
+    x1, y1 = np.ceil(lips.max(0)).astype(int) + _LIP_MARGIN
     grey = cv2.cvtColor(np.ascontiguousarray(image[y0:y1, x0:x1]), cv2.COLOR_BGR2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var()) + 1

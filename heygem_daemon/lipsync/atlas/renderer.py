@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 
 from heygem_daemon.lipsync.arrays import Float64
-from heygem_daemon.lipsync.atlas.calibration import Correction, calibrate, mesh_reader
-from heygem_daemon.lipsync.atlas.compositor import Painter
+from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection, calibrate, mesh_reader
+from heygem_daemon.lipsync.atlas.compositor import Compositor
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
-from heygem_daemon.lipsync.atlas.retrieval import Catalogue
+from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex
 from heygem_daemon.lipsync.atlas.store import Presenter, load, save
-from heygem_daemon.lipsync.atlas.stream import Session
+from heygem_daemon.lipsync.atlas.stream import RenderStream
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.geometry.articulation import gestures
+from heygem_daemon.lipsync.geometry.articulation import articulations
 from heygem_daemon.lipsync.geometry.pose import FaceReader
-from heygem_daemon.lipsync.imaging.visibility import is_cut, visibility_of
+from heygem_daemon.lipsync.imaging.visibility import is_discontinuity, presenter_visibility
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress, Progress
@@ -35,7 +35,10 @@ class PreparedAtlas:
 
 
 class AtlasRenderer:
-    """Renderer port: draws with the presenter's own frames. device: a torch device; models: where the face mesh lies, for calibration."""
+    """Renderer port: draws with the presenter's own frames.
+
+    device: a torch device; models: the directory of the face mesh, for calibration; None leaves calibration out
+    """
 
     name = "atlas"
 
@@ -50,7 +53,7 @@ class AtlasRenderer:
     def prepare_from(
         self, frames: FrameSource, tracks: FaceTracks, workspace: Path, on_progress: OnProgress, *, name: str = "the video"
     ) -> PreparedAtlas:
-        """As `prepare`, from any source of frames: frames(start, stop) yields those of the video."""
+        """Prepare from any source of frames: frames(start, stop) yields those of the video."""
         presenter = load(workspace)
         if presenter is None:
             presenter = harvest(
@@ -64,14 +67,14 @@ class AtlasRenderer:
     def render(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
         """Yield one frame per source frame, in order, at most seven frames late."""
         presenter, tracks = prepared.presenter, prepared.tracks
-        session, face_of = self._session(presenter), FaceReader(tracks, presenter.reference)
+        stream, face_of = self._stream(presenter), FaceReader(tracks, presenter.reference)
         previous: int | None = None
         for frame, target in zip(frames, _targets(presenter, motion), strict=False):
-            if previous is not None and is_cut(tracks, previous, frame.index):
-                yield from session.cut()
-            yield from session.push(frame, face_of(frame.index), target)
+            if previous is not None and is_discontinuity(tracks, previous, frame.index):
+                yield from stream.flush()
+            yield from stream.push(frame, face_of(frame.index), target)
             previous = frame.index
-        yield from session.cut()
+        yield from stream.flush()
 
     def _calibrated(
         self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress
@@ -82,22 +85,22 @@ class AtlasRenderer:
         on_progress(Progress(stage="calibrate", done=1, total=1))
         return replace(presenter, correction=table)
 
-    def _session(self, presenter: Presenter) -> Session:
-        correction = Correction(presenter.correction, presenter.mouth)
-        return Session(_catalogue(presenter), Painter(presenter, self._device), correction, visibility_of(presenter))
+    def _stream(self, presenter: Presenter) -> RenderStream:
+        correction = OpeningCorrection(presenter.correction, presenter.mouth)
+        return RenderStream(_candidate_index(presenter), Compositor(presenter, self._device), correction, presenter_visibility(presenter))
 
 
-def _catalogue(presenter: Presenter) -> Catalogue:
+def _candidate_index(presenter: Presenter) -> CandidateIndex:
     faces, clear = presenter.faces, presenter.is_clear
-    return Catalogue(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
+    return CandidateIndex(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
 
 
 def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[Float64]:
-    """Yield the canonical face asked for at each frame time; after the end of the motion the mouth rests."""
-    said, heard = tee(motion)
-    gesture = gestures(heard)
-    for block in said:
+    """Yield the canonical face to show at each frame time; after the end of the motion the mouth rests."""
+    blocks, ahead = tee(motion)
+    articulation = articulations(ahead)
+    for block in blocks:
         for i in range(len(block)):
             lips = None if block.lips is None else block.lips[i]
-            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(gesture))
+            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(articulation))
     yield from repeat(presenter.mouth.rest)

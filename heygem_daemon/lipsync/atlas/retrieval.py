@@ -1,4 +1,4 @@
-"""Which of the presenter's own frames lends its mouth: costs, and the cheapest path through time (Bregler et al. 1997)."""
+"""Select the atlas frame whose mouth is shown at each time: unit selection by target and join costs (Bregler et al. 1997)."""
 
 from collections import deque
 from typing import Final
@@ -6,24 +6,35 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
+from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
-from heygem_daemon.lipsync.geometry.samples import lip_features
 
 CANDIDATES: Final = 48
+"""Rows considered at each time, the cheapest by target cost."""
 LAG: Final = 5
 """Frames of look-ahead: 2 to 8 are within 1 % of the cost of the best path."""
 
+_LIP_AREA: Final = np.array(LIP_AREA)
+_INNER_LIP_WEIGHT: Final = 2.0
 _LIP_UNIT: Final = 0.012
+"""RMS distance of lips, in IOD, that costs 1."""
 _OPENING_WEIGHT: Final = 2.5
 _OPENING_FLOOR: Final = 0.014
+"""Cost of an opening e times too large or too small; to both openings is added a floor in IOD."""
 _POSE_WEIGHT: Final = 0.8
 _POSE_UNIT: Final = np.array([7.0, 7.0, 14.0])
+"""Cost of a head turned away by a unit, and units of yaw, pitch and roll in degrees; the cost grows with the square."""
 _BLUR_WEIGHT: Final = 1.2
+_SHARP_PERCENTILE: Final = 75
+_LARGEST_BLUR: Final = 2
+"""Cost of a mouth e times less sharp than this percentile of all, and the natural logarithm at which it ends."""
 _COVERED_COST: Final = 1e3
 _STEP_COST: Final = {1: 0.0, 0: 0.25, 2: 0.25, -1: 0.4}
+"""Join cost by how many frames the video goes on: playing on, waiting, leaving one out, a step back."""
 _JUMP_COST: Final = 1.2
 _JUMP_SHAPE_WEIGHT: Final = 0.5
 _JUMP_SHAPE_LIMIT: Final = 4.0
+"""Join cost of any other step: a base, and a weight for each _LIP_UNIT by which the lips jump, up to a limit."""
 
 
 class CandidateIndex:
@@ -33,19 +44,11 @@ class CandidateIndex:
     is_clear: bool [n], the others are taken only where nothing else is left
     """
 
-    def __init__(
-        self,
-        *,
-        canonical: Float64,
-        angles: Float64,
-        sharpness: Float64,
-        index: Int64,
-        is_clear: Bool,
-    ) -> None:
+    def __init__(self, *, canonical: Float64, angles: Float64, sharpness: Float64, index: Int64, is_clear: Bool) -> None:
         self._features = lip_features(canonical)
         self._openings = np.maximum(opening_of(canonical), 0)
         self._angles, self._index = angles, index
-        blur = np.clip(np.log(np.percentile(sharpness, 75) / sharpness), 0, 2)
+        blur = np.clip(np.log(np.percentile(sharpness, _SHARP_PERCENTILE) / sharpness), 0, _LARGEST_BLUR)
         self._quality = _BLUR_WEIGHT * blur + np.where(is_clear, 0, _COVERED_COST)
         self.join_costs = join_costs(self._features, index)
 
@@ -61,17 +64,27 @@ class CandidateIndex:
         other = row + step
         return other if 0 <= other < len(self) and self._index[other] - self._index[row] == step else row
 
-    def costs(self, target: Float64, angles: Float64) -> Float64:
-        """Return [n]: how badly each row serves as the mouth of the canonical face `target` [468, 3] on a head at `angles` [3]."""
+    def target_costs(self, target: Float64, angles: Float64) -> Float64:
+        """Return [n]: the cost of each row as the mouth of the canonical face `target` [468, 3] on a head at `angles` [3], degrees."""
         shape = np.linalg.norm(self._features - lip_features(target[None]), axis=1)
-        asked = max(float(opening_of(target)), 0)
-        ratio = np.abs(np.log((self._openings + _OPENING_FLOOR) / (asked + _OPENING_FLOOR)))
+        opening = max(float(opening_of(target)), 0)
+        ratio = np.abs(np.log((self._openings + _OPENING_FLOOR) / (opening + _OPENING_FLOOR)))
         turned = (((self._angles - angles) / _POSE_UNIT) ** 2).sum(1)
         return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
 
 
+def lip_features(canonical: Float64) -> Float64:
+    """Return [n, 160]: the lips of canonical faces [n, 468, 3], scaled so that a distance is an RMS distance in IOD.
+
+    Inner lips count twice.
+    """
+    weight = np.where(np.isin(_LIP_AREA, INNER_LIPS), _INNER_LIP_WEIGHT, 1.0)
+    weight /= weight.sum()
+    return (canonical[:, _LIP_AREA, :2] * np.sqrt(weight)[None, :, None]).reshape(len(canonical), -1)
+
+
 def join_costs(features: Float64, index: Int64) -> Float64:
-    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs more the more it shows."""
+    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs the more, the more the lips jump."""
     rows = np.arange(len(index))
     following = np.minimum(rows + 1, len(index) - 1)
     following = np.where(index[following] == index + 1, following, rows)
@@ -85,7 +98,7 @@ def join_costs(features: Float64, index: Int64) -> Float64:
 
 
 class FixedLagViterbi:
-    """The cheapest path through rows, decided `lag` steps after each step is known (Viterbi with a fixed lag)."""
+    """Finds the cheapest path through rows; each step is decided when `lag` more are known."""
 
     def __init__(self, join_costs: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> None:
         self._join_costs, self._lag, self._candidates = join_costs, lag, candidates
@@ -93,16 +106,16 @@ class FixedLagViterbi:
         self._back: deque[Int64] = deque()
         self._cost: Float64 = np.zeros(0)
 
-    def push(self, costs: Float64) -> list[int]:
-        """Add a step with the cost [n] of every row; return the rows decided by it (none or one)."""
-        rows = np.argsort(costs, kind="stable")[: self._candidates]
+    def push(self, target_costs: Float64) -> list[int]:
+        """Add a step with the target cost [n] of every row; return the rows decided by it (none or one)."""
+        rows = np.argsort(target_costs, kind="stable")[: self._candidates]
         if self._rows:
             total = self._cost[:, None] + self._join_costs[np.ix_(self._rows[-1], rows)]
             best = total.argmin(0)
             self._back.append(best)
-            self._cost = total[best, np.arange(len(rows))] + costs[rows]
+            self._cost = total[best, np.arange(len(rows))] + target_costs[rows]
         else:
-            self._cost = costs[rows].copy()
+            self._cost = target_costs[rows].copy()
         self._rows.append(rows)
         return [self._decide()] if len(self._rows) > self._lag else []
 

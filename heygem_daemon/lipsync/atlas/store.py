@@ -18,26 +18,41 @@ from heygem_daemon.lipsync.geometry.samples import FaceSample
 VERSION: Final = "atlas 2"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _CROPS_KEPT: Final = 24
+"""Decoded crops that stay in memory."""
 _SURELY_OPEN: Final = 0.055
+"""Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
 _ARRAYS: Final = "presenter.npz"
 _CROPS: Final = "mouths.bin"
+
+_PRESENTER_KEYS: Final = {
+    "reference": "reference",
+    "sharpness": "sharpness",
+    "origins": "origins",
+    "extents": "crop_offsets",
+    "skins": "skin_samples",
+    "is_clear": "is_clear",
+    "correction": "correction",
+}
+_MOUTH_KEYS: Final = {"rest": "rest", "weight": "weight", "open_basis": "open_basis", "width_basis": "width_basis"}
+_FACE_KEYS: Final = {"index": "index", "picture": "points", "canonical": "canonical", "angles": "angles", "scale": "scale"}
+"""Keys of the arrays in `presenter.npz`, and the fields of `Presenter`, `MouthModel` and `FaceSample` they hold."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Presenter:
-    """What `prepare` learnt about the face of one video.
+    """The atlas of one video: what `prepare` learnt about its face.
 
-    reference:  [468, 3], mean canonical face
-    mouth:      how the mouth moves
-    faces:      the n atlas frames
-    sharpness:  [n], variance of the Laplacian over the lips
-    origins:    int [n, 2], x and y of each crop in its frame
-    extents:    int [n + 1], where each crop begins in the file of crops, and its end
-    skins:      uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
-    is_clear:   bool [n], nothing covers the mouth
-    skin_limit: the residual beyond which a mouth counts as covered, grey levels
-    correction: [2, k + 1], what calibration found (see `calibration`); empty before
-    crops:      the decoded crops used last
+    reference:    [468, 3], mean canonical face
+    mouth:        how the mouth moves
+    faces:        the n atlas frames
+    sharpness:    [n], variance of the Laplacian over the lips
+    origins:      int [n, 2], x and y of each crop in its frame
+    crop_offsets: int [n + 1], where each crop begins in the file of crops, and where the last one ends
+    skin_samples: uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
+    is_clear:     bool [n], nothing covers the mouth
+    skin_limit:   the residual beyond which a mouth counts as covered, grey levels
+    correction:   [2, k + 1], the table of `calibration.OpeningCorrection`; empty before calibration
+    crops:        the decoded crops used last
     """
 
     reference: Float64
@@ -45,8 +60,8 @@ class Presenter:
     faces: FaceSample
     sharpness: Float64
     origins: Int64
-    extents: Int64
-    skins: npt.NDArray[np.uint8]
+    crop_offsets: Int64
+    skin_samples: npt.NDArray[np.uint8]
     is_clear: Bool
     skin_limit: float
     correction: Float64
@@ -56,7 +71,7 @@ class Presenter:
     def shown_opening(self, row: int) -> float:
         """Return how far the mouth of an atlas frame is open, in IOD.
 
-        In a clip that never speaks it counts as shut below .055: the face mesh sees up to .05 in closed full lips.
+        In a clip that never speaks a mouth counts as shut below .055.
         """
         opening = max(0.0, float(opening_of(self.faces.canonical[row])))
         return opening if self.mouth.is_talking or opening > _SURELY_OPEN else 0.0
@@ -71,7 +86,7 @@ class Presenter:
         return self.crops[row]
 
     def _read(self, row: int) -> Image:
-        start, stop = (int(v) for v in self.extents[row : row + 2])
+        start, stop = (int(v) for v in self.crop_offsets[row : row + 2])
         with (self.workspace / _CROPS).open("rb") as file:
             file.seek(start)
             packed = np.frombuffer(file.read(stop - start), np.uint8)
@@ -79,19 +94,19 @@ class Presenter:
 
 
 class CropWriter:
-    """Appends lossless crops to the workspace; `extents` says where each begins, and where the last one ends."""
+    """Appends lossless crops to the workspace; `crop_offsets` are where each begins, and where the last one ends."""
 
     def __init__(self, workspace: Path) -> None:
         workspace.mkdir(parents=True, exist_ok=True)
         self._file = (workspace / _CROPS).open("wb")
-        self.extents = [0]
+        self.crop_offsets = [0]
 
     def append(self, image: Image) -> None:
         done, packed = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         if not done:
             raise ValueError(f"a crop of shape {image.shape} cannot be packed")
         self._file.write(packed.tobytes())
-        self.extents.append(self.extents[-1] + len(packed))
+        self.crop_offsets.append(self.crop_offsets[-1] + len(packed))
 
     def close(self) -> None:
         self._file.close()
@@ -112,9 +127,9 @@ def save(presenter: Presenter) -> None:
         np.savez(
             file,
             head=np.array(json.dumps(head)),
-            **{name: getattr(presenter, name) for name in _PRESENTER_ARRAYS},
-            **{name: getattr(mouth, name) for name in _MOUTH_ARRAYS},
-            **{name: getattr(faces, name) for name in _FACE_ARRAYS},
+            **{key: getattr(presenter, name) for key, name in _PRESENTER_KEYS.items()},
+            **{key: getattr(mouth, name) for key, name in _MOUTH_KEYS.items()},
+            **{key: getattr(faces, name) for key, name in _FACE_KEYS.items()},
         )
     scratch.replace(presenter.workspace / _ARRAYS)
 
@@ -127,22 +142,17 @@ def load(workspace: Path) -> Presenter | None:
             if head["version"] != VERSION or (workspace / _CROPS).stat().st_size != arrays["extents"][-1]:
                 return None
             mouth = MouthModel(
-                **{name: arrays[name] for name in _MOUTH_ARRAYS},
+                **{name: arrays[key] for key, name in _MOUTH_KEYS.items()},
                 openings=tuple(head["openings"]),
                 widths=tuple(head["widths"]),
                 is_talking=head["is_talking"],
             )
             return Presenter(
-                **{name: arrays[name] for name in _PRESENTER_ARRAYS},
+                **{name: arrays[key] for key, name in _PRESENTER_KEYS.items()},
                 mouth=mouth,
-                faces=FaceSample(**{name: arrays[name] for name in _FACE_ARRAYS}),
+                faces=FaceSample(**{name: arrays[key] for key, name in _FACE_KEYS.items()}),
                 skin_limit=head["skin_limit"],
                 workspace=workspace,
             )
     except (OSError, ValueError, KeyError, BadZipFile):
         return None
-
-
-_PRESENTER_ARRAYS: Final = ("reference", "sharpness", "origins", "extents", "skins", "is_clear", "correction")
-_MOUTH_ARRAYS: Final = ("rest", "weight", "open_basis", "width_basis")
-_FACE_ARRAYS: Final = ("index", "picture", "canonical", "angles", "scale")

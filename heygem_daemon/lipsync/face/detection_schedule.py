@@ -13,7 +13,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, distinct, tile_levels
-from heygem_daemon.lipsync.face.image_view import Picture, Square
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 
 SEARCHING: Final = (0.2, 0.2, 0.2, 0.8)
 """Seconds between two searches of each level while no face is followed."""
@@ -25,7 +25,7 @@ _CHANGED: Final = 4.0
 """Change of a thumbnail's pixel (0-255) that makes its tiles worth another look; coding noise stays below 2."""
 
 
-class FaceSearch:
+class DetectionSchedule:
     """Looks for faces over the consecutive frames of one video."""
 
     def __init__(self, detector: FaceDetector, *, width: int, height: int, frame_rate: Fraction) -> None:
@@ -45,7 +45,7 @@ class FaceSearch:
         self._waited = [frames + 1 for frames in self._waited]
         return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, pace[level] * self._frame_rate)]
 
-    def level(self, level: int, picture: Picture, thumbnail: Float32, followed: Iterable[Square]) -> list[Detection]:
+    def level(self, level: int, view: ImageView, thumbnail: Float32, followed: Iterable[Roi]) -> list[Detection]:
         """Search the tiles of one level that changed since their last search; return each face found once.
 
         Changes under the faces that are `followed` already do not count.
@@ -53,13 +53,13 @@ class FaceSearch:
         changed = self._changed(level, thumbnail, followed)
         self._searched[level], self._waited[level] = thumbnail, 0.0
         tiles = [tile for tile in self._levels[level] if changed[self._window(tile, changed.shape)].any()]
-        return distinct(face for tile in tiles for face in self._detector.detect(picture, tile))
+        return distinct(face for tile in tiles for face in self._detector.detect(view, tile))
 
-    def near(self, picture: Picture, region: Square) -> list[Detection]:
+    def near(self, view: ImageView, region: Roi) -> list[Detection]:
         """Search where a face was a frame ago."""
-        return self._detector.detect(picture, Square(x=region.x, y=region.y, size=region.size * 2))
+        return self._detector.detect(view, Roi(x=region.x, y=region.y, size=region.size * 2))
 
-    def _changed(self, level: int, thumbnail: Float32, followed: Iterable[Square]) -> Bool:
+    def _changed(self, level: int, thumbnail: Float32, followed: Iterable[Roi]) -> Bool:
         before = self._searched[level]
         if before is None:
             return np.ones(thumbnail.shape, np.bool_)
@@ -68,7 +68,7 @@ class FaceSearch:
             changed[self._window(face, changed.shape)] = False
         return changed
 
-    def _window(self, square: Square, shape: Sequence[int]) -> tuple[slice, slice]:
+    def _window(self, square: Roi, shape: Sequence[int]) -> tuple[slice, slice]:
         """Return the rows and columns of the thumbnail under a square of the picture, at least one of each."""
         width, height = self._size
         across, down = shape[1] / width, shape[0] / height

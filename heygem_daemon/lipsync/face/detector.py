@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.face.image_view import Picture, Square
-from heygem_daemon.lipsync.face.tflite import Network
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
+from heygem_daemon.lipsync.face.tflite import TfliteNetwork
 from heygem_daemon.lipsync.model_files import model_path
 
 SCORE: Final = 0.5
@@ -36,9 +36,9 @@ class Detection:
     score: float
 
     @property
-    def region(self) -> Square:
+    def region(self) -> Roi:
         """The square to look for landmarks in: half as wide again as the box, levelled by the eyes."""
-        return Square(x=self.x, y=self.y, size=self.width * 1.5, angle=self.angle)
+        return Roi(x=self.x, y=self.y, size=self.width * 1.5, angle=self.angle)
 
 
 class FaceDetector:
@@ -46,12 +46,12 @@ class FaceDetector:
 
     def __init__(self, models: Path) -> None:
         """Raises SetupError (`models_missing`)."""
-        self._network = Network(model_path(models, "face_detector"), ("regressors", "classificators"))
+        self._network = TfliteNetwork(model_path(models, "face_detector"), ("regressors", "classificators"))
         self._anchors = anchors()
 
-    def detect(self, picture: Picture, square: Square) -> list[Detection]:
+    def detect(self, view: ImageView, square: Roi) -> list[Detection]:
         """Return the faces in `square`, each once, the surest first."""
-        pixels = picture.square(square, _INPUT, extend=False)
+        pixels = view.square(square, _INPUT, extend=False)
         boxes, logits = self._network(pixels / np.float32(127.5) - 1)
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
         likely = np.flatnonzero(scores >= SCORE)
@@ -103,18 +103,18 @@ def distinct(found: Iterable[Detection]) -> list[Detection]:
     return kept
 
 
-def tile_levels(width: int, height: int) -> list[list[Square]]:
+def tile_levels(width: int, height: int) -> list[list[Roi]]:
     """Return the squares to search, level by level: the whole picture; tiles of the short side; of 1/2 and 1/4 of it.
 
     Tiles of a level overlap by at least half. A level with tiles below 160 pixels is empty (their faces are too small to use).
     """
-    levels = [[Square(x=width / 2, y=height / 2, size=float(max(width, height)))]]
+    levels = [[Roi(x=width / 2, y=height / 2, size=float(max(width, height)))]]
     for level in range(1, _LEVELS):
         side = min(width, height) / 2 ** (level - 1)
         if side < _SMALLEST_TILE or (level == 1 and width == height):
             levels.append([])
             continue
-        levels.append([Square(x=x, y=y, size=side) for y in _centres(height, side) for x in _centres(width, side)])
+        levels.append([Roi(x=x, y=y, size=side) for y in _centres(height, side) for x in _centres(width, side)])
     return levels
 
 
@@ -131,7 +131,7 @@ def _decode(raw: Float32, centres: Float32) -> Float32:
     return np.asarray(decoded, np.float32)
 
 
-def _placed(box: Float32, score: float, square: Square) -> Detection:
+def _placed(box: Float32, score: float, square: Roi) -> Detection:
     x0, y0 = square.x - square.size / 2, square.y - square.size / 2
     eyes = box[6:8] - box[4:6]
     return Detection(

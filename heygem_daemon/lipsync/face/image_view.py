@@ -19,7 +19,7 @@ _SAMPLED: Final = 270
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square:
+class Roi:
     """A square of the picture in pixels: its centre, the length of a side, and its turn in radians (clockwise on screen)."""
 
     x: float
@@ -28,7 +28,7 @@ class Square:
     angle: float = 0.0
 
 
-class Picture:
+class ImageView:
     """One picture to look for faces in."""
 
     def __init__(self, source: Image | Frame) -> None:
@@ -38,7 +38,7 @@ class Picture:
         self._luma: Image = source.y if isinstance(source, Frame) else source[:, :, 1]
         self.height, self.width = self._luma.shape[:2]
 
-    def square(self, square: Square, pixels: int, *, extend: bool) -> Float32:
+    def square(self, square: Roi, pixels: int, *, extend: bool) -> Float32:
         """Return RGB float32 [pixels, pixels, 3] in 0-255, seen through `square`.
 
         Outside the picture is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that
@@ -58,10 +58,10 @@ class Picture:
         sampled = np.ascontiguousarray(self._luma[::stride, ::stride])
         return np.asarray(cv2.resize(sampled, size, interpolation=cv2.INTER_AREA), np.float32)
 
-    def _cut(self, index: int, square: Square, pixels: int, extend: bool) -> Image:
+    def _cut(self, index: int, square: Roi, pixels: int, extend: bool) -> Image:
         plane = self._planes[index]
         if plane is not self._luma and plane.ndim == 2:  # chroma: half as many samples, its grid centred between two of luma
-            square = Square(x=square.x / 2 - 0.25, y=square.y / 2 - 0.25, size=square.size / 2, angle=square.angle)
+            square = Roi(x=square.x / 2 - 0.25, y=square.y / 2 - 0.25, size=square.size / 2, angle=square.angle)
         plane, square = _reduced(plane, square, max(1, int(square.size / pixels)))
         cos, sin, scale = np.cos(square.angle), np.sin(square.angle), pixels / square.size
         matrix = np.array([[cos * scale, sin * scale, 0], [-sin * scale, cos * scale, 0]], np.float64)
@@ -80,7 +80,7 @@ class Picture:
         return 0 if self._space.full_range else 16
 
 
-def _reduced(plane: Image, square: Square, factor: int) -> tuple[Image, Square]:
+def _reduced(plane: Image, square: Roi, factor: int) -> tuple[Image, Roi]:
     """Return the part of the plane under the square, averaged `factor` x `factor`, and the square in its pixels."""
     if factor < 2:
         return plane, square
@@ -94,7 +94,7 @@ def _reduced(plane: Image, square: Square, factor: int) -> tuple[Image, Square]:
     part = plane[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
     smaller = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
     x, y = ((value + 0.5) / factor - 0.5 for value in (square.x - x0, square.y - y0))
-    return smaller, Square(x=x, y=y, size=square.size / factor, angle=square.angle)
+    return smaller, Roi(x=x, y=y, size=square.size / factor, angle=square.angle)
 
 
 @lru_cache(maxsize=16)

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.face.image_view import Picture, Square
-from heygem_daemon.lipsync.face.tflite import Network
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
+from heygem_daemon.lipsync.face.tflite import TfliteNetwork
 from heygem_daemon.lipsync.model_files import model_path
 
 SCORE: Final = 0.5
 MARGIN: Final = 1.5
-OUTER_EYES: Final = (33, 263)
+EYE_CORNERS: Final = (33, 263)
 INPUT: Final = 192
 """Pixels of a side of the square that the network sees."""
 _STEP: Final = 0.12
@@ -27,43 +27,43 @@ class FaceMesh:
 
     def __init__(self, models: Path) -> None:
         """Raises SetupError (`models_missing`)."""
-        self._network = Network(model_path(models, "face_mesh"), ("conv2d_21", "conv2d_31"))
+        self._network = TfliteNetwork(model_path(models, "face_mesh"), ("conv2d_21", "conv2d_31"))
 
-    def read(self, picture: Picture, region: Square) -> tuple[Float32, float]:
+    def read(self, view: ImageView, region: Roi) -> tuple[Float32, float]:
         """Return landmarks float32 [468, 3] in pixels (z towards the back, same unit) and the score that there is a face (0-1)."""
-        return self.read_square(picture.square(region, INPUT, extend=True), region)
+        return self.read_square(view.square(region, INPUT, extend=True), region)
 
-    def read_square(self, pixels: Float32, region: Square) -> tuple[Float32, float]:
+    def read_square(self, pixels: Float32, region: Roi) -> tuple[Float32, float]:
         """As `read`, from what the square shows: RGB float32 [192, 192, 3] in 0-255."""
         points, logit = self._network(pixels / np.float32(255))
         score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
         return _placed(points.reshape(-1, 3), region), score
 
-    def settle(self, picture: Picture, region: Square) -> tuple[Float32, float]:
+    def refine(self, view: ImageView, region: Roi) -> tuple[Float32, float]:
         """As `read`, and once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from
         the box of a detector, the second reading is the exact one."""
-        points, score = self.read(picture, region)
+        points, score = self.read(view, region)
         if score <= SCORE:
             return points, score
         better = region_of(points)
         moved = np.hypot(better.x - region.x, better.y - region.y) / region.size
         if moved < _STEP and abs(np.log(better.size / region.size)) < 2 * _STEP:
             return points, score
-        return self.read(picture, better)
+        return self.read(view, better)
 
 
-def region_of(landmarks: Float32) -> Square:
+def region_of(landmarks: Float32) -> Roi:
     """Return the square to read the next frame in: levelled by the outer eye corners, 1.5 times the extent of the face."""
-    eyes = landmarks[OUTER_EYES[1], :2] - landmarks[OUTER_EYES[0], :2]
+    eyes = landmarks[EYE_CORNERS[1], :2] - landmarks[EYE_CORNERS[0], :2]
     angle = float(np.arctan2(eyes[1], eyes[0]))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     level = landmarks[:, :2] @ turn.T
     low, high = level.min(axis=0), level.max(axis=0)
     x, y = (low + high) / 2 @ turn
-    return Square(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
+    return Roi(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
 
 
-def _placed(points: Float32, region: Square) -> Float32:
+def _placed(points: Float32, region: Roi) -> Float32:
     """Turn landmarks in pixels of the network's input into pixels of the picture."""
     scale = region.size / INPUT
     cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale

@@ -12,7 +12,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.mesh import MARGIN, region_of
-from heygem_daemon.lipsync.face.tracker import FollowedFace
+from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import POINTS, FaceSelection
 
 _RECORD: Final = np.dtype([("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("landmarks", "<f4", (POINTS, 3))])
@@ -25,13 +25,13 @@ _SMALL: Final = 0.25
 """A face smaller than this part of the largest is in the background."""
 
 
-class Seen:
+class Tracklet:
     """What one track, or one person made of several, was like over a shot: when, where, how large."""
 
     def __init__(self, tracks: Iterable[int] = ()) -> None:
         self.tracks = set(tracks)
         self.runs: list[tuple[int, int]] = []  # first and last frame
-        self.frames, self.merit = 0, 0.0
+        self.frames, self.prominence = 0, 0.0
         self._x = self._y = self._width = 0.0
 
     def add(self, frame: int, landmarks: Float32, size: tuple[int, int]) -> None:
@@ -44,7 +44,7 @@ class Seen:
         else:
             self.runs.append((frame, frame))
         self.frames += 1
-        self.merit += width * width * (1 - 0.5 * min(1.0, off))
+        self.prominence += width * width * (1 - 0.5 * min(1.0, off))
         self._x, self._y, self._width = self._x + region.x, self._y + region.y, self._width + width
 
     @property
@@ -55,15 +55,15 @@ class Seen:
     def width(self) -> float:
         return self._width / self.frames
 
-    def joined(self, other: "Seen") -> "Seen":
+    def joined(self, other: "Tracklet") -> "Tracklet":
         """Return both as one person."""
-        both = Seen(self.tracks | other.tracks)
+        both = Tracklet(self.tracks | other.tracks)
         both.runs = sorted(self.runs + other.runs)
-        both.frames, both.merit = self.frames + other.frames, self.merit + other.merit
+        both.frames, both.prominence = self.frames + other.frames, self.prominence + other.prominence
         both._x, both._y, both._width = self._x + other._x, self._y + other._y, self._width + other._width
         return both
 
-    def meets(self, other: "Seen") -> bool:
+    def overlaps(self, other: "Tracklet") -> bool:
         """Tell whether both were in the picture at once: then they are two persons."""
         mine, theirs = iter(self.runs), iter(other.runs)
         a, b = next(mine, None), next(theirs, None)
@@ -76,7 +76,7 @@ class Seen:
                 b = next(theirs, None)
         return False
 
-    def resembles(self, other: "Seen") -> bool:
+    def is_near(self, other: "Tracklet") -> bool:
         """Tell whether both were about the same place and size."""
         distance = np.hypot(self.x - other.x, (self._y / self.frames) - (other._y / other.frames))
         return bool(distance < 0.75 * (self.width + other.width)) and 0.5 < self.width / other.width < 2
@@ -89,16 +89,16 @@ class ShotFaces:
         """spool: a file to write, its content is lost. size: width, height of the picture."""
         self._path, self._size = spool, size
         self._file = spool.open("wb")
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, Tracklet] = {}
         self._frames = 0
 
-    def add(self, faces: Iterable[FollowedFace]) -> None:
+    def add(self, faces: Iterable[TrackedFace]) -> None:
         """Take the next frame of the shot."""
         for face in faces:
             record = np.zeros(1, _RECORD)
             record["frame"], record["track"], record["score"], record["landmarks"] = self._frames, face.track, face.score, face.landmarks
             self._file.write(record.tobytes())
-            self._seen.setdefault(face.track, Seen([face.track])).add(self._frames, face.landmarks, self._size)
+            self._seen.setdefault(face.track, Tracklet([face.track])).add(self._frames, face.landmarks, self._size)
         self._frames += 1
 
     def choose(self, selection: FaceSelection) -> Iterator[tuple[Float32 | None, float]]:
@@ -130,7 +130,7 @@ class ShotFaces:
                         yield int(record["frame"]), record["landmarks"], float(record["score"])
 
 
-def chosen_tracks(seen: Sequence[Seen], selection: FaceSelection, size: tuple[int, int]) -> set[int]:
+def chosen_tracks(seen: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> set[int]:
     """Return the tracks of the selected person of a shot; no two of them share a frame.
 
     Somebody else takes over only while the selected person is not in the picture at all, and only if seen for long: often it
@@ -140,17 +140,17 @@ def chosen_tracks(seen: Sequence[Seen], selection: FaceSelection, size: tuple[in
     if not persons:
         return set()
     chosen = _selected(persons, selection, size)
-    for person in sorted(persons, key=lambda person: -person.merit):
-        if person is not chosen and not person.meets(chosen):
+    for person in sorted(persons, key=lambda person: -person.prominence):
+        if person is not chosen and not person.overlaps(chosen):
             chosen = chosen.joined(person)
     return chosen.tracks
 
 
-def _persons(seen: Iterable[Seen]) -> list[Seen]:
+def _persons(seen: Iterable[Tracklet]) -> list[Tracklet]:
     """Join the tracks that were never in the picture together and were at the same place."""
-    persons: list[Seen] = []
-    for track in sorted(seen, key=lambda track: -track.merit):
-        match = next((i for i, person in enumerate(persons) if person.resembles(track) and not person.meets(track)), None)
+    persons: list[Tracklet] = []
+    for track in sorted(seen, key=lambda track: -track.prominence):
+        match = next((i for i, person in enumerate(persons) if person.is_near(track) and not person.overlaps(track)), None)
         if match is None:
             persons.append(track)
         else:
@@ -158,14 +158,14 @@ def _persons(seen: Iterable[Seen]) -> list[Seen]:
     return persons
 
 
-def _lasting(persons: list[Seen]) -> list[Seen]:
+def _lasting(persons: list[Tracklet]) -> list[Tracklet]:
     longest = max((person.frames for person in persons), default=0)
     lasting = [person for person in persons if person.frames >= _BRIEF * longest]
     widest = max((person.width for person in lasting), default=0.0)
     return [person for person in lasting if person.width >= _SMALL * widest]
 
 
-def _selected(persons: Sequence[Seen], selection: FaceSelection, size: tuple[int, int]) -> Seen:
+def _selected(persons: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> Tracklet:
     by_place = sorted(persons, key=lambda person: person.x)
     match selection:
         case "left":
@@ -177,4 +177,4 @@ def _selected(persons: Sequence[Seen], selection: FaceSelection, size: tuple[int
         case int():
             return by_place[min(max(0, selection), len(by_place) - 1)]
         case "largest":
-            return max(persons, key=lambda person: person.merit)
+            return max(persons, key=lambda person: person.prominence)

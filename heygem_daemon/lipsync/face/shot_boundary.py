@@ -26,7 +26,7 @@ _FLAT: Final = 1.0
 """Standard deviation (0-255) below which a picture is one even area, which correlates with nothing."""
 
 
-def is_cut(before: Float32, after: Float32) -> bool:
+def is_shot_boundary(before: Float32, after: Float32) -> bool:
     """Tell whether two neighbouring thumbnails (float32 [h, w], 0-255) belong to different shots."""
     if np.abs(after - before).mean() < _DIFFERENT:
         return False

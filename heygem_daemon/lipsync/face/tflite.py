@@ -9,7 +9,7 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32
 
 
-class Network:
+class TfliteNetwork:
     """A TFLite network with named outputs. Not to be shared between threads."""
 
     def __init__(self, path: Path, outputs: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def cached_tracks(
 
     def build(directory: Path) -> None:
         with closing(read_ahead(VideoReader(info).frames(), READ_AHEAD)) as frames:
-            analyse(
+            track_video(
                 frames,
                 size=(video.width, video.height),
                 frame_rate=video.frame_rate,
@@ -51,7 +51,7 @@ def cached_tracks(
     return FaceTracks.open(video_cache.entry(build, TRACKS_VERSION, face))
 
 
-def analyse(
+def track_video(
     frames: Iterable[Frame],
     *,
     size: tuple[int, int],

@@ -1,8 +1,9 @@
-"""What lips do beyond opening and width: they press on p b m, the lower one meets the teeth on f v, both are pursed on u o w.
+"""Lip articulation beyond opening and width: the lips press together on p b m, the lower lip meets the teeth on f v, both are rounded
+on u o w.
 
-Figures in brackets were measured on 36 clips of 26 talking people, where the driver is sure of a viseme (above .6): what the mouth did
-beyond what the driver says. The tracker hardly sees lips roll in or push forward (.002 of the eye distance, as much as its noise);
-those displacements are small, and in the directions of anatomy.
+Values in brackets were measured on 36 clips of 26 talking people, where the driver is sure of a viseme (above .6): what the mouth did
+beyond what the driver predicts. The tracker hardly sees lips roll in or push forward (.002 of the eye distance, as much as its noise);
+those displacements are small, and in anatomical directions.
 """
 
 from collections import deque
@@ -16,67 +17,72 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, LIPS, MOUTH_CORNERS, OUTER_CORNERS, OUTER_LOWER, OUTER_UPPER
-from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
+from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 
-TEETH_OPENING: Final = 0.15
-"""The lips are this far apart at most on f and v, as a share of the range [.19 in the mean, .06 at the tenth percentile]."""
-PURSED_WIDTH: Final = 0.03
-"""A pursed mouth is narrower than the width heard by this share of the range: people the driver learnt from need nothing beyond what
-it says, with weights that knew them less it was [oh .11, RR .10, CH .11, ou .05]."""
+LABIODENTAL_OPENING: Final = 0.15
+"""The largest lip opening on f and v, as a fraction of the person's range [.19 in the mean, .06 at the tenth percentile]."""
+ROUNDED_NARROWING: Final = 0.03
+"""How much narrower rounded lips are than the predicted width, as a fraction of the person's range. People the driver was trained on
+need nothing beyond the prediction; with weights that knew them less it was [oh .11, RR .10, CH .11, ou .05]."""
 
-_PRESSED: Final = ("PP",)
-_TEETH: Final = ("FF",)
-_PURSED: Final = ("ou", "oh", "CH", "RR")
-_SURE: Final = (0.1, 0.8)
+_BILABIAL: Final = ("PP",)
+_LABIODENTAL: Final = ("FF",)
+_ROUNDED: Final = ("ou", "oh", "CH", "RR")
+_GROUPS: Final = tuple([viseme_index(name) for name in group] for group in (_BILABIAL, _LABIODENTAL, _ROUNDED))
+"""Columns of MouthMotion.visemes, in the order of the fields of `Articulation`."""
+_WEIGHT_RANGE: Final = (0.1, 0.8)
+"""Viseme weights between which an articulation grows from 0 to 1."""
 _LEAD: Final = 0.045
-"""Lips are at their place this long (s) before the sound is at its clearest [f v .02-.06, p b m .06-.08]."""
-_BREADTH: Final = 0.06
-"""A gesture comes and goes over this time (s): a lip is not there at once."""
-_LIFTED: Final = 0.010
-"""How far both lips rise on f and v: the lower one goes to the teeth, the upper one does not come down to it. In IOD."""
-_ROLLED_IN: Final = (0.010, 0.010)
-"""How far the lower lip's outer edge rises on f and v, and the lip goes back, in IOD."""
-_PUSHED: Final = (0.004, 0.015)
-"""How much higher each lip is when pursed, and how far both come forward, in IOD."""
+"""Lips are in place this long (s) before the speech sound is at its clearest [f v .02-.06, p b m .06-.08]."""
+_FADE: Final = 0.06
+"""An articulation comes and goes over this time (s): a lip does not jump."""
+
+_LABIODENTAL_RISE: Final = 0.010
+_LABIODENTAL_ROLL: Final = (0.010, 0.010)
+_ROUNDED_RISE: Final = 0.004
+_ROUNDED_PROTRUSION: Final = 0.015
+"""Displacements in IOD. On f and v both lips rise (the lower one goes to the teeth, the upper one does not come down to it), the outer
+edge of the lower lip rises as much again, and that lip goes back. When rounded each lip gets higher, and both come forward."""
 _TYPICAL_WIDTH: Final = 0.55
 """Mouth width at rest, in IOD, for which the displacements hold; others scale with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gesture:
-    """How far the lips press, meet the teeth, and are pursed, each 0-1."""
+class Articulation:
+    """How far the lips press together, the lower one meets the teeth, and both are rounded, each 0-1."""
 
-    pressed: float = 0.0
-    teeth: float = 0.0
-    pursed: float = 0.0
+    bilabial: float = 0.0
+    labiodental: float = 0.0
+    rounded: float = 0.0
 
 
-def gestures(motion: Iterable[MouthMotion]) -> Iterator[Gesture]:
-    """Yield the gesture of every frame of the motion; a frame is known when what is heard a tenth of a second later is."""
-    timed = ((float(time), row) for block in motion for time, row in zip(block.times, _weights(block.visemes), strict=True))
+def articulations(motion: Iterable[MouthMotion]) -> Iterator[Articulation]:
+    """Yield the articulation of every frame of the motion; a frame needs the motion of the next tenth of a second."""
+    timed = ((float(time), row) for block in motion for time, row in zip(block.times, _group_weights(block.visemes), strict=True))
     begin = list(islice(timed, 2))
     if not begin:
         return
     step = begin[1][0] - begin[0][0] if len(begin) > 1 else 1.0
-    back, ahead = int((_BREADTH - _LEAD) / step), int((_BREADTH + _LEAD) / step)
-    shares = np.maximum(0, 1 - np.abs(np.arange(-back, ahead + 1) * step - _LEAD) / _BREADTH) + 1e-9
+    back, ahead = int((_FADE - _LEAD) / step), int((_FADE + _LEAD) / step)
+    kernel = np.maximum(0, 1 - np.abs(np.arange(-back, ahead + 1) * step - _LEAD) / _FADE) + 1e-9
     rows = (row for _, row in chain(begin, timed))
     for window in _windows(rows, back, ahead):
-        pressed, teeth, pursed = _smoothstep(shares @ window / shares.sum())
-        yield Gesture(pressed=float(pressed), teeth=float(teeth), pursed=float(pursed))
+        bilabial, labiodental, rounded = smoothstep(np.asarray(kernel @ window / kernel.sum(), np.float64), *_WEIGHT_RANGE)
+        yield Articulation(bilabial=float(bilabial), labiodental=float(labiodental), rounded=float(rounded))
 
 
 def _windows(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
     """Yield [back + 1 + ahead, 3] around every row."""
     length = back + 1 + ahead
-    held: deque[Float64] = deque(maxlen=length)
-    for row in _continued(rows, back, ahead):
-        held.append(row)
-        if len(held) == length:
-            yield np.array(held)
+    window: deque[Float64] = deque(maxlen=length)
+    for row in _padded(rows, back, ahead):
+        window.append(row)
+        if len(window) == length:
+            yield np.array(window)
 
 
-def _continued(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
+def _padded(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
     """Yield the rows, the first one `back` times more before them, the last one `ahead` times more after them."""
     row = next(rows)
     yield from repeat(row, back + 1)
@@ -85,7 +91,7 @@ def _continued(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float
     yield from repeat(row, ahead)
 
 
-def lip_shift(rest: Float64, gesture: Gesture) -> Float64:
+def lip_displacement(rest: Float64, articulation: Articulation) -> Float64:
     """Return the displacement [40, 3] of the lip landmarks of a canonical face `rest` [468, 3] that leaves opening and width alone."""
     left, right = (rest[i] for i in OUTER_CORNERS)
     half = float(np.linalg.norm(right - left)) / 2
@@ -93,21 +99,16 @@ def lip_shift(rest: Float64, gesture: Gesture) -> Float64:
     bell = np.clip(1 - across**2, 0, 1) * (2 * half / _TYPICAL_WIDTH)
     is_upper, is_lower, is_outer_lower = (np.isin(LIPS, row) for row in (OUTER_UPPER, (*INNER_LOWER, *OUTER_LOWER), OUTER_LOWER))
     is_corner = np.isin(LIPS, MOUTH_CORNERS)
-    shift = np.zeros((len(LIPS), 3))
-    shift[:, 1] -= gesture.teeth * bell * (_LIFTED + _ROLLED_IN[0] * is_outer_lower)
-    shift[:, 2] += gesture.teeth * _ROLLED_IN[1] * bell * is_lower
-    shift[:, 1] += gesture.pursed * _PUSHED[0] * bell * (is_outer_lower.astype(float) - is_upper)
-    shift[:, 2] -= gesture.pursed * _PUSHED[1] * bell
-    shift[is_corner] = 0
-    return shift
+    roll_up, roll_back = _LABIODENTAL_ROLL
+    moved = np.zeros((len(LIPS), 3))
+    moved[:, 1] -= articulation.labiodental * bell * (_LABIODENTAL_RISE + roll_up * is_outer_lower)
+    moved[:, 2] += articulation.labiodental * roll_back * bell * is_lower
+    moved[:, 1] += articulation.rounded * _ROUNDED_RISE * bell * (is_outer_lower.astype(float) - is_upper)
+    moved[:, 2] -= articulation.rounded * _ROUNDED_PROTRUSION * bell
+    moved[is_corner] = 0
+    return moved
 
 
-def _weights(visemes: npt.NDArray[np.floating]) -> Float64:
-    """Return [T, 3] for visemes [T, 16]."""
-    groups = (_PRESSED, _TEETH, _PURSED)
-    return np.stack([visemes[:, [VISEMES.index(name) for name in group]].sum(1) for group in groups], axis=1).astype(np.float64)
-
-
-def _smoothstep(x: Float64) -> Float64:
-    t = np.clip((x - _SURE[0]) / (_SURE[1] - _SURE[0]), 0.0, 1.0)
-    return np.asarray(t * t * (3 - 2 * t))
+def _group_weights(visemes: npt.NDArray[np.floating]) -> Float64:
+    """Return [T, 3], the summed weight of each group of visemes, for visemes [T, 16]."""
+    return np.stack([visemes[:, columns].sum(1) for columns in _GROUPS], axis=1).astype(np.float64)

@@ -1,17 +1,15 @@
 """The 468 landmarks of FaceMesh by name: which index lies where on a face.
 
-Left and right are the picture's, not the person's. Upper and lower lip rows run from the left to the right mouth corner.
+Left and right are those of the image, not the person's. Upper and lower lip rows run from the left to the right mouth corner.
 The numbering is that of the face landmark model (Kartynnik et al. 2019, "Real-time facial surface geometry from monocular video").
 """
 
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float64
-
-POINTS: Final = 468
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 
 INNER_UPPER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
@@ -26,6 +24,10 @@ BETWEEN_LOWER: Final = (
     (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306),
     (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292),
 )
+
+INNER_OUTLINE: Final = (*INNER_UPPER, *INNER_LOWER[-2:0:-1])
+OUTER_OUTLINE: Final = (*OUTER_UPPER, *OUTER_LOWER[-2:0:-1])
+"""The edges of the lips as closed polygons, from the left corner over the upper lip and back."""
 
 INNER_LIPS: Final = tuple(sorted({*INNER_UPPER, *INNER_LOWER}))
 OUTER_LIPS: Final = tuple(sorted({*OUTER_UPPER, *OUTER_LOWER}))
@@ -50,28 +52,27 @@ JAW: Final = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378
 OVAL_TOP: Final = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234)
 """The upper half of the face oval, from ear to ear over the forehead."""
 MOUTH_HULL: Final = (97, 326, 426, 436, 432, 430, 431, 428, 199, 208, 211, 210, 212, 216, 206)
-"""Around mouth and chin, from the base of the nose: the part of a face that is exchanged."""
+"""The outline around mouth and chin, from the base of the nose: the part of a face that is replaced."""
 CHEEKS: Final = (205, 425, 50, 280, 192, 416)
-"""Skin that neither lips nor nose nor, mostly, a beard covers."""
+"""Points on skin that is clear of lips, nose and, mostly, of a beard."""
 RIGID: Final = (
     *(33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332),
     *(127, 356, 234, 454, 21, 251, 54, 284, 193, 417, 122, 351),
 )
 """Points of eyes, nose bridge, forehead and temples that speech does not move."""
 
+_CHEEK_EDGE: Final = 0.62
+_CHEEK_FADE: Final = 0.33
+"""From the middle of the face to an ear: where a cheek begins to move less, and over which fraction of the way it stops."""
 
-def lower_face_weight(face: npt.NDArray[np.floating]) -> Float64:
+
+def lower_face_weight(face: Float64) -> Float64:
     """Return float64 [468]: how far speech may move each landmark, 0 above the nose and at the ears, 1 on lips and chin.
 
     face: [468, 3], a canonical face (x to the right, y down, outer eye corners 1 apart).
     """
-    down = _smoothstep((face[:, 1] - face[NOSE_BASE, 1]) / (face[0, 1] - face[NOSE_BASE, 1]))
+    down = smoothstep((face[:, 1] - face[NOSE_BASE, 1]) / (face[0, 1] - face[NOSE_BASE, 1]))
     aside = np.abs(face[:, 0]) / abs(face[EAR, 0])
-    weight = down * (1 - _smoothstep((aside - 0.62) / 0.33))
+    weight: Float64 = down * (1 - smoothstep((aside - _CHEEK_EDGE) / _CHEEK_FADE))
     weight[list(LIP_AREA)] = 1.0
     return weight
-
-
-def _smoothstep(x: npt.NDArray[np.floating]) -> Float64:
-    t = np.clip(x, 0.0, 1.0).astype(np.float64)
-    return np.asarray(t * t * (3 - 2 * t))

@@ -1,4 +1,4 @@
-"""What a mouth does on tracked frames, and how late it does it."""
+"""Measurements of tracked mouths: their opening, and how late it follows a target."""
 
 from fractions import Fraction
 from typing import Final
@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS, INNER_MIDDLE
 
-_INNER_LIPS: Final = (13, 14)
-_OUTER_EYES: Final = (33, 263)
-_REACH: Final = 0.4
+_LONGEST_OFFSET: Final = 0.4
+"""Offsets are searched up to this long, either way, in s."""
 _FEWEST: Final = 8
+"""Frames, valid in both curves, below which their correlation is NaN."""
 
 
 def lip_opening(landmarks: Float32) -> Float32:
@@ -19,25 +20,31 @@ def lip_opening(landmarks: Float32) -> Float32:
 
     landmarks: float32 [T, 468, 3], any unit.
     """
-    upper, lower = (landmarks[:, i] for i in _INNER_LIPS)
-    left, right = (landmarks[:, i] for i in _OUTER_EYES)
+    upper, lower = (landmarks[:, i] for i in INNER_MIDDLE)
+    left, right = (landmarks[:, i] for i in EYE_CORNERS)
     opening = np.linalg.norm(upper - lower, axis=1) / np.linalg.norm(left - right, axis=1)
     return np.asarray(opening, np.float32)
 
 
-def sync_offset(asked: npt.ArrayLike, obtained: npt.ArrayLike, frame_rate: Fraction) -> tuple[float, float]:
-    """Return (offset in ms, Pearson r at that offset) of the obtained opening against the asked one.
+def measured_opening(face: Float64) -> float:
+    """Return the opening of one face [468, 3] as the tracker would measure it (see `lip_opening`), in double precision."""
+    upper, lower, left, right = face[[*INNER_MIDDLE, *EYE_CORNERS]]
+    return float(np.linalg.norm(lower - upper) / np.linalg.norm(right - left))
 
-    asked, obtained: [T] per frame; frames where either is NaN are left out. A positive offset means that the mouth is late.
+
+def sync_offset(target: npt.ArrayLike, measured: npt.ArrayLike, frame_rate: Fraction) -> tuple[float, float]:
+    """Return (offset in ms, Pearson r at that offset) of the measured opening against the target.
+
+    target, measured: [T] per frame; frames where either is NaN are left out. A positive offset means that the mouth is late.
     The offset is searched within 0.4 s and refined between frames by a parabola through the three best correlations.
     Both are NaN where too few frames are left or a curve does not move.
     """
-    want, have = np.asarray(asked, np.float64), np.asarray(obtained, np.float64)
-    count = min(len(want), len(have))
-    want, have = want[:count], have[:count]
-    reach = min(round(_REACH * frame_rate), max(0, count - _FEWEST))
-    lags = range(-reach, reach + 1)
-    curve = np.array([_correlation(want[max(0, -k) : count - max(0, k)], have[max(0, k) : count - max(0, -k)]) for k in lags])
+    wanted, found = np.asarray(target, np.float64), np.asarray(measured, np.float64)
+    count = min(len(wanted), len(found))
+    wanted, found = wanted[:count], found[:count]
+    longest = min(round(_LONGEST_OFFSET * frame_rate), max(0, count - _FEWEST))
+    lags = range(-longest, longest + 1)
+    curve = np.array([_correlation(wanted[max(0, -k) : count - max(0, k)], found[max(0, k) : count - max(0, -k)]) for k in lags])
     if not np.isfinite(curve).any():
         return float("nan"), float("nan")
     best = int(np.nanargmax(curve))
@@ -46,6 +53,7 @@ def sync_offset(asked: npt.ArrayLike, obtained: npt.ArrayLike, frame_rate: Fract
 
 
 def _correlation(a: Float64, b: Float64) -> float:
+    """Return Pearson's r over the frames where both curves are valid; NaN where they are few or a curve does not move."""
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < _FEWEST:
         return float("nan")

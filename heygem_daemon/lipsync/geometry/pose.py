@@ -1,6 +1,6 @@
-"""Where a head is, and what its face does apart from that: pose and canonical landmarks of every frame.
+"""Pose of the head and canonical landmarks of every frame: where a face is, and what it does apart from that.
 
-Canonical space: x to the right of the picture, y down, z to the back, origin between the eyes, outer eye corners 1 apart (IOD).
+Canonical space: x to the right of the image, y down, z to the back, origin between the eyes, outer eye corners 1 apart (IOD).
 """
 
 from collections import OrderedDict
@@ -18,16 +18,20 @@ from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD
 _RIGID: Final = np.array(RIGID)
 _WINDOW: Final = 5
 _ORDER: Final = 2
+"""Frames and order of the polynomial that smooths landmarks over time (Savitzky and Golay 1964)."""
 _MARGIN: Final = _WINDOW - 1
 """Frames read on either side of a block, so that smoothing does not depend on how a video is cut into blocks."""
 _REFERENCE_FRAMES: Final = 400
+_REFERENCE_ROUNDS: Final = 4
+"""Frames the mean face is made of, and how often they are fitted to it."""
 _BLOCK: Final = 64
 _BLOCKS_KEPT: Final = 4
+"""`FaceReader` reads blocks of so many frames, and keeps the ones used last."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pose:
-    """n similarities, picture = scale * rotation @ canonical + translation.
+    """n similarities, points = scale * rotation @ canonical + translation.
 
     scale: [n], pixels per IOD; rotation: [n, 3, 3]; translation: [n, 3], pixels
     """
@@ -41,9 +45,9 @@ class Pose:
         turned = np.einsum("nij,...kj->nki" if canonical.ndim == 2 else "nij,nkj->nki", self.rotation, canonical)
         return np.asarray(self.scale[:, None, None] * turned + self.translation[:, None])
 
-    def unproject(self, picture: Float64) -> Float64:
-        """Return canonical [n, K, 3] for picture [n, K, 3] in pixels."""
-        centred = picture - self.translation[:, None]
+    def unproject(self, points: Float64) -> Float64:
+        """Return canonical [n, K, 3] for points [n, K, 3] in pixels."""
+        centred = points - self.translation[:, None]
         return np.asarray(np.einsum("nji,nkj->nki", self.rotation, centred) / self.scale[:, None, None])
 
     def angles(self) -> Float64:
@@ -55,11 +59,14 @@ class Pose:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Geometry:
-    """The faces of n frames. valid: bool [n]; picture: [n, 468, 2], pixels, smoothed; canonical: [n, 468, 3], smoothed; pose."""
+class FaceGeometry:
+    """The faces of n frames.
+
+    valid: bool [n]; points: [n, 468, 2], pixels, smoothed; canonical: [n, 468, 3], smoothed; angles: [n, 3], degrees
+    """
 
     valid: Bool
-    picture: Float64
+    points: Float64
     canonical: Float64
     pose: Pose
     angles: Float64
@@ -70,26 +77,26 @@ class Geometry:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Face:
-    """The face of one frame: the row of a `Geometry`. scale: pixels per IOD; angles: yaw, pitch, roll in degrees."""
+    """The face of one frame: the row of a `FaceGeometry`. scale: pixels per IOD; angles: yaw, pitch, roll in degrees."""
 
-    picture: Float64
+    points: Float64
     canonical: Float64
     scale: float
     rotation: Float64
     angles: Float64
 
     def shifted(self, displacement: Float64) -> Float64:
-        """Return [468, 2] in pixels: the landmarks after a canonical displacement [468, 3]; tracker noise stays in both and cancels."""
-        return self.picture + self.scale * (displacement @ self.rotation.T)[:, :2]
+        """Return [468, 2] in pixels: the landmarks after a canonical displacement [468, 3]; tracker noise is in both and cancels."""
+        return self.points + self.scale * (displacement @ self.rotation.T)[:, :2]
 
 
-def fit_pose(picture: Float64, reference: Float64) -> Pose:
-    """Return the similarities that map reference [468, 3] on picture [n, 468, 3] over the rigid points (Umeyama 1991)."""
-    x, y = reference[_RIGID], picture[:, _RIGID]
+def fit_pose(points: Float64, reference: Float64) -> Pose:
+    """Return the similarities that map reference [468, 3] on points [n, 468, 3] over the rigid landmarks (Umeyama 1991)."""
+    x, y = reference[_RIGID], points[:, _RIGID]
     x_mean, y_mean = x.mean(0), y.mean(1)
     spread = x - x_mean
     u, s, vt = np.linalg.svd(np.einsum("nki,kj->nij", y - y_mean[:, None], spread))
-    sign = np.ones((len(picture), 3))
+    sign = np.ones((len(points), 3))
     sign[:, 2] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * sign[:, None]) @ vt
     scale = (s * sign).sum(1) / (spread**2).sum()
@@ -113,30 +120,30 @@ def mean_face(tracks: FaceTracks) -> Float64:
     chosen = usable[np.unique(np.linspace(0, len(usable) - 1, _REFERENCE_FRAMES).astype(int))]
     faces = np.concatenate([tracks.landmarks(i, i + 1) for i in chosen]).astype(np.float64)
     reference = upright(faces[len(faces) // 2])
-    for _ in range(4):
+    for _ in range(_REFERENCE_ROUNDS):
         reference = upright(fit_pose(faces, reference).unproject(faces).mean(0))
     return reference
 
 
-def geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int) -> Geometry:
-    """Return the smoothed faces of the frames start to stop. Gaps and scene cuts are never smoothed over."""
+def face_geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int) -> FaceGeometry:
+    """Return the smoothed faces of the frames start to stop. Smoothing stops at gaps and scene cuts."""
     first, last = max(0, start - _MARGIN), min(tracks.frames, stop + _MARGIN)
     raw = tracks.landmarks(first, last).astype(np.float64)
     valid = tracks.valid[first:last]
     raw[~valid] = reference
     pose = fit_pose(raw, reference)
     canonical = pose.unproject(raw)
-    smooth, picture = canonical.copy(), raw.copy()
+    smooth, points = canonical.copy(), raw.copy()
     for run in runs(valid, tracks.shot[first:last]):
         smooth[run] = _smoothed(canonical[run])
     noise_free = pose.project(smooth)
     for run in runs(valid, tracks.shot[first:last]):
-        picture[run] = noise_free[run] + _smoothed(raw[run] - pose.project(canonical)[run])
+        points[run] = noise_free[run] + _smoothed(raw[run] - pose.project(canonical)[run])
     keep = slice(start - first, stop - first)
     kept = Pose(scale=pose.scale[keep], rotation=pose.rotation[keep], translation=pose.translation[keep])
-    return Geometry(
+    return FaceGeometry(
         valid=valid[keep].copy(),
-        picture=picture[keep, :, :2].copy(),
+        points=points[keep, :, :2].copy(),
         canonical=smooth[keep].copy(),
         pose=kept,
         angles=kept.angles(),
@@ -144,7 +151,7 @@ def geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int) -> G
 
 
 def runs(valid: Bool, shot: Int32) -> list[slice]:
-    """Return the stretches of consecutive valid frames of one shot."""
+    """Return the runs of consecutive valid frames of one shot."""
     label = np.where(valid, shot, -1)
     borders = np.flatnonzero(np.diff(label)) + 1
     edges = [0, *borders.tolist(), len(label)]
@@ -152,17 +159,18 @@ def runs(valid: Bool, shot: Int32) -> list[slice]:
 
 
 def _smoothed(values: Float64) -> Float64:
+    """Return values [n, ...] smoothed over time; a run shorter than the window stays as it is."""
     if len(values) < _WINDOW:
         return values
     return np.asarray(savgol_filter(values, _WINDOW, _ORDER, axis=0))
 
 
 class FaceReader:
-    """The face of any frame, in any order, read in blocks of which the last few are kept."""
+    """Reads the face of any frame, in any order, in blocks of which the last few are kept."""
 
     def __init__(self, tracks: FaceTracks, reference: Float64) -> None:
         self._tracks, self._reference = tracks, reference
-        self._blocks: OrderedDict[int, Geometry] = OrderedDict()
+        self._blocks: OrderedDict[int, FaceGeometry] = OrderedDict()
 
     def __call__(self, index: int) -> Face | None:
         """Return the face of frame `index`, or None where it has none."""
@@ -171,17 +179,18 @@ class FaceReader:
         block = self._block(index // _BLOCK)
         row = index % _BLOCK
         return Face(
-            picture=block.picture[row],
+            points=block.points[row],
             canonical=block.canonical[row],
             scale=float(block.pose.scale[row]),
             rotation=block.pose.rotation[row],
             angles=block.angles[row],
         )
 
-    def _block(self, number: int) -> Geometry:
+    def _block(self, number: int) -> FaceGeometry:
         if number not in self._blocks:
             if len(self._blocks) >= _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
-            self._blocks[number] = geometry(self._tracks, self._reference, number * _BLOCK, min(self._tracks.frames, (number + 1) * _BLOCK))
+            start = number * _BLOCK
+            self._blocks[number] = face_geometry(self._tracks, self._reference, start, min(self._tracks.frames, start + _BLOCK))
         self._blocks.move_to_end(number)
         return self._blocks[number]

@@ -7,13 +7,14 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Triangles
+from heygem_daemon.lipsync.face_tracks import POINTS
 from heygem_daemon.lipsync.geometry import mouth_prior
-from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, INNER_LOWER, INNER_UPPER, JAW, LIP_AREA, OVAL_TOP, POINTS
+from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, INNER_LOWER, INNER_OUTLINE, INNER_UPPER, JAW, LIP_AREA, OVAL_TOP
 
-_PARTED: Final = 0.25
-"""Opening at which the face is triangulated: no triangle then bridges the lips."""
+_TRIANGULATED_OPENING: Final = 0.25
+"""Lip opening at which the face is triangulated, in IOD: no triangle then bridges the lips."""
 RING_WIDTH: Final = 0.42
-"""Distance of the ring that stays still from the jaw, in IOD: neck and collar stretch over it."""
+"""Distance between the jaw and the ring of points that do not move, in IOD: neck and collar stretch over it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,29 +32,29 @@ class Triangulation:
 
     @property
     def mouth(self) -> Triangles:
-        """What is transported from another frame: the opening, then the skin and lips."""
+        """The triangles that are taken from another frame: the opening, then the skin and lips."""
         return np.concatenate([self.inside, self.skin])
 
     @property
     def whole(self) -> Triangles:
-        """What moves in the target frame: the ring, the opening, then the skin."""
+        """The triangles that move in the target frame: the ring, the opening, then the skin."""
         return np.concatenate([self.around, self.inside, self.skin])
 
 
-def triangulated(face: Float64, weight: Float64) -> Triangulation:
+def triangulate(face: Float64, weight: Float64) -> Triangulation:
     """Triangulate the canonical face [468, 3] seen from the front (Delaunay); only triangles that speech moves are kept.
 
     weight: [468], how far speech moves each landmark.
     """
-    parted = mouth_prior.closed(face, weight) + _PARTED * weight[:, None] * mouth_prior.opening_motion(face)
-    triangles = Delaunay(parted[:, :2]).simplices.astype(np.int32)
-    centres = parted[triangles, :2].mean(1)
+    open_face = mouth_prior.close_lips(face, weight) + _TRIANGULATED_OPENING * weight[:, None] * mouth_prior.opening_motion(face)
+    triangles = Delaunay(open_face[:, :2]).simplices.astype(np.int32)
+    centres = open_face[triangles, :2].mean(1)
     moving = (weight[triangles] > 0).any(1)
-    oval = parted[[*JAW, *OVAL_TOP[1:-1]], :2]
-    opening = parted[[*INNER_UPPER, *INNER_LOWER[-2:0:-1]], :2]
+    oval = open_face[[*JAW, *OVAL_TOP[1:-1]], :2]
+    opening = open_face[list(INNER_OUTLINE), :2]
     lips = np.isin(triangles, INNER_LIPS).all(1)
     keep = moving & _inside(centres, oval) & ~(lips & _inside(centres, opening))
-    return Triangulation(inside=_opening_strip(), skin=_oriented(triangles[keep], parted), around=_ring_strip())
+    return Triangulation(inside=_opening_strip(), skin=_oriented(triangles[keep], open_face), around=_ring_strip())
 
 
 def ring(points: Float64, centre: Float64, scale: float) -> Float64:
@@ -71,7 +72,7 @@ def lip_triangles(mesh: Triangulation) -> Triangles:
 
 
 def _opening_strip() -> Triangles:
-    """The 18 triangles between the inner edges of the lips."""
+    """Return the 18 triangles between the inner edges of the lips."""
     triangles = []
     for k in range(len(INNER_UPPER) - 1):
         a, b, c, d = INNER_UPPER[k], INNER_UPPER[k + 1], INNER_LOWER[k], INNER_LOWER[k + 1]
@@ -81,6 +82,7 @@ def _opening_strip() -> Triangles:
 
 
 def _ring_strip() -> Triangles:
+    """Return the 40 triangles between the jaw and the ring."""
     triangles = []
     for k in range(len(JAW) - 1):
         triangles += [(JAW[k], JAW[k + 1], POINTS + k), (JAW[k + 1], POINTS + k + 1, POINTS + k)]
@@ -88,7 +90,7 @@ def _ring_strip() -> Triangles:
 
 
 def _oriented(triangles: Triangles, points: Float64) -> Triangles:
-    """Return the triangles with their corners clockwise in a picture whose y runs down, like the strips."""
+    """Return the triangles with their corners clockwise in an image whose y runs down, like the strips."""
     a, b, c = (points[triangles[:, k], :2] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     return np.where((turn < 0)[:, None], triangles[:, ::-1], triangles).astype(np.int32)

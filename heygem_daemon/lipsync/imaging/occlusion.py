@@ -1,4 +1,4 @@
-"""Is something in front of the mouth? The skin around it, unrolled by the landmarks, is compared with that of clear frames."""
+"""Detect what covers a mouth: the skin around it, unrolled by the landmarks, is compared with that of clear frames."""
 
 from typing import Final
 
@@ -7,23 +7,32 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
-from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_LOWER, OUTER_UPPER
+from heygem_daemon.lipsync.arrays import Bool, Float64, Image, Int64
+from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation
-from heygem_daemon.lipsync.imaging.compositing import mouth_box, padded_bgr
+from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
 from heygem_daemon.lipsync.imaging.warp import rasterise, sample, shrink
 from heygem_daemon.media.frame import Frame
 
 _SIDE: Final = 28
+"""The hull around mouth and chin is sampled on a grid of this many points each way."""
+_LIP_MARGIN: Final = 1.0
+"""Skin nearer to the lips than this is left out, in points of the grid."""
 _PERCENTILE: Final = 95
+"""The residual of a frame is this percentile of the differences of its samples."""
 _NEIGHBOURS: Final = 8
+"""Frames in the most similar poses that a frame is compared with."""
 _TOLERANCE: Final = 4.5
 """A frame is covered when its residual exceeds the median by this many standard deviations. Beards, nods and motion blur alone reach
 1.9 medians, and a mouth that stops speaking for no reason is worse than one drawn over a finger."""
 _LEAST_LIMIT: Final = 28.0
 """Grey levels; below that it is compression noise, a shadow or a crease."""
 _NEAR_IN_TIME: Final = 12
+"""Frames at most this far apart are neighbours in time."""
 _FEWEST: Final = 40
+"""Of fewer frames each counts as clear: they are too few to compare."""
+_MAD_TO_DEVIATION: Final = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 class SkinSampler:
@@ -34,12 +43,12 @@ class SkinSampler:
         low, high = hull.min(0), hull.max(0)
         points = (face[:, :2] - low) / (high - low) * (_SIDE - 1)
         labels = rasterise(points, mesh.skin, (_SIDE, _SIDE))
-        inside = _polygon(points[list(MOUTH_HULL)]) & ~_polygon(points[[*OUTER_UPPER, *OUTER_LOWER[-2:0:-1]]], 1.0) & (labels >= 0)
+        inside = _polygon(points[list(MOUTH_HULL)]) & ~_polygon(points[list(OUTER_OUTLINE)], _LIP_MARGIN) & (labels >= 0)
         y, x = np.nonzero(inside)
         self._triangles = mesh.skin[labels[inside]]
         self._weights = _barycentric(points[self._triangles], np.stack([x, y], 1).astype(np.float64))
 
-    def __call__(self, image: npt.NDArray[np.uint8], points: Float64, scale: float) -> npt.NDArray[np.uint8]:
+    def __call__(self, image: Image, points: Float64, scale: float) -> npt.NDArray[np.uint8]:
         """Return uint8 [p, 3]. image: uint8 [h, w, 3]; points: landmarks [468, 2] in its pixels; scale: pixels per IOD."""
         factor = max(1, min(round(scale / _SIDE), min(image.shape[:2]) // 4))
         height, width = (n // factor * factor for n in image.shape[:2])
@@ -56,28 +65,29 @@ class SkinSampler:
 
 
 class OcclusionTest:
-    """Compares skins [n, p, 3] of an atlas with that of a frame; `limit` is in grey levels."""
+    """Compares the skin of a frame with the samples [n, p, 3] of an atlas; `limit` is in grey levels."""
 
-    def __init__(self, skins: npt.NDArray[np.uint8], angles: Float64, limit: float) -> None:
-        self._skins, self._angles, self.limit = skins, angles, limit
+    def __init__(self, skin_samples: npt.NDArray[np.uint8], angles: Float64, limit: float) -> None:
+        self._skin_samples, self._angles, self.limit = skin_samples, angles, limit
 
     def is_covered(self, skin: npt.NDArray[np.uint8], angles: Float64) -> bool:
         """Return whether the skin [p, 3] of a head at `angles` [3] differs from that of every frame in a similar pose."""
         rows = np.argsort(np.abs(self._angles - angles).sum(1), kind="stable")[:_NEIGHBOURS]
-        return residual(skin, self._skins[rows]) > self.limit
+        return residual(skin, self._skin_samples[rows]) > self.limit
 
 
 def residual(skin: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> float:
-    """Return the 95th percentile of the difference, in grey levels, to the most similar of `others` [n, p, 3]; overall light is ignored."""
+    """Return the 95th percentile of the difference, in grey levels, to the most similar of `others` [n, p, 3];
+    overall light is ignored."""
     difference = skin.astype(np.float32) - others
     difference -= np.median(difference, axis=1, keepdims=True)
     return float(np.percentile(np.abs(difference).mean(2), _PERCENTILE, axis=1).min())
 
 
-def clear_rows(skins: npt.NDArray[np.uint8], angles: Float64, index: Int64) -> tuple[Bool, float]:
+def clear_rows(skin_samples: npt.NDArray[np.uint8], angles: Float64, index: Int64) -> tuple[Bool, float]:
     """Return (bool [n], limit): which frames of a clip have a clear view of the mouth, and the residual beyond which one has not.
 
-    Each frame is compared with frames in a similar pose that are not its neighbours in time, so that a hand does not vouch for itself.
+    Each frame is compared with frames in a similar pose that are not its neighbours in time, so that a hand is not compared with itself.
     """
     values = np.zeros(len(index))
     if len(index) < _FEWEST:
@@ -87,9 +97,9 @@ def clear_rows(skins: npt.NDArray[np.uint8], angles: Float64, index: Int64) -> t
         distance[np.abs(index - index[row]) <= _NEAR_IN_TIME] = np.inf
         rows = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
         rows = rows[np.isfinite(distance[rows])]
-        values[row] = residual(skins[row], skins[rows]) if len(rows) else 0.0
+        values[row] = residual(skin_samples[row], skin_samples[rows]) if len(rows) else 0.0
     middle = float(np.median(values))
-    deviation = 1.4826 * float(np.median(np.abs(values - middle)))
+    deviation = _MAD_TO_DEVIATION * float(np.median(np.abs(values - middle)))
     limit = max(_LEAST_LIMIT, middle + _TOLERANCE * deviation)
     return values <= limit, limit
 

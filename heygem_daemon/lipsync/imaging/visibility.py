@@ -1,4 +1,4 @@
-"""How much may be drawn on a frame: all on a face that looks this way, nothing where it is missing, turned away or covered."""
+"""How much of the drawn mouth a frame may show: all on a face towards the camera, nothing where it is missing, turned away or covered."""
 
 from collections.abc import Iterable
 from typing import Final, Protocol
@@ -10,13 +10,15 @@ from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.samples import FaceSample
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.lipsync.imaging.occlusion import OcclusionTest, SkinSampler
 from heygem_daemon.media.frame import Frame
 
 FADE: Final = 6
-"""Frames over which a drawn mouth gives way to the untouched picture before a gap, and comes back after it."""
+"""Frames over which a drawn mouth gives way to the untouched frame before a gap, and comes back after it."""
 _YAW_FADE: Final = (23.0, 31.0)
+"""Degrees of yaw over which a head turning away is drawn less and less."""
 
 
 class PresenterAppearance(Protocol):
@@ -41,7 +43,7 @@ class PresenterAppearance(Protocol):
 
 
 class Visibility:
-    """Looks at single frames of one presenter."""
+    """Judges single frames of one presenter."""
 
     def __init__(self, sampler: SkinSampler, occlusion: OcclusionTest) -> None:
         self._sampler, self._occlusion = sampler, occlusion
@@ -62,15 +64,16 @@ class Visibility:
 
 
 def presenter_visibility(presenter: PresenterAppearance) -> Visibility:
+    """Return the `Visibility` of frames of this presenter."""
     faces, clear = presenter.faces, presenter.is_clear
     sampler = SkinSampler(presenter.mouth.rest, triangulate(presenter.reference, presenter.mouth.weight))
     return Visibility(sampler, OcclusionTest(presenter.skin_samples[clear], faces.angles[clear], presenter.skin_limit))
 
 
 def fade_weight(before: Iterable[float], onwards: Iterable[float]) -> float:
-    """Return how much is drawn on a frame: a ramp of FADE frames to and from every gap.
+    """Return how much is drawn on a frame, 0-1: a ramp of FADE frames to and from every gap.
 
-    before: what `Visibility` said of the frames before it, the last one first; onwards: of the frame itself and those after it.
+    before: the `Visibility` of the frames before it, the last one first; onwards: of the frame itself and those after it.
     """
     past = [raw + k / FADE for k, raw in enumerate(before, start=1)]
     future = [raw + k / FADE for k, raw in enumerate(onwards)]
@@ -78,11 +81,5 @@ def fade_weight(before: Iterable[float], onwards: Iterable[float]) -> float:
 
 
 def is_discontinuity(tracks: FaceTracks, before: int, after: int) -> bool:
-    """Return whether the picture jumps between two frames: another shot, or not neighbours in the video."""
+    """Return whether the image jumps between two frames: another shot, or not neighbours in the video."""
     return bool(abs(after - before) > 1 or tracks.shot[before] != tracks.shot[after])
-
-
-def smoothstep(x: float, low: float, high: float) -> float:
-    """Return 0 below `low`, 1 above `high`, and a smooth way in between."""
-    t = min(1.0, max(0.0, (x - low) / (high - low)))
-    return t * t * (3 - 2 * t)

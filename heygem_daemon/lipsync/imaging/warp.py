@@ -16,6 +16,10 @@ from heygem_daemon.lipsync.arrays import Float32, Float64, Int32, Triangles
 _SHIFT: Final = 4
 """Fractional bits of the coordinates given to OpenCV's rasteriser."""
 _LEAST_AREA: Final = 1e-3
+"""Twice the area below which a triangle is degenerate, in pixels."""
+_LEAST_SIGMA: Final = 0.3
+_KERNEL_RADIUS: Final = 2.5
+"""A Gaussian of fewer pixels is left out; its kernel ends at this many sigmas."""
 
 
 def rasterise(points: Float64, triangles: Triangles, size: tuple[int, int]) -> Int32:
@@ -80,7 +84,7 @@ def sample(image: Tensor, coordinates: Tensor) -> Tensor:
 
 
 def sample_grid(image: Tensor, coordinates: Tensor) -> Tensor:
-    """Return what `sample` does, by torch alone."""
+    """Return what `sample` returns, computed by torch alone."""
     height, width = image.shape[1:]
     grid = torch.stack([(2 * coordinates[0] + 1) / width - 1, (2 * coordinates[1] + 1) / height - 1], dim=-1)
     read = functional.grid_sample(image[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
@@ -89,9 +93,9 @@ def sample_grid(image: Tensor, coordinates: Tensor) -> Tensor:
 
 def blur(image: Tensor, sigma: float) -> Tensor:
     """Return image [c, h, w] after a Gaussian of `sigma` pixels; outside the image counts as zero."""
-    if sigma < 0.3:
+    if sigma < _LEAST_SIGMA:
         return image
-    radius = max(1, round(2.5 * sigma))
+    radius = max(1, round(_KERNEL_RADIUS * sigma))
     kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float32, device=image.device) / sigma) ** 2)
     kernel = kernel / kernel.sum()
     across = functional.conv2d(image[:, None], kernel[None, None, None], padding=(0, radius))
@@ -116,6 +120,6 @@ def fill(polygon: Float64, size: tuple[int, int], device: torch.device) -> Tenso
 
 
 def _areas(corners: Float64) -> Float64:
-    """Return twice the signed area of triangles [m, 3, 2]; positive where they run clockwise in a picture whose y runs down."""
+    """Return twice the signed area of triangles [m, 3, 2]; positive where they run clockwise in an image whose y runs down."""
     p, q = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return np.asarray(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])

@@ -14,7 +14,7 @@ from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, width_of
-from heygem_daemon.lipsync.geometry.pose import geometry, mean_face
+from heygem_daemon.lipsync.geometry.pose import face_geometry, mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.style.av_sync import MouthTrack, SyncEvidence, sync_evidence
@@ -118,7 +118,7 @@ def measure_motion(tracks: FaceTracks, start: float, frames: int) -> MeasuredMot
     """Return the motion of the mouth on the first `frames` frames. start: s, time of the first one on the clock of the audio."""
     reference = mean_face(tracks)
     mouth = learn_mouth(sample_faces(tracks, reference).canonical, reference)
-    faces = geometry(tracks, reference, 0, frames)
+    faces = face_geometry(tracks, reference, 0, frames)
     opening, width = _fractions(mouth, opening_of(faces.canonical), width_of(faces.canonical))
     usable = faces.valid & (np.abs(faces.angles[:, 0]) <= LARGEST_YAW) & (faces.pose.scale >= SMALLEST_FACE)
     measured = opening[usable] if usable.any() else np.zeros(1)

@@ -11,16 +11,8 @@ from torch import Tensor
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import JAW
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.imaging.compositing import (
-    Canvas,
-    canvas_between,
-    changed,
-    colour_membrane,
-    in_cells,
-    lip_skin,
-    pixel_grid,
-    to_bgr,
-)
+from heygem_daemon.lipsync.imaging.compositing import changed_pixels, colour_membrane, lip_mask
+from heygem_daemon.lipsync.imaging.roi import RoiTensor, pixel_grid, region_between, to_bgr, to_cells
 from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox
 from heygem_daemon.lipsync.wav2lip.generator import TOP
@@ -60,21 +52,21 @@ def lay_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> F
     """Return the frame with the patch on its face; pixels outside the mask stay bit-identical."""
     outline = mask_outline(face)
     margin = _MARGIN * face.scale
-    canvas = canvas_between(frame, outline.min(0) - margin, outline.max(0) + margin, face.scale, device)
-    over, inside = _enlarged(canvas, patch)
-    mask = _soft_mask(canvas, outline) * inside
-    skin = shrink((mask > 0.5).float()[None], canvas.cell)[0] * (1 - lip_skin(canvas, canvas.local(face.picture), _LIP_ROOM))
-    over = over + enlarge(colour_membrane(canvas, over, skin), canvas.cell)
+    roi = region_between(frame, outline.min(0) - margin, outline.max(0) + margin, face.scale, device)
+    over, inside = _enlarged(roi, patch)
+    mask = _soft_mask(roi, outline) * inside
+    skin = shrink((mask > 0.5).float()[None], roi.cell)[0] * (1 - lip_mask(roi, roi.local(face.points), _LIP_ROOM))
+    over = over + enlarge(colour_membrane(roi, over, skin), roi.cell)
     if patch.has_detail:
-        over = over + _detail(canvas, over)
+        over = over + _detail(roi, over)
     alpha = mask * patch.strength
-    blended = canvas.image + (over - canvas.image) * alpha
-    return frame.paste(canvas.box, to_bgr(blended), changed(torch.zeros_like(alpha, dtype=torch.bool), alpha))
+    blended = roi.image + (over - roi.image) * alpha
+    return frame.paste(roi.box, to_bgr(blended), changed_pixels(torch.zeros_like(alpha, dtype=torch.bool), alpha))
 
 
 def mask_outline(face: Face) -> Float64:
     """Return the corners [n, 2] of the lower face in pixels: a little inside the jaw, a little beyond the chin, up to the nose."""
-    jaw, cheeks = face.picture[list(_JAW)], face.picture[list(_CHEEKS)]
+    jaw, cheeks = face.points[list(_JAW)], face.points[list(_CHEEKS)]
     middle = cheeks.mean(0)
     outward = jaw - middle
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
@@ -84,30 +76,30 @@ def mask_outline(face: Face) -> Float64:
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
 
 
-def _enlarged(canvas: Canvas, patch: Patch) -> tuple[Tensor, Tensor]:
+def _enlarged(roi: RoiTensor, patch: Patch) -> tuple[Tensor, Tensor]:
     """Return the generated face in the canvas, float32 [3, h, w], and float32 [h, w]: 1 well inside of it, 0 outside."""
-    device = canvas.image.device
+    device = roi.image.device
     matrix = torch.from_numpy(patch.box.inverse).float().to(device)
-    x, y = pixel_grid(canvas.size, device)
-    x, y = x + canvas.origin[0], y + canvas.origin[1]
+    x, y = pixel_grid(roi.size, device)
+    x, y = x + roi.origin[0], y + roi.origin[1]
     across, down = (row[0] * x + row[1] * y + row[2] for row in matrix)
     lower = torch.from_numpy(np.ascontiguousarray(patch.lower)).to(device).permute(2, 0, 1)
     edge = torch.stack([across, SIDE - 1 - across, SIDE - 1 - down, down - TOP]).amin(0)
     return sample(lower, torch.stack([across, down - TOP])), ((edge - _BORDER) / _BORDER).clamp(0, 1)
 
 
-def _soft_mask(canvas: Canvas, outline: Float64) -> Tensor:
+def _soft_mask(roi: RoiTensor, outline: Float64) -> Tensor:
     """Return float32 [h, w]: 1 inside, falling softly to 0 about the outline."""
-    inside = fill(in_cells(canvas.local(outline), canvas.cell), canvas.cells, canvas.image.device)
-    return enlarge(blur(inside[None], _SOFTNESS * canvas.scale / canvas.cell), canvas.cell)[0]
+    inside = fill(to_cells(roi.local(outline), roi.cell), roi.cells, roi.image.device)
+    return enlarge(blur(inside[None], _SOFTNESS * roi.scale / roi.cell), roi.cell)[0]
 
 
-def _detail(canvas: Canvas, over: Tensor) -> Tensor:
+def _detail(roi: RoiTensor, over: Tensor) -> Tensor:
     """Return the detail of the frame, float32 [3, h, w], where both look alike without it: skin, beard, teeth of a mouth equally open.
 
     Detail is what is finer than a cell. That is 1.5 pixels of the generated face, which is blurred by about one.
     """
-    coarse = shrink(canvas.image, canvas.cell)
-    difference = blur((coarse - shrink(over, canvas.cell)).abs().amax(0)[None], _AROUND)
-    alike = enlarge(torch.exp(-((difference / _ALIKE) ** 2)), canvas.cell)
-    return (canvas.image - enlarge(coarse, canvas.cell)) * alike
+    coarse = shrink(roi.image, roi.cell)
+    difference = blur((coarse - shrink(over, roi.cell)).abs().amax(0)[None], _AROUND)
+    alike = enlarge(torch.exp(-((difference / _ALIKE) ** 2)), roi.cell)
+    return (roi.image - enlarge(coarse, roi.cell)) * alike

@@ -21,11 +21,11 @@ import numpy as np
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.durable import write_durably
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
 from heygem_daemon.lipsync.geometry.pose import mean_face
-from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_generation import Watcher, smoothed
@@ -122,7 +122,7 @@ def calibrate(bench: Bench, clip: Path | None = None) -> Calibration | None:
         return _found(offset if is_found else None, r, "built-in portrait" if clip is None else clip.name)
 
 
-def _measured(bench: Bench, sight: Sight, speech: list[Float32]) -> tuple[float, float]:
+def _measured(bench: Bench, sight: FrameContext, speech: list[Float32]) -> tuple[float, float]:
     """Return how late the mouths are, ms, and r at that offset; 0, 0 where nothing moved."""
     count = round(sum(map(len, speech)) * _FRAME_RATE / 16000)
     watcher = Watcher(sight=sight, reference=mean_face(sight.tracks), generator=bench.generator, reader=bench.reader)
@@ -138,20 +138,20 @@ def _found(offset_ms: float | None, r: float, name: str) -> Calibration:
     return Calibration(offset_ms=None if offset_ms is None else round(offset_ms, 1), r=round(r, 3), measured_with=name, measured=measured)
 
 
-def _still(info: MediaInfo, models: Path, folder: Path) -> Sight:
+def _still(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
     """Return the frame of a video that looks most calmly at the camera, again and again."""
     video = info.video
     if video is None:
         raise error("not_a_video", name=display_name(info.path))
     reader = VideoReader(info)
     with closing(reader.frames(0, round(_LONGEST * video.frame_rate))) as frames:
-        tracks = analyse(
+        tracks = track_video(
             frames, size=(video.width, video.height), frame_rate=video.frame_rate, models=models, directory=folder, name=info.path.name
         )
     calm = _calmest(tracks)
     with closing(reader.frames(calm, calm + 1)) as frames:
         frame = next(frames)
-    return Sight(frames=repeat(frame), tracks=tracks)
+    return FrameContext(frames=repeat(frame), tracks=tracks)
 
 
 def _calmest(tracks: FaceTracks) -> int:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.imaging.visibility import smoothstep
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 
 _MEMORY: Final = 8.0
 """Seconds after which what was seen counts a third."""

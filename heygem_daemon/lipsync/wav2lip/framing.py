@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.arrays import Float64, Image
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import JAW, OVAL_TOP, RIGID
 from heygem_daemon.lipsync.geometry.pose import Face, FaceReader
-from heygem_daemon.lipsync.imaging.compositing import padded_bgr
+from heygem_daemon.lipsync.imaging.roi import padded_bgr
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
 
@@ -101,6 +101,6 @@ class Framing:
         size = high - low
         low, high = low - size * _EDGES[:2], high + size * _EDGES[2:]
         rigid = list(RIGID)
-        middle = (face.picture[rigid] - face.scale * (face.canonical[rigid] @ face.rotation.T)[:, :2]).mean(0)
+        middle = (face.points[rigid] - face.scale * (face.canonical[rigid] @ face.rotation.T)[:, :2]).mean(0)
         axes = turn * ((high - low) / SIDE)
         return np.asarray(np.column_stack([axes, middle + turn @ low + axes @ (0.5, 0.5) - 0.5]))

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.imaging.visibility import is_cut
-from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.imaging.visibility import is_discontinuity
+from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mel import SILENCE, mel_windows
@@ -46,7 +46,7 @@ class Watcher:
     silent: the lips that are drawn on the first faces when nothing is heard, known with the first mouth that is read.
     """
 
-    sight: Sight
+    sight: FrameContext
     reference: Float64
     generator: FaceGenerator
     reader: LipReader
@@ -100,7 +100,7 @@ class Watcher:
     def _follows(self, index: int) -> bool:
         """Note the frame; return whether it is the next of its shot, forth or back (or the last one again, where the video turns)."""
         previous, self._previous = self._previous, index
-        return previous is not None and not is_cut(self.sight.tracks, previous, index)
+        return previous is not None and not is_discontinuity(self.sight.tracks, previous, index)
 
 
 def smoothed(mouths: Iterable[Mouth]) -> Iterator[tuple[Mouth, Lips | None]]:

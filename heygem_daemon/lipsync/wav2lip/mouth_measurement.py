@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.face.image_view import Picture, Square
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from heygem_daemon.lipsync.face.mesh import INPUT, FaceMesh, region_of
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import fit_pose
@@ -46,14 +46,14 @@ class LipReader:
         landmarks: float32 [468, 3], those of the frame as it is; reference: [468, 3], the mean canonical face of the person.
         """
         region = region_of(landmarks)
-        seen = Picture(frame).square(region, INPUT, extend=True)
+        seen = ImageView(frame).square(region, INPUT, extend=True)
         points, score = self._mesh.read_square(_laid_over(seen, region, box, lower), region)
         face = points[None].astype(np.float64)
         canonical = fit_pose(face, reference).unproject(face)[0]
         return Lips(opening=float(opening_of(canonical)), width=float(width_of(canonical)), score=score)
 
 
-def _laid_over(seen: Float32, region: Square, box: FaceBox, lower: Float32) -> Float32:
+def _laid_over(seen: Float32, region: Roi, box: FaceBox, lower: Float32) -> Float32:
     """Return the square `seen`, RGB float32 [192, 192, 3], with the generated rows in their place."""
     above = SIDE - len(lower)
     to_square = _affine(region)
@@ -65,8 +65,8 @@ def _laid_over(seen: Float32, region: Square, box: FaceBox, lower: Float32) -> F
     return np.asarray(seen + share * (laid[..., ::-1] - seen), np.float32)
 
 
-def _affine(region: Square) -> Float64:
-    """Return [2, 3]: from the picture to the pixels of the square (see Picture.square)."""
+def _affine(region: Roi) -> Float64:
+    """Return [2, 3]: from the picture to the pixels of the square (see ImageView.square)."""
     cos, sin, scale = np.cos(region.angle), np.sin(region.angle), INPUT / region.size
     turn = np.array([[cos, sin], [-sin, cos]]) * scale
     return np.column_stack([turn, INPUT / 2 - turn @ (region.x, region.y)])

@@ -10,7 +10,7 @@ import pytest
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.lipsync.atlas import store
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.face_tracks import TracksWriter
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
@@ -45,7 +45,7 @@ def test_what_prepare_left_is_used_again(clip, renderer, prepared, monkeypatch):
 
     monkeypatch.setattr(VideoReader, "frames", fail)
     again = renderer.prepare(probe(clip.path), clip.tracks, prepared.presenter.workspace, lambda _: None)
-    assert np.array_equal(again.presenter.faces.picture, prepared.presenter.faces.picture)
+    assert np.array_equal(again.presenter.faces.points, prepared.presenter.faces.points)
     assert again.presenter.mouth.openings == prepared.presenter.mouth.openings
 
 
@@ -103,7 +103,7 @@ def test_a_still_portrait_speaks(portrait, weights, tmp_path):
     done = list(renderer.render(ready, frames * 24, [syllables(24)]))
     tracker = FaceTracker(weights)
     seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
-    assert np.corrcoef(seen, [one.asked_opening for one in done])[0, 1] > 0.9
+    assert np.corrcoef(seen, [one.target_opening for one in done])[0, 1] > 0.9
     assert max(seen) > min(seen) + 0.05
     assert not same(done[0].frame, frames[0])
 
@@ -112,17 +112,17 @@ def test_a_real_presenter_shows_the_opening_that_is_asked(shared_media: Path, we
     info = probe(shared_media / "vr_face2_844_25_h264.mp4")
     frames = list(VideoReader(info).frames(0, 60))
     size = (frames[0].width, frames[0].height)
-    tracks = analyse(frames, size=size, frame_rate=Fraction(25), models=weights, directory=tmp_path / "tracks")
+    tracks = track_video(frames, size=size, frame_rate=Fraction(25), models=weights, directory=tmp_path / "tracks")
     renderer = AtlasRenderer("cpu", models=weights)
     ready = renderer.prepare(info, tracks, tmp_path / "atlas", lambda _: None)
     done = list(renderer.render(ready, frames, [syllables(60)]))
     tracker = FaceTracker(weights)
     seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
-    asked = [one.asked_opening for one in done]
+    asked = [one.target_opening for one in done]
     assert np.corrcoef(seen, asked)[0, 1] > 0.93
     assert 0.7 < np.polyfit(asked, seen, 1)[0] < 1.2
 
 
 def test_rest_is_asked_for_after_the_motion_ended(clip, renderer, prepared):
     done = list(renderer.render(prepared, clip.frames[:12], [syllables(3)]))
-    assert done[-1].asked_opening == pytest.approx(float(opening_of(prepared.presenter.mouth.rest)), abs=0.02)
+    assert done[-1].target_opening == pytest.approx(float(opening_of(prepared.presenter.mouth.rest)), abs=0.02)

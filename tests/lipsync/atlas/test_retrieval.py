@@ -5,9 +5,8 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex, FixedLagViterbi, join_costs
+from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex, FixedLagViterbi, join_costs, lip_features
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
-from heygem_daemon.lipsync.geometry.samples import lip_features
 
 
 def walked(transition, costs, **options):
@@ -80,19 +79,19 @@ def mouth(face) -> MouthModel:
 
 def test_the_mouth_that_was_asked_for_is_the_cheapest(mouth):
     faces = np.stack([mouth.target(opening, 0.5) for opening in np.linspace(0, 1, 9)])
-    assert int(candidate_index(faces).costs(faces[6], np.zeros(3)).argmin()) == 6
+    assert int(candidate_index(faces).target_costs(faces[6], np.zeros(3)).argmin()) == 6
 
 
 def test_a_head_turned_the_same_way_is_cheaper(mouth):
     faces = np.stack([mouth.target(0.5, 0.5)] * 2)
-    costs = candidate_index(faces, angles=np.array([[0.0, 0, 0], [14, 0, 0]])).costs(faces[0], np.array([12.0, 0, 0]))
+    costs = candidate_index(faces, angles=np.array([[0.0, 0, 0], [14, 0, 0]])).target_costs(faces[0], np.array([12.0, 0, 0]))
     assert costs[1] < costs[0]
 
 
 def test_blurred_and_covered_mouths_are_dearer(mouth):
     faces = np.stack([mouth.target(0.5, 0.5)] * 3)
     candidates = candidate_index(faces, sharpness=np.array([50.0, 5, 50]), is_clear=np.array([True, True, False]))
-    sharp, blurred, covered = candidates.costs(faces[0], np.zeros(3))
+    sharp, blurred, covered = candidates.target_costs(faces[0], np.zeros(3))
     assert sharp < blurred < covered
 
 

@@ -29,13 +29,13 @@ def scene(face: Image) -> Callable[..., Image]:
 
     def make(*faces: tuple[float, float, float], size: tuple[int, int] = (640, 360), wall: int = 0) -> Image:
         stains = np.random.default_rng(wall).integers(20, 236, (9, 16), dtype=np.uint8)
-        picture = np.asarray(cv2.cvtColor(cv2.resize(stains, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR), np.uint8)
+        image = np.asarray(cv2.cvtColor(cv2.resize(stains, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR), np.uint8)
         for x, y, scale in faces:
             move = np.array([[scale, 0, x], [0, scale, y]], np.float64)
             reduced = face if scale > 0.5 else cv2.resize(face, (128, 128), interpolation=cv2.INTER_AREA)
             move[:, :2] *= 256 / reduced.shape[0]
-            cv2.warpAffine(reduced, move, size, dst=picture, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
-        return picture
+            cv2.warpAffine(reduced, move, size, dst=image, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
+        return image
 
     return make
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, blend, distinct, overlap, tile_levels
-from heygem_daemon.lipsync.face.image_view import Picture, Square
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from tests.lipsync.face.conftest import as_frame
 
 
@@ -53,7 +53,7 @@ def test_a_face_found_in_two_tiles_is_one_face() -> None:
 @given(st.integers(64, 4096), st.integers(64, 4096))
 def test_every_level_of_tiles_covers_the_picture_and_overlaps_by_half(width: int, height: int) -> None:
     whole, *levels = tile_levels(width, height)
-    assert whole == [Square(x=width / 2, y=height / 2, size=max(width, height))]
+    assert whole == [Roi(x=width / 2, y=height / 2, size=max(width, height))]
     for level in filter(None, levels):
         for length, middles in ((width, {tile.x for tile in level}), (height, {tile.y for tile in level})):
             size, ordered = level[0].size, sorted(middles)
@@ -65,8 +65,8 @@ def test_every_level_of_tiles_covers_the_picture_and_overlaps_by_half(width: int
 @pytest.mark.parametrize("decoded", [False, True])
 def test_every_face_of_a_picture_is_found_once(detector: FaceDetector, scene: Callable[..., Image], decoded: bool) -> None:
     image = scene((20, 50, 1.0), (360, 70, 0.8))
-    picture = Picture(as_frame(image) if decoded else image)
-    faces = sorted(detector.detect(picture, Square(x=320, y=180, size=640)), key=lambda face: face.x)
+    view = ImageView(as_frame(image) if decoded else image)
+    faces = sorted(detector.detect(view, Roi(x=320, y=180, size=640)), key=lambda face: face.x)
     assert len(faces) == 2
     assert (faces[0].x, faces[0].y) == (pytest.approx(20 + 126, abs=10), pytest.approx(50 + 120, abs=20))
     assert (faces[1].x, faces[1].y) == (pytest.approx(360 + 0.8 * 126, abs=10), pytest.approx(70 + 0.8 * 120, abs=20))
@@ -77,10 +77,10 @@ def test_every_face_of_a_picture_is_found_once(detector: FaceDetector, scene: Ca
 def test_a_tilted_head_is_reported_with_its_angle(detector: FaceDetector, face: Image, degrees: float) -> None:
     turn = cv2.getRotationMatrix2D((128, 128), -degrees, 1)  # OpenCV counts against the clock
     tilted = np.asarray(cv2.warpAffine(face, turn, (256, 256), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-    found = detector.detect(Picture(tilted), Square(x=128, y=128, size=256))
+    found = detector.detect(ImageView(tilted), Roi(x=128, y=128, size=256))
     assert np.degrees(found[0].angle) == pytest.approx(degrees, abs=6)
 
 
 def test_a_picture_without_a_face_has_none(detector: FaceDetector) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    assert detector.detect(Picture(noise), Square(x=200, y=150, size=400)) == []
+    assert detector.detect(ImageView(noise), Roi(x=200, y=150, size=400)) == []

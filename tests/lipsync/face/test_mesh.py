@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.face.image_view import Picture, Square
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from tests.lipsync.face.conftest import as_frame
 
-HEAD = Square(x=129, y=125, size=153)
+HEAD = Roi(x=129, y=125, size=153)
 EYES_AND_MOUTH = (33, 263, 61, 291)
 
 
@@ -23,7 +23,7 @@ def mesh(weights: Path) -> FaceMesh:
 
 
 def test_the_landmarks_lie_where_eyes_and_mouth_are(mesh: FaceMesh, face: Image) -> None:
-    points, score = mesh.settle(Picture(face), HEAD)
+    points, score = mesh.refine(ImageView(face), HEAD)
     assert points.shape == (468, 3)
     assert points.dtype == np.float32
     assert score > 0.99
@@ -37,34 +37,34 @@ def test_the_landmarks_follow_the_face_down_to_twenty_pixels_between_the_eyes(
     mesh: FaceMesh, face: Image, scene: Callable[..., Image], place: tuple[float, float, float]
 ) -> None:
     x, y, scale = place
-    there, _ = mesh.settle(Picture(face), HEAD)
-    region = Square(x=x + HEAD.x * scale, y=y + HEAD.y * scale, size=HEAD.size * scale)
-    here, score = mesh.settle(Picture(scene((x, y, scale))), region)
+    there, _ = mesh.refine(ImageView(face), HEAD)
+    region = Roi(x=x + HEAD.x * scale, y=y + HEAD.y * scale, size=HEAD.size * scale)
+    here, score = mesh.refine(ImageView(scene((x, y, scale))), region)
     assert score > 0.9
     error = np.linalg.norm(here[:, :2] - (there[:, :2] * scale + (x, y)), axis=1) / (63 * scale)
     assert np.median(error) < 0.03, "parts of the distance between the eyes"
 
 
 def test_a_decoded_frame_gives_the_landmarks_of_its_picture(mesh: FaceMesh, face: Image) -> None:
-    a, _ = mesh.settle(Picture(face), HEAD)
-    b, _ = mesh.settle(Picture(as_frame(face)), HEAD)
+    a, _ = mesh.refine(ImageView(face), HEAD)
+    b, _ = mesh.refine(ImageView(as_frame(face)), HEAD)
     assert np.median(np.linalg.norm(a - b, axis=1)) < 0.3
 
 
 def test_a_region_that_is_off_is_corrected(mesh: FaceMesh, face: Image) -> None:
-    exact, _ = mesh.settle(Picture(face), HEAD)
-    settled, _ = mesh.settle(Picture(face), Square(x=HEAD.x + 30, y=HEAD.y - 20, size=HEAD.size * 1.2, angle=0.3))
+    exact, _ = mesh.refine(ImageView(face), HEAD)
+    settled, _ = mesh.refine(ImageView(face), Roi(x=HEAD.x + 30, y=HEAD.y - 20, size=HEAD.size * 1.2, angle=0.3))
     assert np.median(np.linalg.norm((settled - exact)[:, :2], axis=1)) < 2.0, "pixels; the first reading alone is 4 off"
 
 
 def test_there_is_no_face_in_a_wall(mesh: FaceMesh) -> None:
     wall = np.full((200, 200, 3), 128, np.uint8)
-    assert mesh.read(Picture(wall), Square(x=100, y=100, size=120))[1] < SCORE
+    assert mesh.read(ImageView(wall), Roi(x=100, y=100, size=120))[1] < SCORE
 
 
 @pytest.mark.parametrize("degrees", [-40, 0, 70])
 def test_a_region_is_levelled_by_the_eyes(mesh: FaceMesh, face: Image, degrees: float) -> None:
-    points, _ = mesh.settle(Picture(face), HEAD)
+    points, _ = mesh.refine(ImageView(face), HEAD)
     upright = region_of(points)
     turn = cv2.getRotationMatrix2D((128, 128), -degrees, 1)
     turned = points.copy()
@@ -87,5 +87,5 @@ def test_an_independent_tracker_agrees(mesh: FaceMesh, face: Image, weights: Pat
     tracker = module.Tracker(weights)
     tracker(face)
     theirs, _ = tracker(face)
-    ours, _ = mesh.settle(Picture(face), region_of(theirs))
+    ours, _ = mesh.refine(ImageView(face), region_of(theirs))
     assert np.median(np.linalg.norm((ours - theirs)[:, :2], axis=1)) < 0.5

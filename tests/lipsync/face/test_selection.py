@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.face.selection import Seen, ShotFaces, chosen_tracks
-from heygem_daemon.lipsync.face.tracker import FollowedFace
+from heygem_daemon.lipsync.face.selection import Tracklet, ShotFaces, chosen_tracks
+from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceSelection
 
 SIZE = (640, 360)
@@ -20,8 +20,8 @@ def points(x: float, y: float = 180, width: float = 60) -> np.ndarray:
     return landmarks
 
 
-def seen(track: int, frames: range, x: float, width: float = 60) -> Seen:
-    summary = Seen([track])
+def seen(track: int, frames: range, x: float, width: float = 60) -> Tracklet:
+    summary = Tracklet([track])
     for frame in frames:
         summary.add(frame, points(x, width=width), SIZE)
     return summary
@@ -72,8 +72,8 @@ def test_a_shot_without_faces_has_none_to_choose() -> None:
 def test_the_spool_gives_every_frame_of_the_shot_and_then_starts_again(tmp_path: Path) -> None:
     with ShotFaces(tmp_path / "spool", size=SIZE) as faces:
         for frame in range(400):
-            left = [FollowedFace(track=0, landmarks=points(100), score=0.8)]
-            right = [FollowedFace(track=1, landmarks=points(500, width=90), score=0.9)]
+            left = [TrackedFace(track=0, landmarks=points(100), score=0.8)]
+            right = [TrackedFace(track=1, landmarks=points(500, width=90), score=0.9)]
             faces.add([] if frame in (0, 7, 399) else left + right)
         chosen = list(faces.choose("largest"))
         assert len(chosen) == 400

@@ -11,7 +11,7 @@ import pytest
 
 from heygem_daemon.core.errors import InputError, SetupError
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.face.track_video import analyse
+from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceSelection, FaceTracks
 from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.media.probe import probe
@@ -28,7 +28,7 @@ def track(weights: Path, tmp_path: Path) -> Callable[..., FaceTracks]:
         images = list(images)
         frames = (as_frame(image, i) for i, image in enumerate(images))
         size = (images[0].shape[1], images[0].shape[0])
-        return analyse(frames, size=size, frame_rate=RATE, models=weights, selection=selection, directory=tmp_path)
+        return track_video(frames, size=size, frame_rate=RATE, models=weights, selection=selection, directory=tmp_path)
 
     return run
 
@@ -37,7 +37,7 @@ def read(path: Path, weights: Path, directory: Path, stop: int | None = None) ->
     info = probe(path)
     assert info.video is not None
     size = (info.video.width, info.video.height)
-    return analyse(VideoReader(info).frames(0, stop), size=size, frame_rate=info.video.frame_rate, models=weights, directory=directory)
+    return track_video(VideoReader(info).frames(0, stop), size=size, frame_rate=info.video.frame_rate, models=weights, directory=directory)
 
 
 def test_a_clip_is_tracked_on_every_frame(portrait_clip: Path, weights: Path, tmp_path: Path) -> None:
@@ -82,21 +82,21 @@ def test_every_shot_has_its_own_face_and_frames_without_one_pass(track: Callable
 def test_a_video_without_any_face_is_refused_by_name(weights: Path, tmp_path: Path) -> None:
     frames = (as_frame(np.full((120, 160, 3), 20 * i, np.uint8), i) for i in range(10))
     with pytest.raises(InputError) as caught:
-        analyse(frames, size=(160, 120), frame_rate=RATE, models=weights, directory=tmp_path, name="slides.mp4")
+        track_video(frames, size=(160, 120), frame_rate=RATE, models=weights, directory=tmp_path, name="slides.mp4")
     assert caught.value.code == "no_face"
     assert "slides.mp4" in caught.value.message
 
 
 def test_missing_models_are_a_matter_of_the_setup(tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
-        analyse([], size=(64, 64), frame_rate=RATE, models=tmp_path, directory=tmp_path / "tracks")
+        track_video([], size=(64, 64), frame_rate=RATE, models=tmp_path, directory=tmp_path / "tracks")
     assert caught.value.code == "models_missing"
 
 
 def test_progress_counts_every_frame(weights: Path, tmp_path: Path, face: Image) -> None:
     heard: list[Progress] = []
     frames = (as_frame(face, i) for i in range(4))
-    analyse(frames, size=(256, 256), frame_rate=RATE, models=weights, directory=tmp_path, total=3, on_progress=heard.append)
+    track_video(frames, size=(256, 256), frame_rate=RATE, models=weights, directory=tmp_path, total=3, on_progress=heard.append)
     assert [(step.stage, step.done, step.total) for step in heard] == [
         ("analyse", 1, 3),
         ("analyse", 2, 3),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.face.detection_schedule import FaceSearch
+from heygem_daemon.lipsync.face.detection_schedule import DetectionSchedule
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
-from heygem_daemon.lipsync.face.image_view import Picture, Square
-from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
+from heygem_daemon.lipsync.face.image_view import ImageView, Roi
+from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
 
 Scene = Callable[..., Image]
 
@@ -21,7 +21,7 @@ def tracker(weights: Path) -> FaceTracker:
     return FaceTracker(weights)
 
 
-def nose(face: FollowedFace) -> tuple[float, float]:
+def nose(face: TrackedFace) -> tuple[float, float]:
     return float(face.landmarks[1, 0]), float(face.landmarks[1, 1])
 
 
@@ -88,24 +88,24 @@ class CountingDetector(FaceDetector):
 
     squares = 0
 
-    def detect(self, picture: Picture, square: Square) -> list[Detection]:
+    def detect(self, view: ImageView, square: Roi) -> list[Detection]:
         self.squares += 1
-        return super().detect(picture, square)
+        return super().detect(view, square)
 
 
-def work(search: FaceSearch, detector: CountingDetector, pictures: list[Image]) -> int:
+def work(search: DetectionSchedule, detector: CountingDetector, images: list[Image]) -> int:
     detector.squares = 0
-    for image in pictures:
-        picture = Picture(image)
-        thumbnail = picture.thumbnail()
+    for image in images:
+        view = ImageView(image)
+        thumbnail = view.thumbnail()
         for level in search.due(is_following=False):
-            search.level(level, picture, thumbnail, [])
+            search.level(level, view, thumbnail, [])
     return detector.squares
 
 
 def test_a_slide_that_stands_still_is_searched_once(weights: Path) -> None:
     detector = CountingDetector(weights)
-    search = FaceSearch(detector, width=640, height=360, frame_rate=Fraction(25))
+    search = DetectionSchedule(detector, width=640, height=360, frame_rate=Fraction(25))
     slide = np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)
     once = work(search, detector, [slide])
     assert once == 1 + 3 + 21, "the whole, three squares side by side, and three rows of seven"
@@ -117,6 +117,6 @@ def test_a_slide_that_stands_still_is_searched_once(weights: Path) -> None:
 
 def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> None:
     detector = CountingDetector(weights)
-    search = FaceSearch(detector, width=200, height=150, frame_rate=Fraction(25))
+    search = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))
     film = [np.random.default_rng(i).integers(0, 256, (15, 20, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1) for i in range(50)]
     assert work(search, detector, film) == 10, "one square for a small picture, every fifth frame"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.geometry.articulation import TEETH_OPENING, Gesture, gestures, lip_shift
+from heygem_daemon.lipsync.geometry.articulation import LABIODENTAL_OPENING, Articulation, articulations, lip_displacement
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_MIDDLE, LIPS, OUTER_LOWER
 from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth, opening_of, width_of
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
@@ -25,71 +25,71 @@ def saying(*names: str) -> MouthMotion:
 
 
 def test_a_closure_presses_the_lips_together(mouth):
-    at_rest, pressed = mouth.target(0.0, 0.5), mouth.target(0.0, 0.5, gesture=Gesture(pressed=1.0))
-    assert opening_of(pressed) == pytest.approx(0, abs=1e-6)
-    assert opening_of(pressed) <= opening_of(at_rest)
+    at_rest, bilabial = mouth.target(0.0, 0.5), mouth.target(0.0, 0.5, articulation=Articulation(bilabial=1.0))
+    assert opening_of(bilabial) == pytest.approx(0, abs=1e-6)
+    assert opening_of(bilabial) <= opening_of(at_rest)
 
 
 def test_an_open_mouth_is_not_pressed(mouth):
-    assert mouth.target(0.6, 0.5, gesture=Gesture(pressed=1.0)) == pytest.approx(mouth.target(0.6, 0.5))
+    assert mouth.target(0.6, 0.5, articulation=Articulation(bilabial=1.0)) == pytest.approx(mouth.target(0.6, 0.5))
 
 
 def test_the_lower_lip_meets_the_teeth_and_the_upper_one_stays_up(mouth):
     shut, wide = mouth.openings
-    plain, teeth = mouth.target(0.7, 0.5), mouth.target(0.7, 0.5, gesture=Gesture(teeth=1.0))
-    assert opening_of(teeth) == pytest.approx(shut + TEETH_OPENING * (wide - shut), abs=1e-6)
+    plain, labiodental = mouth.target(0.7, 0.5), mouth.target(0.7, 0.5, articulation=Articulation(labiodental=1.0))
+    assert opening_of(labiodental) == pytest.approx(shut + LABIODENTAL_OPENING * (wide - shut), abs=1e-6)
     top, bottom = INNER_MIDDLE
-    assert teeth[top, 1] < mouth.rest[top, 1] < teeth[bottom, 1] < plain[bottom, 1]
-    assert opening_of(mouth.target(0.05, 0.5, gesture=Gesture(teeth=1.0))) == pytest.approx(opening_of(mouth.target(0.05, 0.5)), abs=1e-5)
+    assert labiodental[top, 1] < mouth.rest[top, 1] < labiodental[bottom, 1] < plain[bottom, 1]
+    assert opening_of(mouth.target(0.05, 0.5, articulation=Articulation(labiodental=1.0))) == pytest.approx(opening_of(mouth.target(0.05, 0.5)), abs=1e-5)
 
 
 def test_at_the_teeth_the_lower_lip_rolls_in(mouth):
-    plain, teeth = mouth.target(0.1, 0.5), mouth.target(0.1, 0.5, gesture=Gesture(teeth=1.0))
+    plain, labiodental = mouth.target(0.1, 0.5), mouth.target(0.1, 0.5, articulation=Articulation(labiodental=1.0))
     middle = OUTER_LOWER[5]
-    assert teeth[middle, 1] < plain[middle, 1] - 0.005
-    assert teeth[INNER_LOWER[5], 2] > plain[INNER_LOWER[5], 2]
+    assert labiodental[middle, 1] < plain[middle, 1] - 0.005
+    assert labiodental[INNER_LOWER[5], 2] > plain[INNER_LOWER[5], 2]
 
 
 def test_a_pursed_mouth_is_narrow_and_as_open_as_asked(mouth):
-    plain, pursed = mouth.target(0.4, 0.4), mouth.target(0.4, 0.4, gesture=Gesture(pursed=1.0))
-    assert width_of(pursed) < width_of(plain)
-    assert opening_of(pursed) == pytest.approx(opening_of(plain), abs=1e-6)
-    assert pursed[INNER_MIDDLE[0], 2] < plain[INNER_MIDDLE[0], 2]
+    plain, rounded = mouth.target(0.4, 0.4), mouth.target(0.4, 0.4, articulation=Articulation(rounded=1.0))
+    assert width_of(rounded) < width_of(plain)
+    assert opening_of(rounded) == pytest.approx(opening_of(plain), abs=1e-6)
+    assert rounded[INNER_MIDDLE[0], 2] < plain[INNER_MIDDLE[0], 2]
 
 
 def test_gestures_are_as_large_as_the_mouth(face):
-    gesture, lips = Gesture(teeth=1.0, pursed=1.0), list(LIPS)
+    articulation, lips = Articulation(labiodental=1.0, rounded=1.0), list(LIPS)
     broad = face.copy()
     broad[lips, 0] *= 1.2
-    assert np.abs(lip_shift(broad, gesture)).max() == pytest.approx(1.2 * np.abs(lip_shift(face, gesture)).max(), rel=1e-3)
+    assert np.abs(lip_displacement(broad, articulation)).max() == pytest.approx(1.2 * np.abs(lip_displacement(face, articulation)).max(), rel=1e-3)
 
 
 def test_every_viseme_has_its_gesture():
     motion = saying(*["PP"] * 6, *["FF"] * 6, *["ou"] * 6, *["aa"] * 6)
-    found = list(gestures([motion]))
+    found = list(articulations([motion]))
     assert len(found) == len(motion)
-    assert found[2] == Gesture(pressed=1.0)
-    assert found[8] == Gesture(teeth=1.0)
-    assert found[14] == Gesture(pursed=1.0)
-    assert found[20] == Gesture()
+    assert found[2] == Articulation(bilabial=1.0)
+    assert found[8] == Articulation(labiodental=1.0)
+    assert found[14] == Articulation(rounded=1.0)
+    assert found[20] == Articulation()
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 60])
 def test_a_gesture_comes_before_its_sound_and_goes_over_several_frames(rate):
     motion = saying(*["aa"] * 30, *["FF"] * (rate // 8), *["aa"] * 30)
-    teeth = np.array([gesture.teeth for gesture in gestures([replace(motion, times=np.arange(len(motion)) / rate)])])
-    centre = (teeth * np.arange(len(teeth))).sum() / teeth.sum()
+    labiodental = np.array([articulation.labiodental for articulation in articulations([replace(motion, times=np.arange(len(motion)) / rate)])])
+    centre = (labiodental * np.arange(len(labiodental))).sum() / labiodental.sum()
     assert centre / rate == pytest.approx((29.5 + rate // 8 / 2) / rate - 0.045, abs=0.012)
-    assert 0 < teeth.max() <= 1
-    assert len(set(teeth)) > 3
+    assert 0 < labiodental.max() <= 1
+    assert len(set(labiodental)) > 3
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_gestures_do_not_depend_on_how_motion_is_cut_into_blocks(length):
     motion = saying("sil", "FF", "aa", "ou", "oh", "PP", "sil")
     blocks = [cut(motion, start, min(start + length, 7)) for start in range(0, 7, length)]
-    assert list(gestures(blocks)) == list(gestures([motion]))
+    assert list(articulations(blocks)) == list(articulations([motion]))
 
 
 def test_no_motion_has_no_gestures():
-    assert list(gestures([])) == []
+    assert list(articulations([])) == []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from heygem_daemon.lipsync.geometry import mouth_prior
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_UPPER, LIPS
-from heygem_daemon.lipsync.geometry.mouth_model import compressed, learn_mouth, opening_of, parted, width_of
+from heygem_daemon.lipsync.geometry.mouth_model import soft_clip, learn_mouth, opening_of, prevent_crossing, width_of
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def still(face):
 @pytest.fixture(scope="module")
 def talker(face, weight):
     """A person whose closed mouth opens up to .16 and whose jaw drops twice as far as most people's."""
-    shut = mouth_prior.closed(face, weight)
+    shut = mouth_prior.close_lips(face, weight)
     jaw = (
         mouth_prior.opening_motion(face)
         * np.where(np.isin(np.arange(468), [*mouth_prior.UPPER_LIP, *mouth_prior.LOWER_LIP]), 1, 2)[:, None]
@@ -93,26 +93,26 @@ def test_lips_wider_than_the_presenter_ever_opens_them_are_held_back(still):
 
 @given(st.floats(0, 20))
 def test_compression_never_exceeds_its_ceiling_and_keeps_what_is_small(amount):
-    assert compressed(amount) <= min(amount + 1e-9, 1.25)
-    assert amount > 0.9 or compressed(amount) == amount
+    assert soft_clip(amount) <= min(amount + 1e-9, 1.25)
+    assert amount > 0.9 or soft_clip(amount) == amount
 
 
 @given(st.floats(0, 5), st.floats(0, 5))
 def test_compression_keeps_order(a, b):
     low, high = sorted((a, b))
-    assert compressed(low) <= compressed(high)
+    assert soft_clip(low) <= soft_clip(high)
 
 
 def test_lips_never_cross(still):
     crossed = still.rest.copy()
     crossed[list(INNER_LOWER[1:-1]), 1] -= 0.05
-    mended = parted(crossed)
+    mended = prevent_crossing(crossed)
     assert (mended[list(INNER_LOWER), 1] >= mended[list(INNER_UPPER), 1] - 1e-9).all()
 
 
 def test_closing_an_open_mouth_brings_the_lips_together_and_the_chin_up(still):
     wide = still.target(1.0, 0.5)
-    shut = mouth_prior.closed(wide, still.weight)
+    shut = mouth_prior.close_lips(wide, still.weight)
     assert opening_of(shut) < 0.012
     assert shut[152, 1] < wide[152, 1]
     assert shut[[61, 291]] == pytest.approx(wide[[61, 291]])

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from heygem_daemon.lipsync.face_tracks import TracksWriter
-from heygem_daemon.lipsync.geometry.pose import FaceReader, Pose, fit_pose, geometry, mean_face, runs, upright
+from heygem_daemon.lipsync.geometry.pose import FaceReader, Pose, face_geometry, fit_pose, mean_face, runs, upright
 
 
 def posed(face, angles, scale=150.0, shift=(400.0, 300.0, 0.0)):
@@ -62,29 +62,29 @@ def test_smoothing_stops_at_gaps_and_cuts(face, tmp_path):
     faces[10:20] += 40.0
     shots = [0] * 10 + [1] * 10 + [1] * 10
     tracks = written(tmp_path / "t", faces, shots, missing=(20,))
-    found = geometry(tracks, face, 0, 30)
-    assert found.picture[9] == pytest.approx(faces[9, :, :2], abs=1e-2)
-    assert found.picture[10] == pytest.approx(faces[10, :, :2], abs=1e-2)
-    assert found.picture[19] == pytest.approx(faces[19, :, :2], abs=1e-2)
-    assert found.picture[21] == pytest.approx(faces[21, :, :2], abs=1e-2)
+    found = face_geometry(tracks, face, 0, 30)
+    assert found.points[9] == pytest.approx(faces[9, :, :2], abs=1e-2)
+    assert found.points[10] == pytest.approx(faces[10, :, :2], abs=1e-2)
+    assert found.points[19] == pytest.approx(faces[19, :, :2], abs=1e-2)
+    assert found.points[21] == pytest.approx(faces[21, :, :2], abs=1e-2)
     assert not found.valid[20]
 
 
 def test_smoothing_lessens_noise(face, tmp_path):
     noise = np.random.default_rng(0).normal(0, 1, (60, 468, 3))
     clean = posed(face, np.zeros((60, 3))).project(face)
-    found = geometry(written(tmp_path / "t", clean + noise), face, 0, 60)
-    assert np.abs(found.picture - clean[..., :2]).mean() < 0.8 * np.abs(noise[..., :2]).mean()
+    found = face_geometry(written(tmp_path / "t", clean + noise), face, 0, 60)
+    assert np.abs(found.points - clean[..., :2]).mean() < 0.8 * np.abs(noise[..., :2]).mean()
 
 
 def test_a_face_is_the_same_however_the_video_is_cut_into_blocks(face, tmp_path):
     noise = np.random.default_rng(1).normal(0, 1, (150, 468, 3))
     tracks = written(tmp_path / "t", posed(face, np.zeros((150, 3))).project(face) + noise, missing=(66, 90))
-    whole, one = geometry(tracks, face, 0, 150), FaceReader(tracks, face)
+    whole, one = face_geometry(tracks, face, 0, 150), FaceReader(tracks, face)
     for index in (149, 63, 64, 65, 67, 0, 128, 91):
         found = one(index)
         assert found is not None
-        assert found.picture == pytest.approx(whole.picture[index], abs=1e-6)
+        assert found.points == pytest.approx(whole.points[index], abs=1e-6)
         assert found.canonical == pytest.approx(whole.canonical[index], abs=1e-6)
     assert one(66) is None
     assert one(-1) is None
@@ -97,7 +97,7 @@ def test_a_displacement_turns_with_the_head(face, tmp_path):
     assert found is not None
     sideways = np.zeros((468, 3))
     sideways[:, 0] = 0.1
-    assert found.shifted(sideways) - found.picture == pytest.approx(np.tile([15 * np.cos(np.radians(30)), 0], (468, 1)), abs=1e-2)
+    assert found.shifted(sideways) - found.points == pytest.approx(np.tile([15 * np.cos(np.radians(30)), 0], (468, 1)), abs=1e-2)
 
 
 def test_runs_end_at_invalid_frames_and_cuts():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from heygem_daemon.lipsync.geometry.triangulation import triangulated
+from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.lipsync.imaging.warp import affine_maps, blur, enlarge, fill, rasterise, sample, sample_grid, shrink, triangle_warp
 
 CPU = torch.device("cpu")
@@ -92,7 +92,7 @@ def test_a_filled_polygon_has_its_area():
 
 
 def test_the_triangles_of_a_face_cover_lips_and_chin_and_never_bridge_the_open_mouth(face, weight):
-    mesh = triangulated(face, weight)
+    mesh = triangulate(face, weight)
     assert len(mesh.inside) == 18
     assert len(mesh.skin) > 200
     upper, lower = {13, 12, 11, 0, 82, 312}, {14, 15, 16, 17, 87, 317}
@@ -101,7 +101,7 @@ def test_the_triangles_of_a_face_cover_lips_and_chin_and_never_bridge_the_open_m
 
 
 def test_the_triangles_are_the_same_every_time_and_all_face_the_viewer(face, weight):
-    first, second = triangulated(face, weight), triangulated(face, weight)
+    first, second = triangulate(face, weight), triangulate(face, weight)
     assert np.array_equal(first.skin, second.skin)
     labels = rasterise((face[:, :2] + 1) * 200, first.skin, (600, 400))
     assert len(np.unique(labels)) > 0.9 * len(first.skin)
