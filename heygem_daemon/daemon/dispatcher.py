@@ -7,7 +7,8 @@ from typing import Final
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.clock import ClockReading
-from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
+from heygem_daemon.core.error_catalog import ErrorKind
+from heygem_daemon.core.errors import HeygemError, TransientError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, Executor, Log, Publisher
@@ -81,7 +82,7 @@ class Dispatcher:
             self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
             for item in job.items:
                 if item.failure is not None:
-                    self._log_failure(job, item, HeygemError(item.failure.code, item.failure.message, item.failure.hint))
+                    self._log_failure(job, item, item.failure)
 
     # -- items out ------------------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Dispatcher:
 
     def _give_up(self, job: Job, item: Item, problem: HeygemError, now: ClockReading) -> None:
         failed = item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
-        self._log_failure(job, failed, problem)
+        self._log_failure(job, failed, Failure.of(problem))
         self._store.save(job.with_item(failed).rollup(now.wall))
 
     def _give_up_all(self, problem: HeygemError, closed_inboxes: Collection[str], now: ClockReading) -> None:
@@ -153,8 +154,8 @@ class Dispatcher:
             self._store.commit(started)
         except TransientError as problem:
             self._publisher.discard(token)
-            waiting = self._after(running, "transient", problem, now)
-            self._log_failure(job, waiting, problem)
+            waiting = self._after(running, problem.kind, Failure.of(problem), now)
+            self._log_failure(job, waiting, Failure.of(problem))
             self._store.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, last_progress=now.monotonic)
@@ -181,8 +182,7 @@ class Dispatcher:
                 case WorkSucceeded() if report.token in self.attempts:
                     self._rendered(report)
                 case WorkFailed() if report.token in self.attempts:
-                    problem = HeygemError(report.failure.code, report.failure.message, report.failure.hint)
-                    self._failed(report.token, report.kind, problem, now)
+                    self._failed(report.token, report.kind, report.failure, now)
                 case WorkSucceeded() | WorkFailed():
                     self._log("item_late", token=report.token)
         for published in self._publisher.poll():
@@ -191,7 +191,7 @@ class Dispatcher:
             elif published.problem is None:
                 self._published(published.token, now)
             else:
-                self._failed(published.token, kind_of(published.problem), published.problem, now)
+                self._failed(published.token, published.problem.kind, Failure.of(published.problem), now)
 
     def cancel_stalled(self, offline: Collection[str], now: ClockReading) -> None:
         """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
@@ -199,7 +199,8 @@ class Dispatcher:
             inbox = self._store.jobs[attempt.job_id].inbox
             if inbox in offline and attempt.result is None and now.monotonic - attempt.last_progress >= STALL_TIMEOUT:
                 self._executor.cancel(token)
-                self._failed(token, "transient", error("share_offline", path=escape_name(inbox)), now)
+                problem = error("share_offline", path=escape_name(inbox))
+                self._failed(token, problem.kind, Failure.of(problem), now)
 
     def _log_stage(self, attempt: Attempt, stage: str) -> None:
         if attempt.progress is None or attempt.progress.stage != stage:
@@ -229,22 +230,22 @@ class Dispatcher:
         )
         self._store.save(job.with_item(item).rollup(now.wall))
 
-    def _failed(self, token: str, kind: str, problem: HeygemError, now: ClockReading) -> None:
+    def _failed(self, token: str, kind: ErrorKind, failure: Failure, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         self._publisher.discard(token)
         job = self._store.jobs[attempt.job_id]
-        item = self._after(job.item(attempt.key), kind, problem, now)
-        self._set_breaker(self.breaker.failed(now.wall) if kind == "device" else self.breaker.released())
-        self._log_failure(job, item, problem, stage=attempt.progress.stage if attempt.progress else None)
+        item = self._after(job.item(attempt.key), kind, failure, now)
+        self._set_breaker(self.breaker.failed(now.wall) if kind is ErrorKind.DEVICE else self.breaker.released())
+        self._log_failure(job, item, failure, stage=attempt.progress.stage if attempt.progress else None)
         self._store.save(job.with_item(item).rollup(now.wall))
 
-    def _log_failure(self, job: Job, item: Item, problem: HeygemError, *, stage: str | None = None) -> None:
+    def _log_failure(self, job: Job, item: Item, failure: Failure, *, stage: str | None = None) -> None:
         event, level = ("item_failed", "error") if item.state is State.FAILED else ("item_retrying", "warning")
         context = {**job.log_context(), "item": item.key, "attempt": item.attempt, "stage": stage}
-        self._log(event, level=level, **context, error_code=problem.code, reason=problem.message)
+        self._log(event, level=level, **context, error_code=failure.code, reason=failure.message)
 
-    def _after(self, item: Item, kind: str, problem: HeygemError, now: ClockReading) -> Item:
-        return policy.after_failure(item, kind, Failure.of(problem), now.wall, self._config.retry, give_up=self._until_idle)
+    def _after(self, item: Item, kind: ErrorKind, failure: Failure, now: ClockReading) -> Item:
+        return policy.after_failure(item, kind, failure, now.wall, self._config.retry, give_up=self._until_idle)
 
     def _set_breaker(self, breaker: policy.Breaker) -> None:
         if (breaker.until is None) != (self.breaker.until is None):
@@ -291,9 +292,3 @@ class Dispatcher:
             item = policy.after_interruption(job.item(attempt.key), self._config.retry, orderly=True)
             self._log("item_interrupted", **job.log_context(), item=item.key)
             self._store.save(job.with_item(item).rollup(now.wall))
-
-
-def kind_of(problem: HeygemError) -> str:
-    """Return the class of the error tree as reports name it."""
-    kinds = ((InputError, "input"), (SetupError, "setup"), (TransientError, "transient"), (DeviceError, "device"), (EngineError, "engine"))
-    return next((word for kind, word in kinds if isinstance(problem, kind)), "engine")

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkerView, WorkFailed, WorkOrder, WorkSucceeded
 from heygem_daemon.executors.worker_process import WorkerProcess
 from heygem_daemon.worker.protocol import Heartbeat, ProtocolError, decode, encode_order
 
-_BREAKING: Final = frozenset({"engine", "device"})
+_BREAKING: Final = frozenset({ErrorKind.ENGINE, ErrorKind.DEVICE})
 """Kinds of failure after which the next attempt is made in a fresh worker."""
 _DYING_SECONDS: Final = 0.2
 """The pipes of a dying process close a moment before it counts as ended."""
@@ -227,4 +228,4 @@ class Slot:
 
 
 def _failure(order: WorkOrder, problem: HeygemError) -> WorkFailed:
-    return WorkFailed(token=order.token, kind="engine", failure=Failure.of(problem))
+    return WorkFailed(token=order.token, kind=ErrorKind.ENGINE, failure=Failure.of(problem))

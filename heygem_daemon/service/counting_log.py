@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
 
-from heygem_daemon.core.errors import CATALOG
+from heygem_daemon.core.error_catalog import CATALOG
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.ports import Log
 

@@ -5,16 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.errors import DeviceError, EngineError, HeygemError, InputError, SetupError, TransientError, error
-
-KINDS: Final[tuple[tuple[type[HeygemError], str], ...]] = (
-    (InputError, "input"),
-    (SetupError, "setup"),
-    (TransientError, "transient"),
-    (DeviceError, "device"),
-    (EngineError, "engine"),
-)
-"""Classes of the error tree and their names in messages, the more special ones first."""
+from heygem_daemon.core.errors import HeygemError, error
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRANSIENT: Final = frozenset(
@@ -24,11 +15,6 @@ _TRANSIENT: Final = frozenset(
     }
 )
 """Error numbers of a share, a disk or a file table that fails for the moment."""
-
-
-def kind_of(problem: HeygemError) -> str:
-    """Return the name of the class of `problem`: input, transient, setup, engine or device."""
-    return next(word for kind, word in KINDS if isinstance(problem, kind))
 
 
 def as_heygem_error(problem: BaseException, folder: Path) -> HeygemError:

@@ -10,7 +10,7 @@ from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
-from heygem_daemon.worker.error_mapping import as_heygem_error, kind_of
+from heygem_daemon.worker.error_mapping import as_heygem_error
 
 OnStep = Callable[[str, int, int], None]
 """stage, done, total"""
@@ -77,7 +77,7 @@ def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
     if known is not problem:
         print(f"job {order.job_id}, item {order.item}:", file=sys.stderr)  # noqa: T201  (stderr is the worker's log)
         traceback.print_exception(problem, file=sys.stderr)
-    return WorkFailed(token=order.token, kind=kind_of(known), failure=Failure.of(known))
+    return WorkFailed(token=order.token, kind=known.kind, failure=Failure.of(known))
 
 
 def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[WorkerMessage], None], liveness: Liveness) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 
@@ -61,7 +62,7 @@ def decode(line: bytes) -> Message:
         fields: dict[str, Any] = json.loads(line)
         kind = _TYPES[fields.pop("type")]
         if kind is WorkFailed:
-            fields["failure"] = Failure(**fields["failure"])
+            fields |= {"kind": ErrorKind(fields["kind"]), "failure": Failure(**fields["failure"])}
         return kind(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
         raise ProtocolError(f"not a report: {line[:200]!r}") from problem

@@ -11,8 +11,9 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.lipsync.model_files import verify
-from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.progress import Progress
+from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.worker.loop import OnStep
 from heygem_daemon.worker.options import WorkerOptions
 

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,11 +10,12 @@ from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import State
 from tests.core.making import entry
 
+LIMITS = DropLimits(items=500, file_bytes=64 * 2**30)
 SPEECH, VIDEO = entry("speech.wav"), entry("videos/teacher-a.mp4")
 
 
 def plan_of(*paths: str | Entry) -> Plan:
-    return plan([entry(path) if isinstance(path, str) else path for path in paths])
+    return plan([entry(path) if isinstance(path, str) else path for path in paths], limits=LIMITS)
 
 
 def code(problem: HeygemError | None) -> str | None:
@@ -143,17 +145,17 @@ def test_a_link_in_place_of_a_folder_or_of_job_toml_is_refused(path: str) -> Non
 
 def test_the_limits_hold() -> None:
     entries = [SPEECH, entry("videos/a.mp4"), entry("videos/b.mp4")]
-    assert plan(entries, limits=DropLimits(items=2)).rejected is None
-    assert code(plan(entries, limits=DropLimits(items=1)).rejected) == "too_many_items"
-    large = plan(entries, limits=DropLimits(file_bytes=999)).rejected
+    assert plan(entries, limits=replace(LIMITS, items=2)).rejected is None
+    assert code(plan(entries, limits=replace(LIMITS, items=1)).rejected) == "too_many_items"
+    large = plan(entries, limits=replace(LIMITS, file_bytes=999)).rejected
     assert large is not None
     assert (large.code, large.message) == ("file_too_large", "speech.wav is larger than the limit of 999 B.")
 
 
 def test_job_toml_is_obeyed_or_refused() -> None:
-    assert plan([SPEECH, VIDEO], job_toml="priority = 7").options.priority == 7
-    assert code(plan([SPEECH, VIDEO], job_toml="prio = 7").rejected) == "unknown_option"
-    assert code(plan([SPEECH, VIDEO], job_toml="priority =").rejected) == "bad_job_toml"
+    assert plan([SPEECH, VIDEO], job_toml="priority = 7", limits=LIMITS).options.priority == 7
+    assert code(plan([SPEECH, VIDEO], job_toml="prio = 7", limits=LIMITS).rejected) == "unknown_option"
+    assert code(plan([SPEECH, VIDEO], job_toml="priority =", limits=LIMITS).rejected) == "bad_job_toml"
 
 
 # -- the flat form ----------------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_of_the_flat_form_only_what_makes_a_drop_counts() -> None:
 
 
 def test_the_flat_form_is_planned_like_a_folder() -> None:
-    found = plan([SPEECH, VIDEO, entry("lesson-02/speech.wav"), entry("lesson-02/videos/b.mp4")], flat=True)
+    found = plan([SPEECH, VIDEO, entry("lesson-02/speech.wav"), entry("lesson-02/videos/b.mp4")], flat=True, limits=LIMITS)
     assert (found.recordings, found.videos) == (("speech.wav",), ("videos/teacher-a.mp4",))
     assert verdict(found) == (None, None)
 
@@ -221,7 +223,7 @@ ENTRIES = st.builds(entry, PATHS, st.sampled_from([0, 1, 2**40]), st.sampled_fro
 
 @given(st.lists(ENTRIES, max_size=8, unique_by=lambda each: each.path), st.booleans())
 def test_whatever_lies_there_the_plan_is_consistent(entries: list[Entry], flat: bool) -> None:
-    found = plan(entries, flat=flat)
+    found = plan(entries, flat=flat, limits=LIMITS)
     assert (found.incomplete is None) == bool(found.recordings and found.videos)
     assert set(found.problems) <= {*found.recordings, *found.videos}
     made = items(found, {})
@@ -231,7 +233,7 @@ def test_whatever_lies_there_the_plan_is_consistent(entries: list[Entry], flat: 
 
 
 def test_a_drop_that_is_itself_a_link_is_refused_as_one() -> None:
-    found = plan([Entry(path="", size=0, mtime_ns=0, ctime_ns=0, kind=Kind.SYMLINK)]).rejected
+    found = plan([Entry(path="", size=0, mtime_ns=0, ctime_ns=0, kind=Kind.SYMLINK)], limits=LIMITS).rejected
     assert found is not None
     assert found.code == "symlink"
 
@@ -270,5 +272,5 @@ def test_a_script_is_no_recording_and_completes_nothing_and_a_change_of_it_is_a_
 def test_of_the_flat_form_only_speech_txt_is_a_script() -> None:
     assert is_drop_file("speech.txt", flat=True)
     assert not is_drop_file("readme.txt", flat=True)
-    found = plan([SPEECH, VIDEO, entry("speech.txt"), entry("readme.txt")], flat=True)
+    found = plan([SPEECH, VIDEO, entry("speech.txt"), entry("readme.txt")], flat=True, limits=LIMITS)
     assert found.scripts == {"speech.wav": "speech.txt"}

@@ -4,7 +4,8 @@ import string
 
 import pytest
 
-from heygem_daemon.core.errors import CATALOG, DeviceError, EngineError, InputError, SetupError, TransientError, error
+from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
+from heygem_daemon.core.errors import DeviceError, EngineError, InputError, SetupError, TransientError, error
 
 
 class _Any(float):
@@ -34,6 +35,18 @@ def test_every_error_travels_between_processes(code: str) -> None:
     copy = pickle.loads(pickle.dumps(problem))  # noqa: S301  (our own bytes)
     assert type(copy) is type(problem)
     assert (copy.code, copy.message, copy.hint, copy.retryable) == (code, problem.message, problem.hint, problem.retryable)
+
+
+def test_every_kind_has_errors_and_a_class_of_its_own() -> None:
+    assert {spec.kind for spec in CATALOG.values()} == set(ErrorKind)
+    assert {kind: type(error(code, **_details(code))) for code, spec in CATALOG.items() for kind in [spec.kind]} == {
+        ErrorKind.INPUT: InputError,
+        ErrorKind.TRANSIENT: TransientError,
+        ErrorKind.SETUP: SetupError,
+        ErrorKind.ENGINE: EngineError,
+        ErrorKind.DEVICE: DeviceError,
+    }
+    assert all(error(code, **_details(code)).kind is spec.kind for code, spec in CATALOG.items())
 
 
 def test_the_tree_decides_what_is_tried_again() -> None:

@@ -5,12 +5,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import FINAL, Item, Job, State
-from heygem_daemon.core.policy import Policy, after_failure, after_interruption, choose
+from heygem_daemon.core.policy import Backoff, Policy, after_failure, after_interruption, choose
 from tests.core.making import failure, item, job
 
-POLICY = Policy()
-KINDS = ("input", "transient", "setup", "engine", "device")
+POLICY = Policy(attempts=3, backoff=Backoff((30.0, 120.0, 600.0)))
 
 
 class JobLife(RuleBasedStateMachine):
@@ -62,11 +62,11 @@ class JobLife(RuleBasedStateMachine):
         self.save(of.with_item(done))
 
     @precondition(lambda self: self.running())
-    @rule(data=st.data(), kind=st.sampled_from(KINDS), code=st.sampled_from(["internal", "worker_died"]), give_up=st.booleans())
-    def fail(self, data: st.DataObject, kind: str, code: str, give_up: bool) -> None:
+    @rule(data=st.data(), kind=st.sampled_from(ErrorKind), code=st.sampled_from(["internal", "worker_died"]), give_up=st.booleans())
+    def fail(self, data: st.DataObject, kind: ErrorKind, code: str, give_up: bool) -> None:
         of, one = data.draw(st.sampled_from(self.running()))
         failed = after_failure(one, kind, failure(code), self.now, POLICY, give_up=give_up)
-        if kind in {"transient", "setup"}:
+        if kind in {ErrorKind.TRANSIENT, ErrorKind.SETUP}:
             self.starts[of.id, one.key] -= 1
         self.save(of.with_item(failed))
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import Item, State
 from heygem_daemon.core.policy import (
     Backoff,
@@ -16,7 +17,8 @@ from heygem_daemon.core.policy import (
 )
 from tests.core.making import failure, item, job
 
-POLICY = Policy()
+POLICY = Policy(attempts=3, backoff=Backoff((30.0, 120.0, 600.0)))
+CLOSED = Breaker(threshold=3, cool_down=300.0)
 
 
 def running(attempt: int = 1, backoff_count: int = 0) -> Item:
@@ -27,13 +29,13 @@ def running(attempt: int = 1, backoff_count: int = 0) -> Item:
 
 
 def test_wrong_input_fails_at_once() -> None:
-    failed = after_failure(running(), "input", failure("no_face"), 100, POLICY)
+    failed = after_failure(running(), ErrorKind.INPUT, failure("no_face"), 100, POLICY)
     assert (failed.state, failed.token, failed.reason) == (State.FAILED, "", "It broke.")
     assert failed.failure == failure("no_face")
 
 
-@pytest.mark.parametrize("kind", ["transient", "setup"])
-def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: str) -> None:
+@pytest.mark.parametrize("kind", [ErrorKind.TRANSIENT, ErrorKind.SETUP])
+def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: ErrorKind) -> None:
     waits, waiting = [], item()
     for _ in range(5):
         waiting = waiting.transition(State.RUNNING, attempt=waiting.attempt + 1, token="t")
@@ -46,19 +48,20 @@ def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: str) -> None:
 
 
 def test_what_could_not_even_start_keeps_its_attempts() -> None:
-    waiting = after_failure(item(state=State.WAITING, attempt=1), "transient", failure(), 0, POLICY)
+    waiting = after_failure(item(state=State.WAITING, attempt=1), ErrorKind.TRANSIENT, failure(), 0, POLICY)
     assert waiting.attempt == 1
 
 
 def test_who_cannot_wait_gives_up() -> None:
-    assert after_failure(running(), "transient", failure("disk_full"), 0, POLICY, give_up=True).state is State.FAILED
-    assert after_failure(running(), "engine", failure("encode_failed"), 0, POLICY, give_up=True).state is State.WAITING
+    assert after_failure(running(), ErrorKind.TRANSIENT, failure("disk_full"), 0, POLICY, give_up=True).state is State.FAILED
+    assert after_failure(running(), ErrorKind.ENGINE, failure("encode_failed"), 0, POLICY, give_up=True).state is State.WAITING
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "attempts"), [("engine", "encode_failed", 2), ("engine", "worker_died", 3), ("device", "device_memory", 3)]
+    ("kind", "code", "attempts"),
+    [(ErrorKind.ENGINE, "encode_failed", 2), (ErrorKind.ENGINE, "worker_died", 3), (ErrorKind.DEVICE, "device_memory", 3)],
 )
-def test_the_attempts_at_a_breaking_item_are_bounded(kind: str, code: str, attempts: int) -> None:
+def test_the_attempts_at_a_breaking_item_are_bounded(kind: ErrorKind, code: str, attempts: int) -> None:
     for attempt in range(1, attempts):
         waiting = after_failure(running(attempt, backoff_count=2), kind, failure(code), 100, POLICY)
         assert (waiting.state, waiting.attempt, waiting.backoff_count) == (State.WAITING, attempt, 0)
@@ -67,16 +70,16 @@ def test_the_attempts_at_a_breaking_item_are_bounded(kind: str, code: str, attem
 
 
 def test_a_device_gets_a_pause_and_a_worker_does_not() -> None:
-    assert after_failure(running(), "device", failure(), 100, POLICY).not_before == 110
-    assert after_failure(running(), "engine", failure(), 100, POLICY).not_before == 100
+    assert after_failure(running(), ErrorKind.DEVICE, failure(), 100, POLICY).not_before == 110
+    assert after_failure(running(), ErrorKind.ENGINE, failure(), 100, POLICY).not_before == 100
 
 
 def test_a_shutdown_gives_the_attempt_back_and_a_crash_does_not() -> None:
-    assert after_interruption(running(1), orderly=True).attempt == 0
-    crashed = after_interruption(running(2))
+    assert after_interruption(running(1), POLICY, orderly=True).attempt == 0
+    crashed = after_interruption(running(2), POLICY)
     assert (crashed.state, crashed.attempt, crashed.token) == (State.INTERRUPTED, 2, "")
     assert crashed.is_ready(0)
-    gone = after_interruption(running(3))
+    gone = after_interruption(running(3), POLICY)
     assert (gone.state, gone.failure and gone.failure.code) == (State.FAILED, "worker_died")
 
 
@@ -112,7 +115,7 @@ def test_after_the_cool_down_one_probe_decides() -> None:
 
 
 def test_a_start_while_closed_is_no_probe() -> None:
-    assert Breaker().started() == Breaker()
+    assert CLOSED.started() == CLOSED
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------

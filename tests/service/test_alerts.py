@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from heygem_daemon.core.errors import CATALOG, EngineError
+from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
 
 PROMTOOL: Final = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool (Debian: prometheus) is not installed")
@@ -49,7 +49,7 @@ SCENES: Final[Mapping[str, tuple[Mapping[str, str | None], set[str]]]] = {
         {"heygem_heartbeat_timestamp_seconds": HALTED, 'heygem_inbox_last_scan_timestamp_seconds{inbox="/in"}': HALTED},
         {"HeygemSilent"},
     ),
-    "the daemon was stopped, whatever it said last": (
+    "the daemon was stopped, whatever its last values": (
         {
             "heygem_running": "0+0x{m}",
             "heygem_heartbeat_timestamp_seconds": HALTED,
@@ -61,7 +61,7 @@ SCENES: Final[Mapping[str, tuple[Mapping[str, str | None], set[str]]]] = {
         },
         {"HeygemStopped"},
     ),
-    "nobody tells anything": (dict.fromkeys(WELL), {"HeygemAbsent"}),
+    "there are no metrics": (dict.fromkeys(WELL), {"HeygemAbsent"}),
     "an inbox is offline": (
         {'heygem_inbox_online{inbox="/in"}': "0+0x{m}", 'heygem_inbox_last_scan_timestamp_seconds{inbox="/in"}': HALTED},
         {"HeygemInboxOffline"},
@@ -133,5 +133,5 @@ def test_every_alert_has_a_scene(rules: Path) -> None:
 
 
 def test_the_faults_of_the_server_are_those_of_the_table(rules: Path) -> None:
-    (asked,) = re.findall(r'code=~"([\w|]+)"', rules.read_text(encoding="utf-8"))
-    assert set(asked.split("|")) == {code for code, row in CATALOG.items() if issubclass(row.kind, EngineError)}
+    (used,) = re.findall(r'code=~"([\w|]+)"', rules.read_text(encoding="utf-8"))
+    assert set(used.split("|")) == {code for code, row in CATALOG.items() if row.kind in {ErrorKind.ENGINE, ErrorKind.DEVICE}}

@@ -1,11 +1,11 @@
-"""The tally counts what the log says, and the log hears every word of it."""
+"""The counting log counts the events of a log and passes every one on."""
 
 import threading
 from typing import Any
 
 import pytest
 
-from heygem_daemon.core.errors import CATALOG
+from heygem_daemon.core.error_catalog import CATALOG
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.service.counting_log import HOOK_RESULTS, ITEM_RESULTS, OTHER, CountingLog, Counts
 from heygem_daemon.service.events import EVENTS
@@ -25,7 +25,7 @@ def ignore(_event: str, /, *, level: str = "info", **_fields: object) -> None:
     assert level
 
 
-def test_every_event_goes_on_as_it_came() -> None:
+def test_every_event_is_passed_on_unchanged() -> None:
     lines = Lines()
     counting_log = CountingLog(lines)
     counting_log("item_failed", level="error", job_id="j1", error_code="no_face")
@@ -63,7 +63,7 @@ def test_a_refused_drop_is_one_failure_and_any_other_end_of_a_job_none() -> None
 
 
 @pytest.mark.parametrize("code", ["a-word-of-some-library", None, "../../etc"])
-def test_a_code_that_the_table_does_not_have_makes_no_series_of_its_own(code: str | None) -> None:
+def test_an_unknown_code_makes_no_series_of_its_own(code: str | None) -> None:
     counting_log = CountingLog(ignore)
     counting_log("item_failed", error_code=code)
     counting_log("item_retrying", error_code=code)

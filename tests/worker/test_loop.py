@@ -1,4 +1,4 @@
-"""What a worker reports of a broken input, and of one that is no longer there."""
+"""What a worker reports about a broken input, and about one that is no longer there."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ def outcome(share: Path, happens: Callable[[], object]) -> tuple[str, str]:
     return report.kind, report.failure.code
 
 
-def test_a_broken_file_is_told_as_one(share: Path) -> None:
+def test_a_broken_file_is_reported_as_one(share: Path) -> None:
     assert outcome(share, lambda: None) == ("input", "audio_unreadable")
 
 
@@ -55,7 +55,7 @@ def test_a_share_that_went_away_is_no_broken_file(share: Path) -> None:
     assert outcome(share, lambda: shutil.rmtree(share)) == ("transient", "share_offline")
 
 
-def test_neither_is_one_that_was_away_from_the_start(share: Path) -> None:
+def test_a_share_that_was_away_from_the_start_is_no_broken_file(share: Path) -> None:
     shutil.rmtree(share)
     assert outcome(share, lambda: None) == ("transient", "share_offline")
 

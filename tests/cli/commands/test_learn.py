@@ -63,8 +63,8 @@ def test_dubbed_and_silent_footage_is_refused_with_the_reason_and_real_speech_is
     places = ("--corpus", str(tmp_path / "corpus"), "--cache", str(tmp_path / "cache"), "--weights", str(weights))
     told = learn("--collect-only", str(footage), *places)
     assert told.exit_code == 3, told.output
-    assert "The sound of dubbed.mp4 does not belong to the mouth" in told.output
-    assert "Nobody is heard speaking in silent.mp4" in told.output
+    assert "The audio of dubbed.mp4 does not match the mouth" in told.output
+    assert "No speech was found in silent.mp4" in told.output
     (entry,) = Corpus(tmp_path / "corpus").entries()
     assert (entry.clips, entry.seconds > 6.0) == (3, True)
     assert entry.lag == pytest.approx(0.04, abs=0.03)
