@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 # Before NumPy and torch are loaded: test processes run side by side, and sums must not depend on the number of cores.
@@ -15,12 +16,18 @@ from hypothesis import HealthCheck, settings
 from heygem_daemon.lipsync.model_files import verify
 from tests.disk_cache import cached
 
-cv2.setNumThreads(1)
-
 # Machines are shared, so time proves nothing; and every run tries the same examples (others: pytest --hypothesis-profile=explore).
 settings.register_profile("heygem", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", settings.get_profile("heygem"), derandomize=False)
 settings.load_profile("heygem")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Let torch and OpenCV compute in one thread, whatever a session of the test before has set."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 @pytest.fixture(scope="session")

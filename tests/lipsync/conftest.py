@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
@@ -60,9 +59,3 @@ def face(clip: Clip) -> np.ndarray:
 def weight(face: np.ndarray) -> np.ndarray:
     """How far each landmark of the mean face follows the jaw, [468]."""
     return lower_face_weight(face)
-
-
-@pytest.fixture(scope="session")
-def one_thread() -> None:
-    """Let torch compute in one thread."""
-    torch.set_num_threads(1)

@@ -12,7 +12,8 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import RenderOptions
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
@@ -38,7 +39,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def session(place, weights):
-    return RenderSession(weights, place / "cache", device="cpu")
+    return RenderSession(weights, place / "cache", device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")

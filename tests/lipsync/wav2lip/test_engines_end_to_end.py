@@ -11,7 +11,8 @@ import pytest
 
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.engines import Wav2LipOptions
-from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.media.probe import probe
@@ -41,7 +42,7 @@ def models(untrained_models: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def session(place: Path, models: Path) -> RenderSession:
-    return RenderSession(models, place / "cache", device="cpu", threads=2, wav2lip=Wav2LipOptions(licence_confirmed=True))
+    return RenderSession(models, place / "cache", device="cpu", threads=1, wav2lip=Wav2LipOptions(licence_confirmed=True))
 
 
 @pytest.fixture(scope="module")
