@@ -1,4 +1,4 @@
-"""The installed service in the box: how tests configure it, ask it, and wait for it."""
+"""The installed service in the box: how tests configure it, query it, and wait for it."""
 
 import hashlib
 import json
@@ -45,8 +45,8 @@ class Box:
 
     def show(self, *properties: str, unit: str = UNIT) -> Mapping[str, str]:
         """Return properties of a unit."""
-        told = self.run("systemctl", "show", unit, *(word for name in properties for word in ("-p", name))).stdout
-        return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+        shown = self.run("systemctl", "show", unit, *(word for name in properties for word in ("-p", name))).stdout
+        return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
     def pid(self, unit: str = UNIT) -> int:
         """Return the main process, by its number in the box; 0 without one."""
@@ -73,15 +73,15 @@ class Box:
     def start(self) -> None:
         self.run("systemctl", "reset-failed", UNIT, check=False)
         started = self.run("systemctl", "start", UNIT, check=False)
-        assert started.returncode == 0, self.told()
+        assert started.returncode == 0, self.diagnosis()
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
     def journal(self, *matches: str, after: float = 0.0) -> list[Entry]:
         """Return entries, the oldest first; those `after` a time of day, in s."""
         self.run("journalctl", "--sync")
-        told = self.run("journalctl", "--output=json", "--all", "--no-pager", *matches, check=False).stdout
-        entries = [json.loads(line) for line in told.splitlines()]
+        lines = self.run("journalctl", "--output=json", "--all", "--no-pager", *matches, check=False).stdout
+        entries = [json.loads(line) for line in lines.splitlines()]
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) > after * 1e6]
 
     def events(self, event: str, *matches: str, after: float = 0.0) -> list[Entry]:
@@ -106,7 +106,7 @@ class Box:
         wanted = f"{name} did not become {' or '.join(states)}"
         self.until(lambda: self.state(name) in FINISHED.union(states), timeout, wanted, name)
         status = self.status(name)
-        assert status["state"] in states, f"{wanted}\n{self.told(name)}"
+        assert status["state"] in states, f"{wanted}\n{self.diagnosis(name)}"
         return status
 
     def wait_for_event(self, event: str, name: str, timeout: float = 90) -> Entry:
@@ -125,13 +125,13 @@ class Box:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def until(self, condition: Callable[[], Any], timeout: float, what: str, job: str | None = None) -> Any:
-        """Return the first true value of `condition()`. A failure tells what the box was doing."""
+        """Return the first true value of `condition()`. A failure shows what the box was doing."""
         try:
             return wait_until(condition, timeout, what, pause=0.1)
         except TimeoutError as late:
-            raise AssertionError(f"{late}\n{self.told(job)}") from None
+            raise AssertionError(f"{late}\n{self.diagnosis(job)}") from None
 
-    def told(self, job: str | None = None) -> str:
+    def diagnosis(self, job: str | None = None) -> str:
         """Return what an administrator would look at first."""
         status = self.run("systemctl", "status", UNIT, "--no-pager", "--lines=0", check=False).stdout
         tail = self.run("journalctl", "--no-pager", "--lines=60", "--output=short-monotonic", check=False).stdout

@@ -31,7 +31,7 @@ PROGRAMS: Final = (
 )
 INSTALL_SECONDS: Final = 1200
 
-FIGURES = pytest.StashKey[list[str]]()
+MEASUREMENTS = pytest.StashKey[list[str]]()
 
 QUICK: Final = (
     "Environment=HEYGEM_INTAKE__SETTLE_SECONDS=0.5 HEYGEM_INTAKE__NETWORK_SETTLE_SECONDS=1",
@@ -41,24 +41,25 @@ QUICK: Final = (
     "WatchdogSec=5",
     "RestartSec=0.3",
 )
-"""The same service with less patience."""
+"""The same service with shorter times."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = []
+    config.stash[MEASUREMENTS] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[FIGURES]:
+    measurements = config.stash[MEASUREMENTS]
+    if measurements:
         terminalreporter.section("measured in the box")
-        terminalreporter.write_line("\n".join(config.stash[FIGURES]))
+        terminalreporter.write_line("\n".join(measurements))
 
 
 @pytest.fixture(scope="session")
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Takes a sentence with a figure, to be read at the end of the run."""
-    figures: list[str] = request.config.stash[FIGURES]
-    return figures.append
+def measurement(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Record a sentence with a measurement, to be printed at the end of the run."""
+    measurements: list[str] = request.config.stash[MEASUREMENTS]
+    return measurements.append
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +78,7 @@ def box(root: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     }  # fmt: skip
     for source in binds:
         source.mkdir(parents=True, exist_ok=True)
-    with Machine(folder=folder / "disk", binds=binds) as machine:
+    with Machine(folder=folder / "disk", binds=binds, layers=[root]) as machine:
         machine.boot(host_network=True)
         install(machine, root)
         machine.shut_down()
@@ -104,7 +105,7 @@ def material(portrait_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> M
 
 @pytest.fixture(scope="session")
 def large(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """The same with 40 MB of noise for a video: smbclient sends 8 MiB at once, and what is smaller arrives whole or not at all."""
+    """The same with 40 MB of noise for a video: smbclient sends 8 MiB at once, and a smaller file arrives whole or not at all."""
     folder = tmp_path_factory.mktemp("large")
     clip = folder / "noise.mov"
     noise = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=2", "-vf", "noise=alls=80:allf=t", "-pix_fmt", "yuvj420p")

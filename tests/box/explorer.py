@@ -65,16 +65,16 @@ class Explorer:
         )
         size = FileEndOfFileInformation()
         size["end_of_file"] = len(content)
-        self._tell(file, END_OF_FILE, size)
+        self._set_info(file, END_OF_FILE, size)
         for start in range(0, len(content), PIECE):
             time.sleep(self.pause)
             file.write(content[start : start + PIECE], start)
         times = FileBasicInformation()
         times["last_write_time"] = int((source.stat().st_mtime + WINDOWS_EPOCH_SECONDS) * 10**7)
-        self._tell(file, BASIC, times)
+        self._set_info(file, BASIC, times)
         file.close()
 
-    def _tell(self, file: Open, kind: int, information: Structure) -> None:
+    def _set_info(self, file: Open, kind: int, information: Structure) -> None:
         request = SMB2SetInfoRequest()
         request["info_type"] = InfoType.SMB2_0_INFO_FILE
         request["file_info_class"] = kind

@@ -40,6 +40,8 @@ class Machine:
     """Where the disk is mounted, in a mount namespace of its own: the host sees an empty folder."""
     binds: Mapping[Path, str] = field(default_factory=dict)
     """Folder of the host -> where it appears."""
+    layers: Sequence[Path] = ()
+    """Folders of the host that appear at their own path, wherever that is; the host does not see what the box writes there."""
     boots: int = 0
     _disk: subprocess.Popen[bytes] | None = None
     _boot: subprocess.Popen[bytes] | None = None
@@ -70,6 +72,7 @@ class Machine:
         self._cgroups = _make_cgroups(f"{CGROUP_PREFIX}{os.getpid()}-{self.boots}")
         options = [word for cgroup in self._cgroups for word in ("--cgroup", str(cgroup))]
         options += [word for source, target in self.binds.items() for word in ("--bind", f"{source}:{target}")]
+        options += [word for folder in self.layers for word in ("--layer", str(folder))]
         options += ["--host-network"] if host_network else []
         command = _mortal("nsenter", "--target", str(self._disk.pid), "--mount", str(SCRIPT), "boot", str(self.folder), *options)
         with (self.folder.parent / "boot.log").open("ab") as log:

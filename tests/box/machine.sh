@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A computer for tests: a real systemd as process 1 of namespaces of its own, over this machine's root file system.
-# Written files lie in memory; what is to outlast the computer, or to be seen from outside, is bound into it. Needs root.
+# Written files are in memory; folders that outlast the computer, or are read from outside, are bound into it. Needs root.
 #
 #   machine.sh disk DIR                                       keeps what one computer wrote, for all its boots, until killed
-#   machine.sh boot DIR [--cgroup DIR]... [--bind FROM:TO]... [--host-network]
+#   machine.sh boot DIR [--cgroup DIR]... [--bind FROM:TO]... [--layer DIR]... [--host-network]
 #                                                             in the mount namespace of the disk: one boot, until killed
 #
-# The host keeps its kernel settings, its clock and its cgroups; the computer gets cgroups below those that it is given.
+# A layer is a folder of the host, visible at its own path even below /tmp or on another file system; writes go to the disk.
+# The host keeps its kernel settings, its clock and its cgroups; the computer gets cgroups below the given ones.
 set -euo pipefail
 
 # Units that reach for the host's kernel, devices or clock, would wait for hardware, or would empty /tmp under the tests.
@@ -81,10 +82,20 @@ mount_devices() {
     ln -s fd/2 "$root/dev/stderr"
 }
 
+mount_layer() {
+    local root=$1 folder=$2 layer=${1%/*}/layer${2//\//-}
+    mkdir -p "$root$folder" "$layer"/{upper,work}
+    mount -t overlay -o "lowerdir=$folder,upperdir=$layer/upper,workdir=$layer/work" layer "$root$folder"
+}
+
 mount_binds() {
     local root=$1 bind
     shift
     for bind in "$@"; do
+        if [[ $bind != *:* ]]; then
+            mount_layer "$root" "$bind"
+            continue
+        fi
         mkdir -p "$root${bind#*:}"
         mount --rbind "${bind%%:*}" "$root${bind#*:}"
     done
@@ -152,7 +163,7 @@ case $command in
         while [ $# -gt 0 ]; do
             case $1 in
                 --cgroup) cgroups+=("$2") && shift 2 ;;
-                --bind) binds+=("$2") && shift 2 ;;
+                --bind | --layer) binds+=("$2") && shift 2 ;;
                 --host-network) host_network=yes && shift ;;
             esac
         done

@@ -1,4 +1,4 @@
-"""`heygem check` on an installed machine: root asks, and is told what the service can do."""
+"""`heygem check` on an installed machine: root runs it, and it reports what the service can do."""
 
 import re
 
@@ -11,26 +11,26 @@ AT_A_TERMINAL = ("env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 
 
 def check(box: Box, *options: str) -> tuple[int, str]:
-    told = box.run(*AT_A_TERMINAL, "heygem", "check", "--device", "cpu", *options, check=False, timeout=120)
-    return told.returncode, told.stdout
+    result = box.run(*AT_A_TERMINAL, "heygem", "check", "--device", "cpu", *options, check=False, timeout=120)
+    return result.returncode, result.stdout
 
 
 def test_an_installation_is_all_well_for_the_user_of_the_service(service: Box) -> None:
-    code, told = check(service)
-    assert code == 0, told
-    assert "checking as heygem (groups: heygem, heygem-users" in told
-    assert "the service is running" in told
-    assert re.search(r"a daemon \(process \d+\) is using /var/lib/heygem", told)
-    assert f"heygem and the group heygem-users (heygem) can put drops into inbox {INBOX}" in told
-    assert "journal: /run/systemd/journal/socket" in told
+    code, output = check(service)
+    assert code == 0, output
+    assert "checking as heygem (groups: heygem, heygem-users" in output
+    assert "the service is running" in output
+    assert re.search(r"a daemon \(process \d+\) is using /var/lib/heygem", output)
+    assert f"heygem and the group heygem-users (heygem) can put drops into inbox {INBOX}" in output
+    assert "journal: /run/systemd/journal/socket" in output
 
 
 def test_an_inbox_that_the_unit_may_not_write_gets_its_drop_in(service: Box) -> None:
     elsewhere = "/data/in box"
     try:
-        told = mends(service, elsewhere)
-        assert any("is not there" in each for each in told)
-        assert any("ProtectSystem" in each for each in told)
+        errors = apply_fixes(service, elsewhere)
+        assert any("is not there" in each for each in errors)
+        assert any("ProtectSystem" in each for each in errors)
         assert service.show("ActiveState")["ActiveState"] == "active"
         assert service.run("nsenter", "--target", str(service.pid()), "--mount", "test", "-w", elsewhere, check=False).returncode == 0
     finally:
@@ -39,15 +39,15 @@ def test_an_inbox_that_the_unit_may_not_write_gets_its_drop_in(service: Box) -> 
         service.run("systemctl", "restart", UNIT)
 
 
-def mends(box: Box, inbox: str) -> list[str]:
+def apply_fixes(box: Box, inbox: str) -> list[str]:
     """Run the command of the first error until there is none; return the errors."""
     errors: list[str] = []
     while True:
-        code, told = check(box, "--inbox", inbox)
-        found = re.search(r"^error +(.*)\n +mend: (.*)$", told, re.MULTILINE)
+        code, output = check(box, "--inbox", inbox)
+        found = re.search(r"^error +(.*)\n +fix: (.*)$", output, re.MULTILINE)
         if not found:
-            assert code == 0, told
+            assert code == 0, output
             return errors
-        assert len(errors) < 5, told
+        assert len(errors) < 5, output
         errors.append(found[1])
         box.run(*AT_A_TERMINAL, "sh", "-c", found[2])

@@ -23,7 +23,7 @@ def taken_at(box: Box, name: str) -> float:
 
 
 def assert_is_untouched(box: Box, name: str) -> None:
-    assert not box.events("drop_claimed", f"HEYGEM_JOB={name}"), box.told(name)
+    assert not box.events("drop_claimed", f"HEYGEM_JOB={name}"), box.diagnosis(name)
     assert (box.inbox / name).is_dir()
 
 

@@ -27,19 +27,19 @@ def begin(box: Box, material: Material, name: str) -> None:
 
 def assert_finished_once(box: Box, name: str) -> None:
     status = box.wait_for_state(name, "succeeded", "partial", "failed", "rejected", timeout=240)
-    assert status["state"] == "succeeded", box.told(name)
+    assert status["state"] == "succeeded", box.diagnosis(name)
     items = {item["key"] for item in status["items"]}
     assert items == {"teacher-a", "teacher-b"}
     assert {path.stem for path in (box.outputs / name).glob("*.mp4")} == items
-    box.until(lambda: box.events("job_finished", f"HEYGEM_JOB={name}"), 15, "the end of the job is not told", name)
+    box.until(lambda: box.events("job_finished", f"HEYGEM_JOB={name}"), 15, "the end of the job was not logged", name)
     published = Counter(entry["HEYGEM_ITEM"] for entry in box.events("item_published", f"HEYGEM_JOB={name}"))
     assert published == dict.fromkeys(items, 1)
     assert len(box.events("job_finished", f"HEYGEM_JOB={name}")) == 1
     assert len(box.events("drop_claimed", f"HEYGEM_JOB={name}")) == 1
-    box.until((box.inbox / "_done" / name / "speech.wav").is_file, 15, "the inputs were not put away", name)
+    box.until((box.inbox / "_done" / name / "speech.wav").is_file, 15, "the inputs were not archived", name)
     assert not (box.inbox / ".heygem" / "claimed" / status["job"]).exists()
-    told = box.run("runuser", "-u", "heygem", "--", "/opt/heygem/venv/bin/heygem", "status", status["job"], "--json")
-    assert json.loads(told.stdout)["state"] == "succeeded"
+    shown = box.run("runuser", "-u", "heygem", "--", "/opt/heygem/venv/bin/heygem", "status", status["job"], "--json")
+    assert json.loads(shown.stdout)["state"] == "succeeded"
 
 
 def assert_nothing_is_left(box: Box) -> None:
@@ -83,13 +83,13 @@ def test_a_killed_worker_costs_one_attempt(service: Box, material: Material) -> 
     assert [entry["HEYGEM_ERROR_CODE"] for entry in retried] == ["worker_died"]
 
 
-def test_a_daemon_that_hangs_is_restarted_by_the_watchdog(service: Box, material: Material, figure: Callable[[str], None]) -> None:
+def test_a_daemon_that_hangs_is_restarted_by_the_watchdog(service: Box, material: Material, measurement: Callable[[str], None]) -> None:
     begin(service, material, "daemon-hung")
     main, began = service.pid(), time.time()
     service.signal(main, "STOP")
     wait_for_restart(service, main)
     ended = [entry for entry in service.journal(f"UNIT={UNIT}", after=began) if entry.get("UNIT_RESULT") == "watchdog"]
-    assert len(ended) == 1, service.told()
+    assert len(ended) == 1, service.diagnosis()
     assert_finished_once(service, "daemon-hung")
 
 

@@ -1,4 +1,4 @@
-"""An inbox on another computer: what is put there is found, and a share that is away or frozen is not an empty one."""
+"""An inbox on another computer: drops in it are found, and a share that is unmounted or frozen is not an empty one."""
 
 import subprocess
 import time
@@ -43,17 +43,19 @@ def lay_complete(drop: Path, inbox: Path) -> None:
     (inbox / f".{drop.name}").rename(inbox / drop.name)
 
 
-def test_a_drop_on_a_far_inbox_is_found_by_looking(far: FarFolder, service: Box, material: Material, figure: Callable[[str], None]) -> None:
+def test_a_drop_on_a_far_inbox_is_found_by_looking(
+    far: FarFolder, service: Box, material: Material, measurement: Callable[[str], None]
+) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
     time.sleep(SCAN / 2)
     lay_complete(material.drop("far-away"), far.outside)
     laid = time.time()
     seen = int(service.wait_for_event("drop_seen", "far-away")["__REALTIME_TIMESTAMP"]) / 1e6 - laid
-    figure(f"a drop on a far inbox, seen after {seen:.1f} s (looked at every {SCAN:.0f} s)")
+    measurement(f"a drop on a far inbox, seen after {seen:.1f} s (looked at every {SCAN:.0f} s)")
     assert seen < SCAN + 0.7
     service.wait_for_state("far-away", "succeeded", timeout=120)
     assert service.events("inbox_online", f"HEYGEM_INBOX={far.mounted}")[-1]["HEYGEM_NETWORK"] == "True"
-    service.until((far.outside / "_done" / "far-away" / "speech.wav").is_file, 15, "the inputs were not put away", "far-away")
+    service.until((far.outside / "_done" / "far-away" / "speech.wav").is_file, 15, "the inputs were not archived", "far-away")
 
 
 def test_nothing_is_concluded_from_a_far_inbox_that_was_unmounted(far: FarFolder, service: Box, material: Material) -> None:
@@ -72,12 +74,14 @@ def test_nothing_is_concluded_from_a_far_inbox_that_was_unmounted(far: FarFolder
     service.until(lambda: is_online(service, far.mounted), 15, "the far inbox did not come back")
     for name in ("in-the-queue", "unmounted"):
         service.wait_for_state(name, "succeeded", timeout=150)
-        service.until((far.outside / "_done" / name / "speech.wav").is_file, 15, "the inputs were not put away", name)
+        service.until((far.outside / "_done" / name / "speech.wav").is_file, 15, "the inputs were not archived", name)
         assert len(service.events("item_published", f"HEYGEM_JOB={name}")) == 1
     assert not service.events("drop_withdrawn", "HEYGEM_JOB=unmounted")
 
 
-def test_a_far_inbox_that_froze_holds_up_no_other(far: FarFolder, service: Box, material: Material, figure: Callable[[str], None]) -> None:
+def test_a_far_inbox_that_froze_blocks_no_other(
+    far: FarFolder, service: Box, material: Material, measurement: Callable[[str], None]
+) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
     main = service.pid()
     far.freeze()
@@ -85,7 +89,7 @@ def test_a_far_inbox_that_froze_holds_up_no_other(far: FarFolder, service: Box, 
     try:
         service.until(lambda: service.events("inbox_offline", after=began), 20, "the frozen inbox is still online")
         seconds = int(service.events("inbox_offline", after=began)[0]["__REALTIME_TIMESTAMP"]) / 1e6 - began
-        figure(f"a frozen far inbox is offline after {seconds:.1f} s (intake.answer_seconds = {ANSWER:.0f})")
+        measurement(f"a frozen far inbox is offline after {seconds:.1f} s (intake.answer_seconds = {ANSWER:.0f})")
         lay_complete(material.drop("meanwhile"), service.inbox)
         service.wait_for_state("meanwhile", "succeeded", timeout=120)
     finally:
@@ -94,9 +98,7 @@ def test_a_far_inbox_that_froze_holds_up_no_other(far: FarFolder, service: Box, 
     assert service.pid() == main, "the watchdog took a frozen share for a hung daemon"
 
 
-def test_files_of_a_far_inbox_that_froze_while_they_were_looked_into_hold_up_no_other(
-    far: FarFolder, service: Box, material: Material
-) -> None:
+def test_files_of_a_far_inbox_that_froze_during_their_inspection_block_no_other(far: FarFolder, service: Box, material: Material) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")
     lay_complete(long_drop(material, "frozen-inside"), far.outside)
     looking = ("pgrep", "--full", "--count", f"ffmpeg .*{far.mounted}/frozen-inside/audios")

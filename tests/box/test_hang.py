@@ -14,7 +14,7 @@ pytestmark = pytest.mark.box
 
 @pytest.fixture
 def far(box: Box) -> Iterator[FarFolder]:
-    """Outputs on another computer: what is asked of them when that computer freezes never returns."""
+    """Outputs on another computer: a system call on them never returns while that computer is frozen."""
     far = FarFolder(box=box)
     box.run("systemctl", "stop", UNIT)
     far.serve()
@@ -27,8 +27,8 @@ def far(box: Box) -> Iterator[FarFolder]:
     far.close()
 
 
-def test_a_tick_that_hangs_is_ended_says_where_and_the_job_is_finished_after_all(
-    box: Box, far: FarFolder, material: Material, figure: Callable[[str], None]
+def test_a_tick_that_hangs_is_ended_with_its_stack_and_the_job_is_finished_after_all(
+    box: Box, far: FarFolder, material: Material, measurement: Callable[[str], None]
 ) -> None:
     main, began = box.pid(), time.time()
     copy(material.drop("stuck"), box.inbox / "stuck")
@@ -36,11 +36,11 @@ def test_a_tick_that_hangs_is_ended_says_where_and_the_job_is_finished_after_all
     far.freeze()
     frozen = time.time()
     box.until(lambda: box.pid() != main, 60, "the hung daemon was not ended")
-    figure(f"a hung tick ended after {time.time() - frozen:.1f} s (WatchdogSec=5, TimeoutStopSec=3)")
-    assert [entry for entry in box.journal(f"UNIT={UNIT}", after=began) if entry.get("UNIT_RESULT") == "watchdog"], box.told()
-    said = "\n".join(str(entry["MESSAGE"]) for entry in box.journal(f"_SYSTEMD_UNIT={UNIT}", after=frozen))
-    assert "Timeout (" in said
-    assert "daemon/main_loop.py" in said, "the journal does not say where it hung"
+    measurement(f"a hung tick ended after {time.time() - frozen:.1f} s (WatchdogSec=5, TimeoutStopSec=3)")
+    assert [entry for entry in box.journal(f"UNIT={UNIT}", after=began) if entry.get("UNIT_RESULT") == "watchdog"], box.diagnosis()
+    logged = "\n".join(str(entry["MESSAGE"]) for entry in box.journal(f"_SYSTEMD_UNIT={UNIT}", after=frozen))
+    assert "Timeout (" in logged
+    assert "daemon/main_loop.py" in logged, "the journal does not show where it hung"
 
     far.thaw()
     box.until(lambda: box.show("ActiveState")["ActiveState"] == "active", 60, "it did not come back")

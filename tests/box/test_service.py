@@ -1,4 +1,4 @@
-"""The unit: started, looked at, told of a changed configuration, stopped."""
+"""The unit: start, status, reload of a changed configuration, stop."""
 
 import statistics
 import time
@@ -11,31 +11,31 @@ from tests.box.box import UNIT, Box
 pytestmark = pytest.mark.box
 
 
-def test_a_start_takes_less_than_three_seconds(service: Box, figure: Callable[[str], None]) -> None:
+def test_a_start_takes_less_than_three_seconds(service: Box, measurement: Callable[[str], None]) -> None:
     seconds = []
     for _ in range(3):
         service.run("systemctl", "restart", UNIT)
         times = service.show("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
         seconds.append((int(times["ActiveEnterTimestampMonotonic"]) - int(times["ExecMainStartTimestampMonotonic"])) / 1e6)
-    figure(f"start to READY {statistics.median(seconds):.2f} s (three starts: {', '.join(f'{each:.2f}' for each in seconds)} s)")
+    measurement(f"start to READY {statistics.median(seconds):.2f} s (three starts: {', '.join(f'{each:.2f}' for each in seconds)} s)")
     assert statistics.median(seconds) < 3
 
 
-def test_systemctl_status_says_in_words_what_happens(service: Box) -> None:
+def test_systemctl_status_shows_a_status_line(service: Box) -> None:
     service.until(lambda: service.show("StatusText")["StatusText"], 10, "no status text")
     assert service.show("StatusText")["StatusText"] == "0 queued, 0 running, 1 inbox online"
     assert service.events("daemon_ready")[-1]["_SYSTEMD_UNIT"] == UNIT
 
 
-def test_a_reload_says_in_the_journal_what_changed(service: Box) -> None:
+def test_a_reload_logs_what_changed(service: Box) -> None:
     main, began = service.pid(), time.time()
     before = service.run("cat", "/etc/heygem/heygem.toml").stdout
     try:
         service.write("/etc/heygem/heygem.toml", before.replace("#done_days = 14.0", "done_days = 3.0"))
         service.run("systemctl", "reload", UNIT)
-        told = service.until(lambda: service.events("config_reloaded", after=began), 10, "the reload is not told")
-        assert "done_days" in told[0]["MESSAGE"]
-        assert "3" in told[0]["MESSAGE"]
+        reloads = service.until(lambda: service.events("config_reloaded", after=began), 10, "the reload was not logged")
+        assert "done_days" in reloads[0]["MESSAGE"]
+        assert "3" in reloads[0]["MESSAGE"]
     finally:
         service.write("/etc/heygem/heygem.toml", before)
         service.run("systemctl", "reload", UNIT)

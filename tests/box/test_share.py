@@ -16,14 +16,14 @@ pytestmark = pytest.mark.box
 
 
 @pytest.fixture(scope="module")
-def lesson(box: Box, opened: Share, material: Material, figure: Callable[[str], None]) -> str:
+def lesson(box: Box, opened: Share, material: Material, measurement: Callable[[str], None]) -> str:
     """The name of a drop that was copied to the share and has succeeded."""
     box.start()
     opened.start()
     began = time.monotonic()
     opened.put(material.drop("lesson-01"))
     box.wait_for_state("lesson-01", "succeeded", timeout=240)
-    figure(f"a drop of 2 s through the share, to the end of the job {time.monotonic() - began:.1f} s")
+    measurement(f"a drop of 2 s through the share, to the end of the job {time.monotonic() - began:.1f} s")
     return "lesson-01"
 
 
@@ -37,15 +37,15 @@ def test_a_folder_copied_to_the_share_comes_back_as_a_speaking_presenter(lesson:
 
 def test_the_entries_of_a_job_are_found_by_its_fields(lesson: str, box: Box) -> None:
     entries = box.journal(f"HEYGEM_JOB_ID={box.status(lesson)['job']}")
-    told = [entry["HEYGEM_EVENT"] for entry in entries]
+    events = [entry["HEYGEM_EVENT"] for entry in entries]
     for event in ("drop_seen", "drop_claimed", "job_queued", "item_started", "item_published", "job_finished"):
-        assert told.count(event) == 1, f"{event}: {told}"
+        assert events.count(event) == 1, f"{event}: {events}"
     assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {UNIT}
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"heygem"}
     published = next(entry for entry in entries if entry["HEYGEM_EVENT"] == "item_published")
     assert (published["HEYGEM_ITEM"], published["PRIORITY"]) == ("teacher", "6")
     explained = box.run("journalctl", "--catalog", "--no-pager", f"MESSAGE_ID={published['MESSAGE_ID']}").stdout
-    assert "Subject: One result stands in outputs" in explained
+    assert "Subject: One result is in outputs" in explained
 
 
 def test_people_can_delete_what_they_fetched(lesson: str, box: Box, share: Share) -> None:

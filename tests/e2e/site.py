@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -114,8 +115,9 @@ class Site:
         return self.status(output)
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return the log lines so far, those of the event `name` if given."""
-        lines = [json.loads(line) for line in self.log_file.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+        """Return the log lines so far, those of the event `name` if given; not the last one while it is being written."""
+        text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
         return [line for line in lines if name is None or line["event"] == name]
 
 
@@ -134,4 +136,14 @@ def children_of(pid: int) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+    """Kill a process; one that has just ended is fine."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    """Return whether there is such a process; one that has ended and was not reaped has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -11,15 +11,15 @@ from pathlib import Path
 import soundfile
 
 from heygem_daemon.core.status import DaemonStatus, JobStatus
-from tests.e2e.site import Site, children_of, kill
+from tests.e2e.site import Site, children_of, is_running, kill
 
 
 def streams(path: Path) -> dict[str, dict[str, str]]:
-    told = subprocess.run(
+    output = subprocess.run(
         ("ffprobe", "-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", str(path)),
         check=True, capture_output=True, timeout=60,
     ).stdout  # fmt: skip
-    content = json.loads(told)
+    content = json.loads(output)
     return {"format": content["format"], **{stream["codec_type"]: stream for stream in content["streams"]}}
 
 
@@ -106,10 +106,8 @@ def test_kill_nine_in_the_middle_of_an_item_loses_nothing_and_does_nothing_twice
     site.wait_for(lambda: len(site.events("item_started")) == 2, "the second item did not start")
     workers = children_of(daemon.pid)
     daemon.send_signal(signal.SIGKILL)
-    daemon.wait(10)
-    site.wait_for(
-        lambda: not any(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers if Path(f"/proc/{pid}").exists()), "a worker stayed"
-    )
+    daemon.wait(60)
+    site.wait_for(lambda: not any(map(is_running, workers)), "a worker stayed")
 
     assert site.run_until_idle() == 0
     assert site.status("lesson-01")["state"] == site.status("lesson-02")["state"] == "succeeded"
@@ -151,7 +149,7 @@ def test_holding_cancelling_pausing_and_trying_again(site: Site, speech: Path, p
     (site.inbox / "held.hold").touch()
     site.drop("lesson-01", speech, [portrait_clip])
     site.drop("wrong", speech, [faceless])
-    site.wait_for(lambda: "Paused" in (site.status("lesson-01").get("waiting_for") or ""), "the pause is not told")
+    site.wait_for(lambda: "Paused" in (site.status("lesson-01").get("waiting_for") or ""), "the pause was not reported")
     assert "held.hold" in site.wait_for_state("held", "settling", "waiting")["reason"]
     assert not site.events("item_started")
     (site.inbox / "lesson-01.cancel").touch()
@@ -165,9 +163,9 @@ def test_holding_cancelling_pausing_and_trying_again(site: Site, speech: Path, p
     site.wait_for(lambda: len(site.events("job_finished")) == 3, "it did not finish again")
     (site.inbox / "held.hold").unlink()
     site.wait_for_state("held", "succeeded")
-    told = site.call("status", "--outputs", str(site.outputs))
-    assert told.returncode == 0
-    assert "held" in told.stdout
+    result = site.call("status", "--outputs", str(site.outputs))
+    assert result.returncode == 0
+    assert "held" in result.stdout
     assert site.stop(daemon) == 0
 
 
@@ -184,7 +182,7 @@ def test_an_inbox_without_its_marker_is_offline_and_nothing_is_concluded(site: S
     (site.inbox / ".heygem-inbox").unlink()
     site.drop("lesson-01", speech, [portrait_clip])
     daemon = site.start()
-    site.wait_for(lambda: site.events("inbox_offline"), "offline was not told")
+    site.wait_for(lambda: site.events("inbox_offline"), "offline was not logged")
     site.wait_for(lambda: site.status().get("inboxes"), "the daemon wrote no status")
     assert site.status()["inboxes"][0]["online"] is False
     assert not (site.outputs / "lesson-01").exists()

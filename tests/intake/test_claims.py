@@ -70,7 +70,7 @@ def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:
     assert (inbox / "other.ready").exists()
 
 
-def test_a_drop_that_somebody_else_took_is_not_found_and_leaves_no_trace(inbox: Path) -> None:
+def test_a_drop_that_another_process_took_is_not_found_and_leaves_no_trace(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     scanned = scan_of(inbox, "lesson-01")
     CLAIMS.claim(scanned, "winner")
@@ -218,7 +218,7 @@ def test_the_inputs_of_a_succeeded_job_end_in_done(inbox: Path) -> None:
     assert CLAIMS.claimed(str(inbox)) == []
 
 
-def test_a_failed_job_says_why_beside_its_inputs(inbox: Path) -> None:
+def test_a_failed_job_leaves_its_reason_beside_its_inputs(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     CLAIMS.finish(claimed_job(inbox, "lesson-01"), "_failed", "There is no video. (no_videos)")
     assert (inbox / "_failed/lesson-01/reason.txt").read_text() == "There is no video. (no_videos)"
@@ -326,7 +326,7 @@ def test_restoring_what_is_gone_or_was_never_away_is_harmless(inbox: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"job": "job-1"}', '{"job": "job-1", "name": "../../etc", "flat": false}', "\xff"])
-def test_a_record_that_somebody_tampered_with_leads_nowhere(inbox: Path, text: str) -> None:
+def test_a_record_that_was_tampered_with_is_ignored(inbox: Path, text: str) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     job = claimed_job(inbox, "lesson-01")
     CLAIMS.finish(job, "_failed", "why")
@@ -353,7 +353,7 @@ def test_the_text_of_job_toml_is_read_whatever_its_case_and_encoding(inbox: Path
     assert job_toml(inbox) == 'engine = "�"'
 
 
-def test_a_job_toml_that_is_a_pipe_holds_nobody_up(inbox: Path) -> None:
+def test_a_job_toml_that_is_a_pipe_does_not_block(inbox: Path) -> None:
     (inbox / "lesson").mkdir()
     os.mkfifo(inbox / "lesson/job.toml")
     assert job_toml(inbox) is None
@@ -367,7 +367,7 @@ def test_a_job_toml_that_is_a_link_is_not_read(inbox: Path, tmp_path: Path) -> N
         job_toml(inbox)
 
 
-def test_a_control_file_that_was_obeyed_goes(inbox: Path) -> None:
+def test_a_control_file_that_was_applied_is_deleted(inbox: Path) -> None:
     fill(inbox, "a.cancel", "a.hold", "b.cancel")
     CLAIMS.clear_control(str(inbox), "a", "cancel")
     CLAIMS.clear_control(str(inbox), "a", "cancel")
@@ -380,7 +380,7 @@ def test_a_job_id_that_is_a_path_is_refused(inbox: Path, job_id: str) -> None:
         CLAIMS.unclaim(str(inbox), job_id)
 
 
-def test_a_drop_that_somebody_takes_while_its_rights_are_looked_at_is_no_matter_of_rights(
+def test_a_drop_that_is_taken_while_its_permissions_are_checked_is_gone_and_not_forbidden(
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(inbox / "lesson-01", "speech.wav")

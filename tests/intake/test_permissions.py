@@ -46,13 +46,13 @@ def scan(inbox: Path) -> InboxScan:
     return as_person(HEYGEM, lambda: FolderScanner().scan(str(inbox)))
 
 
-def sight(inbox: Path) -> ScannedDrop:
+def only_drop(inbox: Path) -> ScannedDrop:
     return scan(inbox).drops[0]
 
 
 def claim(inbox: Path) -> list[str]:
     """Claim the only drop as the daemon does; return the files of the claim."""
-    scanned = sight(inbox)
+    scanned = only_drop(inbox)
 
     def act() -> list[str]:
         home = CLAIMS.claim(scanned, "job-1")
@@ -62,7 +62,7 @@ def claim(inbox: Path) -> list[str]:
 
 
 def run_hint(hint: str, person: Person) -> None:
-    """Do what a hint tells people to do, to the letter."""
+    """Run exactly the command of a hint."""
     command = hint.partition(": ")[2].partition(" - then")[0]
     as_person(person, lambda: subprocess.run(["sh", "-c", command], check=True).returncode)
 
@@ -73,7 +73,7 @@ def test_a_drop_that_the_group_may_write_is_claimed(inbox: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lesson", "第一课 'final'; rm"])
-def test_a_drop_copied_with_umask_022_waits_until_its_owner_has_done_what_the_hint_says(inbox: Path, name: str) -> None:
+def test_a_drop_copied_with_umask_022_waits_until_its_owner_has_followed_the_hint(inbox: Path, name: str) -> None:
     copy(inbox, umask=0o022, name=name)
     with pytest.raises(TransientError) as refused:
         claim(inbox)
@@ -98,12 +98,12 @@ def test_the_flat_form_waits_whole_when_its_videos_folder_cannot_be_moved(inbox:
 def test_what_the_daemon_cannot_read_is_named_with_the_command_that_opens_it(inbox: Path, path: str) -> None:
     copy(inbox, umask=0o002)
     (inbox / "lesson" / path).chmod(0o700)
-    problem = sight(inbox).problem
+    problem = only_drop(inbox).problem
     assert problem is not None
     assert problem.code == "permission_denied"
     assert f"read lesson/{path}".rstrip("/.") + "," in problem.message
     run_hint(problem.hint, ALICE)
-    assert sight(inbox).problem is None
+    assert only_drop(inbox).problem is None
     assert claim(inbox) == ["speech.wav", "videos/a.mp4"]
 
 
@@ -120,7 +120,7 @@ def test_a_drop_of_a_group_that_is_not_ours_is_given_to_ours_first(inbox: Path) 
 
 def test_an_inbox_that_belongs_to_others_is_named_itself(inbox: Path) -> None:
     copy(inbox, umask=0o002)
-    scanned = sight(inbox)
+    scanned = only_drop(inbox)
     os.chown(inbox, STRANGER.uid, STRANGER.groups[0])
     inbox.chmod(0o755)
     with pytest.raises(TransientError) as refused:
@@ -131,10 +131,10 @@ def test_an_inbox_that_belongs_to_others_is_named_itself(inbox: Path) -> None:
     assert (inbox / "lesson/speech.wav").is_file()
 
 
-def test_a_folder_of_ours_that_became_somebody_elses_is_named(inbox: Path) -> None:
+def test_a_folder_of_ours_that_now_belongs_to_another_user_is_named(inbox: Path) -> None:
     copy(inbox, umask=0o002)
     (inbox / ".heygem").mkdir(0o755)
-    scanned = sight(inbox)
+    scanned = only_drop(inbox)
     with pytest.raises(TransientError) as refused:
         as_person(HEYGEM, lambda: CLAIMS.claim(scanned, "job-1"))
     assert f"chown -R {HEYGEM.uid} {inbox}/.heygem" in refused.value.hint

@@ -89,7 +89,7 @@ def test_a_lonely_job_toml_is_no_drop(inbox: Path) -> None:
     assert scan(inbox).drops == ()
 
 
-def test_a_missing_marker_means_offline_and_says_how_to_make_one(inbox: Path) -> None:
+def test_a_missing_marker_means_offline_and_the_reason_names_the_command_for_a_new_one(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     (inbox / ".heygem-inbox").unlink()
     view = FolderScanner().scan(str(inbox))
@@ -113,7 +113,7 @@ def test_a_file_in_the_place_of_the_inbox_is_offline(tmp_path: Path) -> None:
     assert "cannot be read" in view.reason
 
 
-def test_control_files_speak_for_the_drop_beside_them(inbox: Path) -> None:
+def test_control_files_apply_to_the_drop_beside_them(inbox: Path) -> None:
     for name, control in (("a", "a.ready"), ("b", "b.HOLD"), ("c", "c.cancel")):
         fill(inbox / name, "speech.wav")
         (inbox / control).touch()
@@ -123,7 +123,7 @@ def test_control_files_speak_for_the_drop_beside_them(inbox: Path) -> None:
     assert (c.ready, c.hold, c.cancel) == (False, False, True)
 
 
-def test_control_files_are_told_even_when_their_drop_is_gone(inbox: Path) -> None:
+def test_control_files_are_reported_even_when_their_drop_is_gone(inbox: Path) -> None:
     (inbox / "lesson.v2.cancel").touch()
     view = scan(inbox)
     assert view.controls == (("lesson.v2", "cancel"),)
@@ -141,7 +141,7 @@ def test_a_file_named_pause_pauses_the_inbox(inbox: Path) -> None:
     assert scan(inbox).paused
 
 
-def test_links_are_told_and_never_followed(inbox: Path, tmp_path: Path) -> None:
+def test_links_are_listed_and_never_followed(inbox: Path, tmp_path: Path) -> None:
     outside = fill(tmp_path / "outside", "secret.mp4")
     fill(inbox / "lesson", "speech.wav")
     (inbox / "lesson/videos").symlink_to(outside)
@@ -158,7 +158,7 @@ def test_a_drop_that_is_itself_a_link_is_one_entry_without_a_path(inbox: Path, t
     assert kinds(scanned) == {"": Kind.SYMLINK}
 
 
-def test_pipes_sockets_and_devices_are_told_and_never_opened(inbox: Path) -> None:
+def test_pipes_sockets_and_devices_are_listed_and_never_opened(inbox: Path) -> None:
     drop = fill(inbox / "l", "speech.wav")
     os.mkfifo(drop / "pipe.mp4")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -189,7 +189,7 @@ def test_what_may_not_be_read_is_named(inbox: Path) -> None:
     (inbox / "b/videos").chmod(0o700)
 
 
-def test_a_flood_of_files_is_cut_short_and_said(inbox: Path) -> None:
+def test_a_flood_of_files_is_cut_short_and_reported(inbox: Path) -> None:
     fill(inbox / "flood", *(f"frames/{number}.png" for number in range(200)))
     fill(inbox / "lesson", "speech.wav")
     flood, lesson = FolderScanner(max_files=50).scan(str(inbox)).drops
@@ -198,7 +198,7 @@ def test_a_flood_of_files_is_cut_short_and_said(inbox: Path) -> None:
     assert lesson.unreadable == ""
 
 
-def test_a_bottomless_drop_is_cut_short_and_said(inbox: Path) -> None:
+def test_a_bottomless_drop_is_cut_short_and_reported(inbox: Path) -> None:
     fill(inbox / "deep", "/".join("abcdefghijkl") + "/x.wav")
     scanned = only(scan(inbox))
     assert scanned.entries == ()

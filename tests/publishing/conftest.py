@@ -33,13 +33,13 @@ def job(tmp_path: Path) -> Job:
 
 @pytest.fixture
 def worker_result() -> dict[str, object]:
-    """What a worker says about `rendered`."""
+    """What a worker reports about `rendered`."""
     return {"frames": 25, "frame_rate": "25", "width": 128, "height": 96, "seconds": 1.0, "engine": "rewrite"}
 
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A result as a worker makes it: 25 pictures of 128x96 and a second of sound."""
+    """A result as a worker makes it: 25 frames of 128x96 and a second of audio."""
     path = tmp_path_factory.mktemp("rendered") / "result.mp4"
     sources = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=1", "-f", "lavfi", "-i", "sine=duration=1")
     codecs = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac")

@@ -90,7 +90,7 @@ def test_several_recordings_make_subfolders(
     assert (outputs / "lesson-01/thumbnails/english/a.jpg").is_file()
 
 
-def test_the_picture_that_explains_a_result_is_published_beside_it(
+def test_the_explain_image_is_published_beside_the_result(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     item = replace(item_of(job), explain="explain/a.png")
@@ -102,7 +102,7 @@ def test_the_picture_that_explains_a_result_is_published_beside_it(
     assert (outputs / "lesson-01/explain/a.png").read_bytes() == b"png"
 
 
-def test_an_item_of_an_older_ledger_has_no_name_for_that_picture_and_is_published_without(
+def test_an_item_of_an_older_ledger_without_an_explain_name_is_published_without_the_image(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
@@ -123,7 +123,7 @@ def test_a_missing_thumbnail_keeps_no_result_back(
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 26}, {"width": 130}, {"frame_rate": "24"}, {"seconds": 2.0}, {"frame_rate": "25/0"}])
-def test_a_result_that_is_not_what_its_figures_say_is_not_published(
+def test_a_result_that_differs_from_the_workers_report_is_not_published(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, wrong: WorkerResult
 ) -> None:
     work(publisher, job, "t1", rendered)
@@ -142,7 +142,7 @@ def test_a_truncated_result_is_not_published(
     assert not (outputs / "lesson-01").exists()
 
 
-def test_a_worker_that_says_done_and_wrote_nothing_is_not_believed(
+def test_a_worker_that_reports_success_and_wrote_nothing_is_not_believed(
     publisher: FolderPublisher, job: Job, worker_result: WorkerResult
 ) -> None:
     publisher.stage(job, item_of(job), "t1")
@@ -150,7 +150,7 @@ def test_a_worker_that_says_done_and_wrote_nothing_is_not_believed(
     assert problem_of(wait_for(publisher)).code == "result_invalid"
 
 
-def test_figures_that_lack_something_are_an_invalid_result(publisher: FolderPublisher, job: Job, rendered: Path) -> None:
+def test_an_incomplete_report_is_an_invalid_result(publisher: FolderPublisher, job: Job, rendered: Path) -> None:
     work(publisher, job, "t1", rendered)
     publisher.publish(job, item_of(job), "t1", {})
     assert problem_of(wait_for(publisher)).code == "result_invalid"
@@ -180,7 +180,7 @@ def test_a_late_worker_cannot_write_once_its_attempt_is_discarded(publisher: Fol
         result.write_bytes(b"late")
 
 
-def test_the_figures_of_a_published_item_are_found_again_by_another_daemon(
+def test_the_report_of_a_published_item_is_found_again_by_another_daemon(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     publish(publisher, job, rendered, worker_result)
@@ -321,7 +321,7 @@ def test_an_output_path_that_leaves_outputs_is_an_error_of_ours(
     assert not (outputs.parent / "escape.mp4").exists()
 
 
-def test_free_space_is_what_the_file_system_says(publisher: FolderPublisher, outputs: Path) -> None:
+def test_free_space_is_that_of_the_file_system(publisher: FolderPublisher, outputs: Path) -> None:
     free = publisher.free_bytes()
     assert free is not None
     assert 0 < free <= shutil.disk_usage(outputs).total
@@ -347,7 +347,7 @@ def succeeded(job: Job) -> Job:
     return replace(job, items=tuple(replace(item, state=State.SUCCEEDED) for item in job.items))
 
 
-def bundle_up(publisher: FolderPublisher, job: Job) -> None:
+def build_zip(publisher: FolderPublisher, job: Job) -> None:
     """Ask for the ZIP until it is there, as the daemon does."""
     assert not publisher.build_zip(job)
     deadline = time.monotonic() + 30
@@ -356,13 +356,13 @@ def bundle_up(publisher: FolderPublisher, job: Job) -> None:
         time.sleep(0.005)
 
 
-def test_a_bundle_holds_the_published_results_uncompressed(
+def test_a_zip_holds_the_published_results_uncompressed(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     for number, item in enumerate(job.items):
         publish(publisher, job, rendered, worker_result, item, f"t{number}")
     assert publisher.zip_name(job) is None
-    bundle_up(publisher, succeeded(job))
+    build_zip(publisher, succeeded(job))
     assert publisher.zip_name(job) == "lesson-01.zip"
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.testzip() is None
@@ -372,28 +372,28 @@ def test_a_bundle_holds_the_published_results_uncompressed(
     assert os.listdir(outputs / ".heygem/staging") == []
 
 
-def test_a_bundle_leaves_out_what_did_not_succeed(
+def test_a_zip_leaves_out_what_did_not_succeed(
     publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
 ) -> None:
     publish(publisher, job, rendered, worker_result)
-    bundle_up(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    build_zip(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     with zipfile.ZipFile(outputs / "lesson-01/lesson-01.zip") as bundle:
         assert bundle.namelist() == ["a.mp4"]
 
 
-def test_a_bundle_that_does_not_fit_leaves_nothing_behind(small_disk: Path, job: Job) -> None:
+def test_a_zip_that_does_not_fit_leaves_nothing_behind(small_disk: Path, job: Job) -> None:
     publisher = FolderPublisher(small_disk)
     (small_disk / "lesson-01").mkdir()
     (small_disk / "lesson-01/a.mp4").write_bytes(b"x" * 700_000)
     with pytest.raises(TransientError) as raised:
-        bundle_up(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+        build_zip(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
     assert raised.value.code == "disk_full"
     assert os.listdir(small_disk / "lesson-01") == ["a.mp4"]
     assert os.listdir(small_disk / ".heygem/staging") == []
     publisher.close()
 
 
-def test_a_bundle_that_is_being_written_does_not_hold_up_the_end(outputs: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_that_is_being_written_does_not_block_the_end(outputs: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     publisher = FolderPublisher(outputs)
     (outputs / "lesson-01").mkdir()
     with (outputs / "lesson-01/a.mp4").open("wb") as huge:

@@ -128,6 +128,6 @@ def test_a_deletion_that_was_interrupted_is_finished(retention: FolderRetention,
     assert os.listdir(inbox / "_done") == []
 
 
-def test_missing_folders_are_no_trouble(tmp_path: Path) -> None:
+def test_missing_folders_are_no_error(tmp_path: Path) -> None:
     retention = FolderRetention(inboxes=[tmp_path / "gone"], outputs=tmp_path / "gone-too")
     assert retention.sweep(NOW, ()) == {"done": 0, "failed": 0, "staging": 0}

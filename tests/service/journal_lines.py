@@ -1,14 +1,13 @@
-"""Writes the lines that test_journal.py looks for; run beside a private journald, with the field HEYGEM_CASE telling them apart."""
+"""Writes the lines that test_journal.py looks for; run beside a private journald, with the field HEYGEM_CASE to distinguish them."""
 
 import os
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from systemd import journal
+from systemd import journal  # type: ignore[attr-defined]  # mypy takes the folder of the unit files for this package
 
 from heygem_daemon.service.events import EVENTS
 from heygem_daemon.service.log import StructLog
@@ -30,7 +29,8 @@ def one_job(log: StructLog) -> None:
 def odd_values(log: StructLog) -> None:
     log("drop_seen", case="name", job=os.fsdecode(b"b\xffad\nname\x1b[31m \xe8\xaf\xbe"), inbox=Path("/in"))
     log("worker_output", case="huge", worker="w", line=HUGE)
-    log("swept", case="kinds", deleted={"inputs": 3, "staging": 0}, Mixed_case=True, **{"a-b.c é": 1, "n" * 80: [1, "课"]})
+    odd_names: dict[str, Any] = {"a-b.c é": 1, "n" * 80: [1, "课"]}
+    log("swept", case="kinds", deleted={"inputs": 3, "staging": 0}, Mixed_case=True, **odd_names)
     try:
         raise ValueError("first\nsecond")
     except ValueError:
@@ -50,7 +50,7 @@ def many_threads(log: StructLog) -> None:
 
 
 def as_a_service() -> None:
-    """Log as a unit does: standard error is a stream to the journal, and $JOURNAL_STREAM says so."""
+    """Log as a unit does: standard error is a stream to the journal, and $JOURNAL_STREAM names it."""
     with journal.stream("heygem") as stream:
         found = os.fstat(stream.fileno())
         os.environ["JOURNAL_STREAM"] = f"{found.st_dev}:{found.st_ino}"
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

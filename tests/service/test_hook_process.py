@@ -84,7 +84,7 @@ def test_a_signal_is_named(script: Script) -> None:
 @pytest.mark.parametrize(
     ("name", "why"), [("missing", "No such file or directory"), ("plain", "Permission denied"), ("odd\0name", "embedded null byte")]
 )
-def test_what_cannot_be_started_says_why(tmp_path: Path, name: str, why: str) -> None:
+def test_what_cannot_be_started_is_reported_with_the_reason(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "plain").write_text("#!/bin/sh\n")
     path = str(tmp_path / name)
     assert call(path) == HookResult(problem=f"{path} cannot be started: {why}")

@@ -17,6 +17,7 @@ import pytest
 from heygem_daemon import settings
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import ErrorStatus, ItemStatus, JobStatus, TimesStatus
+from heygem_daemon.processes import Tail
 from heygem_daemon.service import hook_process
 from heygem_daemon.service import hooks as hooks_module
 from heygem_daemon.service.hooks import JobHooks, environment_of, webhook_hook
@@ -288,7 +289,7 @@ def test_a_webhook_that_fails_is_logged_with_its_reason_and_without_the_password
 ) -> None:
     has_written = threading.Event()
 
-    class WatchedTail(hook_process.Tail):
+    class WatchedTail(Tail):
         def append(self, chunk: bytes) -> None:
             super().append(chunk)
             if chunk:

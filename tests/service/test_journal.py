@@ -21,10 +21,10 @@ ALLOWED_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
 class Journal:
-    """What the private journald wrote, and what its writer said on its standard error."""
+    """What the private journald wrote, and what its writer printed on standard error."""
 
-    def __init__(self, directory: Path, said: str) -> None:
-        self._directory, self.said = directory, said
+    def __init__(self, directory: Path, stderr: str) -> None:
+        self._directory, self.stderr = directory, stderr
 
     def read(self, *words: str) -> str:
         command = ("journalctl", "--quiet", "--directory", str(self._directory), *words)
@@ -124,7 +124,7 @@ def test_a_service_logs_to_the_journal_by_itself(journal: Journal) -> None:
 
 
 def test_without_a_journal_that_listens_a_line_goes_to_standard_error(journal: Journal) -> None:
-    lines = [json.loads(line) for line in journal.said.splitlines()]
+    lines = [json.loads(line) for line in journal.stderr.splitlines()]
     assert [(line["case"], line["event"]) for line in lines] == [("absent", "daemon_stopping"), ("dead", "daemon_stopped")]
     assert lines[0]["message"] == "stopping; 2 results may still finish"
     assert lines[0]["level"] == "info"

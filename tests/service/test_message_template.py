@@ -33,17 +33,17 @@ def test_an_event_reads_as_a_sentence(event: str, fields: dict[str, object], exp
 @pytest.mark.parametrize("value", ["text", 3, 2.5, True, ["a", 1], {"a": 1}, {}, object(), "\udcff\n\x1b"])
 def test_no_field_makes_a_sentence_fail(value: object) -> None:
     for event in EVENTS.values():
-        said = event.sentence(dict.fromkeys(names_in(event.message), value))
-        assert said.strip(), event.name
-        assert said.isprintable(), event.name
+        message = event.sentence(dict.fromkeys(names_in(event.message), value))
+        assert message.strip(), event.name
+        assert message.isprintable(), event.name
 
 
 def test_a_sentence_is_one_line_of_bounded_length() -> None:
-    said = sentence("{text}", {"text": "word\r\n" * 10_000})
-    assert MAX_LENGTH <= len(said) < MAX_LENGTH + 100
-    assert "\n" not in said
+    message = sentence("{text}", {"text": "word\r\n" * 10_000})
+    assert MAX_LENGTH <= len(message) < MAX_LENGTH + 100
+    assert "\n" not in message
 
 
-def test_what_is_shortened_keeps_its_beginning_and_its_end() -> None:
+def test_what_is_truncated_keeps_its_beginning_and_its_end() -> None:
     assert truncated("abcdef", 6) == "abcdef"
     assert truncated("abcdefgh", 4) == "ab ... [4 characters left out] ... gh"

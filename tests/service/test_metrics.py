@@ -1,4 +1,4 @@
-"""The file for Prometheus: right figures, in the right form, readable for another user, and never in anybody's way."""
+"""The file for Prometheus: correct metrics, in the right form, readable for another user, and never disturbing the daemon."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def samples(text: bytes) -> dict[str, float]:
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
             key = f"{sample.name}{{{labels}}}" if labels else sample.name
-            assert key not in found, "the collector refuses a file that says something twice"
+            assert key not in found, "the collector refuses a file with a duplicate"
             found[key] = sample.value
     return found
 
@@ -60,7 +60,7 @@ class Clock:
         return self.now
 
 
-class Troubles:
+class Problems:
     """A log that takes nothing but metrics_unwritable."""
 
     def __init__(self) -> None:
@@ -77,8 +77,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def log() -> Troubles:
-    return Troubles()
+def log() -> Problems:
+    return Problems()
 
 
 @pytest.fixture
@@ -87,15 +87,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def monitor(path: Path, clock: Clock, log: Troubles) -> PrometheusFile:
+def monitor(path: Path, clock: Clock, log: Problems) -> PrometheusFile:
     path.parent.mkdir()
     return PrometheusFile(path, counting_log=CountingLog(log), log=log, clock=clock)
 
 
-# -- what it says --------------------------------------------------------------------------------------------------------
+# -- its content --------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_says_how_things_stand() -> None:
+def test_the_file_has_the_state_of_the_daemon() -> None:
     found = samples(exposition(status(), Counts()))
     start = STARTED.timestamp()
     assert (
@@ -125,7 +125,7 @@ def test_the_file_says_how_things_stand() -> None:
     assert 'heygem_inbox_last_scan_timestamp_seconds{inbox="/srv/b"}' not in found
 
 
-def test_the_file_says_what_happened() -> None:
+def test_the_file_has_the_counts() -> None:
     counts = Counts(video_seconds=12.5, work_seconds=50.0, worker_deaths=1, failed_ticks=2)
     counts.items.update(succeeded=4)
     counts.jobs.update(partial=1)
@@ -151,7 +151,7 @@ def test_the_file_says_what_happened() -> None:
     )
 
 
-def test_an_open_breaker_and_a_pause_are_told() -> None:
+def test_an_open_breaker_and_a_pause_are_reported() -> None:
     found = samples(exposition(status(state="paused", breaker="3 device failures in a row"), Counts()))
     assert (found["heygem_breaker_open"], found["heygem_paused"], found["heygem_running"]) == (1, 1, 1)
 
@@ -173,7 +173,7 @@ def test_an_unforeseen_state_of_a_device_is_counted_too() -> None:
     assert found['heygem_devices{state="melting"}'] == 1
 
 
-def test_every_figure_has_a_help_text_and_a_type() -> None:
+def test_every_metric_has_a_help_text_and_a_type() -> None:
     lines = exposition(status(), Counts()).decode().splitlines()
     named = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
     for kind in ("HELP", "TYPE"):
@@ -204,7 +204,7 @@ def test_the_first_file_is_there_at_once_and_the_next_after_the_pause(monitor: P
     assert running() == 3
 
 
-def test_a_clean_stop_is_told_whatever_the_pause(monitor: PrometheusFile, path: Path) -> None:
+def test_a_clean_stop_is_written_at_once(monitor: PrometheusFile, path: Path) -> None:
     monitor.write(status())
     monitor.write(status(state="stopped"))
     assert samples(path.read_bytes())["heygem_running"] == 0
@@ -228,7 +228,7 @@ def test_the_file_is_replaced_in_one_step_and_nothing_else_is_left(monitor: Prom
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_crash_left_half_written_does_not_hinder(monitor: PrometheusFile, path: Path, log: Troubles) -> None:
+def test_a_half_written_file_of_a_crash_is_replaced(monitor: PrometheusFile, path: Path, log: Problems) -> None:
     victim = path.parent / "victim"
     victim.write_text("untouched")
     (path.parent / ".heygem.prom.tmp").symlink_to(victim)
@@ -238,7 +238,7 @@ def test_what_a_crash_left_half_written_does_not_hinder(monitor: PrometheusFile,
     assert log.reasons == []
 
 
-def test_a_trouble_is_told_once_and_again_after_it_was_over(monitor: PrometheusFile, path: Path, clock: Clock, log: Troubles) -> None:
+def test_an_error_is_logged_once_and_again_after_it_was_over(monitor: PrometheusFile, path: Path, clock: Clock, log: Problems) -> None:
     def write() -> None:
         clock.now += SECONDS_BETWEEN_WRITES
         monitor.write(status())
@@ -255,7 +255,7 @@ def test_a_trouble_is_told_once_and_again_after_it_was_over(monitor: PrometheusF
     assert len(log.reasons) == 2
 
 
-def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(monitor: PrometheusFile, path: Path, log: Troubles) -> None:
+def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(monitor: PrometheusFile, path: Path, log: Problems) -> None:
     path.write_text("old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -268,7 +268,7 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_the_old_one(monitor: Pr
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_path_that_cannot_be_one_is_a_trouble_like_any_other(log: Troubles, clock: Clock) -> None:
+def test_an_impossible_path_is_an_error_like_any_other(log: Problems, clock: Clock) -> None:
     PrometheusFile(Path("/tmp/\0.prom"), counting_log=CountingLog(log), log=log, clock=clock).write(status())
     assert len(log.reasons) == 1
 
@@ -284,15 +284,15 @@ def _all_names() -> set[str]:
     return {name.split("{")[0] for name in samples(exposition(status(), Counts()))}
 
 
-def test_the_page_lists_every_figure_and_no_other(root: Path) -> None:
+def test_the_page_lists_every_metric_and_no_other(root: Path) -> None:
     page = (root / "docs" / "monitoring.md").read_text(encoding="utf-8")
     rows = {name for line in page.splitlines() if line.startswith("| `heygem_") for name in re.findall(r"`(heygem_\w+)", line)}
     assert rows == _all_names()
     assert set(_names_in(page)) <= _all_names()
 
 
-def test_the_alerts_ask_for_figures_that_exist(root: Path) -> None:
+def test_the_alerts_use_metrics_that_exist(root: Path) -> None:
     rules = (root / "config" / "heygem-alerts.yml").read_text(encoding="utf-8")
-    asked = set(_names_in(rules))
-    assert len(asked) > 8
-    assert asked <= _all_names()
+    used = set(_names_in(rules))
+    assert len(used) > 8
+    assert used <= _all_names()

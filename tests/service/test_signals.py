@@ -7,7 +7,7 @@ import signal
 from heygem_daemon.service.signals import stop_signals
 
 
-def test_sigterm_asks_to_stop_and_a_second_one_is_urgent() -> None:
+def test_sigterm_requests_a_stop_and_a_second_one_is_urgent() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_signals() as stop:
         assert not select.select([stop.wakeup], [], [], 0)[0]
@@ -19,7 +19,7 @@ def test_sigterm_asks_to_stop_and_a_second_one_is_urgent() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_sighup_asks_for_the_configuration_once_and_does_not_stop() -> None:
+def test_sighup_requests_the_configuration_once_and_does_not_stop() -> None:
     with stop_signals() as stop:
         assert not stop.reload_requested()
         os.kill(os.getpid(), signal.SIGHUP)
@@ -30,7 +30,7 @@ def test_sighup_asks_for_the_configuration_once_and_does_not_stop() -> None:
         assert not select.select([stop.wakeup], [], [], 0)[0]
 
 
-def test_a_wish_to_stop_is_not_lost_behind_a_reload() -> None:
+def test_a_requested_stop_is_not_lost_behind_a_reload() -> None:
     with stop_signals() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGHUP)

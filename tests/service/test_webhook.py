@@ -1,4 +1,4 @@
-"""The webhook: what reaches a server, which answers count, and that nothing secret is said."""
+"""The webhook: what reaches a server, which answers count, and that no secret is printed."""
 
 import base64
 import socket
@@ -21,13 +21,13 @@ SLACK: Final = 30.0
 
 
 class Receiver(ThreadingHTTPServer):
-    """A real server on this machine. `answers` are given in turn, the last one for ever after."""
+    """A real server on this machine. `answers` are given in turn, the last one repeatedly."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.answers: list[Callable[[BaseHTTPRequestHandler], None]] = [lambda handler: say(handler, 204)]
+        self.answers: list[Callable[[BaseHTTPRequestHandler], None]] = [lambda handler: answer(handler, 204)]
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.over = threading.Event()
 
@@ -39,7 +39,7 @@ class Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.port}{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is what some tests are about."""
+        """Some tests are about clients that go away."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -54,10 +54,10 @@ class _Answer(BaseHTTPRequestHandler):
     do_POST = do_GET = _take  # noqa: N815 - the names they have
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has
-        """Say nothing."""
+        """Log nothing."""
 
 
-def say(handler: BaseHTTPRequestHandler, code: int, **headers: str) -> None:
+def answer(handler: BaseHTTPRequestHandler, code: int, **headers: str) -> None:
     handler.send_response(code)
     for name, value in headers.items():
         handler.send_header(name, value)
@@ -116,13 +116,13 @@ def test_a_proxy_of_the_environment_is_not_used(server: Receiver, monkeypatch: p
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
 def test_every_2xx_is_success(server: Receiver, code: int) -> None:
-    server.answers = [lambda handler: say(handler, code)]
+    server.answers = [lambda handler: answer(handler, code)]
     deliver(server.address(), BODY, seconds=SLACK)
 
 
 def test_an_answer_without_an_end_is_not_read(server: Receiver) -> None:
     def flood(handler: BaseHTTPRequestHandler) -> None:
-        say(handler, 200)
+        answer(handler, 200)
         while not server.over.is_set():
             handler.wfile.write(b"x" * 65536)
 
@@ -133,21 +133,21 @@ def test_an_answer_without_an_end_is_not_read(server: Receiver) -> None:
 # -- what is tried again -------------------------------------------------------------------------------------------------
 
 
-def test_a_server_in_trouble_is_tried_again(server: Receiver, pauses: list[float]) -> None:
-    server.answers = [lambda handler: say(handler, 503), lambda handler: say(handler, 502), lambda handler: say(handler, 200)]
+def test_a_server_error_is_tried_again(server: Receiver, pauses: list[float]) -> None:
+    server.answers = [lambda handler: answer(handler, 503), lambda handler: answer(handler, 502), lambda handler: answer(handler, 200)]
     deliver(server.address(), BODY, seconds=SLACK, pause=pauses.append)
     assert [body for *_, body in server.requests] == [BODY] * 3
     assert pauses == list(PAUSES)
 
 
 def test_after_three_tries_it_is_over(server: Receiver, pauses: list[float]) -> None:
-    server.answers = [lambda handler: say(handler, 500)]
+    server.answers = [lambda handler: answer(handler, 500)]
     assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} answered 500 Internal Server Error"
     assert len(server.requests) == 3
 
 
 def test_a_request_that_the_server_does_not_want_is_not_repeated(server: Receiver, pauses: list[float]) -> None:
-    server.answers = [lambda handler: say(handler, 404)]
+    server.answers = [lambda handler: answer(handler, 404)]
     assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} answered 404 Not Found"
     assert len(server.requests) == 1
 
@@ -155,7 +155,7 @@ def test_a_request_that_the_server_does_not_want_is_not_repeated(server: Receive
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(server: Receiver, pauses: list[float], code: int) -> None:
     other = Receiver()
-    server.answers = [lambda handler: say(handler, code, Location=other.address("/elsewhere"))]
+    server.answers = [lambda handler: answer(handler, code, Location=other.address("/elsewhere"))]
     other_thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
     other_thread.start()
     try:
@@ -167,7 +167,7 @@ def test_a_redirect_is_not_followed(server: Receiver, pauses: list[float], code:
     assert (len(server.requests), other.requests) == (1, [])
 
 
-def test_nobody_who_listens_is_tried_again(pauses: list[float]) -> None:
+def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -176,25 +176,25 @@ def test_nobody_who_listens_is_tried_again(pauses: list[float]) -> None:
 
 
 def test_a_connection_that_breaks_off_is_tried_again(server: Receiver, pauses: list[float]) -> None:
-    server.answers = [lambda handler: handler.connection.shutdown(socket.SHUT_RDWR), lambda handler: say(handler, 200)]
+    server.answers = [lambda handler: handler.connection.shutdown(socket.SHUT_RDWR), lambda handler: answer(handler, 200)]
     deliver(server.address(), BODY, seconds=SLACK, pause=pauses.append)
     assert len(server.requests) == 2
 
 
-def test_what_is_not_http_is_named_without_what_it_said(server: Receiver, pauses: list[float]) -> None:
-    def greet(handler: BaseHTTPRequestHandler) -> None:
+def test_an_answer_that_is_not_http_is_named_without_its_content(server: Receiver, pauses: list[float]) -> None:
+    def answer_as_mail_server(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"220 mail.example ESMTP\r\n")
 
-    server.answers = [greet]
+    server.answers = [answer_as_mail_server]
     assert refusal(server.address(), pauses) == f"http://127.0.0.1:{server.port} broke off: BadStatusLine"
 
 
-def test_https_is_not_spoken_with_whoever_does_not(server: Receiver, pauses: list[float]) -> None:
+def test_https_fails_with_a_server_that_does_not_support_it(server: Receiver, pauses: list[float]) -> None:
     assert "cannot be reached" in refusal(f"https://127.0.0.1:{server.port}/", pauses)
     assert server.requests == []
 
 
-# -- what is said --------------------------------------------------------------------------------------------------------
+# -- what is printed --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_https_is_not_spoken_with_whoever_does_not(server: Receiver, pauses: lis
         "secret",
     ],
 )
-def test_no_address_makes_us_say_what_is_secret_in_it(address: str, pauses: list[float], capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_error_message_contains_the_secret_of_an_address(address: str, pauses: list[float], capfd: pytest.CaptureFixture[str]) -> None:
     assert "secret" not in refusal(address, pauses)
     assert "secret" not in capfd.readouterr().err
 
@@ -231,13 +231,13 @@ def test_the_program_needs_nothing_but_its_input_and_the_address(server: Receive
     assert server.requests[0][3] == BODY
 
 
-def test_the_program_says_in_its_last_line_why_it_failed(server: Receiver) -> None:
-    server.answers = [lambda handler: say(handler, 410)]
+def test_the_last_line_of_the_program_is_its_error(server: Receiver) -> None:
+    server.answers = [lambda handler: answer(handler, 410)]
     done = program(server.address(), SLACK)
     assert (done.returncode, done.stderr) == (1, f"http://127.0.0.1:{server.port} answered 410 Gone\n".encode())
 
 
-def test_the_program_ends_by_itself_when_nobody_kills_it(server: Receiver) -> None:
+def test_the_program_ends_by_itself_when_it_is_not_killed(server: Receiver) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         """Stay alive for every single read."""
         while not server.over.is_set():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ UMASK = 0o007
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A machine with the folders of an installation, seen as /srv/heygem by what runs `apart`."""
+    """A machine with the folders of an installation, which commands that run `apart` see as /srv/heygem."""
 
     root: Path
 
@@ -113,11 +114,11 @@ def share(site: Site, root: Path) -> Iterator[Share]:
         yield Share(site=site, port=port)
     finally:
         os.killpg(server.pid, 15)
-        server.wait(20)
+        server.wait(60)
 
 
 def _own_places(folder: Path) -> list[str]:
-    """Return what keeps a Samba off the places of the machine's own."""
+    """Return the options that keep this Samba out of the folders of the machine's own."""
     kinds = {"private dir": "private", "lock directory": "lock", "state directory": "state", "cache directory": "cache"}
     kinds |= {"pid directory": "pid", "ncalrpc dir": "ncalrpc"}
     for name in kinds.values():
@@ -127,13 +128,15 @@ def _own_places(folder: Path) -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+    """Return a port that the kernel gives to nobody by itself, another one for every process that runs tests."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def _wait_for(port: int, server: subprocess.Popen[bytes], seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         assert server.poll() is None, "smbd ended"

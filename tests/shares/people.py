@@ -1,4 +1,4 @@
-"""People of a test: processes under other user ids, which no account on this machine needs to stand for."""
+"""People of a test: processes with other user ids, which need no account on this machine."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ import pytest
 
 T = TypeVar("T")
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +37,21 @@ def as_person(person: Person, act: Callable[[], T], *, umask: int = 0o022) -> T:
         child = os.fork()
     if child == 0:
         os.close(answer)
-        _become(person, umask)
-        with os.fdopen(question, "wb") as told:
+        with os.fdopen(question, "wb") as pipe:
             try:
-                pickle.dump((act(), None), told)
-            except BaseException as problem:  # noqa: BLE001 - raised again on the other side
-                pickle.dump((None, problem), told)
+                _become(person, umask)
+                pickle.dump((act(), None), pipe)
+            except BaseException as raised:  # noqa: BLE001 - raised again on the other side
+                pickle.dump((None, raised), pipe)
         os._exit(0)
     os.close(question)
-    with os.fdopen(answer, "rb") as told:
-        content = told.read()
+    with os.fdopen(answer, "rb") as pipe:
+        content = pipe.read()
     os.waitpid(child, 0)
-    result, problem = pickle.loads(content)  # noqa: S301 - our own child wrote it
-    if problem is not None:
-        raise problem
-    return result
+    answered: tuple[T, None] | tuple[None, BaseException] = pickle.loads(content)  # noqa: S301 - our own child wrote it
+    if answered[1] is not None:
+        raise answered[1]
+    return answered[0]
 
 
 def _become(person: Person, umask: int) -> None:

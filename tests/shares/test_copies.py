@@ -132,13 +132,13 @@ def _refusal(site: Site) -> str:
 
 def test_the_installed_inbox_is_all_well_for_heygem_check(site: Site) -> None:
     from heygem_daemon.cli.checks import folders  # noqa: PLC0415
-    from heygem_daemon.cli.checks.directories import Place, Use  # noqa: PLC0415
+    from heygem_daemon.cli.checks.directories import Directory, Role  # noqa: PLC0415
     from heygem_daemon.cli.checks.finding import Severity  # noqa: PLC0415
     from heygem_daemon.cli.checks.identity import Identity  # noqa: PLC0415
 
-    me = Identity(name="heygem", uid=HEYGEM.uid, gid=HEYGEM.groups[0], groups=frozenset(HEYGEM.groups), is_asked_by_root=True)
-    for use, path in ((Use.INBOX, site.inbox), (Use.OUTPUTS, site.outputs)):
-        found = as_person(HEYGEM, lambda: list(folders.findings(Place(use=use, path=path), me)))  # noqa: B023 - called at once
+    me = Identity(name="heygem", uid=HEYGEM.uid, gid=HEYGEM.groups[0], groups=frozenset(HEYGEM.groups), is_run_by_root=True)
+    for role, path in ((Role.INBOX, site.inbox), (Role.OUTPUTS, site.outputs)):
+        found = as_person(HEYGEM, lambda: list(folders.findings(Directory(role=role, path=path), me)))  # noqa: B023 - called at once
         assert {finding.severity for finding in found} == {Severity.OK}, found
 
 

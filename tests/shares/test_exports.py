@@ -29,7 +29,7 @@ def test_the_example_exports_what_the_smb_example_shares(root: Path) -> None:
     assert [path for path, _, _ in exports(root)] == shared == ["/srv/heygem/inbox", "/srv/heygem/outputs"]
 
 
-def test_whoever_copies_becomes_the_service(root: Path) -> None:
+def test_every_client_becomes_the_service(root: Path) -> None:
     for _, host, options in exports(root):
         assert host != "*", "not to the whole world"
         assert {"sync", "all_squash"} <= options.keys()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,21 +44,21 @@ def put(share: Share, folder: Path) -> None:
     share.do("inbox", f'prompt; recurse; lcd "{folder.parent}"; mput "{folder.name}"')
 
 
-def sight(site: Site, name: str) -> ScannedDrop:
+def scan_of(site: Site, name: str) -> ScannedDrop:
     found = as_person(HEYGEM, lambda: FolderScanner().scan(str(site.inbox)))
     return next(scanned for scanned in found.drops if scanned.name == name)
 
 
 def claim(site: Site, name: str) -> Path:
-    scanned = sight(site, name)
+    scanned = scan_of(site, name)
     return as_person(HEYGEM, lambda: CLAIMS.claim(scanned, "job-1"), umask=UMASK) / name
 
 
 def test_the_example_is_clean(share: Share, root: Path) -> None:
-    told = share.site.run("testparm", "-s", str(root / "config/smb.conf.example"))
-    assert told.returncode == 0
+    result = share.site.run("testparm", "-s", str(root / "config/smb.conf.example"))
+    assert result.returncode == 0
     for complaint in ("WARNING", "ERROR", "Unknown", "Ignoring", "Invalid"):
-        assert complaint not in told.stdout + told.stderr
+        assert complaint not in result.stdout + result.stderr
 
 
 def test_what_arrives_belongs_to_the_service_and_the_group_whoever_copied_it(share: Share, drop: Path) -> None:
@@ -92,11 +93,12 @@ def test_a_file_that_a_client_still_writes_is_noticed_until_it_is_closed(share: 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
         assert client.stdin is not None
         assert client.stdout is not None
+        deadline = time.monotonic() + 60
         client.stdin.write(b"x" * 2**20)
         client.stdin.flush()
-        while not (share.site.inbox / "slow/speech.wav").exists():
-            assert client.poll() is None
-        assert as_person(HEYGEM, is_written)
+        while not ((share.site.inbox / "slow/speech.wav").exists() and as_person(HEYGEM, is_written)):
+            assert client.poll() is None, "it was never noticed"
+            assert time.monotonic() < deadline, "it was never noticed"
         client.stdin.close()
         client.stdout.read()
     assert not as_person(HEYGEM, is_written)
@@ -143,7 +145,7 @@ def test_what_a_mac_attaches_to_a_file_makes_nothing_that_counts(share: Share, d
     assert sorted(counted) == ["speech.wav", "videos"]
     assert "user.DosStream.com.apple.quarantine:$DATA" in os.listxattr(folder / "speech.wav")
     assert {"._speech.wav", ".DS_Store", "._b.mp4"} <= set(os.listdir(folder)), "a large fork has no room in an extended attribute"
-    assert [entry.path for entry in sight(share.site, "lesson").entries] == ["speech.wav", "videos/b.mp4", "videos/teacher a.mp4"]
+    assert [entry.path for entry in scan_of(share.site, "lesson").entries] == ["speech.wav", "videos/b.mp4", "videos/teacher a.mp4"]
     claim(share.site, "lesson")
 
 
@@ -167,6 +169,6 @@ def test_who_is_not_in_the_group_is_refused(share: Share, name: str) -> None:
 def test_a_person_holds_and_releases_a_drop_through_the_share(share: Share, drop: Path) -> None:
     put(share, drop)
     share.do("inbox", f'put "{drop / "speech.wav"}" lesson.hold')
-    assert sight(share.site, "lesson").hold
+    assert scan_of(share.site, "lesson").hold
     share.do("inbox", "del lesson.hold")
-    assert not sight(share.site, "lesson").hold
+    assert not scan_of(share.site, "lesson").hold
