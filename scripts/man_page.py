@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from typer.main import get_command
 
-from heygem_daemon.cli.app import Exit, app
+from heygem_daemon.cli.app import app
+from heygem_daemon.cli.exit_codes import MEANINGS
 from heygem_daemon.settings import ENVIRONMENT_PREFIX, setting_paths
 
 FOLDER: Final = Path(__file__).parents[1] / "share" / "man"
@@ -53,7 +54,7 @@ def man_page() -> str:
     parts = {
         "COMMANDS": "\n".join(_section(command, common) for command in commands),
         "OPTIONS": _entries(_first_of_each(option for command in commands for option in command.options if option.key in common)),
-        "EXIT_STATUS": _exit_status(str(app.info.epilog)),
+        "EXIT_STATUS": _exit_status(),
         "VARIABLES": ", ".join(rf"\fB{escaped(ENVIRONMENT_PREFIX + '__'.join(path).upper())}\fR" for path in setting_paths()),
     }
     return re.sub(r"^@([A-Z_]+)@$", lambda found: parts[found[1]], FRAME.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -118,12 +119,8 @@ def _first_of_each(options: Iterable[Option]) -> Iterable[Option]:
     return {option.key: option for option in options}.values()
 
 
-def _exit_status(epilog: str) -> str:
-    """Return what the epilog of `heygem --help` says of each code."""
-    found = {int(code): meaning for code, meaning in re.findall(r"(\d) ([^,.]+)", epilog)}
-    if found.keys() != {code.value for code in Exit}:
-        raise ValueError(f"`heygem --help` explains the exit codes {sorted(found)}, and there are {sorted(code.value for code in Exit)}")
-    return "\n".join(f".TP\n.B {code}\n{escaped(meaning)}" for code, meaning in found.items())
+def _exit_status() -> str:
+    return "\n".join(f".TP\n.B {code:d}\n{escaped(meaning)}" for code, meaning in MEANINGS.items())
 
 
 if __name__ == "__main__":

@@ -1,44 +1,25 @@
-"""The commands of `heygem`: what they take and what they return to the shell; their work is done in the modules beside this one."""
+"""The commands of `heygem` and their options; each is executed by its module in commands/, which is imported only then."""
 
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from heygem_daemon import __version__
-
-
-class Exit(IntEnum):
-    """What `heygem` tells the shell."""
-
-    OK = 0
-    PROBLEM = 1
-    USAGE = 2
-    SOME_FAILED = 3
-    WARNINGS = 4
-
+from heygem_daemon.cli.arguments import Cache, Config, Device, Inboxes, JobName, OneInbox, Outputs, State, Weights
+from heygem_daemon.cli.exit_codes import MEANINGS, ExitCode
+from heygem_daemon.cli.models_app import models_app
 
 app = typer.Typer(
     name="heygem",
     help="A watch-folder lip-sync server: drop a recording and videos, get the presenters speaking it.",
-    epilog="Exit codes: 0 all well, 1 a problem was found, 2 wrong usage or configuration, 3 some results failed, 4 warnings only.",
+    epilog="Exit codes: " + ", ".join(f"{code:d} {meaning}" for code, meaning in MEANINGS.items()) + ".",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="The model files: list, fetch, add, verify.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).", envvar="HEYGEM_CONFIG")]
-# parser=Path: typer's own would look at each path, and so hang on a dead share, and refuse one that cannot be read.
-Outputs = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the results.")]
-State = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the ledger, on a local disk.")]
-Weights = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the model files.")]
-Cache = Annotated[Path | None, typer.Option(parser=Path, help="Folder of the learned presenters.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")]
-Target = Annotated[str, typer.Argument(help="Name or id of a job, as `heygem status` shows it.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -83,9 +64,11 @@ def render(
     fit: Annotated[str | None, typer.Option(help="audio: as long as the speech; video: as long as the video.")] = None,
     face: Annotated[str | None, typer.Option(help="largest, left, right, center, or a number from the left.")] = None,
     quality: Annotated[int | None, typer.Option(min=0, max=51, help="x264 CRF; smaller is better.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Also write a picture: what was heard, asked and obtained.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also write an image: the speech, the target motion and the measured mouth.")
+    ] = False,
     script: Annotated[Path | None, typer.Option(help="A text file with the words of the speech.")] = None,
-    language: Annotated[str | None, typer.Option(help="The language of the script: en, zh, pt-br ...; else it is found out.")] = None,
+    language: Annotated[str | None, typer.Option(help="The language of the script: en, zh, pt-br ...; else it is detected.")] = None,
     config: Config = None,
     cache: Cache = None,
     weights: Weights = None,
@@ -103,12 +86,14 @@ def render(
 
 @app.command()
 def learn(
-    videos: Annotated[list[Path] | None, typer.Argument(help="Videos with their own sound, or folders of them.")] = None,
+    videos: Annotated[list[Path] | None, typer.Argument(help="Videos with their own audio, or folders of them.")] = None,
     same_person: Annotated[bool, typer.Option("--same-person", help="All these videos show one person.")] = False,
     person: Annotated[str | None, typer.Option(help="They show this person of the corpus, an id that --list shows.")] = None,
     face: Annotated[str | None, typer.Option(help="Who speaks: largest, left, right, center, or a number from the left.")] = None,
     collect_only: Annotated[bool, typer.Option("--collect-only", help="Add to the corpus; learn nothing yet.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how much better it is; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and how much better it is; change nothing.")
+    ] = False,
     show: Annotated[bool, typer.Option("--list", help="Show the corpus and the weights learned from it.")] = False,
     forget: Annotated[str | None, typer.Option(help="Delete a video or person from the corpus by its id, or all.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the weights before.")] = False,
@@ -124,7 +109,7 @@ def learn(
     settings = settings_or_exit(config, corpus=corpus, cache=cache, weights=weights, engine={"face": face})
     if sum((show, rollback, forget is not None)) + bool(videos) > 1 or (same_person and person):
         typer.echo("heygem: choose one of VIDEO..., --list, --forget, --rollback; and of --same-person, --person", err=True)
-        raise typer.Exit(Exit.USAGE)
+        raise typer.Exit(ExitCode.USAGE)
     if show:
         raise typer.Exit(learn.show(settings))
     if forget is not None:
@@ -152,33 +137,33 @@ def status(
     raise typer.Exit(view.show(settings.outputs, job, as_json=as_json, watch=watch))
 
 
-def _ask(verb: str, target: str, config: Path | None, state: Path | None) -> None:
+def _request(verb: str, target: str, config: Path | None, state: Path | None) -> None:
     from heygem_daemon.cli.commands import jobs
     from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(jobs.ask(settings_or_exit(config, state=state), verb, target))
+    raise typer.Exit(jobs.send_request(settings_or_exit(config, state=state), verb, target))
 
 
 @app.command()
-def retry(job: Target, config: Config = None, state: State = None) -> None:
+def retry(job: JobName, config: Config = None, state: State = None) -> None:
     """Queue the failed and cancelled results of a finished job again."""
-    _ask("retry", job, config, state)
+    _request("retry", job, config, state)
 
 
 @app.command()
-def cancel(job: Target, config: Config = None, state: State = None) -> None:
+def cancel(job: JobName, config: Config = None, state: State = None) -> None:
     """Stop a job; what is published stays."""
-    _ask("cancel", job, config, state)
+    _request("cancel", job, config, state)
 
 
 @app.command()
-def hold(job: Target, config: Config = None, state: State = None) -> None:
+def hold(job: JobName, config: Config = None, state: State = None) -> None:
     """Start nothing more of a job until `heygem resume JOB`."""
-    _ask("hold", job, config, state)
+    _request("hold", job, config, state)
 
 
 @app.command()
-def pause(config: Config = None, inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None) -> None:
+def pause(config: Config = None, inbox: OneInbox = None) -> None:
     """Start nothing new: puts a file named PAUSE into the inboxes."""
     from heygem_daemon.cli.commands import jobs
     from heygem_daemon.cli.commands.config import settings_or_exit
@@ -191,14 +176,14 @@ def resume(
     job: Annotated[str | None, typer.Argument(help="A held job; without it, everything paused goes on.")] = None,
     config: Config = None,
     state: State = None,
-    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Only this inbox.")] = None,
+    inbox: OneInbox = None,
 ) -> None:
     """Go on: with one held job, or with everything after `heygem pause`."""
     from heygem_daemon.cli.commands import jobs
     from heygem_daemon.cli.commands.config import settings_or_exit
 
     if job is not None:
-        _ask("release", job, config, state)
+        _request("release", job, config, state)
     raise typer.Exit(jobs.resume(settings_or_exit(config, inbox=inbox)))
 
 
@@ -213,7 +198,7 @@ def init_inbox(folder: Annotated[Path, typer.Argument(help="The folder to watch;
 @app.command()
 def check(
     config: Config = None,
-    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Watched folder.")] = None,
+    inbox: Inboxes = None,
     outputs: Outputs = None,
     state: State = None,
     cache: Cache = None,
@@ -221,7 +206,7 @@ def check(
     device: Device = None,
     user: Annotated[str | None, typer.Option(help="Check as this user; root checks as the owner of the state folder otherwise.")] = None,
 ) -> None:
-    """Probe folders, programs, models and the device, and print how to mend what is wrong. Exit 4 when there are warnings only."""
+    """Probe folders, programs, models and the device, and print how to fix what is wrong. Exit 4 when there are warnings only."""
     from heygem_daemon.cli.commands import check
     from heygem_daemon.cli.commands.config import settings_or_exit
 
@@ -232,7 +217,7 @@ def check(
 @app.command()
 def sweep(
     config: Config = None,
-    inbox: Annotated[list[Path] | None, typer.Option(parser=Path, help="Watched folder.")] = None,
+    inbox: Inboxes = None,
     outputs: Outputs = None,
     state: State = None,
 ) -> None:
@@ -251,64 +236,3 @@ def schema() -> None:
     from heygem_daemon.core.status import schema as status_schema
 
     typer.echo(json.dumps(status_schema(), indent=2))
-
-
-@models_app.command("list")
-def models_list(config: Config = None, weights: Weights = None) -> None:
-    """Show the model files, where they come from, and whether they are here."""
-    from heygem_daemon.cli.commands import models
-    from heygem_daemon.cli.commands.config import settings_or_exit
-
-    settings = settings_or_exit(config, weights=weights)
-    raise typer.Exit(models.show(settings.weights, licence_confirmed=settings.wav2lip.licence_confirmed))
-
-
-@models_app.command("fetch")
-def models_fetch(config: Config = None, weights: Weights = None) -> None:
-    """Fetch the model files that are missing or damaged."""
-    from heygem_daemon.cli.commands import models
-    from heygem_daemon.cli.commands.config import settings_or_exit
-
-    raise typer.Exit(models.fetch(settings_or_exit(config, weights=weights).weights))
-
-
-@models_app.command("add")
-def models_add(
-    file: Annotated[Path, typer.Argument(help="A checkpoint of Wav2Lip as downloaded: .pth, .pt or .safetensors.")],
-    name: Annotated[str | None, typer.Option(help="What to call it; else as the file.")] = None,
-    config: Config = None,
-    weights: Weights = None,
-) -> None:
-    """Convert a Wav2Lip checkpoint of your own for this server. Nothing in it is executed."""
-    from heygem_daemon.cli.commands import models
-    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
-
-    settings = settings_or_exit(config, weights=weights)
-    refuse_root(settings.weights)
-    raise typer.Exit(models.add(settings.weights, file, name, licence_confirmed=settings.wav2lip.licence_confirmed))
-
-
-@models_app.command("calibrate")
-def models_calibrate(
-    name: Annotated[str, typer.Argument(help="A checkpoint of Wav2Lip; else the one that jobs get.")] = "",
-    clip: Annotated[Path | None, typer.Option(help="A video of somebody speaking, to measure with; else a self-test.")] = None,
-    config: Config = None,
-    weights: Weights = None,
-    device: Device = None,
-) -> None:
-    """Measure how early or late the mouths of a Wav2Lip checkpoint come. Without it that is done at the first use."""
-    from heygem_daemon.cli.commands import models
-    from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
-
-    settings = settings_or_exit(config, weights=weights, device=device)
-    refuse_root(settings.weights)
-    raise typer.Exit(models.calibrate(settings, name, clip))
-
-
-@models_app.command("verify")
-def models_verify(config: Config = None, weights: Weights = None) -> None:
-    """Compare the model files, and added checkpoints, with their known hashes. Exit 1 when one is missing or damaged."""
-    from heygem_daemon.cli.commands import models
-    from heygem_daemon.cli.commands.config import settings_or_exit
-
-    raise typer.Exit(models.verify(settings_or_exit(config, weights=weights).weights))

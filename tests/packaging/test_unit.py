@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from heygem_daemon.cli.app import Exit
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.settings import Settings
 
 EXPOSURE: Final = 15
@@ -84,7 +84,7 @@ def test_what_dies_at_every_start_is_given_up_in_the_end(unit: str) -> None:
 
 
 def test_a_wrong_configuration_is_not_tried_again(unit: str) -> None:
-    assert values(unit, "RestartPreventExitStatus") == [str(Exit.USAGE.value)]
+    assert values(unit, "RestartPreventExitStatus") == [str(ExitCode.USAGE.value)]
 
 
 def test_what_a_library_wants_to_keep_lies_in_the_cache(unit: str) -> None:

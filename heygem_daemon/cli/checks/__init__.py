@@ -1,15 +1,15 @@
-"""What `heygem check` looks at; every module yields findings, and knows nothing of the terminal.
+"""The parts of `heygem check`: every module yields findings, and prints nothing.
 
-finding    a finding and how bad it is
-identity   as whom we check, and commands with or without sudo
-patience   questions to the disk, each in a process of its own: a dead share hangs for ever
-places     the folders of a configuration, and what each is for
-deeds      do in a folder what the daemon does in it
-rights     owner, group, mode, ACL: who can write
-volumes    file system types, free space
-folders    all of that for one folder
-drops      what lies in an inbox and cannot be moved
-engine     models, checkpoints, device
-machine    programs, journal, ledger lock, the configuration file
-service    the unit: is it there, does its sandbox let it write
+finding           a finding and its severity
+identity          the user we check as, and commands with or without sudo
+timed_call        functions called with a time limit, each in a process of its own: a dead share hangs for ever
+directories       the directories of a configuration, and the role of each
+filesystem_probe  do in a directory what the daemon does in it
+rights            owner, group, mode, ACL: who can write
+volumes           file system types, free space
+folders           all checks of one directory
+drops             drops in an inbox that cannot be moved
+engine            models, checkpoints, device
+machine           programs, journal, ledger lock, the configuration file
+service           the systemd unit: is it there, does its sandbox let it write
 """

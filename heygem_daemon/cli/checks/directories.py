@@ -1,4 +1,4 @@
-"""The folders of a configuration, and what each is for."""
+"""The directories of a configuration, and the role of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ MIB = 2**20
 GIB = 2**30
 
 
-class Use(StrEnum):
-    """What a folder is for; the words that findings call it by."""
+class Role(StrEnum):
+    """What a directory is for; findings call it by this word."""
 
     INBOX = "inbox"
     OUTPUTS = "outputs"
@@ -24,40 +24,40 @@ class Use(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One folder. `scarce_bytes`: with less free than this it serves badly; `least_bytes`: with less, not at all."""
+class Directory:
+    """One directory. Less free space than `scarce_bytes` is a warning, less than `least_bytes` an error."""
 
-    use: Use
+    role: Role
     path: Path
     scarce_bytes: int = 0
     least_bytes: int = 0
     poll_seconds: float = 0.0
-    """How often an inbox on a network file system is looked at."""
+    """s. How often an inbox on a network file system is scanned."""
 
     @property
     def title(self) -> str:
-        return f"{self.use} {self.path}"
+        return f"{self.role} {self.path}"
 
     @property
     def is_shared(self) -> bool:
-        """Whether people put files here, or fetch them."""
-        return self.use in {Use.INBOX, Use.OUTPUTS}
+        """Return whether people put files here, or fetch them."""
+        return self.role in {Role.INBOX, Role.OUTPUTS}
 
     @property
     def mode(self) -> str:
-        """The mode that an installation gives it: what lies in a setgid folder belongs to the group of the people."""
+        """Return the mode that an installation gives it; files in a setgid folder belong to the group of the users."""
         return "2770" if self.is_shared else "750"
 
 
-def places(settings: Settings) -> Iterator[Place]:
-    """Yield every folder the service works in, in the order of the work; not a corpus in its usual place, which is made when needed."""
+def service_directories(settings: Settings) -> Iterator[Directory]:
+    """Yield every directory the service works in, in the order of the work; the corpus only where it is configured."""
     for inbox in settings.inboxes:
-        yield Place(use=Use.INBOX, path=inbox.path, scarce_bytes=GIB, poll_seconds=settings.intake.network_scan_seconds)
-    yield Place(use=Use.OUTPUTS, path=settings.outputs, least_bytes=settings.disk.reserve_bytes)
-    yield Place(use=Use.STATE, path=settings.state, scarce_bytes=GIB, least_bytes=100 * MIB)
-    yield Place(use=Use.CACHE, path=settings.cache, scarce_bytes=GIB)
-    yield Place(use=Use.WEIGHTS, path=settings.weights)
+        yield Directory(role=Role.INBOX, path=inbox.path, scarce_bytes=GIB, poll_seconds=settings.intake.network_scan_seconds)
+    yield Directory(role=Role.OUTPUTS, path=settings.outputs, least_bytes=settings.disk.reserve_bytes)
+    yield Directory(role=Role.STATE, path=settings.state, scarce_bytes=GIB, least_bytes=100 * MIB)
+    yield Directory(role=Role.CACHE, path=settings.cache, scarce_bytes=GIB)
+    yield Directory(role=Role.WEIGHTS, path=settings.weights)
     if settings.corpus != settings.state / "corpus":
-        yield Place(use=Use.CORPUS, path=settings.corpus)
+        yield Directory(role=Role.CORPUS, path=settings.corpus)
     if settings.metrics.textfile:
-        yield Place(use=Use.METRICS, path=Path(settings.metrics.textfile).parent)
+        yield Directory(role=Role.METRICS, path=Path(settings.metrics.textfile).parent)

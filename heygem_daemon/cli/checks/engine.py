@@ -1,4 +1,4 @@
-"""What the engines need: model files, checkpoints, a device."""
+"""Check what the engines need: model files, checkpoints, a device."""
 
 import subprocess
 import sys
@@ -14,11 +14,11 @@ from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.settings import Settings
 
 _SECONDS: Final = 120.0
-_ASK_TORCH: Final = "import torch; print(torch.__version__, torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu')"
+_TORCH_PROBE: Final = "import torch; print(torch.__version__, torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu')"
 
 
 def weights(settings: Settings) -> Iterator[Finding]:
-    """Read every model file and checkpoint."""
+    """Yield a finding for every model file and checkpoint, after reading it."""
     yield from (_model(each) for each in model_files.verify(settings.weights))
     yield from _checkpoints(settings)
 
@@ -30,7 +30,7 @@ def _model(found: model_files.Finding) -> Finding:
 
 
 def _checkpoints(settings: Settings) -> Iterator[Finding]:
-    """Yield what stands between a job and the Wav2Lip engines, where somebody wants them."""
+    """Yield what the Wav2Lip engines lack, where they are configured or a checkpoint is installed."""
     installed = store.checkpoints(settings.weights)
     is_confirmed, is_default = settings.wav2lip.licence_confirmed, settings.engine.name in WAV2LIP_ENGINES
     if not (installed or is_confirmed or is_default):
@@ -38,29 +38,29 @@ def _checkpoints(settings: Settings) -> Iterator[Finding]:
     missing = Severity.ERROR if is_default else Severity.WARNING
     if not is_confirmed:
         what = "Wav2Lip: nobody has confirmed that the use here keeps to the licence of its checkpoints"
-        yield Finding(severity=missing, what=what, mend="Read the licence; then set licence_confirmed = true under [wav2lip]")
+        yield Finding(severity=missing, what=what, fix="Read the licence; then set licence_confirmed = true under [wav2lip]")
     for each in installed:
         if each.is_usable:
             yield ok(f"Wav2Lip checkpoint {each.name}")
         else:
-            mend = f"heygem models add FILE --name {quote(each.name)}"
-            yield Finding(severity=missing, what=f"Wav2Lip checkpoint {each.path}: {each.problem}", mend=mend)
+            fix = f"heygem models add FILE --name {quote(each.name)}"
+            yield Finding(severity=missing, what=f"Wav2Lip checkpoint {each.path}: {each.problem}", fix=fix)
     if not any(each.is_usable for each in installed):
-        yield Finding(severity=missing, what=f"no Wav2Lip checkpoint in {settings.weights}", mend="heygem models add FILE")
+        yield Finding(severity=missing, what=f"no Wav2Lip checkpoint in {settings.weights}", fix="heygem models add FILE")
 
 
 def device(wanted: str) -> Finding:
-    """Ask torch in a process of its own: a broken driver may take its caller down."""
+    """Check torch and its device in a process of its own: a broken driver may crash the process."""
     try:
-        asked = subprocess.run([sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run([sys.executable, "-c", _TORCH_PROBE], capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return fault("torch does not answer", "Check the driver: nvidia-smi")
     except OSError as problem:
         where = Path(sys.executable).resolve()
         return fault(f"{where} cannot be executed by this user: {problem.strerror}", "make install   (puts the program into /opt/heygem)")
-    if asked.returncode != 0:
-        return fault(f"torch cannot be used: {asked.stderr.strip()[-200:]}", f"{quote(sys.executable)} -m pip install torch")
-    version, _, name = asked.stdout.strip().partition(" ")
+    if done.returncode != 0:
+        return fault(f"torch cannot be used: {done.stderr.strip()[-200:]}", f"{quote(sys.executable)} -m pip install torch")
+    version, _, name = done.stdout.strip().partition(" ")
     if name != "cpu":
         return ok(f"torch {version} on {name}")
     if "cuda" in wanted:

@@ -1,4 +1,4 @@
-"""Do in a folder what the daemon does in it, with files of our own that are gone afterwards."""
+"""Do in a folder what the daemon does in it, with files of our own that are deleted afterwards."""
 
 import os
 import secrets
@@ -15,13 +15,13 @@ from heygem_daemon.intake.leases import has_writer
 
 PREFIX: Final = ".heygem-check-"
 ABANDONED_SECONDS: Final = 600.0
-"""A check takes seconds: what is older was left by one that was killed, or by a machine that went down."""
+"""A check takes seconds: what is older was left by one that was killed, or by a machine that crashed."""
 _CONTENT: Final = b"heygem"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What could be done, in order; `failed` is what could not, and `problem` why (an errno).
+class ProbeResult:
+    """The steps that succeeded, in order; `failed` is the one that did not, and `problem` why (an errno).
 
     `skew`: by how many s the clock of the file system is ahead of ours. `has_leases`: a writer is noticed at once."""
 
@@ -33,35 +33,35 @@ class Outcome:
     skew: float = 0.0
 
 
-def try_out(folder: Path, *, clock: Callable[[], float] = time.time) -> Outcome:
-    """Do all that the daemon does in `folder`, in a folder of our own inside it; stop at the first deed that fails."""
+def probe_filesystem(folder: Path, *, clock: Callable[[], float] = time.time) -> ProbeResult:
+    """Do all that the daemon does in `folder`, in a folder of our own inside it; stop at the first step that fails."""
     scratch = folder / f"{PREFIX}{secrets.token_hex(4)}"
-    trial = _Trial(scratch, clock)
+    probe = _Probe(scratch, clock)
     try:
-        for name, act in trial.deeds:
-            trial.doing = name
+        for name, act in probe.steps:
+            probe.step = name
             act()
-            trial.done.append(name)
+            probe.done.append(name)
     except OSError as problem:
-        return Outcome(done=tuple(trial.done), failed=trial.doing, problem=problem)
+        return ProbeResult(done=tuple(probe.done), failed=probe.step, problem=problem)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Outcome(done=tuple(trial.done), has_links=trial.has_links, has_leases=trial.has_leases, skew=trial.skew)
+    return ProbeResult(done=tuple(probe.done), has_links=probe.has_links, has_leases=probe.has_leases, skew=probe.skew)
 
 
-class _Trial:
-    """The deeds of one trial, in their order."""
+class _Probe:
+    """The steps of one probe, in their order."""
 
     def __init__(self, scratch: Path, clock: Callable[[], float]) -> None:
         self._scratch = scratch
         self._file = scratch / "file"
         self._clock = clock
-        self.doing = ""
+        self.step = ""
         self.done: list[str] = []
         self.has_links = False
         self.has_leases = False
         self.skew = 0.0
-        self.deeds: tuple[tuple[str, Callable[[], None]], ...] = (
+        self.steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("create", self._create),
             ("write", self._write),
             ("fsync", self._sync),
@@ -77,7 +77,7 @@ class _Trial:
         os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
     def _write(self) -> None:
-        """Write, and see the lease that the kernel refuses meanwhile and grants afterwards."""
+        """Write, and check that the kernel refuses a read lease meanwhile and grants it afterwards."""
         before = self._clock()
         with self._file.open("wb", buffering=0) as writing, self._file.open("rb") as reading:
             writing.write(_CONTENT)
@@ -85,7 +85,7 @@ class _Trial:
             os.fsync(writing.fileno())
         with self._file.open("rb") as reading:
             self.has_leases = is_noticed and not has_writer(reading.fileno())
-        self.skew = _beyond(self._file.stat().st_mtime, before, self._clock())
+        self.skew = _outside(self._file.stat().st_mtime, before, self._clock())
 
     def _sync(self) -> None:
         with self._file.open("r+b") as file:
@@ -96,7 +96,7 @@ class _Trial:
         rename_exclusive(self._file, self._scratch / "renamed")
 
     def _link(self) -> None:
-        """The daemon needs no hard links; a file system without them is a simple one, which is worth knowing."""
+        """Make a hard link. The daemon needs none; a file system without them is a simple one, which is worth a note."""
         with suppress(OSError):
             (self._scratch / "linked").hardlink_to(self._scratch / "renamed")
             self.has_links = True
@@ -111,13 +111,13 @@ class _Trial:
         (self._scratch / "to/drop").rmdir()
 
 
-def _beyond(moment: float, earliest: float, latest: float) -> float:
+def _outside(moment: float, earliest: float, latest: float) -> float:
     """Return how far `moment` lies outside the span, negative before it."""
     return min(moment - earliest, 0.0) or max(moment - latest, 0.0)
 
 
 def clear_abandoned(folder: Path, *, now: float) -> None:
-    """Remove what killed checks of ours left here; `now` by the clock of this file system."""
+    """Remove what killed checks left here; `now` by the clock of this file system."""
     with os.scandir(folder) as found:
         old = [Path(entry.path) for entry in found if entry.name.startswith(PREFIX) and _is_abandoned(entry, now)]
     for path in old:

@@ -1,11 +1,11 @@
-"""A finding and how bad it is."""
+"""A finding and its severity."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """A note is as well as `ok`: worth knowing, nothing to mend."""
+    """How bad a finding is. A note is no problem: worth knowing, nothing to fix."""
 
     OK = "ok"
     NOTE = "note"
@@ -15,24 +15,24 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """`mend` is a command, or a sentence where no command can do it, that puts it right."""
+    """`fix` is the command that corrects it, or a sentence where no command can."""
 
     severity: Severity
     what: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(what: str) -> Finding:
     return Finding(severity=Severity.OK, what=what)
 
 
-def note(what: str, mend: str = "") -> Finding:
-    return Finding(severity=Severity.NOTE, what=what, mend=mend)
+def note(what: str, fix: str = "") -> Finding:
+    return Finding(severity=Severity.NOTE, what=what, fix=fix)
 
 
-def warning(what: str, mend: str) -> Finding:
-    return Finding(severity=Severity.WARNING, what=what, mend=mend)
+def warning(what: str, fix: str) -> Finding:
+    return Finding(severity=Severity.WARNING, what=what, fix=fix)
 
 
-def fault(what: str, mend: str) -> Finding:
-    return Finding(severity=Severity.ERROR, what=what, mend=mend)
+def fault(what: str, fix: str) -> Finding:
+    return Finding(severity=Severity.ERROR, what=what, fix=fix)

@@ -1,4 +1,4 @@
-"""As whom we check. What root can do says nothing about a service that runs as another user, so root becomes that user first."""
+"""The user we check as. What root can do proves nothing about a service that runs as another user, so root becomes that user first."""
 
 import grp
 import os
@@ -11,7 +11,7 @@ from typing import Final
 
 SERVICE: Final = "heygem"
 PEOPLE: Final = "heygem-users"
-"""The accounts that `make install` creates: the service, and the group of those who may drop and fetch."""
+"""The accounts that `make install` creates: the service, and the group of those who may drop files and fetch results."""
 _FIRST_PERSON: Final = 1000
 """The user ids below belong to the system (login.defs, UID_MIN)."""
 
@@ -22,37 +22,37 @@ class IdentityError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The user whose rights are checked. `is_asked_by_root`: the one at the terminal is root, and commands need no sudo."""
+    """The user whose rights are checked. `is_run_by_root`: root started the check, and commands need no sudo."""
 
     name: str
     uid: int
     gid: int
     groups: frozenset[int]
-    is_asked_by_root: bool
+    is_run_by_root: bool
 
     @property
     def is_service(self) -> bool:
-        """Whether this is an account that other people hand their files to, not somebody's own."""
-        return self.uid != 0 and (self.is_asked_by_root or self.uid < _FIRST_PERSON)
+        """Return whether this is an account that other people hand their files to, not somebody's own."""
+        return self.uid != 0 and (self.is_run_by_root or self.uid < _FIRST_PERSON)
 
     def command(self, *commands: Sequence[str], owner: int = 0) -> str:
-        """Return commands for a shell, quoted, one after the other; with sudo where neither root nor the `owner` of the thing asks."""
-        needs_sudo = not self.is_asked_by_root and not (owner and owner == self.uid)
+        """Return commands for a shell, quoted, one after the other; with sudo where neither root nor the `owner` runs them."""
+        needs_sudo = not self.is_run_by_root and not (owner and owner == self.uid)
         return " && ".join(f"{'sudo ' if needs_sudo else ''}{join(command)}" for command in commands)
 
-    def give(self, path: Path, mode: str, group: str = "") -> str:
+    def take_over(self, path: Path, mode: str, group: str = "") -> str:
         """Return the commands that make `path` ours, with this mode."""
         return self.command(("chown", f"{self.name}:{group}" if group else self.name, str(path)), ("chmod", mode, str(path)))
 
 
-def current(*, is_asked_by_root: bool | None = None) -> Identity:
+def current(*, is_run_by_root: bool | None = None) -> Identity:
     uid, gid = os.geteuid(), os.getegid()
     return Identity(
         name=user_name(uid),
         uid=uid,
         gid=gid,
         groups=frozenset({gid, *os.getgroups()}),
-        is_asked_by_root=uid == 0 if is_asked_by_root is None else is_asked_by_root,
+        is_run_by_root=uid == 0 if is_run_by_root is None else is_run_by_root,
     )
 
 
@@ -70,7 +70,7 @@ def become(wanted: str | None, state_owner: tuple[int, int] | None) -> Identity:
         _drop(account.pw_uid, account.pw_gid)
     elif state_owner is not None and state_owner[0] != 0:
         _drop(*state_owner)
-    return current(is_asked_by_root=True)
+    return current(is_run_by_root=True)
 
 
 def _drop(uid: int, gid: int) -> None:

@@ -1,4 +1,4 @@
-"""This machine: programs, the journal, the ledger's lock, the configuration file."""
+"""Check this machine: programs, the journal, the ledger's lock, the configuration file."""
 
 import os
 import shutil
@@ -27,26 +27,26 @@ def _program(name: str, me: Identity) -> Finding:
     if path is None:
         return fault(f"{name} is not installed", install)
     try:
-        told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=_SECONDS, check=True).stdout.splitlines()
+        lines = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=_SECONDS, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError) as problem:
         return fault(f"{path} cannot be used: {problem}", install.replace(" install ", " install --reinstall "))
-    return ok(" ".join(told[0].split()[:3]) if told else path)
+    return ok(" ".join(lines[0].split()[:3]) if lines else path)
 
 
 def journal(log_format: str) -> Finding:
-    """Say whether there is a journal to write to; its absence is a fault only where the configuration insists on it."""
+    """Check that there is a journal to write to; its absence is an error only where the configuration demands it."""
     if JOURNAL_SOCKET.is_socket():
         return ok(f"journal: {JOURNAL_SOCKET}")
     what = f"no journal here ({JOURNAL_SOCKET} is not there)"
     if log_format == "journal":
-        return fault(f"{what}, and log.format asks for it: messages are lost", 'Set format = "auto" under [log] in heygem.toml')
+        return fault(f"{what}, and log.format demands it: messages are lost", 'Set format = "auto" under [log] in heygem.toml')
     return note(f"{what}: the service would write JSON lines")
 
 
 def configuration(path: Path | None, me: Identity) -> Iterator[Finding]:
-    """Yield what is to say about the file in force. Who can write it can make the daemon run programs (hooks)."""
+    """Check the configuration file in force. Who can write it can make the daemon run programs (hooks)."""
     if path is None:
-        yield note("no configuration file: the defaults hold, and what the environment and the command line say")
+        yield note("no configuration file: the defaults hold, with those of the environment and the command line")
         return
     title = f"configuration {path}"
     try:
@@ -57,24 +57,26 @@ def configuration(path: Path | None, me: Identity) -> Iterator[Finding]:
         group = ("chgrp", str(me.gid), str(path))
         yield fault(f"{me.name} cannot read the {title}: {problem.strerror}", me.command(group, ("chmod", "g+r", str(path))))
         return
-    yield from rights.private(title, path, found, me, is_vital=True)
-    yield from (each for each in rights.private(f"the folder {path.parent}", path.parent, above, me, is_vital=True) if each.mend)
+    yield from rights.private_findings(title, path, found, me, is_vital=True)
+    yield from (each for each in rights.private_findings(f"the folder {path.parent}", path.parent, above, me, is_vital=True) if each.fix)
 
 
 def ledger_lock(state: Path, locks: Path = LOCKS) -> Iterator[Finding]:
-    """Say who uses the state folder. The kernel's table is read instead of trying the lock: a daemon that starts just now must get it."""
+    """Find the daemon that uses the state folder, in the kernel's table: trying the lock could keep a daemon that starts now from it."""
     try:
         found = (state / "daemon.lock").stat()
-        told = (state / "daemon.lock").read_text(encoding="ascii").strip()
+        process_id = (state / "daemon.lock").read_text(encoding="ascii").strip()
         lines = locks.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return
-    holders = [fields[4] for line in lines if (fields := line.split())[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and _is(fields[5], found)]
+    holders = [
+        fields[4] for line in lines if (fields := line.split())[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and _is_lock(fields[5], found)
+    ]
     if holders:
-        yield note(f"a daemon (process {told or holders[0]}) is using {state}")
+        yield note(f"a daemon (process {process_id or holders[0]}) is using {state}")
 
 
-def _is(device_and_inode: str, found: os.stat_result) -> bool:
-    """Whether a row of /proc/locks, "major:minor:inode" in hexadecimal and decimal, is about this file."""
+def _is_lock(device_and_inode: str, found: os.stat_result) -> bool:
+    """Return whether a row of /proc/locks, "major:minor:inode" in hexadecimal and decimal, is about this file."""
     major, minor, inode = device_and_inode.split(":")
     return (int(major, 16), int(minor, 16), int(inode)) == (os.major(found.st_dev), os.minor(found.st_dev), found.st_ino)

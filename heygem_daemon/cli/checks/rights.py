@@ -1,4 +1,4 @@
-"""Owner, group, mode, ACL: who can write where, in names."""
+"""Check owner, group, mode and ACL: who can write where, by name."""
 
 import os
 import stat
@@ -9,19 +9,19 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Finding, fault, ok, warning
 from heygem_daemon.cli.checks.identity import PEOPLE, Identity, group_name, has_group, members, user_name
 
 _READ_IN: Final = 0o5
 _WRITE_IN: Final = 0o3
-"""To make, rename and remove files in a folder takes the right to write it and to pass through it."""
-_SOME: Final = 8
-"""So many members of a group are named."""
+"""To make, rename and remove files in a folder takes write and search permission on it."""
+_SHOWN_NAMES: Final = 8
+"""How many members of a group are listed."""
 
 
 class Tag(IntEnum):
-    """Whom an entry of a POSIX ACL is about: linux/posix_acl.h."""
+    """The subject of an entry in a POSIX ACL: linux/posix_acl.h."""
 
     OWNER = 0x01
     USER = 0x02
@@ -61,7 +61,7 @@ class Rights:
     mode: int
     grants: tuple[Grant, ...]
 
-    def who(self, bits: int) -> list[Grant]:
+    def grants_with(self, bits: int) -> list[Grant]:
         return [grant for grant in self.grants if grant.may(bits)]
 
     @property
@@ -100,15 +100,17 @@ def _from_acl(path: Path, found: os.stat_result) -> Iterator[Grant]:
 
 
 def allows(rights: Rights, me: Identity) -> bool:
-    """Whether by its owner, mode and ACL we can work in a folder: a refusal then has another reason."""
+    """Return whether owner, mode and ACL let us work in a folder: a refusal then has another reason."""
     if rights.owner == me.uid:
-        return any(grant.tag is Tag.OWNER for grant in rights.who(_WRITE_IN))
-    return any(grant.tag is Tag.OTHERS or grant.number in (me.groups if grant.is_group else {me.uid}) for grant in rights.who(_WRITE_IN))
+        return any(grant.tag is Tag.OWNER for grant in rights.grants_with(_WRITE_IN))
+    return any(
+        grant.tag is Tag.OTHERS or grant.number in (me.groups if grant.is_group else {me.uid}) for grant in rights.grants_with(_WRITE_IN)
+    )
 
 
 def describe(rights: Rights, bits: int = _WRITE_IN) -> str:
     """Return in names who may do that: "heygem and the group heygem-users (alice, bob)"."""
-    words = [_name(grant) for grant in rights.who(bits)]
+    words = [_name(grant) for grant in rights.grants_with(bits)]
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "nobody"
 
 
@@ -118,59 +120,59 @@ def _name(grant: Grant) -> str:
     if not grant.is_group:
         return user_name(grant.number)
     known = members(grant.number)
-    shown = ", ".join(known[:_SOME]) + (" ..." if len(known) > _SOME else "")
+    shown = ", ".join(known[:_SHOWN_NAMES]) + (" ..." if len(known) > _SHOWN_NAMES else "")
     return f"the group {group_name(grant.number)} ({shown or 'nobody is in it'})"
 
 
-def findings(place: Place, me: Identity) -> Iterator[Finding]:
-    """Yield what is to say about the rights at one folder. Raises OSError."""
-    rights = rights_of(place.path)
-    if place.is_shared:
-        yield from _shared(place, rights, me)
-    elif place.use in {Use.STATE, Use.CACHE, Use.WEIGHTS, Use.CORPUS}:
-        yield from private(place.title, place.path, rights, me, is_vital=place.use is Use.STATE)
+def findings(directory: Directory, me: Identity) -> Iterator[Finding]:
+    """Check the rights at one directory. Raises OSError."""
+    rights = rights_of(directory.path)
+    if directory.is_shared:
+        yield from _shared(directory, rights, me)
+    elif directory.role in {Role.STATE, Role.CACHE, Role.WEIGHTS, Role.CORPUS}:
+        yield from private_findings(directory.title, directory.path, rights, me, is_vital=directory.role is Role.STATE)
 
 
-def _shared(place: Place, rights: Rights, me: Identity) -> Iterator[Finding]:
-    """Inboxes and outputs: people belong here, everybody does not, and what is made here must stay the people's."""
-    deed, bits = ("put drops into", _WRITE_IN) if place.use is Use.INBOX else ("read", _READ_IN)
-    people = [grant for grant in rights.who(bits) if _are_people(grant, me)]
+def _shared(directory: Directory, rights: Rights, me: Identity) -> Iterator[Finding]:
+    """Check an inbox or outputs: the users have access, everybody has not, and new files must belong to the users' group."""
+    action, bits = ("put drops into", _WRITE_IN) if directory.role is Role.INBOX else ("read", _READ_IN)
+    people = [grant for grant in rights.grants_with(bits) if _are_people(grant, me)]
     if rights.others & 0o2:
-        what = f"everybody on this machine can write to {place.title}"
-        yield warning(what, me.command(("chmod", "o-w", str(place.path)), owner=rights.owner))
+        what = f"everybody on this machine can write to {directory.title}"
+        yield warning(what, me.command(("chmod", "o-w", str(directory.path)), owner=rights.owner))
     if not people and me.is_service:
-        yield warning(f"nobody but {describe(rights, bits)} can {deed} {place.title}", _let_people_in(place, rights, me))
+        yield warning(f"nobody but {describe(rights, bits)} can {action} {directory.title}", _grant_command(directory, rights, me))
     elif me.is_service and not rights.is_setgid:
-        what = f"what is made in {place.title} does not belong to its group {group_name(rights.group)}: the setgid bit is missing"
-        yield warning(what, me.command(("chmod", "g+s", str(place.path)), owner=rights.owner))
+        what = f"what is made in {directory.title} does not belong to its group {group_name(rights.group)}: the setgid bit is missing"
+        yield warning(what, me.command(("chmod", "g+s", str(directory.path)), owner=rights.owner))
     else:
-        yield ok(f"{describe(rights, bits)} can {deed} {place.title}")
+        yield ok(f"{describe(rights, bits)} can {action} {directory.title}")
 
 
 def _are_people(grant: Grant, me: Identity) -> bool:
-    """Whether a grant reaches anybody but the service: a group of its own, with nobody else in it, does not."""
+    """Return whether a grant reaches anybody but the service: a group of its own, with nobody else in it, does not."""
     if not grant.is_group:
         return grant.tag is Tag.OTHERS or grant.number not in {me.uid, 0}
     return grant.number not in {0, me.gid} or bool(set(members(grant.number)) - {me.name, "root"})
 
 
-def _let_people_in(place: Place, rights: Rights, me: Identity) -> str:
+def _grant_command(directory: Directory, rights: Rights, me: Identity) -> str:
     steps: list[tuple[str, ...]] = []
     if rights.group in {0, me.gid}:
         steps += [] if has_group(PEOPLE) else [("groupadd", "--system", PEOPLE)]
-        steps += [("chgrp", PEOPLE, str(place.path))]
-    return me.command(*steps, ("chmod", place.mode, str(place.path)))
+        steps += [("chgrp", PEOPLE, str(directory.path))]
+    return me.command(*steps, ("chmod", directory.mode, str(directory.path)))
 
 
-def private(title: str, path: Path, rights: Rights, me: Identity, *, is_vital: bool) -> Iterator[Finding]:
-    """What steers the daemon, or is believed by it, is written by nobody else: who can write it can make the daemon do what he likes."""
-    guests = [grant for grant in rights.who(0o2) if _is_foreign(grant, me)]
-    if not guests:
+def private_findings(title: str, path: Path, rights: Rights, me: Identity, *, is_vital: bool) -> Iterator[Finding]:
+    """Check that nobody else can write what controls the daemon, or what it trusts."""
+    foreign = [grant for grant in rights.grants_with(0o2) if _is_foreign(grant, me)]
+    if not foreign:
         yield ok(f"{describe(rights, 0o2)} can write to {title}")
         return
-    what = f"{title} can be written by {' and '.join(_name(grant) for grant in guests)}"
+    what = f"{title} can be written by {' and '.join(_name(grant) for grant in foreign)}"
     make = fault if is_vital else warning
-    yield make(what, _shut_out(path, guests, me, rights.owner))
+    yield make(what, _revoke_command(path, foreign, me, rights.owner))
 
 
 def _is_foreign(grant: Grant, me: Identity) -> bool:
@@ -179,9 +181,9 @@ def _is_foreign(grant: Grant, me: Identity) -> bool:
     return grant.tag is Tag.OTHERS or grant.number not in {0, me.uid}
 
 
-def _shut_out(path: Path, guests: list[Grant], me: Identity, owner: int) -> str:
+def _revoke_command(path: Path, foreign: list[Grant], me: Identity, owner: int) -> str:
     steps: list[tuple[str, ...]] = []
-    for guest in guests:
+    for guest in foreign:
         if guest.tag is Tag.OWNER:
             steps.append(("chown", me.name, str(path)))
         elif guest.tag in {Tag.USER, Tag.GROUP}:

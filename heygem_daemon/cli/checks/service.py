@@ -1,4 +1,4 @@
-"""The service: is it installed, does it run, and does its sandbox let it write where the configuration sends it?"""
+"""Check the systemd service: is it installed, does it run, and does its sandbox let it write where the configuration demands?"""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote, split
 from typing import Final
 
-from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
 from heygem_daemon.cli.checks.identity import Identity
 
@@ -25,7 +25,7 @@ _PROPERTIES: Final = (
 _SECONDS: Final = 10.0
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 _OWN: Final = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
-"""Folders that systemd makes for a unit, and lets it write."""
+"""Folders that systemd makes for a unit and lets it write."""
 _DROP_IN: Final = f"/etc/systemd/system/{UNIT}.d"
 
 
@@ -38,25 +38,25 @@ def properties() -> Mapping[str, str]:
     if shutil.which("systemctl") is None:
         return {}
     try:
-        told = subprocess.run(show_command(), capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(show_command(), capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    return dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
-def findings(unit: Mapping[str, str], places: Sequence[Place], me: Identity) -> Iterator[Finding]:
+def findings(unit: Mapping[str, str], directories: Sequence[Directory], me: Identity) -> Iterator[Finding]:
     if unit.get("LoadState") != "loaded":
         yield note("no service here (`make install` installs it)" if unit else "no systemd here")
         return
     yield _activity(unit["ActiveState"], me)
     user = unit.get("User") or "root"
     if user != me.name:
-        yield note(f"this is what {me.name} can do; the service runs as {user}", me_as(user, me))
-    for place in places:
-        yield from _sandbox(place, unit, me)
+        yield note(f"checked as {me.name}; the service runs as {user}", check_as_command(user, me))
+    for directory in directories:
+        yield from _sandbox(directory, unit, me)
 
 
-def me_as(user: str, me: Identity) -> str:
+def check_as_command(user: str, me: Identity) -> str:
     return me.command(("heygem", "check", "--user", user))
 
 
@@ -66,12 +66,13 @@ def _activity(state: str, me: Identity) -> Finding:
     return ok("the service is running") if state == "active" else note(f"the service is {state}", me.command(("systemctl", "start", UNIT)))
 
 
-def _sandbox(place: Place, unit: Mapping[str, str], me: Identity) -> Iterator[Finding]:
-    if unit.get("ProtectHome", "no") != "no" and any(place.path.is_relative_to(home) for home in _HOMES):
-        what = f"{place.title} lies in a home, which the service does not see (ProtectHome)"
-        yield fault(what, f"Move it out, for example: {me.command(('mv', str(place.path), f'/srv/heygem/{place.path.name}'))}")
-    elif place.use is not Use.WEIGHTS and unit.get("ProtectSystem") == "strict" and not _is_writable(place.path, unit):
-        yield fault(f"the service may not write to {place.title} (ProtectSystem, ReadWritePaths)", _let_write(place.path, me))
+def _sandbox(directory: Directory, unit: Mapping[str, str], me: Identity) -> Iterator[Finding]:
+    if unit.get("ProtectHome", "no") != "no" and any(directory.path.is_relative_to(home) for home in _HOMES):
+        what = f"{directory.title} lies in a home, which the service does not see (ProtectHome)"
+        yield fault(what, f"Move it out, for example: {me.command(('mv', str(directory.path), f'/srv/heygem/{directory.path.name}'))}")
+    elif directory.role is not Role.WEIGHTS and unit.get("ProtectSystem") == "strict" and not _is_writable(directory.path, unit):
+        what = f"the service may not write to {directory.title} (ProtectSystem, ReadWritePaths)"
+        yield fault(what, _allow_write_command(directory.path, me))
 
 
 def _is_writable(path: Path, unit: Mapping[str, str]) -> bool:
@@ -81,9 +82,9 @@ def _is_writable(path: Path, unit: Mapping[str, str]) -> bool:
     return any(path.is_relative_to(each) for each in allowed)
 
 
-def _let_write(path: Path, me: Identity) -> str:
+def _allow_write_command(path: Path, me: Identity) -> str:
     """Return the commands that add a drop-in; what `systemctl edit` would do by hand."""
-    sudo = "" if me.is_asked_by_root else "sudo "
+    sudo = "" if me.is_run_by_root else "sudo "
     line = f'ReadWritePaths="{path}"'.replace("%", "%%")
     return (
         f"{me.command(('mkdir', '-p', _DROP_IN))} && printf '%s\\n' '[Service]' {quote(line)} | {sudo}tee -a {_DROP_IN}/folders.conf"

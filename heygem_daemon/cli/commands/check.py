@@ -1,4 +1,4 @@
-"""`heygem check`: does this machine have what it takes? Every finding comes with the command that mends it."""
+"""`heygem check`: check this machine and its configuration; print the command that fixes each finding."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from heygem_daemon.cli.app import Exit
 from heygem_daemon.cli.checks import engine, folders, machine, service
-from heygem_daemon.cli.checks.directories import Place, places
+from heygem_daemon.cli.checks.directories import Directory, service_directories
 from heygem_daemon.cli.checks.finding import Finding, Severity, note
 from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, group_name
-from heygem_daemon.cli.checks.timed_call import ask_all
+from heygem_daemon.cli.checks.timed_call import call_all
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, Settings
 
 _MARKS: Final = {
@@ -24,83 +24,83 @@ _MARKS: Final = {
     Severity.WARNING: "[yellow]warning[/yellow]",
     Severity.ERROR: "[red]error  [/red]",
 }
-_EXITS: Final = {Severity.ERROR: Exit.PROBLEM, Severity.WARNING: Exit.WARNINGS}
+_EXITS: Final = {Severity.ERROR: ExitCode.PROBLEM, Severity.WARNING: ExitCode.WARNINGS}
 _WEIGHTS_SECONDS: Final = 120.0
 """Hundreds of megabytes of checkpoints are read from end to end."""
 
 
-def check(settings: Settings, *, config: Path | None = None, user: str | None = None) -> Exit:
-    """Print all findings, as the user the service runs as. By root: becomes that user, for good."""
+def check(settings: Settings, *, config: Path | None = None, user: str | None = None) -> ExitCode:
+    """Print all findings, as the user the service runs as. Root becomes that user for the rest of the process."""
     try:
         me = become(user, _owner(settings.state, settings.intake.answer_seconds))
     except IdentityError as problem:
         typer.echo(f"heygem: {problem}", err=True)
-        return Exit.USAGE
+        return ExitCode.USAGE
     console = Console(highlight=False)
     worst = Severity.OK
-    for finding in (introduction(me), *findings(settings, me, config)):
+    for finding in (identity_finding(me), *findings(settings, me, config)):
         console.print(f"{_MARKS[finding.severity]} {escape(finding.what)}", soft_wrap=True)
-        if finding.mend:
-            console.print(f"        mend: {escape(finding.mend)}", soft_wrap=True)
+        if finding.fix:
+            console.print(f"        fix: {escape(finding.fix)}", soft_wrap=True)
         worst = max(worst, finding.severity, key=list(Severity).index)
-    return _EXITS.get(worst, Exit.OK)
+    return _EXITS.get(worst, ExitCode.OK)
 
 
-def introduction(me: Identity) -> Finding:
+def identity_finding(me: Identity) -> Finding:
     groups = ", ".join(sorted(group_name(number) for number in me.groups))
     return note(f"checking as {me.name} (groups: {groups})")
 
 
 def findings(settings: Settings, me: Identity, config: Path | None = None) -> Iterator[Finding]:
     """Yield what `check` prints, in its order."""
-    everywhere = list(places(settings))
-    yield from machine.configuration(_in_force(config), me)
-    yield from _folders(everywhere, me, settings.intake.answer_seconds)
+    directories = list(service_directories(settings))
+    yield from machine.configuration(_config_file(config), me)
+    yield from _folders(directories, me, settings.intake.answer_seconds)
     yield from _weights(settings)
     yield from machine.programs(me)
     yield engine.device(settings.engine.device)
     yield machine.journal(settings.log.format)
-    yield from service.findings(service.properties(), everywhere, me)
+    yield from service.findings(service.properties(), directories, me)
     yield from _lock(settings)
 
 
-def _in_force(config: Path | None) -> Path | None:
+def _config_file(config: Path | None) -> Path | None:
     """Return the configuration file that `settings.load` read."""
     named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
     return named or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
-def _folders(everywhere: Sequence[Place], me: Identity, seconds: float) -> Iterator[Finding]:
-    questions = [partial(_listed, folders.findings, place, me) for place in everywhere]
-    for place, answer in zip(everywhere, ask_all(questions, seconds), strict=True):
-        yield from [folders.silent(place, me, seconds)] if answer is None else answer
+def _folders(directories: Sequence[Directory], me: Identity, seconds: float) -> Iterator[Finding]:
+    functions = [partial(_list_of, folders.findings, directory, me) for directory in directories]
+    for directory, found in zip(directories, call_all(functions, seconds), strict=True):
+        yield from [folders.unresponsive(directory, me, seconds)] if found is None else found
 
 
-def _listed(look: Callable[..., Iterator[Finding]], *given: object) -> list[Finding]:
-    return list(look(*given))
+def _list_of(check: Callable[..., Iterator[Finding]], *arguments: object) -> list[Finding]:
+    return list(check(*arguments))
 
 
 def _weights(settings: Settings) -> Iterator[Finding]:
-    """Yield what is to say of the files in the weights folder; one that is not there or hangs has been told of already."""
-    if ask_all([settings.weights.is_dir], settings.intake.answer_seconds) != [True]:
+    """Check the files in the weights folder, unless it is not there or hangs, which `_folders` reports."""
+    if call_all([settings.weights.is_dir], settings.intake.answer_seconds) != [True]:
         return
-    (answer,) = ask_all([partial(_listed, engine.weights, settings)], _WEIGHTS_SECONDS)
-    yield from answer or []
+    (found,) = call_all([partial(_list_of, engine.weights, settings)], _WEIGHTS_SECONDS)
+    yield from found or []
 
 
 def _lock(settings: Settings) -> Iterator[Finding]:
-    (answer,) = ask_all([partial(_listed, machine.ledger_lock, settings.state)], settings.intake.answer_seconds)
-    yield from answer or []
+    (found,) = call_all([partial(_list_of, machine.ledger_lock, settings.state)], settings.intake.answer_seconds)
+    yield from found or []
 
 
 def _owner(folder: Path, seconds: float) -> tuple[int, int] | None:
     """Return the user and group that a folder belongs to; None where it is not there or does not answer."""
 
-    def ask() -> tuple[int, int]:
+    def stat() -> tuple[int, int]:
         found = folder.stat()
         return found.st_uid, found.st_gid
 
     try:
-        return ask_all([ask], seconds)[0]
+        return call_all([stat], seconds)[0]
     except OSError:
         return None

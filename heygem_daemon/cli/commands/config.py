@@ -1,10 +1,10 @@
-"""Command line options over the configuration."""
+"""Apply command line options to the configuration."""
 
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from os.path import normpath  # Path.resolve() would ask the disk, and hang on a dead share
+from os.path import normpath  # Path.resolve() would read the disk, and hang on a dead share
 from pathlib import Path
 from shlex import join
 from typing import Any
@@ -63,7 +63,7 @@ def refuse_root(*folders: Path) -> None:
         owner = folder.stat().st_uid if folder.is_dir() else 0
         if os.geteuid() == 0 and owner != 0:
             name = user_name(owner)
-            typer.echo(f"heygem: files that root leaves in {folder} are in the way of {name}, whose it is. Run it as:", err=True)
+            typer.echo(f"heygem: files that root leaves in {folder} could not be changed by {name}, who owns it. Run it as:", err=True)
             typer.echo(f"        sudo -u {name} {join(('heygem', *sys.argv[1:]))}", err=True)
             raise typer.Exit(2)
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from heygem_daemon.cli.app import Exit
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.adapt import learn as learn_from
@@ -29,7 +29,7 @@ from heygem_daemon.lipsync.progress import Progress as Step
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits
 
-_FIGURES = {
+_METRICS = {
     "opening_r": "opening r",
     "width_r": "width r",
     "amplitude": "amplitude",
@@ -47,7 +47,7 @@ class Who:
     same_person: bool = False
 
 
-def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: bool, dry_run: bool) -> Exit:
+def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: bool, dry_run: bool) -> ExitCode:
     """Gather, then learn from the corpus. Exit 3 when a video was refused, 1 when nothing could be done."""
     corpus = Corpus(settings.corpus)
     try:
@@ -58,10 +58,10 @@ def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: 
                 _learn(settings, clips, dry_run=dry_run)
     except HeygemError as problem:
         return _refuse(problem)
-    return Exit.SOME_FAILED if any(each.refusal for each in gathered) else Exit.OK
+    return ExitCode.SOME_FAILED if any(each.refusal for each in gathered) else ExitCode.OK
 
 
-def show(settings: Settings) -> Exit:
+def show(settings: Settings) -> ExitCode:
     console, corpus, local = Console(highlight=False), Corpus(settings.corpus), LocalWeights(settings.weights)
     try:
         entries, cards, in_force = corpus.entries(), local.history(), local.in_force()
@@ -79,10 +79,10 @@ def show(settings: Settings) -> Exit:
         weights.add_row(mark, str(card.number), card.date, f"{card.hours:.2f} h, {card.people} people", card.judged_on, figures)
     weights.add_row("in force" if in_force is None else "", "shipped", "", "", "", "")
     console.print(weights)
-    return Exit.OK
+    return ExitCode.OK
 
 
-def forget(settings: Settings, name: str) -> Exit:
+def forget(settings: Settings, name: str) -> ExitCode:
     corpus = Corpus(settings.corpus)
     try:
         with corpus.locked():
@@ -92,10 +92,10 @@ def forget(settings: Settings, name: str) -> Exit:
     typer.echo(f"{len(gone)} videos forgotten, {sum(entry.clips for entry in gone)} clips deleted.")
     if LocalWeights(settings.weights).in_force() is not None:
         typer.echo("Weights learned earlier stay as they are: `heygem learn` learns without them, `heygem learn --rollback` goes back.")
-    return Exit.OK
+    return ExitCode.OK
 
 
-def rollback(settings: Settings) -> Exit:
+def rollback(settings: Settings) -> ExitCode:
     try:
         with Corpus(settings.corpus).locked():
             taken_back, again = LocalWeights(settings.weights).rollback()
@@ -103,7 +103,7 @@ def rollback(settings: Settings) -> Exit:
         return _refuse(problem)
     now = "the shipped weights" if again is None else f"weights {again.number} of {again.date}"
     typer.echo(f"Weights {taken_back.number} of {taken_back.date} are taken back; {now} are in force. {_NEXT_WORKER}")
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who, *, keep: bool) -> list[Gathered]:
@@ -138,7 +138,7 @@ def _face(settings: Settings) -> str:
         parse_selection(settings.engine.face)
     except ValueError as problem:
         typer.echo(f"heygem: engine.face: {problem}", err=True)
-        raise typer.Exit(Exit.USAGE) from None
+        raise typer.Exit(ExitCode.USAGE) from None
     return settings.engine.face
 
 
@@ -160,13 +160,15 @@ def _learn(settings: Settings, clips: Sequence[AvClip], *, dry_run: bool) -> Non
     with _progress() as progress:
         task = progress.add_task("learning", stage="", total=None)
         store = phonetic_store(settings.weights)
-        trial, card = learn_from(clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_shower(progress, task))
+        trial, card = learn_from(
+            clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_progress_callback(progress, task)
+        )
     _print_trial(trial, card, dry_run=dry_run)
 
 
 def _print_trial(trial: Trial, card: Card | None, *, dry_run: bool) -> None:
     table = Table("on what was held back", "before", "after")
-    for name, title in _FIGURES.items():
+    for name, title in _METRICS.items():
         table.add_row(title, f"{getattr(trial.before, name):.3f}", f"{getattr(trial.after, name):.3f}")
     Console(highlight=False).print(table)
     if not trial.by_people:
@@ -195,9 +197,9 @@ def _table(results: Sequence[Gathered]) -> Table:
     return table
 
 
-def _refuse(problem: HeygemError) -> Exit:
+def _refuse(problem: HeygemError) -> ExitCode:
     typer.echo(f"heygem: {problem.message}\n        {problem.hint}", err=True)
-    return Exit.PROBLEM
+    return ExitCode.PROBLEM
 
 
 @contextmanager
@@ -209,12 +211,12 @@ def _progress() -> Iterator[Progress]:
 
 def _tracker(progress: Progress) -> Callable[[Path], OnProgress]:
     def track(path: Path) -> OnProgress:
-        return _shower(progress, progress.add_task(escape(names.escape_name(path.name)), stage="", total=None))
+        return _progress_callback(progress, progress.add_task(escape(names.escape_name(path.name)), stage="", total=None))
 
     return track
 
 
-def _shower(progress: Progress, task: TaskID) -> OnProgress:
+def _progress_callback(progress: Progress, task: TaskID) -> OnProgress:
     def show(step: Step) -> None:
         progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
 

@@ -1,4 +1,4 @@
-"""`heygem models`."""
+"""`heygem models`: the model files and the checkpoints of Wav2Lip."""
 
 from pathlib import Path
 from typing import Final
@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from heygem_daemon.cli.app import Exit
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync import model_files
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
@@ -18,8 +18,8 @@ from heygem_daemon.wiring.config_mapping import wav2lip_options
 ENGINES: Final = "wav2lip, wav2lip+atlas"
 
 
-def show(directory: Path, *, licence_confirmed: bool) -> Exit:
-    """licence_confirmed: what the configuration says of the licence of Wav2Lip checkpoints."""
+def show(directory: Path, *, licence_confirmed: bool) -> ExitCode:
+    """Print the model files and checkpoints. licence_confirmed: whether the configuration confirms the licence of the checkpoints."""
     table = Table("name", "purpose", "licence", "source", "sha256", "state")
     for finding in model_files.verify(directory):
         model = finding.model
@@ -27,7 +27,7 @@ def show(directory: Path, *, licence_confirmed: bool) -> Exit:
     Console().print(f"Models in {directory}", table)
     if checkpoints := store.checkpoints(directory):
         Console().print("Checkpoints of Wav2Lip", _table(checkpoints, licence_confirmed=licence_confirmed))
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _table(checkpoints: list[Checkpoint], *, licence_confirmed: bool) -> Table:
@@ -46,23 +46,23 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.0f} MB"
 
 
-def add(directory: Path, file: Path, name: str | None, *, licence_confirmed: bool) -> Exit:
-    """Convert a checkpoint of Wav2Lip into `directory`, and say what it is and what comes next."""
+def add(directory: Path, file: Path, name: str | None, *, licence_confirmed: bool) -> ExitCode:
+    """Convert a checkpoint of Wav2Lip into `directory`; print what it is and what to do next."""
     try:
         added = store.add(directory, file, name, on_step=typer.echo)
     except HeygemError as problem:
-        return _told(problem)
+        return _fail(problem)
     typer.echo(f"It is a Wav2Lip generator of 96 x 96 pixels ({added.kind}, {_megabytes(added.size)}, sha256 {added.sha256}).")
     typer.echo(f"Its name here is {added.name}: {added.path}")
     typer.echo(store.LICENCE)
     if not licence_confirmed:
         typer.echo("Next: if your use keeps to the licence, set licence_confirmed = true under [wav2lip] in heygem.toml.")
-    typer.echo('Then ask for it with engine = "wav2lip" or engine = "wav2lip+atlas".')
-    return Exit.OK
+    typer.echo('Then use it with engine = "wav2lip" or engine = "wav2lip+atlas".')
+    return ExitCode.OK
 
 
-def calibrate(settings: Settings, name: str, clip: Path | None) -> Exit:
-    """Measure how early or late the mouths of a checkpoint come, and keep it."""
+def calibrate(settings: Settings, name: str, clip: Path | None) -> ExitCode:
+    """Measure how early or late the mouths of a checkpoint come, and store it."""
     from heygem_daemon.lipsync.device import choose_device  # noqa: PLC0415  (torch is slow to import)
     from heygem_daemon.lipsync.wav2lip.loading import measure  # noqa: PLC0415
 
@@ -72,33 +72,33 @@ def calibrate(settings: Settings, name: str, clip: Path | None) -> Exit:
     try:
         checkpoint, found = measure(settings.weights, device, name or options.checkpoint, clip, licence_confirmed=options.licence_confirmed)
     except HeygemError as problem:
-        return _told(problem)
+        return _fail(problem)
     if found is None:
         typer.echo("The self-test speaks with espeak-ng, which is not installed: apt-get install espeak-ng, or give a --clip.", err=True)
-        return Exit.PROBLEM
+        return ExitCode.PROBLEM
     typer.echo(f"{checkpoint.name}, measured with {found.measured_with}: r = {found.r:.2f}")
     if found.offset_ms is None:
         typer.echo(
             "Its mouth does not follow the speech: jobs get a warning, and with wav2lip+atlas the server's own driver speaks.", err=True
         )
-        return Exit.PROBLEM
+        return ExitCode.PROBLEM
     typer.echo(
         f"Its mouths come {abs(found.offset_ms):.0f} ms {'late' if found.offset_ms > 0 else 'early'}; that is taken off from now on."
     )
-    return Exit.OK
+    return ExitCode.OK
 
 
-def fetch(directory: Path) -> Exit:
+def fetch(directory: Path) -> ExitCode:
     try:
         paths = model_files.fetch(directory, on_step=typer.echo)
     except HeygemError as problem:
-        return _told(problem)
+        return _fail(problem)
     for path in paths:
         typer.echo(f"{path}: ok")
-    return Exit.OK
+    return ExitCode.OK
 
 
-def verify(directory: Path) -> Exit:
+def verify(directory: Path) -> ExitCode:
     findings = model_files.verify(directory)
     checkpoints = [store.verified(each) for each in store.checkpoints(directory)]
     for finding in findings:
@@ -111,9 +111,9 @@ def verify(directory: Path) -> Exit:
         if not each.is_usable:
             typer.echo(f"Run `heygem models add FILE --name {each.name}` with the original file.", err=True)
     is_right = all(finding.is_right for finding in findings) and all(each.is_usable for each in checkpoints)
-    return Exit.OK if is_right else Exit.PROBLEM
+    return ExitCode.OK if is_right else ExitCode.PROBLEM
 
 
-def _told(problem: HeygemError) -> Exit:
+def _fail(problem: HeygemError) -> ExitCode:
     typer.echo(f"heygem: {problem.message}\n        {problem.hint}", err=True)
-    return Exit.PROBLEM
+    return ExitCode.PROBLEM

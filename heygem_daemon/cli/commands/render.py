@@ -1,4 +1,4 @@
-"""`heygem render`: one job without a daemon."""
+"""`heygem render`: render videos without a daemon."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,27 +8,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from heygem_daemon.cli.app import Exit
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import explained
-from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.progress import Progress as Step
+from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits, wav2lip_options
 
 
 def render(
     settings: Settings, recording: Path, videos: list[Path], out: Path, *, script: Path | None = None, language: str | None = None
-) -> Exit:
+) -> ExitCode:
     """Write `out`/<video>.mp4 for every video; a video that fails does not stop the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         typer.echo(f"heygem: {out}: {problem.strerror}", err=True)
-        return Exit.PROBLEM
+        return ExitCode.PROBLEM
     stems = names.output_stems([str(video) for video in videos])
     session = RenderSession(
         models_dir=settings.weights,
@@ -48,16 +49,16 @@ def render(
             request = _request(options, recording, video, out / f"{stems[str(video)]}.mp4", script)
             task = progress.add_task(escape(names.escape_name(video.name)), stage="", total=None)
             try:
-                report = session.render(request, _shower(progress, task))
+                report = session.render(request, _progress_callback(progress, task))
             except HeygemError as problem:
                 failures += 1
                 console.print(f"{names.escape_name(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
                 console.print(f"  {problem.hint} ({problem.code})", markup=False, highlight=False)
             else:
-                typer.echo(f"{request.output}  {_figures(report)}")
+                typer.echo(f"{request.output}  {_summary(report)}")
                 for code in report.warnings:
                     console.print(f"  {explained(code)}", style="yellow", markup=False, highlight=False)
-    return Exit.SOME_FAILED if failures else Exit.OK
+    return ExitCode.SOME_FAILED if failures else ExitCode.OK
 
 
 def _request(options: RenderOptions, recording: Path, video: Path, output: Path, script: Path | None) -> RenderRequest:
@@ -72,15 +73,15 @@ def _request(options: RenderOptions, recording: Path, video: Path, output: Path,
     )
 
 
-def _shower(progress: Progress, task: TaskID) -> OnProgress:
+def _progress_callback(progress: Progress, task: TaskID) -> OnProgress:
     def show(step: Step) -> None:
         progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
 
     return show
 
 
-def _figures(report: RenderReport) -> str:
+def _summary(report: RenderReport) -> str:
     sync = "" if report.sync_offset_ms is None else f", sync {report.sync_offset_ms:+.0f} ms"
-    shut = "" if report.closure_rate is None else f", {report.closure_rate:.0%} of the closures shut"
+    closures = "" if report.closure_rate is None else f", {report.closure_rate:.0%} of the closures shut"
     size = f"{report.frames} frames at {report.frame_rate}, {report.seconds:.2f} s"
-    return f"{size}, {report.speed:.2f} x real time on {report.device}{sync}{shut}"
+    return f"{size}, {report.speed:.2f} x real time on {report.device}{sync}{closures}"

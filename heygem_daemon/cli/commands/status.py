@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from heygem_daemon.cli.app import Exit
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.core.status import DaemonStatus, JobStatus, JobSummary
@@ -33,30 +33,30 @@ COLOURS: Final = {
 }
 
 
-def show(outputs: Path, job: str | None, *, as_json: bool, watch: bool) -> Exit:
+def show(outputs: Path, job: str | None, *, as_json: bool, watch: bool) -> ExitCode:
     """Print the daemon's status or one job's; exit 1 when the daemon does not run, or there is no such job."""
     if as_json:
         return _print_file(outputs, job)
     console = Console()
-    picture, outcome = _picture(outputs, job)
+    view, outcome = _view(outputs, job)
     if not watch:
-        console.print(picture)
+        console.print(view)
         return outcome
-    with Live(picture, console=console, refresh_per_second=4) as live, suppress(KeyboardInterrupt):
+    with Live(view, console=console, refresh_per_second=4) as live, suppress(KeyboardInterrupt):
         while True:
             time.sleep(0.5)
-            picture, outcome = _picture(outputs, job)
-            live.update(picture)
+            view, outcome = _view(outputs, job)
+            live.update(view)
     return outcome
 
 
-def _print_file(outputs: Path, job: str | None) -> Exit:
+def _print_file(outputs: Path, job: str | None) -> ExitCode:
     try:
         typer.echo(_read(outputs, job).decode(errors="replace"), nl=False)
     except (OSError, ValueError) as problem:
         typer.echo(f"heygem: {problem}", err=True)
-        return Exit.PROBLEM
-    return _picture(outputs, job)[1]
+        return ExitCode.PROBLEM
+    return _view(outputs, job)[1]
 
 
 def _read(outputs: Path, job: str | None) -> bytes:
@@ -73,19 +73,19 @@ def _read(outputs: Path, job: str | None) -> bytes:
     return (outputs / folder / STATUS).read_bytes()
 
 
-def _picture(outputs: Path, job: str | None) -> tuple[RenderableType, Exit]:
+def _view(outputs: Path, job: str | None) -> tuple[RenderableType, ExitCode]:
     try:
         text = _read(outputs, job)
         if job is not None:
-            return _job_picture(JobStatus.read(text)), Exit.OK
+            return _job_view(JobStatus.read(text)), ExitCode.OK
         status = DaemonStatus.read(text)
     except FileNotFoundError:
         what = f"No daemon has written to {outputs} yet." if job is None else f"There is no job {job} in {outputs}."
-        return Text(what, style="red"), Exit.PROBLEM
+        return Text(what, style="red"), ExitCode.PROBLEM
     except (OSError, ValueError) as problem:
-        return Text(f"The status in {outputs} cannot be read: {problem}", style="red"), Exit.PROBLEM
+        return Text(f"The status in {outputs} cannot be read: {problem}", style="red"), ExitCode.PROBLEM
     running = _is_alive(status)
-    return _daemon_picture(status, outputs, running), Exit.OK if running else Exit.PROBLEM
+    return _daemon_view(status, outputs, running), ExitCode.OK if running else ExitCode.PROBLEM
 
 
 def _is_alive(status: DaemonStatus) -> bool:
@@ -93,7 +93,7 @@ def _is_alive(status: DaemonStatus) -> bool:
     return status.state != "stopped" and abs(age) < STALE_SECONDS  # one from the future was written before the clock was set back
 
 
-def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> RenderableType:
+def _daemon_view(status: DaemonStatus, outputs: Path, running: bool) -> RenderableType:
     head = Text.assemble(
         ("● ", "green" if running else "red"),
         f"heygem {status.version} {status.state if running else 'is not running'}",
@@ -118,7 +118,7 @@ def _daemon_picture(status: DaemonStatus, outputs: Path, running: bool) -> Rende
     return Group(*lines, "", table if status.jobs else Text("No jobs yet.", style="dim"))
 
 
-def _job_picture(status: JobStatus) -> RenderableType:
+def _job_view(status: JobStatus) -> RenderableType:
     head = Text.assemble((status.name, "bold"), "  ", _state(status.state), f"  {_why(status)}")
     lines: list[RenderableType] = [head]
     if status.error:
@@ -126,16 +126,16 @@ def _job_picture(status: JobStatus) -> RenderableType:
     table = Table("item", "state", "progress", "result", "sync", "closures", box=None, pad_edge=False)
     for item in status.items:
         percent = 100.0 if item.state in FINAL else item.progress.percent if item.progress else 0.0
-        told = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
+        result = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
-        shut = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
-        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(told), sync, shut)
+        closures = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
+        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(result), sync, closures)
     warned = [Text(f"{item.key}: {explained(code)}", style="yellow") for item in status.items for code in item.warnings]
     return Group(*lines, table, *warned)
 
 
 def _why(status: JobStatus | JobSummary) -> str:
-    """Of a drop that is not claimed yet `waiting_for` is only a word, and `reason` the sentence."""
+    """Return why a job waits; of a drop that is not claimed yet, `waiting_for` is only a word and `reason` the sentence."""
     return status.reason if status.state is State.SETTLING else status.waiting_for or status.reason
 
 

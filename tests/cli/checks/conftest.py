@@ -26,7 +26,7 @@ def site() -> Iterator[Path]:
 @pytest.fixture
 def service() -> Identity:
     """The service, checked by root."""
-    return Identity(name="heygem", uid=HEYGEM.uid, gid=HEYGEM.groups[0], groups=frozenset(HEYGEM.groups), is_asked_by_root=True)
+    return Identity(name="heygem", uid=HEYGEM.uid, gid=HEYGEM.groups[0], groups=frozenset(HEYGEM.groups), is_run_by_root=True)
 
 
 def installed(folder: Path, mode: int = 0o2770, owner: int = HEYGEM.uid, group: int = USERS_GROUP) -> Path:

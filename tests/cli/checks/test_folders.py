@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import folders, volumes
-from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Finding, Severity
 from heygem_daemon.cli.checks.identity import Identity
 from heygem_daemon.intake.mounts import Mount
@@ -26,28 +26,28 @@ def me(service: Identity) -> Identity:
     return replace(service, name=str(HEYGEM.uid))
 
 
-def inbox_at(path: Path) -> Place:
-    return Place(use=Use.INBOX, path=path, poll_seconds=5.0)
+def inbox_at(path: Path) -> Directory:
+    return Directory(role=Role.INBOX, path=path, poll_seconds=5.0)
 
 
-def look(place: Place, me: Identity, ahead: float = 0.0) -> list[Finding]:
+def look(directory: Directory, me: Identity, ahead: float = 0.0) -> list[Finding]:
     """Return what is wrong or worth knowing, as the service sees it, with a clock that is `ahead`."""
-    found = as_person(HEYGEM, lambda: list(folders.findings(place, me, clock=lambda: time.time() + ahead)))
+    found = as_person(HEYGEM, lambda: list(folders.findings(directory, me, clock=lambda: time.time() + ahead)))
     return [finding for finding in found if finding.severity is not Severity.OK]
 
 
-def mend(place: Place, me: Identity) -> list[str]:
+def fix(directory: Directory, me: Identity) -> list[str]:
     """Do what the findings say until nothing is left; return what they said."""
     said: list[str] = []
-    while found := look(place, me):
+    while found := look(directory, me):
         said.append(found[0].what)
         assert len(said) < 5, said
-        subprocess.run(["sh", "-c", found[0].mend.replace("heygem init-inbox", "touch -- ") + marker(found[0])], check=True)
+        subprocess.run(["sh", "-c", found[0].fix.replace("heygem init-inbox", "touch -- ") + marker(found[0])], check=True)
     return said
 
 
 def marker(finding: Finding) -> str:
-    return "/.heygem-inbox" if "init-inbox" in finding.mend else ""
+    return "/.heygem-inbox" if "init-inbox" in finding.fix else ""
 
 
 def test_an_installed_inbox_is_all_well_and_nothing_stays_in_it(site: Path, me: Identity) -> None:
@@ -59,38 +59,38 @@ def test_an_installed_inbox_is_all_well_and_nothing_stays_in_it(site: Path, me: 
 
 def test_a_missing_inbox_is_made_by_the_command_printed(site: Path, me: Identity) -> None:
     (finding,) = look(inbox_at(site / "in box"), me)
-    made, _, marked = finding.mend.partition(" && ")
+    made, _, marked = finding.fix.partition(" && ")
     subprocess.run(["sh", "-c", made], check=True)
     assert ((site / "in box").stat().st_uid, (site / "in box").stat().st_mode & 0o7777) == (HEYGEM.uid, 0o2770)
     assert marked == f"heygem init-inbox '{site / 'in box'}'"
 
 
-@pytest.mark.parametrize("use", [Use.OUTPUTS, Use.STATE, Use.CACHE])
-def test_a_folder_of_somebody_else_becomes_ours_by_the_command_printed(site: Path, me: Identity, use: Use) -> None:
+@pytest.mark.parametrize("use", [Role.OUTPUTS, Role.STATE, Role.CACHE])
+def test_a_folder_of_somebody_else_becomes_ours_by_the_command_printed(site: Path, me: Identity, use: Role) -> None:
     folder = installed(site / "folder", 0o2755, ALICE.uid)
-    (refused,) = [finding for finding in look(Place(use=use, path=folder), me) if "cannot create" in finding.what]
+    (refused,) = [finding for finding in look(Directory(role=use, path=folder), me) if "cannot create" in finding.what]
     assert f"in {use} {folder}, which belongs to {ALICE.uid}" in refused.what
-    mend(Place(use=use, path=folder), me)
+    fix(Directory(role=use, path=folder), me)
     assert folder.stat().st_uid == HEYGEM.uid
 
 
 @pytest.mark.parametrize("mode", [0o2570, 0o2070])
 def test_our_own_folder_that_is_closed_to_us_is_opened(site: Path, me: Identity, mode: int) -> None:
-    assert mend(Place(use=Use.OUTPUTS, path=installed(site / "outputs", mode)), me)
+    assert fix(Directory(role=Role.OUTPUTS, path=installed(site / "outputs", mode)), me)
 
 
 def test_a_closed_folder_above_is_the_one_that_is_named(site: Path, me: Identity) -> None:
     home = installed(site / "home", 0o700, ALICE.uid, ALICE.groups[0])
     inbox = installed(home / "inbox")
     (inbox / ".heygem-inbox").touch()
-    assert mend(inbox_at(inbox), me) == [f"{HEYGEM.uid} cannot get to inbox {inbox}: {home} is closed"]
+    assert fix(inbox_at(inbox), me) == [f"{HEYGEM.uid} cannot get to inbox {inbox}: {home} is closed"]
 
 
 def test_a_folder_of_node_exporter_stays_its_own(site: Path, me: Identity) -> None:
     folder = installed(site / "textfile", 0o755, ALICE.uid, ALICE.groups[0])
-    (finding,) = look(Place(use=Use.METRICS, path=folder), me)
-    assert finding.mend == f"setfacl -m u:{HEYGEM.uid}:rwx {folder}"
-    assert mend(Place(use=Use.METRICS, path=folder), me)
+    (finding,) = look(Directory(role=Role.METRICS, path=folder), me)
+    assert finding.fix == f"setfacl -m u:{HEYGEM.uid}:rwx {folder}"
+    assert fix(Directory(role=Role.METRICS, path=folder), me)
     assert folder.stat().st_uid == ALICE.uid
 
 
@@ -99,15 +99,15 @@ def test_an_immutable_folder_is_recognised(site: Path, me: Identity) -> None:
     if subprocess.run(["chattr", "+i", str(folder)], check=False, capture_output=True).returncode != 0:
         pytest.skip("this file system knows no immutable files")
     try:
-        (finding,) = look(Place(use=Use.OUTPUTS, path=folder), me)
+        (finding,) = look(Directory(role=Role.OUTPUTS, path=folder), me)
     finally:
         subprocess.run(["chattr", "-i", str(folder)], check=True)
-    assert finding.mend == f"chattr -i {folder}"
+    assert finding.fix == f"chattr -i {folder}"
 
 
 def test_an_inbox_without_its_marker_is_offline(site: Path, me: Identity) -> None:
     (finding,) = look(inbox_at(installed(site / "inbox")), me)
-    assert (finding.severity, finding.mend) == (Severity.ERROR, f"heygem init-inbox {site / 'inbox'}")
+    assert (finding.severity, finding.fix) == (Severity.ERROR, f"heygem init-inbox {site / 'inbox'}")
 
 
 def test_a_drop_that_cannot_be_claimed_is_named_with_its_mend(site: Path, me: Identity) -> None:
@@ -115,7 +115,7 @@ def test_a_drop_that_cannot_be_claimed_is_named_with_its_mend(site: Path, me: Id
     (inbox / ".heygem-inbox").touch()
     as_person(ALICE, (inbox / "lesson 1").mkdir, umask=0o022)
     (inbox / ".DS_Store").mkdir()
-    assert mend(inbox_at(inbox), me) == [f"The server has no right to move lesson 1, which belongs to {ALICE.uid}."]
+    assert fix(inbox_at(inbox), me) == [f"The server has no right to move lesson 1, which belongs to {ALICE.uid}."]
 
 
 def test_inputs_that_cannot_be_deleted_are_found(site: Path, me: Identity) -> None:
@@ -124,16 +124,16 @@ def test_inputs_that_cannot_be_deleted_are_found(site: Path, me: Identity) -> No
         (inbox / path).mkdir(parents=True)
     (inbox / ".heygem-inbox").rmdir()
     (inbox / ".heygem-inbox").touch()
-    assert len(mend(inbox_at(inbox), me)) == 1
+    assert len(fix(inbox_at(inbox), me)) == 1
     assert os.listdir(inbox / "_done") == []
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(60, "60.0 s behind"), (-60, "60.0 s ahead of")])
 def test_a_share_with_another_time_is_found(site: Path, me: Identity, ahead: float, words: str) -> None:
-    (finding,) = look(Place(use=Use.OUTPUTS, path=installed(site / "outputs")), me, ahead)
+    (finding,) = look(Directory(role=Role.OUTPUTS, path=installed(site / "outputs")), me, ahead)
     assert words in finding.what
-    assert finding.mend == "timedatectl set-ntp true"
-    assert look(Place(use=Use.OUTPUTS, path=site / "outputs"), me, 1.5) == []
+    assert finding.fix == "timedatectl set-ntp true"
+    assert look(Directory(role=Role.OUTPUTS, path=site / "outputs"), me, 1.5) == []
 
 
 @pytest.fixture
@@ -148,37 +148,37 @@ def memory(site: Path) -> Iterator[Path]:
 def test_a_ledger_in_memory_is_lost_at_the_next_start(memory: Path, me: Identity) -> None:
     memory.chmod(0o750)
     os.chown(memory, HEYGEM.uid, HEYGEM.groups[0])
-    (finding,) = look(Place(use=Use.STATE, path=memory), me)
+    (finding,) = look(Directory(role=Role.STATE, path=memory), me)
     assert finding.severity is Severity.WARNING
     assert "lies in memory (tmpfs)" in finding.what
 
 
 def test_a_full_disk_and_a_read_only_one_are_told_apart(memory: Path, me: Identity) -> None:
-    place = Place(use=Use.OUTPUTS, path=memory, least_bytes=2**20)
+    directory = Directory(role=Role.OUTPUTS, path=memory, least_bytes=2**20)
     (memory / "large").write_bytes(b"x" * (2**20 - 8192))
-    assert any("kept in reserve: nothing will start" in finding.what for finding in look(place, me))
+    assert any("kept in reserve: nothing will start" in finding.what for finding in look(directory, me))
     subprocess.run(["mount", "-o", "remount,ro", str(memory)], check=True)
-    finding = look(place, me)[-1]
+    finding = look(directory, me)[-1]
     assert "Read-only file system" in finding.what
-    assert finding.mend == f"mount -o remount,rw {memory}"
+    assert finding.fix == f"mount -o remount,rw {memory}"
 
 
 def test_a_dead_share_is_told_without_touching_it(dead_share: Path, me: Identity) -> None:
-    finding = folders.silent(inbox_at(dead_share / "inbox"), me, 10.0)
+    finding = folders.unresponsive(inbox_at(dead_share / "inbox"), me, 10.0)
     assert f"does not answer within 10 s (fuse at {dead_share})" in finding.what
-    assert finding.mend == f"umount -l {dead_share} && mount {dead_share}"
+    assert finding.fix == f"umount -l {dead_share} && mount {dead_share}"
 
 
 @pytest.mark.parametrize(("fs_type", "severity"), [("nfs4", Severity.ERROR), ("fuse.sshfs", Severity.ERROR), ("ext4", None)])
 def test_a_ledger_on_a_network_file_system_is_an_error(fs_type: str, severity: Severity | None) -> None:
-    found = list(volumes.kind(Place(use=Use.STATE, path=Path("/state")), Mount(point="/", fs_type=fs_type)))
+    found = list(volumes.kind(Directory(role=Role.STATE, path=Path("/state")), Mount(point="/", fs_type=fs_type)))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
 def test_an_inbox_on_a_network_file_system_is_polled_and_the_interval_is_said() -> None:
     (finding,) = volumes.kind(inbox_at(Path("/inbox")), Mount(point="/", fs_type="cifs"))
     assert finding.severity is Severity.NOTE
-    assert "looked at every 5 s" in finding.what
+    assert "scanned every 5 s" in finding.what
 
 
 @pytest.mark.parametrize(("fs_type", "shown"), [("cifs", False), ("fuse.sshfs", False), ("vfat", False), ("nfs4", True), ("ext4", True)])

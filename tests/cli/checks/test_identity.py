@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, current, members
-from heygem_daemon.cli.checks.timed_call import ask_all
+from heygem_daemon.cli.checks.timed_call import call_all
 from tests.shares.people import ALICE, HEYGEM, as_person, needs_root
 
 NOBODY = "nobody"
@@ -19,7 +19,7 @@ def becoming(wanted: str | None, owner: tuple[int, int] | None) -> tuple[Identit
         os.setgroups([0, 4, 24])
         return become(wanted, owner), os.getgroups(), (*os.getresuid(), *os.getresgid())
 
-    (answer,) = ask_all([act], 10)
+    (answer,) = call_all([act], 10)
     assert answer is not None
     return answer
 
@@ -30,7 +30,7 @@ def test_root_becomes_the_user_that_is_named_for_good() -> None:
     me, groups, ids = becoming(NOBODY, (HEYGEM.uid, HEYGEM.groups[0]))
     assert ids == (account.pw_uid,) * 3 + (account.pw_gid,) * 3
     assert groups == [account.pw_gid]
-    assert (me.name, me.is_asked_by_root, me.is_service) == (NOBODY, True, True)
+    assert (me.name, me.is_run_by_root, me.is_service) == (NOBODY, True, True)
 
 
 @needs_root
@@ -61,11 +61,11 @@ def test_only_root_can_check_as_somebody_else() -> None:
 
 
 def test_commands_are_quoted_and_take_sudo_only_where_it_is_needed() -> None:
-    me = replace(current(), uid=1000, is_asked_by_root=False)
+    me = replace(current(), uid=1000, is_run_by_root=False)
     path = str(Path("/in box"))
     assert me.command(("chmod", "g+s", path), ("ls",)) == "sudo chmod g+s '/in box' && sudo ls"
     assert me.command(("chmod", "g+s", path), owner=1000) == "chmod g+s '/in box'"
-    assert replace(me, is_asked_by_root=True).command(("ls",)) == "ls"
+    assert replace(me, is_run_by_root=True).command(("ls",)) == "ls"
 
 
 def test_members_of_a_group_are_those_listed_and_those_whose_own_group_it_is() -> None:

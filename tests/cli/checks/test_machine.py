@@ -30,7 +30,7 @@ def test_a_journal_is_missed_only_where_it_is_asked_for(tmp_path: Path, monkeypa
 
 def test_a_missing_program_is_found(tmp_path: Path, service: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert [(each.severity, each.mend) for each in machine.programs(service)] == [(Severity.ERROR, "apt-get install ffmpeg")] * 2
+    assert [(each.severity, each.fix) for each in machine.programs(service)] == [(Severity.ERROR, "apt-get install ffmpeg")] * 2
 
 
 def test_a_program_that_does_not_start_is_found(tmp_path: Path, service: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_a_program_that_does_not_start_is_found(tmp_path: Path, service: Identit
         (tmp_path / name).write_text("no program")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert {finding.mend for finding in machine.programs(service)} == {"apt-get install --reinstall ffmpeg"}
+    assert {finding.fix for finding in machine.programs(service)} == {"apt-get install --reinstall ffmpeg"}
 
 
 @needs_root
@@ -58,7 +58,7 @@ def test_a_folder_in_which_others_can_replace_the_configuration_is_an_error(site
     os.chown(site, 0, USERS_GROUP)
     site.chmod(0o775)
     found = list(machine.configuration(site / "heygem.toml", service))
-    assert [finding.mend for finding in found if finding.mend] == [f"chmod g-w {site}"]
+    assert [finding.fix for finding in found if finding.fix] == [f"chmod g-w {site}"]
 
 
 @needs_root
@@ -66,8 +66,8 @@ def test_a_configuration_that_the_service_cannot_read_is_opened_to_it(site: Path
     file = site / "heygem.toml"
     file.touch(0o600)
     (finding,) = as_person(HEYGEM, lambda: list(machine.configuration(file, service)))
-    subprocess.run(["sh", "-c", finding.mend], check=True)
-    assert as_person(HEYGEM, lambda: [each.mend for each in machine.configuration(file, service)]) == [""]
+    subprocess.run(["sh", "-c", finding.fix], check=True)
+    assert as_person(HEYGEM, lambda: [each.fix for each in machine.configuration(file, service)]) == [""]
 
 
 def test_no_configuration_is_worth_a_note(service: Identity) -> None:

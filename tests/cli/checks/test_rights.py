@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import rights
-from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Finding, Severity
 from heygem_daemon.cli.checks.identity import Identity
 from tests.cli.checks.conftest import installed
@@ -17,12 +17,12 @@ from tests.shares.people import ALICE, HEYGEM, USERS_GROUP, needs_root
 pytestmark = needs_root
 
 
-def found(folder: Path, me: Identity, use: Use = Use.INBOX) -> list[Finding]:
-    return [each for each in rights.findings(Place(use=use, path=folder), me) if each.severity is not Severity.OK]
+def found(folder: Path, me: Identity, use: Role = Role.INBOX) -> list[Finding]:
+    return [each for each in rights.findings(Directory(role=use, path=folder), me) if each.severity is not Severity.OK]
 
 
 def obey(finding: Finding) -> None:
-    subprocess.run(["sh", "-c", finding.mend], check=True)
+    subprocess.run(["sh", "-c", finding.fix], check=True)
 
 
 def acl(folder: Path, *entries: str) -> None:
@@ -32,7 +32,7 @@ def acl(folder: Path, *entries: str) -> None:
 def test_an_installed_inbox_is_all_well_and_says_who_may(site: Path, service: Identity) -> None:
     inbox = installed(site / "inbox")
     assert found(inbox, service) == []
-    (said,) = rights.findings(Place(use=Use.INBOX, path=inbox), service)
+    (said,) = rights.findings(Directory(role=Role.INBOX, path=inbox), service)
     assert said.what == f"{HEYGEM.uid} and the group {USERS_GROUP} (nobody is in it) can put drops into inbox {inbox}"
 
 
@@ -51,10 +51,10 @@ def test_an_inbox_with_wrong_rights_is_mended_by_the_command_printed(site: Path,
 
 def test_outputs_that_people_cannot_read_are_found(site: Path, service: Identity) -> None:
     outputs = installed(site / "outputs", 0o2700)
-    (finding,) = found(outputs, service, Use.OUTPUTS)
+    (finding,) = found(outputs, service, Role.OUTPUTS)
     assert f"can read outputs {outputs}" in finding.what
     obey(finding)
-    assert found(outputs, service, Use.OUTPUTS) == []
+    assert found(outputs, service, Role.OUTPUTS) == []
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ def test_a_state_that_others_can_write_is_an_error_until_the_command_was_run(
 ) -> None:
     state = installed(site / "state", 0o750)
     spoil(state)
-    me = Identity(name=str(HEYGEM.uid), uid=service.uid, gid=service.gid, groups=service.groups, is_asked_by_root=True)
-    (finding,) = found(state, me, Use.STATE)
+    me = Identity(name=str(HEYGEM.uid), uid=service.uid, gid=service.gid, groups=service.groups, is_run_by_root=True)
+    (finding,) = found(state, me, Role.STATE)
     assert finding.severity is Severity.ERROR
     obey(finding)
-    assert found(state, me, Use.STATE) == []
+    assert found(state, me, Role.STATE) == []
 
 
 def test_the_mask_of_an_acl_takes_away_what_its_entries_give(site: Path, service: Identity) -> None:
     state = installed(site / "state", 0o700)
     acl(state, f"u:{ALICE.uid}:rwx", "m::r-x")
-    assert found(state, service, Use.STATE) == []
+    assert found(state, service, Role.STATE) == []
 
 
 def test_people_named_in_an_acl_may_use_an_inbox_that_is_closed_to_its_group(site: Path, service: Identity) -> None:
@@ -93,5 +93,5 @@ def test_people_named_in_an_acl_may_use_an_inbox_that_is_closed_to_its_group(sit
 
 
 def test_an_inbox_of_ones_own_needs_nobody_else(site: Path) -> None:
-    me = Identity(name="alice", uid=ALICE.uid, gid=ALICE.groups[0], groups=frozenset(ALICE.groups), is_asked_by_root=False)
+    me = Identity(name="alice", uid=ALICE.uid, gid=ALICE.groups[0], groups=frozenset(ALICE.groups), is_run_by_root=False)
     assert found(installed(site / "inbox", 0o755, ALICE.uid, ALICE.groups[0]), me) == []

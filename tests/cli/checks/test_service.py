@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.cli.checks import service as unit
-from heygem_daemon.cli.checks.directories import Place, Use
+from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Severity
 from heygem_daemon.cli.checks.identity import Identity
 
@@ -22,42 +22,42 @@ SHOWN = {
 }
 
 
-def place(path: str, use: Use = Use.INBOX) -> Place:
-    return Place(use=use, path=Path(path))
+def directory(path: str, use: Role = Role.INBOX) -> Directory:
+    return Directory(role=use, path=Path(path))
 
 
 @pytest.mark.parametrize(
     "path", ["/srv/heygem/inbox", "/srv/heygem", "/var/lib/heygem", "/var/cache/heygem/deep", "/var/lib/heygem/corpus"]
 )
 def test_what_the_unit_lets_the_service_write_is_all_well(path: str, service: Identity) -> None:
-    assert {finding.severity for finding in unit.findings(SHOWN, [place(path)], service)} == {Severity.OK}
+    assert {finding.severity for finding in unit.findings(SHOWN, [directory(path)], service)} == {Severity.OK}
 
 
 @pytest.mark.parametrize(("path", "allowed"), [("/data/in box", True), ("/data/in box/x", True), ("/data/in", False), ("/data", False)])
 def test_a_name_with_a_space_is_found_in_the_list_of_systemctl(path: str, allowed: bool, service: Identity) -> None:
     shown = {**SHOWN, "ReadWritePaths": '-/srv/heygem "-/data/in box"'}
-    found = list(unit.findings(shown, [place(path)], service))
+    found = list(unit.findings(shown, [directory(path)], service))
     assert (Severity.ERROR not in {finding.severity for finding in found}) is allowed
 
 
 def test_a_folder_outside_gets_a_drop_in_that_works(tmp_path: Path, service: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit, "_DROP_IN", str(tmp_path / "heygem.service.d"))
-    finding = list(unit.findings(SHOWN, [place("/data/100 % new/inbox")], service))[-1]
+    finding = list(unit.findings(SHOWN, [directory("/data/100 % new/inbox")], service))[-1]
     assert finding.severity is Severity.ERROR
-    command = finding.mend.partition(" && systemctl")[0]
+    command = finding.fix.partition(" && systemctl")[0]
     subprocess.run(["sh", "-c", command], check=True, capture_output=True)
     assert (tmp_path / "heygem.service.d/folders.conf").read_text() == '[Service]\nReadWritePaths="/data/100 %% new/inbox"\n'
 
 
 def test_weights_need_only_be_readable_but_not_in_a_home(service: Identity) -> None:
-    assert len(list(unit.findings(SHOWN, [place("/opt/weights", Use.WEIGHTS)], service))) == 1
-    finding = list(unit.findings(SHOWN, [place("/home/weights", Use.WEIGHTS)], service))[-1]
+    assert len(list(unit.findings(SHOWN, [directory("/opt/weights", Role.WEIGHTS)], service))) == 1
+    finding = list(unit.findings(SHOWN, [directory("/home/weights", Role.WEIGHTS)], service))[-1]
     assert "lies in a home" in finding.what
 
 
 def test_a_unit_of_another_user_is_checked_as_that_user(service: Identity) -> None:
     found = list(unit.findings({**SHOWN, "User": "films"}, [], service))
-    assert found[-1].mend == "heygem check --user films"
+    assert found[-1].fix == "heygem check --user films"
 
 
 @pytest.mark.parametrize(

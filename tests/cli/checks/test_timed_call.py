@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from heygem_daemon.cli.checks.timed_call import ask_all
+from heygem_daemon.cli.checks.timed_call import call_all
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:
@@ -15,21 +15,21 @@ def test_answers_come_in_the_order_of_the_questions() -> None:
         time.sleep(seconds)
         return answer
 
-    assert ask_all([partial(later, "slow", 0.1), partial(later, "fast", 0)], 10) == ["slow", "fast"]
+    assert call_all([partial(later, "slow", 0.1), partial(later, "fast", 0)], 10) == ["slow", "fast"]
 
 
 def test_a_long_answer_arrives_whole() -> None:
-    assert ask_all([lambda: "x" * 10**6], 10) == ["x" * 10**6]
+    assert call_all([lambda: "x" * 10**6], 10) == ["x" * 10**6]
 
 
 def test_what_hangs_is_given_up_and_the_others_are_heard() -> None:
     begun = time.monotonic()
-    assert ask_all([signal.pause, lambda: 1], 0.3) == [None, 1]
-    assert time.monotonic() - begun < 5
+    assert call_all([signal.pause, lambda: 1], 2) == [None, 1]
+    assert time.monotonic() - begun < 30
 
 
 def test_a_dead_share_holds_nobody_up(dead_share: Path) -> None:
-    assert ask_all([lambda: os.listdir(dead_share), lambda: ["alive"]], 0.3) == [None, ["alive"]]
+    assert call_all([lambda: os.listdir(dead_share), lambda: ["alive"]], 2) == [None, ["alive"]]
 
 
 def test_a_question_that_fails_fails_here() -> None:
@@ -37,12 +37,12 @@ def test_a_question_that_fails_fails_here() -> None:
         raise FileNotFoundError(2, "gone")
 
     with pytest.raises(FileNotFoundError, match="gone"):
-        ask_all([fail], 10)
+        call_all([fail], 10)
 
 
 def test_no_process_is_left() -> None:
     before = set(psutil.Process().children())  # other tests of this process have some of their own
-    ask_all([signal.pause, lambda: 1], 0.1)
+    call_all([signal.pause, lambda: 1], 0.1)
     assert set(psutil.Process().children()) <= before
 
 
@@ -58,7 +58,7 @@ def test_what_was_asked_finishes_though_its_asker_is_killed(tmp_path: Path) -> N
     asker = os.fork()
     if asker == 0:
         asker = os.getpid()
-        ask_all([work], 60)
+        call_all([work], 60)
         os._exit(0)
     wait_for(begun)
     os.kill(asker, signal.SIGKILL)
@@ -67,7 +67,7 @@ def test_what_was_asked_finishes_though_its_asker_is_killed(tmp_path: Path) -> N
 
 
 def wait_for(path: Path) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < give_up, f"no {path.name}"
         time.sleep(0.01)

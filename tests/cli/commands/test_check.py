@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from heygem_daemon.cli.checks import engine
-from heygem_daemon.cli.checks.directories import Use, places
+from heygem_daemon.cli.checks.directories import Role, service_directories
 from heygem_daemon.cli.checks.finding import Severity
 from heygem_daemon.settings import Settings, load
 from tests.cli.checks.conftest import dead_share
@@ -106,13 +106,13 @@ def test_a_dead_share_is_told_in_time_and_the_rest_is_checked(site: Path, weight
 def test_what_the_wav2lip_engines_lack_is_told_where_somebody_wants_them(site: Path) -> None:
     def told(**given: Any) -> list[tuple[Severity, str]]:
         found = engine.weights(settings(site, site, **given))
-        return [(finding.severity, finding.mend) for finding in found if "Wav2Lip" in finding.what]
+        return [(finding.severity, finding.fix) for finding in found if "Wav2Lip" in finding.what]
 
     assert told() == []
     wanted = told(engine={"name": "wav2lip+atlas"})
     assert {severity for severity, _ in wanted} == {Severity.ERROR}
-    assert any("licence_confirmed" in mend for _, mend in wanted)
-    assert any("heygem models add" in mend for _, mend in wanted)
+    assert any("licence_confirmed" in fix for _, fix in wanted)
+    assert any("heygem models add" in fix for _, fix in wanted)
     assert told(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
 
 
@@ -120,18 +120,18 @@ def test_what_the_wav2lip_engines_lack_is_told_where_somebody_wants_them(site: P
 def test_a_machine_without_a_card_is_a_fault_only_where_a_card_is_asked_for(
     wanted: str, severity: Severity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_ASK_TORCH", "print('2.9.0 cpu')")
+    monkeypatch.setattr(engine, "_TORCH_PROBE", "print('2.9.0 cpu')")
     assert engine.device(wanted).severity is severity
 
 
 def test_an_interpreter_that_the_user_may_not_run_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "python").touch(0o600)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert "make install" in engine.device("cpu").mend
+    assert "make install" in engine.device("cpu").fix
 
 
 def test_the_corpus_and_the_folder_of_metrics_are_checked_where_they_are_configured(site: Path) -> None:
     given = settings(site, site, corpus=site / "corpus", metrics={"textfile": "/var/lib/node/heygem.prom"})
-    wanted = {place.use: place.path for place in places(given)}
-    assert (wanted[Use.CORPUS], wanted[Use.METRICS]) == (site / "corpus", Path("/var/lib/node"))
-    assert not {Use.CORPUS, Use.METRICS} & {place.use for place in places(settings(site, site))}
+    wanted = {directory.role: directory.path for directory in service_directories(given)}
+    assert (wanted[Role.CORPUS], wanted[Role.METRICS]) == (site / "corpus", Path("/var/lib/node"))
+    assert not {Role.CORPUS, Role.METRICS} & {directory.role for directory in service_directories(settings(site, site))}
