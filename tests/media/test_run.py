@@ -12,7 +12,7 @@ from heygem_daemon.core.errors import EngineError, SetupError
 from heygem_daemon.media.run import FfmpegReader, FfmpegWriter, capture
 
 
-def wait_until_gone(pid: int, seconds: float = 10) -> bool:
+def wait_until_gone(pid: int, seconds: float = 60) -> bool:
     """Whether process `pid` ends (or is a zombie nobody waits for) within `seconds`."""
     stat, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + seconds
     while time.monotonic() < deadline:
