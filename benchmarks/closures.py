@@ -23,11 +23,12 @@ from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.motion import viseme_index
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.lipsync.speech.model import load
-from heygem_daemon.lipsync.speech.mouth_motion import aligned, motion_at
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.recording_motion import align_recording, motion_at
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -81,7 +82,7 @@ def asked(driver: PhoneticDriver, voice: str, said: list[Said]) -> None:
     counts, shares = [0, 0], [[], []]
     for one in said:
         times = np.arange(0, len(one.wave) / SAMPLE_RATE, 0.02)
-        for which, script in enumerate((None, aligned(driver, one.wave, one.text, one.language))):
+        for which, script in enumerate((None, align_recording(driver, one.wave, one.text, one.language))):
             shut = low(motion_at(driver, one.wave, times, script).opening)
             counts[which] += met(shut, times, one.closures)
             shares[which].append(float(shut.mean()))

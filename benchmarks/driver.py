@@ -20,8 +20,8 @@ from heygem_daemon.lipsync.adaptation.augment import babble, coloured_noise, mix
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
 from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
 from heygem_daemon.lipsync.speech.model import load
-from heygem_daemon.lipsync.speech.mouth_motion import aligned, motion_at
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.recording_motion import align_recording, motion_at
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 
 _SECONDS = 120
@@ -52,7 +52,7 @@ def _judge(
 ) -> Score:
     predictions = {}
     for clip in clips:
-        script = aligned(driver, sound(clip), words[clip.name], "en") if words else None
+        script = align_recording(driver, sound(clip), words[clip.name], "en") if words else None
         motion = motion_at(driver, sound(clip), clip.true_times, script)
         predictions[clip.name] = Prediction(opening=motion.opening, width=motion.width)
     return score(clips, predictions)
@@ -61,7 +61,7 @@ def _judge(
 def _with_words(driver: PhoneticDriver, clips: list[AvClip], words: Mapping[str, list[tuple[str, float, float]]]) -> None:
     known = [clip for clip in clips if clip.name in words]
     texts = {clip.name: " ".join(word for word, _, _ in words[clip.name] if word.isalpha() and word not in {"sil", "sp"}) for clip in known}
-    found = sum(aligned(driver, clip.audio, texts[clip.name], "en") is not None for clip in known)
+    found = sum(align_recording(driver, clip.audio, texts[clip.name], "en") is not None for clip in known)
     _say("of the clips with words: sound alone", _judge(driver, known, lambda clip: clip.audio))
     _say(f"with words ({found} of {len(known)} aligned)", _judge(driver, known, lambda clip: clip.audio, texts))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.daemon.harness import make_film, make_speech
+from tests.daemon.doubles import make_film, make_speech
 from tests.e2e.site import Site
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 RUN = """
 import json, resource, sys
 from pathlib import Path
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderRequest
 folder, weights = Path(sys.argv[1]), Path(sys.argv[2])
 session = RenderSession(models_dir=weights, cache_dir=folder / "cache", device="cpu", threads=2, cache_bytes=10**10)
 request = RenderRequest(recording=folder / "speech.wav", video=folder / "video.mp4", output=folder / "out.mp4")

@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderRequest
 
 COLUMNS = (
     "frames_error",

@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from heygem_daemon.lipsync.pipeline import RenderReport, RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 
 
 def transcode(video: Path, frames: int, target: Path) -> float:

@@ -36,8 +36,9 @@ from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
 from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.lipsync.face.track_video import track_video
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession
+from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.progress import StageClock
+from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.lipsync.wav2lip import mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator, run

@@ -24,7 +24,8 @@ from heygem_daemon.lipsync.device import choose_device
 from heygem_daemon.lipsync.engines import ENGINES, EngineContext, Wav2LipOptions
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.geometry.pose import mean_face
-from heygem_daemon.lipsync.pipeline import RenderRequest, RenderSession, _Loaded
+from heygem_daemon.lipsync.pipeline import LoadedEngine, RenderSession
+from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import load_weights
 from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
@@ -98,7 +99,7 @@ def main() -> None:
             if engine != "rewrite":
                 lower = list(shrunk(outputs["rewrite"], target, options.weights, cache))
                 trained = Trained(generator=StandIn(lower, calmest(companion, recording, target, len(lower))), sha256="", shift=Fraction(0))
-                session._loaded[engine] = _Loaded(
+                session._loaded[engine] = LoadedEngine(
                     engine=ENGINES[engine],
                     driver=DRIVERS[engine](trained, companion, reader),
                     renderer=ENGINES[engine].renderer(EngineContext(models=options.weights, device=choose_device("auto"))),

@@ -43,7 +43,7 @@ ALLOWED: Final = {
 
 LIPSYNC_LAYERS: Final = (
     ("pipeline",),
-    ("engines", "render_loop", "diagnostics"),
+    ("engines", "render_loop", "render_request", "diagnostics"),
     ("evaluation", "transcript_drivers", "adaptation", "atlas", "wav2lip"),
     ("style",),
     ("face", "imaging", "speech"),

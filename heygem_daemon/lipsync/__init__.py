@@ -1,7 +1,26 @@
-"""Lip-sync as a library: a recording and a video in, the presenter speaking it out (`pipeline`). Knows no jobs."""
+"""Lip-sync as a library: render a recording and a video into a video in which the presenter speaks the recording.
 
+`RenderSession` is the entry; it knows no jobs. It is loaded when it is first used, so that importing this package stays cheap.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING
 
-# Threads of torch that wait by spinning take the cores from ffmpeg and from each other: on two busy cores drawing took 45 s
+if TYPE_CHECKING:
+    from heygem_daemon.lipsync.pipeline import RenderSession
+    from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
+
+__all__ = ["RenderReport", "RenderRequest", "RenderSession"]
+
+# Threads of torch that wait by spinning take the cores from ffmpeg and from each other: on two busy cores rendering took 45 s
 # where it takes 5.6 s when they sleep instead. The library reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+_MODULES = {"RenderSession": "pipeline", "RenderReport": "render_request", "RenderRequest": "render_request"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""One picture that explains a result: what was heard, what was asked of the mouth, and what the picture shows.
+"""Draw a diagnostic image of a result: the audio, the target of the mouth, and the mouth measured in the finished file.
 
-From top to bottom, over time: the sound; the phonemes, where the script is known; the visemes; the opening asked and obtained, with
-the closures; the width asked. Strips of ten seconds one below the other, the first minute at most, so memory stays bounded.
+From top to bottom, over time: the audio; the phonemes, where the transcript is known; the visemes; the target opening and the measured
+one, with the closures; the target width. Strips of ten seconds one below the other, the first minute at most, so memory stays bounded.
 """
 
 import io
@@ -25,9 +25,10 @@ from matplotlib.patches import Patch
 
 from heygem_daemon.durable import write_durably
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.evaluation import LONGEST, Asked, Outcome
+from heygem_daemon.lipsync.evaluation import SyncMetrics, TargetTrace
 from heygem_daemon.lipsync.motion import VISEMES
-from heygem_daemon.media.speech import SPEECH_RATE, speech_blocks
+from heygem_daemon.lipsync.ports import EVALUATED_SECONDS
+from heygem_daemon.media.speech import SPEECH_RATE, DecodedSpeech
 
 Span = tuple[str, float, float]
 """A label, its start and its end in s."""
@@ -45,22 +46,22 @@ _COLOURS: Final = {
     "sil": "#e4e4e4", "PP": "#c8191e", "FF": "#fb9a4b", "TH": "#7fcdbb", "DD": "#9ecae1", "kk": "#a6bddb", "CH": "#66c2a4", "SS": "#99d8c9",
     "nn": "#c6dbef", "RR": "#ccece6", "aa": "#fdc530", "E": "#c2e08f", "ih": "#e3f2c1", "oh": "#c0aee0", "ou": "#9575cd", "ax": "#f3e9c6",
 }  # fmt: skip
-_ASKED, _OBTAINED, _SHUT, _MISSED = "#1f4e9c", "#e8710a", "#bfe5c4", "#f4b3b3"
+_TARGET, _MEASURED, _SHUT, _MISSED = "#1f4e9c", "#e8710a", "#bfe5c4", "#f4b3b3"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation:
-    """What a picture is drawn from.
+class Diagnostics:
+    """What the image is drawn from.
 
-    obtained: float32 [n], the opening that the tracker saw in the result, a number for each of `asked.opening`;
-    seconds: length of the whole result; phonemes: those of the script, where one was aligned
+    measured: float32 [n], the opening that the tracker measured in the result, a value for each of `target.opening`;
+    seconds: length of the whole result; phonemes: those of the transcript, where one was aligned
     """
 
-    recording: Path
+    speech: DecodedSpeech
     frame_rate: Fraction
-    asked: Asked
-    obtained: Float32
-    outcome: Outcome
+    target: TargetTrace
+    measured: Float32
+    metrics: SyncMetrics
     engine: str
     driver: str
     seconds: float
@@ -68,12 +69,12 @@ class Explanation:
 
     @property
     def shown_seconds(self) -> float:
-        return len(self.asked.opening) / float(self.frame_rate)
+        return len(self.target.opening) / float(self.frame_rate)
 
 
-def explain(explanation: Explanation, path: Path) -> None:
-    """Write the picture as PNG; the file is whole or absent. Raises OSError, and InputError as media.speech.speech_blocks does."""
-    figure = _figure(explanation)
+def write_diagnostics(diagnostics: Diagnostics, path: Path) -> None:
+    """Write the image as PNG; the file is whole or absent. Raises OSError."""
+    figure = _figure(diagnostics)
     packed = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a phoneme of a rare sign is drawn as a box
@@ -81,32 +82,32 @@ def explain(explanation: Explanation, path: Path) -> None:
     write_durably(path, packed.getvalue())
 
 
-def caption(explanation: Explanation) -> tuple[str, str]:
-    """Return the two lines above the picture: what was made, and the figures."""
-    shown = f"{explanation.seconds:.1f} s"
-    if explanation.seconds > explanation.shown_seconds + 0.5:
-        shown = f"the first {explanation.shown_seconds:.0f} of {explanation.seconds:.1f} s"
-    rate = float(explanation.frame_rate)
-    made = f"engine {explanation.engine}, driver {explanation.driver}, {shown} at {rate:.5g} frames per second"
-    outcome, figures = explanation.outcome, []
-    if outcome.sync_offset_ms is not None:
-        late = outcome.sync_offset_ms
-        figures.append(f"mouth {abs(late):.0f} ms {'late' if late >= 0 else 'early'}")
-    if outcome.correlation is not None:
-        figures.append(f"opening asked/obtained r = {outcome.correlation:.2f}")
-    if outcome.closure_rate is not None:
-        shut = sum(closure.is_shut for closure in outcome.closures)
-        figures.append(f"lips shut at {shut} of {len(outcome.closures)} closures asked ({outcome.closure_rate:.0%})")
-    told = [str(code) for code, applies in outcome.warnings().items() if applies]
-    figures += [f"warning: {', '.join(told)}"] if told else []
-    return made, "; ".join(figures) or "nothing moved, or too little was seen to measure"
+def caption(diagnostics: Diagnostics) -> tuple[str, str]:
+    """Return the two lines above the image: what was made, and the metrics."""
+    shown = f"{diagnostics.seconds:.1f} s"
+    if diagnostics.seconds > diagnostics.shown_seconds + 0.5:
+        shown = f"the first {diagnostics.shown_seconds:.0f} of {diagnostics.seconds:.1f} s"
+    rate = float(diagnostics.frame_rate)
+    made = f"engine {diagnostics.engine}, driver {diagnostics.driver}, {shown} at {rate:.5g} frames per second"
+    metrics, parts = diagnostics.metrics, []
+    if metrics.sync_offset_ms is not None:
+        late = metrics.sync_offset_ms
+        parts.append(f"mouth {abs(late):.0f} ms {'late' if late >= 0 else 'early'}")
+    if metrics.correlation is not None:
+        parts.append(f"opening target/measured r = {metrics.correlation:.2f}")
+    if metrics.closure_rate is not None:
+        shut = sum(closure.is_shut for closure in metrics.closures)
+        parts.append(f"lips shut at {shut} of {len(metrics.closures)} closures ({metrics.closure_rate:.0%})")
+    codes = [str(code) for code, applies in metrics.warnings().items() if applies]
+    parts += [f"warning: {', '.join(codes)}"] if codes else []
+    return made, "; ".join(parts) or "nothing moved, or too little was found to measure"
 
 
-def envelope(recording: Path, seconds: float) -> Float32:
-    """Return float32 [n, 2]: the lowest and highest sample of each 1/160 s of the beginning of the sound."""
+def envelope(speech: DecodedSpeech, seconds: float) -> Float32:
+    """Return float32 [n, 2]: the lowest and highest sample of each 1/160 s of the beginning of the audio."""
     step = SPEECH_RATE // _PEAKS
     pairs = []
-    with closing(speech_blocks(recording)) as blocks:
+    with closing(speech.blocks()) as blocks:
         for block in islice(blocks, math.ceil(seconds)):
             whole = np.pad(np.nan_to_num(block), (0, -len(block) % step)).reshape(-1, step)
             pairs.append(np.stack([whole.min(1), whole.max(1)], 1))
@@ -122,15 +123,15 @@ def segments(visemes: Float32, frame_rate: Fraction) -> list[Span]:
     return [(VISEMES[best[a]], a / rate, b / rate) for a, b in pairwise(edges)]
 
 
-def _figure(explanation: Explanation) -> Figure:
-    seconds = min(explanation.shown_seconds, LONGEST)
+def _figure(diagnostics: Diagnostics) -> Figure:
+    seconds = min(diagnostics.shown_seconds, EVALUATED_SECONDS)
     strips = max(1, math.ceil(seconds / STRIP - 1e-6))
     height = _HEAD_HEIGHT + strips * _STRIP_HEIGHT + _FOOT_HEIGHT
     figure = Figure(figsize=(_WIDTH, height))
     FigureCanvasAgg(figure)
-    _head(figure, explanation, height)
+    _head(figure, diagnostics, height)
     grid = GridSpec(strips, 1, figure, left=_LEFT, right=_RIGHT, top=1 - _HEAD_HEIGHT / height, bottom=_FOOT_HEIGHT / height, hspace=0.16)
-    rows = _Rows.of(explanation)
+    rows = _Rows.of(diagnostics)
     ratios = (0.8, *([0.28] if rows.phonemes else []), 0.34, 1.7, 0.7)
     span = STRIP if strips > 1 else max(seconds, 1.0)
     for strip in range(strips):
@@ -141,9 +142,9 @@ def _figure(explanation: Explanation) -> Figure:
     return figure
 
 
-def _head(figure: Figure, explanation: Explanation, height: float) -> None:
-    made, figures = caption(explanation)
-    figure.text(_LEFT, 1 - 0.10 / height, figures, fontsize=14, fontweight="bold", va="top", parse_math=False)
+def _head(figure: Figure, diagnostics: Diagnostics, height: float) -> None:
+    made, metrics = caption(diagnostics)
+    figure.text(_LEFT, 1 - 0.10 / height, metrics, fontsize=14, fontweight="bold", va="top", parse_math=False)
     figure.text(_LEFT, 1 - 0.40 / height, made, fontsize=10, color="#555555", va="top", parse_math=False)
     visemes = [Patch(color=_COLOURS[name], label=name) for name in VISEMES]
     style: dict[str, Any] = {
@@ -156,10 +157,10 @@ def _head(figure: Figure, explanation: Explanation, height: float) -> None:
     }
     figure.legend(handles=visemes, ncols=len(VISEMES), loc="upper left", bbox_to_anchor=(_LEFT, 1 - 0.66 / height), **style)
     curves = [
-        Line2D([], [], color=_ASKED, lw=2, label="opening asked (eye corners 1 apart)"),
-        Line2D([], [], color=_OBTAINED, lw=1.6, label="opening obtained"),
-        Patch(color=_SHUT, label="closure asked, lips shut"),
-        Patch(color=_MISSED, label="closure asked, lips open"),
+        Line2D([], [], color=_TARGET, lw=2, label="target opening (eye corners 1 apart)"),
+        Line2D([], [], color=_MEASURED, lw=1.6, label="measured opening"),
+        Patch(color=_SHUT, label="closure, lips shut"),
+        Patch(color=_MISSED, label="closure, lips open"),
     ]
     figure.legend(handles=curves, ncols=len(curves), loc="upper right", bbox_to_anchor=(_RIGHT, 1 - 0.66 / height), **style)
 
@@ -168,68 +169,68 @@ def _head(figure: Figure, explanation: Explanation, height: float) -> None:
 class _Rows:
     """Everything that is drawn, over the whole time; a strip shows a part of it."""
 
-    explanation: Explanation
+    diagnostics: Diagnostics
     times: Float32
-    sound: Float32
+    audio: Float32
     visemes: Sequence[Span]
     phonemes: Sequence[Span]
     widest: float
 
     @classmethod
-    def of(cls, explanation: Explanation) -> "_Rows":
-        asked = np.array(explanation.asked.opening, np.float32)
-        both = np.concatenate([asked, explanation.obtained, [0.02]])
+    def of(cls, diagnostics: Diagnostics) -> "_Rows":
+        target = np.array(diagnostics.target.opening, np.float32)
+        both = np.concatenate([target, diagnostics.measured, [0.02]])
         return cls(
-            explanation=explanation,
-            times=np.arange(len(asked), dtype=np.float32) / np.float32(explanation.frame_rate),
-            sound=envelope(explanation.recording, explanation.shown_seconds),
-            visemes=segments(explanation.asked.viseme_rows(), explanation.frame_rate),
-            phonemes=explanation.phonemes or (),
+            diagnostics=diagnostics,
+            times=np.arange(len(target), dtype=np.float32) / np.float32(diagnostics.frame_rate),
+            audio=envelope(diagnostics.speech, diagnostics.shown_seconds),
+            visemes=segments(diagnostics.target.viseme_rows(), diagnostics.frame_rate),
+            phonemes=diagnostics.phonemes or (),
             widest=float(np.nanmax(both)),
         )
 
     def draw(self, axes: Sequence[Axes], start: int, end: float) -> None:
-        sound, *named, opening, width = axes
+        audio, *named, opening, width = axes
         for axis in axes:
             axis.set_xlim(start, end)
             axis.set_xticks(range(start, math.floor(end) + 1))
             axis.tick_params(labelbottom=axis is width, labelsize=8, length=2)
             for side in ("top", "right"):
                 axis.spines[side].set_visible(False)
-        self._sound(sound)
+        self._audio(audio)
         tracks = [(self.phonemes, "phonemes", None), (self.visemes, "visemes", _COLOURS)]
         for axis, (spans, label, colours) in zip(named, tracks[-len(named) :], strict=True):
             _named(axis, spans, label, colours)
         self._opening(opening)
         self._width(width)
 
-    def _sound(self, axis: Axes) -> None:
-        times = (np.arange(len(self.sound)) + 0.5) / _PEAKS
-        axis.fill_between(times, self.sound[:, 0], self.sound[:, 1], color="#666666", lw=0)
-        loudest = float(np.abs(self.sound).max(initial=1e-3))
+    def _audio(self, axis: Axes) -> None:
+        times = (np.arange(len(self.audio)) + 0.5) / _PEAKS
+        axis.fill_between(times, self.audio[:, 0], self.audio[:, 1], color="#666666", lw=0)
+        loudest = float(np.abs(self.audio).max(initial=1e-3))
         axis.set_ylim(-1.05 * loudest, 1.05 * loudest)
-        _label(axis, "sound", ticks=())
+        _label(axis, "audio", ticks=())
 
     def _opening(self, axis: Axes) -> None:
-        rate = float(self.explanation.frame_rate)
-        for closure in self.explanation.outcome.closures:
+        rate = float(self.diagnostics.frame_rate)
+        for closure in self.diagnostics.metrics.closures:
             # A frame is shown from its time on; half a frame to each side centres the mark on what the curves show.
             edges = ((closure.start - 0.5) / rate, (closure.stop - 0.5) / rate)
             axis.axvspan(*edges, color=_SHUT if closure.is_shut else _MISSED, lw=0)
-        axis.plot(self.times, self.explanation.asked.opening, color=_ASKED, lw=2)
-        axis.plot(self.times, self.explanation.obtained, color=_OBTAINED, lw=1.6)
+        axis.plot(self.times, self.diagnostics.target.opening, color=_TARGET, lw=2)
+        axis.plot(self.times, self.diagnostics.measured, color=_MEASURED, lw=1.6)
         axis.set_ylim(0, 1.08 * self.widest)
         axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_axisbelow(True)
         _label(axis, "opening")
 
     def _width(self, axis: Axes) -> None:
-        width = np.array(self.explanation.asked.width, np.float32)
+        width = np.array(self.diagnostics.target.driver_width, np.float32)
         axis.axhline(0.5, color="#dddddd", lw=0.8)
-        axis.plot(self.times[: len(width)], width[: len(self.times)], color=_ASKED, lw=1.6)
+        axis.plot(self.times[: len(width)], width[: len(self.times)], color=_TARGET, lw=1.6)
         axis.set_ylim(-0.08, 1.08)
         _label(axis, "", ticks=(0, 0.5, 1))
-        axis.set_yticklabels(["rounded", "width asked", "spread"])
+        axis.set_yticklabels(["rounded", "target width", "spread"])
 
 
 def _named(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str] | None) -> None:

@@ -1,4 +1,4 @@
-"""Did the mouth do what was asked? The finished file is tracked again and compared."""
+"""Compare the mouth in the finished file with the mouth it was rendered for: the file is tracked again."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ import numpy as np
 
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Bool, Float32
-from heygem_daemon.lipsync.face.tracker import FaceTracker, FollowedFace
+from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
@@ -20,51 +20,50 @@ from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
 
-LONGEST: Final = 60
-"""Seconds of the result that are tracked again: enough for the figures, and cheap beside rendering."""
 _LEAST_MOTION: Final = 0.003
 """Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002."""
 _SHUT: Final = 0.15
-"""Share of the way from a curve's own 2nd to its own 95th percentile below which lips count as shut. The tracker sees lips that meet
-at .005-.016 of the eye distance, and at .07 on one who smiles: which is more than 15 % of all that some presenters ever open."""
+"""Fraction of the way from a curve's own 2nd to its own 95th percentile below which lips count as shut. The tracker measures lips that
+meet at .005-.016 of the eye distance, and at .07 on one who smiles: which is more than 15 % of all that some presenters ever open."""
 _SYNC_MS: Final = 45.0
-"""Offsets of picture against sound beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
+"""Offsets of video against audio beyond this are noticed by viewers (ITU-R BT.1359-1: +45 ms)."""
 _CORRELATION: Final = 0.7
 _CLOSURE_RATE: Final = 0.7
-"""Renders seen to be good reach .78-1 (13 of 7 real presenters), the same curves shifted at random against each other .71 in the mean,
+"""Good renders reach .78-1 (13 of 7 real presenters), the same curves shifted at random against each other .71 in the mean,
 smeared over 7 frames .24-.5: below this, lips meet no more often than by chance."""
 _FEWEST_CLOSURES: Final = 5
-_BELIEVED: Final = 0.5
+_LOW_CONFIDENCE: Final = 0.5
 
 
 @dataclass(kw_only=True)
-class Asked:
-    """What was asked of the first `limit` frames; a score of numbers per frame.
+class TargetTrace:
+    """The target of the first `limit` frames, some twenty numbers per frame.
 
-    opening: as the tracker measures it, NaN where nothing was drawn; source: the frame of the source each shows;
-    said, width and visemes (16 per frame, in the order of VISEMES): opening, width and visemes as the driver said them;
-    trust: how far it believed them, where it told.
+    opening: as the tracker measures it, NaN where nothing was drawn; source_frames: the frame of the source that each shows;
+    driver_opening, driver_width and visemes (16 per frame, in the order of VISEMES): as the driver predicted them;
+    confidence: the driver's, where it has one.
     """
 
     limit: int
     opening: "array[float]" = field(default_factory=lambda: array("f"))
-    source: "array[int]" = field(default_factory=lambda: array("l"))
-    said: "array[float]" = field(default_factory=lambda: array("f"))
-    width: "array[float]" = field(default_factory=lambda: array("f"))
+    source_frames: "array[int]" = field(default_factory=lambda: array("l"))
+    driver_opening: "array[float]" = field(default_factory=lambda: array("f"))
+    driver_width: "array[float]" = field(default_factory=lambda: array("f"))
     visemes: "array[float]" = field(default_factory=lambda: array("f"))
     confidence: "array[float]" = field(default_factory=lambda: array("f"))
 
-    def note(self, rendered: RenderedFrame) -> None:
+    def add(self, rendered: RenderedFrame) -> None:
+        """Record the target of the next frame."""
         if len(self.opening) < self.limit:
-            self.opening.append(rendered.asked_opening)
-            self.source.append(rendered.frame.index)
+            self.opening.append(rendered.target_opening)
+            self.source_frames.append(rendered.frame.index)
 
-    def overhear(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
-        """Pass the blocks of a driver on and remember the beginning."""
+    def record(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
+        """Yield the blocks of a driver and record the beginning."""
         for block in motion:
-            room = self.limit - len(self.width)
-            self.said.extend(map(float, block.opening[:room]))
-            self.width.extend(map(float, block.width[:room]))
+            room = self.limit - len(self.driver_width)
+            self.driver_opening.extend(map(float, block.opening[:room]))
+            self.driver_width.extend(map(float, block.width[:room]))
             self.visemes.extend(map(float, block.visemes[:room].ravel()))
             if block.confidence is not None:
                 self.confidence.extend(map(float, block.confidence[:room]))
@@ -75,18 +74,18 @@ class Asked:
         return np.array(self.visemes, np.float32).reshape(-1, len(VISEMES))
 
     def is_doubtful(self) -> bool:
-        """Return whether the driver itself believes less than half of what it said."""
-        return bool(self.confidence) and float(np.mean(self.confidence)) < _BELIEVED
+        """Return whether the driver's own confidence is below a half in the mean."""
+        return bool(self.confidence) and float(np.mean(self.confidence)) < _LOW_CONFIDENCE
 
     def shut(self) -> Bool:
         """Return [n]: where the driver wants the lips to meet; nowhere if it never opens them."""
-        said = np.array(self.said, np.float32)[: len(self.opening)]
-        return np.asarray(said < _SHUT * np.percentile(said, 95) if len(said) else said > 0)
+        opening = np.array(self.driver_opening, np.float32)[: len(self.opening)]
+        return np.asarray(opening < _SHUT * np.percentile(opening, 95) if len(opening) else opening > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closure:
-    """Lips that were asked to shut, over the frames start to stop - 1; is_shut: whether the picture shows them shut."""
+    """Lips that should meet over the frames start to stop - 1; is_shut: whether the result shows them shut."""
 
     start: int
     stop: int
@@ -94,10 +93,10 @@ class Closure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """sync_offset_ms: how late the mouth is against what was asked; correlation: Pearson r of the opening at lag 0.
+class SyncMetrics:
+    """sync_offset_ms: how late the measured mouth is against the target; correlation: Pearson r of the opening at lag 0.
 
-    Both None where nothing moved, or too little was drawn to tell. closures: those that were asked for where the face was seen.
+    Both None where nothing moved, or too little was drawn to measure. closures: the target's, where the face was found.
     """
 
     sync_offset_ms: float | None = None
@@ -106,7 +105,7 @@ class Outcome:
 
     @property
     def closure_rate(self) -> float | None:
-        """The share of the asked closures that the picture shows shut; None where none was asked for."""
+        """The fraction of the target's closures that the result shows shut; None where there are none."""
         if not self.closures:
             return None
         return round(sum(closure.is_shut for closure in self.closures) / len(self.closures), 3)
@@ -121,50 +120,50 @@ class Outcome:
         }
 
 
-def track(result: MediaInfo, asked: Asked, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> Float32:
-    """Track the beginning of the finished file `result`; return its lip opening, float32 [n], NaN where the face was not seen.
+def measure_openings(result: MediaInfo, target: TargetTrace, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> Float32:
+    """Track the beginning of the finished file `result`; return its lip opening, float32 [n], NaN where the face was not found.
 
-    tracks: those of the source; they tell which of several faces was drawn on. on_frame hears the number of frames done.
+    tracks: those of the source; they decide which of several faces was drawn on. on_frame gets the number of frames done.
     """
-    count = len(asked.opening)
+    count = len(target.opening)
     tracker = FaceTracker(models, frame_rate=tracks.frame_rate)
-    obtained = np.full(count, np.nan, np.float32)
+    measured = np.full(count, np.nan, np.float32)
     with closing(VideoReader(result).frames(0, count)) as frames:
         for i, frame in enumerate(frames):
-            wanted = tracks.landmarks(asked.source[i], asked.source[i] + 1)[0]
-            face = _nearest(tracker.follow(frame), wanted)
+            source = target.source_frames[i]
+            face = _nearest(tracker.follow(frame), tracks.landmarks(source, source + 1)[0])
             if face is not None:
-                obtained[i] = lip_opening(face.landmarks[None])[0]
+                measured[i] = lip_opening(face.landmarks[None])[0]
             on_frame(i + 1)
-    return obtained
+    return measured
 
 
-def compare(asked: Float32, obtained: Float32, shut: Bool, frame_rate: Fraction) -> Outcome:
-    """Compare two curves of the opening: float32 [n] each, NaN where nothing was drawn or seen. shut: [n], where lips should meet."""
-    both = np.isfinite(asked) & np.isfinite(obtained)
-    if both.sum() < 2 or asked[both].std() < _LEAST_MOTION:
-        return Outcome()
-    offset, _ = sync_offset(asked, obtained, frame_rate)
-    still = obtained[both].std() < 1e-6
-    correlation = 0.0 if still else float(np.corrcoef(asked[both], obtained[both])[0, 1])
-    return Outcome(
+def compare(target: Float32, measured: Float32, shut: Bool, frame_rate: Fraction) -> SyncMetrics:
+    """Compare two curves of the opening: float32 [n] each, NaN where nothing was drawn or found. shut: [n], where lips should meet."""
+    both = np.isfinite(target) & np.isfinite(measured)
+    if both.sum() < 2 or target[both].std() < _LEAST_MOTION:
+        return SyncMetrics()
+    offset, _ = sync_offset(target, measured, frame_rate)
+    still = measured[both].std() < 1e-6
+    correlation = 0.0 if still else float(np.corrcoef(target[both], measured[both])[0, 1])
+    return SyncMetrics(
         sync_offset_ms=None if np.isnan(offset) else round(offset, 1),
         correlation=round(correlation, 3),
-        closures=tuple(_closures(asked, obtained, shut)),
+        closures=tuple(_closures(target, measured, shut)),
     )
 
 
-def _closures(asked: Float32, obtained: Float32, shut: Bool) -> Iterator[Closure]:
-    """Yield every run of frames asked to be shut in which the face was seen. A frame early or late is no miss: the eye allows it.
+def _closures(target: Float32, measured: Float32, shut: Bool) -> Iterator[Closure]:
+    """Yield every run of frames that should be shut and in which the face was found. A frame early or late is no miss: the eye allows it.
 
-    Near a gap the drawn mouth gives way to the untouched one, so what the driver wants shut need not be asked of the picture.
+    Near a gap the drawn mouth gives way to the untouched one, so what the driver wants shut need not be shut in the target.
     """
-    wanted_shut, shown_shut = shut & _is_low(asked), _is_low(obtained)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted_shut, [False]])))
+    target_shut, measured_shut = shut & _is_low(target), _is_low(measured)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], target_shut, [False]])))
     for start, stop in edges.reshape(-1, 2).tolist():
         around = slice(max(start - 1, 0), stop + 1)
-        if np.isfinite(obtained[around]).any():
-            yield Closure(start=start, stop=stop, is_shut=bool(shown_shut[around].any()))
+        if np.isfinite(measured[around]).any():
+            yield Closure(start=start, stop=stop, is_shut=bool(measured_shut[around].any()))
 
 
 def _is_low(curve: Float32) -> Bool:
@@ -172,11 +171,11 @@ def _is_low(curve: Float32) -> Bool:
     return np.asarray(curve < shut + _SHUT * (wide - shut))
 
 
-def _nearest(faces: tuple[FollowedFace, ...], wanted: Float32) -> FollowedFace | None:
-    """Return the face that lies where `wanted` (float32 [468, 3], NaN where there was none) lay, within half its width."""
-    if not faces or not np.isfinite(wanted).all():
+def _nearest(faces: tuple[TrackedFace, ...], source: Float32) -> TrackedFace | None:
+    """Return the face that lies within half a face width of `source` (float32 [468, 3], NaN where there was none)."""
+    if not faces or not np.isfinite(source).all():
         return None
-    reach = 0.5 * float(np.ptp(wanted[:, 0]))
-    distances = [float(np.linalg.norm(face.landmarks[:, :2].mean(0) - wanted[:, :2].mean(0))) for face in faces]
+    reach = 0.5 * float(np.ptp(source[:, 0]))
+    distances = [float(np.linalg.norm(face.landmarks[:, :2].mean(0) - source[:, :2].mean(0))) for face in faces]
     best = int(np.argmin(distances))
     return faces[best] if distances[best] < reach else None

@@ -1,11 +1,11 @@
-"""The two questions of lip-sync, as ports: what should the mouth do (Driver), and how does it look (Renderer)."""
+"""The two ports of lip-sync: a Driver predicts how the mouth moves, a Renderer draws it."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -16,9 +16,13 @@ from heygem_daemon.media.types import MediaInfo
 
 Prepared = TypeVar("Prepared")
 
+EVALUATED_SECONDS: Final = 60
+"""Length of the beginning of a result whose mouth is measured again: enough for the metrics, and cheap beside rendering. A driver need
+not measure its own mouths beyond it."""
+
 
 class Driver(Protocol):
-    """Speech to mouth motion, streaming: memory does not grow with the recording.
+    """Predicts mouth motion from speech, streaming: memory does not grow with the recording.
 
     model_hashes: the sha256 of its weights, by name.
     """
@@ -37,7 +41,10 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameContext:
-    """What there is to look at. frames: the source frame of each frame to make, in order (`frame.index` may run backwards)."""
+    """The source frames that a VisualDriver sees.
+
+    frames: the source frame of each frame to make, in order (`frame.index` may run backwards); tracks: of the whole video.
+    """
 
     frames: Iterable[Frame]
     tracks: FaceTracks
@@ -45,8 +52,11 @@ class FrameContext:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedFrame:
-    """One output frame. `target_opening`: the lip opening that was asked for, inner lips over outer eye corners (as the tracker
-    measures it; NaN where the frame was passed through untouched)."""
+    """One output frame.
+
+    target_opening: the lip opening that was drawn for, inner lips over outer eye corners, as the tracker measures it; NaN where the
+    frame passed through untouched.
+    """
 
     frame: Frame
     target_opening: float
@@ -57,7 +67,7 @@ class RenderedFrame:
 
 
 class Renderer(Protocol[Prepared]):
-    """Mouth motion to picture, streaming: memory does not grow with the video."""
+    """Draws mouth motion, streaming: memory does not grow with the video."""
 
     name: str
 

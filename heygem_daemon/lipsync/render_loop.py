@@ -1,60 +1,60 @@
-"""The inner loop: decode, draw, encode, a few frames at a time."""
+"""The render loop: decode, draw and encode, a few frames at a time."""
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.evaluation import LONGEST, Asked
+from heygem_daemon.lipsync.evaluation import TargetTrace
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.ports import Driver, RenderedFrame, Renderer, FrameContext
+from heygem_daemon.lipsync.ports import EVALUATED_SECONDS, Driver, FrameContext, RenderedFrame, Renderer
 from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
-from heygem_daemon.lipsync.speech.clean import clean
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import before_after
-from heygem_daemon.lipsync.transcript_drivers import VisualDriver, motion_of
+from heygem_daemon.lipsync.transcript_drivers import VisualDriver, motion_of, replace_non_finite
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
-from heygem_daemon.media.speech import frame_count, speech_blocks
+from heygem_daemon.media.speech import DecodedSpeech, frame_count
 from heygem_daemon.media.types import MediaInfo, VideoStream
 from heygem_daemon.media.writer import VideoWriter
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scene:
-    """Everything that is drawn from. frames: how many to make; tracks: of the whole video; prepared: the renderer's.
-    script: the words along the recording, where they are known; habits: the presenter's."""
+class RenderInputs:
+    """Everything that is rendered from. frames: how many to make; tracks: of the whole video; prepared: the renderer's.
+    alignment: the words along the recording, where they are known; style: the presenter's."""
 
     info: MediaInfo
     video: VideoStream
-    recording: Path
+    speech: DecodedSpeech
     frames: int
     tracks: FaceTracks
     driver: Driver
-    script: Alignment | None
+    alignment: Alignment | None
     renderer: Renderer[Any]
     prepared: Any
-    habits: SpeakingStyle
+    style: SpeakingStyle
 
 
 @dataclass(kw_only=True)
-class Drawn:
-    """What is remembered of rendering."""
+class RenderStats:
+    """What is kept of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; thumbnail: of the frame with
+    the widest target opening."""
 
-    asked: Asked
+    target: TargetTrace
     drawn: int = 0
     passed: int = 0
     widest: float = float("-inf")
     thumbnail: Image | None = None
 
-    def note(self, source: Frame, rendered: RenderedFrame, video: VideoStream) -> None:
-        self.asked.note(rendered)
+    def add(self, source: Frame, rendered: RenderedFrame, video: VideoStream) -> None:
+        """Count the next frame."""
+        self.target.add(rendered)
         self.drawn += rendered.is_drawn
         self.passed += not rendered.is_drawn
         opening = rendered.target_opening if rendered.is_drawn else -1.0
@@ -63,32 +63,34 @@ class Drawn:
             self.thumbnail = before_after(source, rendered.frame, video.sample_aspect)
 
 
-def draw(scene: Scene, writer: VideoWriter, on_progress: OnProgress) -> Drawn:
-    """Write every frame of the scene with `writer`, which is entered and left here."""
-    count, rate = scene.frames, scene.video.frame_rate
-    drawn = Drawn(asked=Asked(limit=min(count, frame_count(Fraction(LONGEST), rate))))
-    reader = VideoReader(scene.info, frame_count=scene.tracks.frames)
+def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProgress) -> RenderStats:
+    """Render every frame and write it with `writer`, which is entered and left here."""
+    count, rate = inputs.frames, inputs.video.frame_rate
+    stats = RenderStats(target=TargetTrace(limit=min(count, frame_count(Fraction(EVALUATED_SECONDS), rate))))
+    reader = VideoReader(inputs.info, frame_count=inputs.tracks.frames)
     with ExitStack() as stack:
-        frames = stack.enter_context(closing(read_ahead(reader.play(count, scene.tracks.frames), READ_AHEAD)))
-        speech = stack.enter_context(closing(speech_blocks(scene.recording)))
+        frames = stack.enter_context(closing(read_ahead(reader.play(count, inputs.tracks.frames), READ_AHEAD)))
+        speech = replace_non_finite(stack.enter_context(closing(inputs.speech.blocks())))
         waiting: deque[Frame] = deque()  # the renderer is a few frames late; their sources wait for the thumbnail
-        shown: Iterator[Frame] = frames
-        if isinstance(scene.driver, VisualDriver):
-            shown, seen = bounded_tee(frames)
-            said = scene.driver.motion_from_frames(FrameContext(frames=seen, tracks=scene.tracks), clean(speech), rate, count, scene.script)
+        source: Iterator[Frame] = frames
+        if isinstance(inputs.driver, VisualDriver):
+            source, seen = bounded_tee(frames)
+            context = FrameContext(frames=seen, tracks=inputs.tracks)
+            predicted = inputs.driver.motion_from_frames(context, speech, rate, count, inputs.alignment)
         else:
-            said = motion_of(scene.driver, clean(speech), rate, count, scene.script)
-        motion = drawn.asked.overhear(scene.habits.applied(said))
-        rendered = scene.renderer.render(scene.prepared, _remembered(shown, waiting), motion)
+            predicted = motion_of(inputs.driver, speech, rate, count, inputs.alignment)
+        motion = stats.target.record(inputs.style.applied(predicted))
+        rendered = inputs.renderer.render(inputs.prepared, _remembered(source, waiting), motion)
         stack.enter_context(writer)
-        for done, picture in enumerate(rendered, start=1):
-            writer.write(picture.frame)
-            drawn.note(waiting.popleft(), picture, scene.video)
+        for done, frame in enumerate(rendered, start=1):
+            writer.write(frame.frame)
+            stats.add(waiting.popleft(), frame, inputs.video)
             on_progress(Progress(stage="render", done=done, total=count))
-    return drawn
+    return stats
 
 
 def _remembered(frames: Iterator[Frame], waiting: deque[Frame]) -> Iterator[Frame]:
+    """Yield the frames and append each to `waiting`."""
     for frame in frames:
         waiting.append(frame)
         yield frame

@@ -15,13 +15,12 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.evaluation import LONGEST
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
-from heygem_daemon.lipsync.imaging.visibility import smoothstep
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
-from heygem_daemon.lipsync.ports import Sight
+from heygem_daemon.lipsync.ports import EVALUATED_SECONDS, FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.wav2lip.correlation import Agreement
@@ -94,9 +93,9 @@ class _Wav2Lip:
         self.model_hashes: Mapping[str, str] = {"wav2lip": trained.sha256, **companion.model_hashes}
 
     def motion(
-        self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
+        self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, alignment: Alignment | None = None
     ) -> Iterator[MouthMotion]:
-        return self._companion.motion(speech, frame_rate, frames, script)
+        return self._companion.motion(speech, frame_rate, frames, alignment)
 
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         return self._companion.posteriors(speech)
@@ -105,15 +104,15 @@ class _Wav2Lip:
         return Agreement(frame_rate, prior=1.0 if self._trained.follows_speech else 0.0)
 
     def _rows(
-        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None, *, read: int
+        self, context: FrameContext, speech: Iterable[Float32], frame_rate: Fraction, frames: int, alignment: Alignment | None, *, read: int
     ) -> "Iterator[_Row]":
         """Yield what is known of each frame; the mouths of the first `read` are read."""
         said, heard = tee(speech)
-        reference = mean_face(sight.tracks)
-        mouth = learn_mouth(sample_faces(sight.tracks, reference).canonical, reference)
-        watcher = Watcher(sight=sight, reference=reference, generator=self._trained.generator, reader=self._reader)
+        reference = mean_face(context.tracks)
+        mouth = learn_mouth(sample_faces(context.tracks, reference).canonical, reference)
+        watcher = Watcher(context=context, reference=reference, generator=self._trained.generator, reader=self._reader)
         mouths = watcher.mouths(heard, frame_rate, frames, self._trained.shift, read)
-        companion = _split(self._companion.motion(said, frame_rate, frames, script))
+        companion = _split(self._companion.motion(said, frame_rate, frames, alignment))
         for (generated, lips), own in zip(smoothed(mouths), companion, strict=False):
             is_readable = lips is not None and lips.score >= _READABLE
             yield _Row(mouth=generated, lips=lips if is_readable else None, own=own, model=mouth, silent=watcher.silent)
@@ -122,25 +121,25 @@ class _Wav2Lip:
 class PictureDriver(_Wav2Lip):
     """Gives the mouths as they were drawn, for a renderer that pastes them."""
 
-    def motion_seen(
-        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
+    def motion_from_frames(
+        self, context: FrameContext, speech: Iterable[Float32], frame_rate: Fraction, frames: int, alignment: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with pictures, float32 [T, 52, 96, 3]; the opening is that of the picture, in the first minute."""
         agreement = self._agreement(frame_rate)
-        read = int(LONGEST * frame_rate)
-        rows = self._rows(sight, speech, frame_rate, frames, script, read=read)
+        read = int(EVALUATED_SECONDS * frame_rate)
+        rows = self._rows(context, speech, frame_rate, frames, alignment, read=read)
         yield from _blocks(_as_drawn(row, agreement) for row in rows)
 
 
 class LipsDriver(_Wav2Lip):
     """Gives the motion that can be read from the mouths drawn, checked against the companion; for renderers with a mouth of their own."""
 
-    def motion_seen(
-        self, sight: Sight, speech: Iterable[Float32], frame_rate: Fraction, frames: int, script: Alignment | None = None
+    def motion_from_frames(
+        self, context: FrameContext, speech: Iterable[Float32], frame_rate: Fraction, frames: int, alignment: Alignment | None = None
     ) -> Iterator[MouthMotion]:
         """Yield motion with the trust in what was read; where there is none it is the companion's."""
         agreement, rest = self._agreement(frame_rate), _Rest()
-        rows = self._rows(sight, speech, frame_rate, frames, script, read=frames)
+        rows = self._rows(context, speech, frame_rate, frames, alignment, read=frames)
         yield from _blocks(_as_believed(row, agreement, rest) for row in rows)
 
 
