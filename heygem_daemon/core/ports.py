@@ -1,4 +1,4 @@
-"""What the daemon needs from the world, as protocols. Adapters live in intake, ledger, executors, publishing and service."""
+"""The ports of the daemon: a protocol for everything outside it. Adapters live in intake, ledger, executors, publishing and service."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.job import Item, Job
+from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
 
@@ -20,7 +21,7 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """The queue and the memory: what was put is there after a crash. Every call is one transaction."""
+    """The queue and the history of jobs. Every call is one transaction; what `put` wrote is there after a crash."""
 
     def put(self, job: Job) -> None:
         """Insert or replace the job and its items."""
@@ -45,69 +46,37 @@ class Ledger(Protocol):
         ...
 
     def request(self, verb: str, target: str) -> None:
-        """Leave a wish (retry, cancel, hold, resume, pause ...) for the daemon."""
+        """Leave a request for the daemon: its verb (retry, cancel, hold, resume, pause ...) and the job that it is about."""
         ...
 
     def take_requests(self) -> Sequence[tuple[str, str]]:
-        """Return and delete the wishes left, oldest first."""
+        """Return and delete the requests, oldest first, as (verb, target)."""
         ...
 
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """Return whether the ledger can be written."""
+        ...
 
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScannedDrop:
-    """One possible drop in one inbox at one scan.
-
-    `name` is the folder's name as the file system gives it (may hold surrogates); for the flat form it is "" and `entries` are
-    those of the inbox root. `entries` holds every counted file below it. `writers` is true while anybody has a file open for writing.
-    `unreadable` names a path that could not be looked at (the sighting is then no proof of anything), `problem` says why where it is known.
-    """
-
-    inbox: str
-    name: str
-    entries: tuple[Entry, ...]
-    writers: bool = False
-    ready: bool = False
-    hold: bool = False
-    cancel: bool = False
-    unreadable: str = ""
-    problem: HeygemError | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class InboxScan:
-    """One scan of one inbox. Nothing may be concluded from an inbox that is not `online`."""
-
-    inbox: str
-    online: bool
-    reason: str = ""
-    network: bool = False
-    paused: bool = False
-    drops: tuple[ScannedDrop, ...] = ()
-    controls: tuple[tuple[str, str], ...] = ()
-    """(drop name, "hold" | "cancel" | "ready") for every control file beside the drops, whether or not the drop is still there."""
-
-
 class Scanner(Protocol):
     def scan(self, inbox: str) -> InboxScan | None:
-        """Look at one inbox; an unreachable one is offline. None: it has not answered yet, ask again soon."""
+        """Return what lies in one inbox; one that cannot be reached is offline. None: it has not answered yet, ask again soon."""
         ...
 
 
 class Claims(Protocol):
-    """Moves inputs by rename, and only by rename."""
+    """Takes drops out of an inbox and puts them away, by rename only."""
 
     def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
         """Rename the drop into `.heygem/claimed/<job_id>/<name>` and return that folder of the job.
 
-        Raises FileNotFoundError when somebody else was first, TransientError when the share failed."""
+        Raises FileNotFoundError when another process was first, TransientError when the share failed."""
         ...
 
     def unclaim(self, inbox: str, job_id: str) -> bool:
-        """Put an unfinished claim back under its own name; False when there is nothing to put back."""
+        """Put an unfinished claim back under its own name; return False when there is nothing to put back."""
         ...
 
     def claimed(self, inbox: str) -> Sequence[str]:
@@ -131,45 +100,38 @@ class Claims(Protocol):
         ...
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
-        """Move the inputs of a job into `_done` or `_failed` (`to`), with reason.txt; None when they are gone already."""
+        """Move the inputs of a job into `_done` or `_failed` (`to`), with reason.txt, and return where; None when they are gone already."""
         ...
 
     def restore(self, job: Job) -> Path | None:
-        """Bring the inputs of a finished job back to its claimed folder (retry); None when they are gone."""
+        """Move the inputs of a finished job back to its claimed folder (retry) and return it; None when they are gone."""
         ...
 
     def clear_control(self, inbox: str, name: str, kind: str) -> None:
-        """Delete a control file that has been obeyed."""
+        """Delete a control file that has been applied."""
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
-    """What ffprobe found in a drop: entry path -> its problem, for those that cannot be used."""
-
-    problems: Mapping[str, HeygemError]
-    seconds: Mapping[str, float]
-
-
 class Inspector(Protocol):
-    """Opens media files without holding up the daemon."""
+    """Probes media files without holding up the daemon."""
 
     def inspect(
         self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
     ) -> Inspection | None:
-        """Return the finding for the drop `key` once it is there, None while it is being worked on (the first call starts it).
+        """Return the inspection of the drop `key`, None until it is finished; the first call starts it, and so does another `signature`.
 
-        A file that hangs holds up the drops of its own inbox at most. A finding is worth only for the `signature` it was made under:
-        another one starts anew."""
+        A file that hangs holds up the drops of its own inbox at most."""
         ...
 
-    def forget(self, key: str) -> None: ...
+    def forget(self, key: str) -> None:
+        """Drop the inspection of a drop that went away."""
+        ...
 
     def close(self) -> None: ...
 
 
 class Executor(Protocol):
-    """Runs work orders at most once each, elsewhere."""
+    """Runs work orders in other processes, each at most once."""
 
     def start(self) -> None:
         """Start the workers; called once, before everything else."""
@@ -182,15 +144,15 @@ class Executor(Protocol):
     def submit(self, order: WorkOrder) -> None: ...
 
     def cancel(self, token: str) -> None:
-        """Stop this attempt soon; it reports nothing any more."""
+        """Stop this attempt soon; no message of it comes any more."""
         ...
 
     def poll(self) -> Iterable[WorkerMessage]:
-        """Return what happened since the last call, without waiting. A dead worker shows as WorkFailed `worker_died`."""
+        """Return the messages since the last call, without waiting. A worker that died appears as WorkFailed (`worker_died`)."""
         ...
 
     def wakeups(self) -> Sequence[int]:
-        """Return file descriptors that become readable when poll() has something."""
+        """Return file descriptors that become readable when `poll` has a message."""
         ...
 
     def workers(self) -> Sequence[WorkerView]:
@@ -198,20 +160,20 @@ class Executor(Protocol):
         ...
 
     def stop(self, grace_seconds: float) -> None:
-        """End all workers: politely, then not."""
+        """Ask all workers to end, and kill those that have not after `grace_seconds`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Outcome of one publication: `problem` is None when the file stands in outputs."""
+    """Outcome of one publication; `problem` is None when the file is in outputs."""
 
     token: str
     problem: HeygemError | None
 
 
 class StagingPaths(NamedTuple):
-    """Where a worker writes; the thumbnail and the picture that explains the result may stay absent."""
+    """Where a worker writes; the thumbnail and the diagnostic image may stay absent."""
 
     result: Path
     thumbnail: Path
@@ -219,7 +181,7 @@ class StagingPaths(NamedTuple):
 
 
 class Publisher(Protocol):
-    """Staging, verification and the final rename. Verification runs beside the daemon."""
+    """Staging, verification and the final rename of results. Verification does not hold up the daemon."""
 
     def stage(self, job: Job, item: Item, token: str) -> StagingPaths:
         """Return fresh paths for the files of this attempt, on the file system of outputs.
@@ -234,15 +196,15 @@ class Publisher(Protocol):
     def poll(self) -> Iterable[Published]: ...
 
     def discard(self, token: str) -> None:
-        """Delete what this attempt staged; a publication of it that is under way does not happen any more."""
+        """Delete the staged files of this attempt; a publication of them that has begun is abandoned."""
         ...
 
     def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:
-        """Return the figures given to `publish` if this item's file stands in outputs, complete and made from this content; else None."""
+        """Return the result given to `publish` if this item's file is in outputs, complete and made from this content; else None."""
         ...
 
     def build_zip(self, job: Job) -> bool:
-        """Return whether the job's ZIP of its published results, `<output>.zip`, stands in its output folder; the first call begins it.
+        """Return whether `<output>.zip`, the ZIP of the job's published results, is complete; the first call starts to write it.
 
         Raises TransientError when it could not be written."""
         ...
@@ -257,10 +219,10 @@ class Publisher(Protocol):
 
 
 class StatusWriter(Protocol):
-    """The JSON files in outputs."""
+    """Writes the status files in outputs."""
 
     def reserve_name(self, name: str) -> str:
-        """Return the output folder name for a drop shown as `name`: free, or still waiting for that same drop."""
+        """Return the name of the output folder for a drop shown as `name`: an unused one, or that of the same drop before a restart."""
         ...
 
     def write_job(self, status: JobStatus) -> None: ...
@@ -268,57 +230,57 @@ class StatusWriter(Protocol):
     def write_daemon(self, status: DaemonStatus) -> None: ...
 
     def remove(self, output: str) -> None:
-        """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status."""
+        """Remove the output folder of a drop that went away before it was claimed, if it holds nothing but a status."""
         ...
 
 
 class Retention(Protocol):
     def sweep(self, now: float, open_jobs: Iterable[str]) -> Mapping[str, int]:
-        """Delete what is older than its keep time (inputs in _done and _failed, staging, cache); return counts by kind."""
+        """Delete what is older than its keep time (inputs in _done and _failed, staging); return counts by kind."""
         ...
 
 
 class ChangeNotifier(Protocol):
-    """Filesystem events: hints that a scan may be worth it, never a source of truth."""
+    """File system events: hints that a scan may be worth it, never a source of truth."""
 
     def watch(self, inbox: str) -> None: ...
 
     def wakeup(self) -> int:
-        """Return a file descriptor that becomes readable when something rang."""
+        """Return a file descriptor that becomes readable after an event."""
         ...
 
     def changed(self) -> bool:
-        """Return whether something rang since the last call, and reset."""
+        """Return whether there was an event since the last call, and reset."""
         ...
 
     def close(self) -> None: ...
 
 
 class StopSignal(Protocol):
-    """The wish to end: `requested` at the first signal, `urgent` at the second; `wakeup` is a file descriptor readable from then on."""
+    """The signals to stop: `requested` after the first, `urgent` after the second; `wakeup` is a file descriptor readable from then on."""
 
     requested: bool
     urgent: bool
     wakeup: int
 
     def reload_requested(self) -> bool:
-        """Return whether somebody asked for the configuration to be read again since the last call (SIGHUP)."""
+        """Return whether SIGHUP, which asks to read the configuration again, came since the last call."""
         ...
 
 
 class ServiceNotifier(Protocol):
-    """Who started us and watches over us (systemd). No call ever raises or waits."""
+    """Notifies the service manager (systemd). No call ever raises or waits."""
 
     def ready(self) -> None:
-        """The inboxes have been looked at; also the end of what `reloading` began."""
+        """Notify that the inboxes have been scanned, or that the reload which `reloading` began is finished."""
         ...
 
     def status(self, line: str) -> None:
-        """Say in one line what is happening."""
+        """Show one line of status."""
         ...
 
     def alive(self) -> None:
-        """All is well at this moment; without this call for a while we are restarted. May be called at any pace."""
+        """Notify that all is well; without this call for some time the service is restarted. May be called as often as wanted."""
         ...
 
     def reloading(self) -> None: ...
@@ -327,20 +289,20 @@ class ServiceNotifier(Protocol):
 
 
 class Hooks(Protocol):
-    """What an administrator wants to happen at the end of a job. No call ever raises or waits, whatever the hook does."""
+    """Runs what the administrator configured for the end of a job. No call ever raises or waits, whatever the hook does."""
 
     def job_ended(self, status: JobStatus) -> None: ...
 
     def close(self, seconds: float) -> None:
-        """Let what is under way finish within `seconds`; throw away the rest."""
+        """Let the hooks that run finish within `seconds`; drop the others."""
         ...
 
 
 class MetricsExporter(Protocol):
-    """Figures for monitoring."""
+    """Exports metrics for monitoring."""
 
     def write(self, status: DaemonStatus) -> None:
-        """Publish the daemon's status as figures. Never raises."""
+        """Export the daemon's status as metrics. Never raises."""
         ...
 
 
@@ -348,23 +310,3 @@ class Log(Protocol):
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         """Write one line; `event` is one of service.events."""
         ...
-
-
-__all__ = [
-    "ChangeNotifier",
-    "Claims",
-    "Clock",
-    "Executor",
-    "InboxScan",
-    "Inspection",
-    "Inspector",
-    "Ledger",
-    "Log",
-    "Published",
-    "Publisher",
-    "Retention",
-    "ScannedDrop",
-    "Scanner",
-    "State",
-    "StatusWriter",
-]

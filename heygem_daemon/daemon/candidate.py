@@ -8,7 +8,7 @@ from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Failure, Item, Job
-from heygem_daemon.core.ports import Inspection, ScannedDrop
+from heygem_daemon.core.scan import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus, candidate_status
 

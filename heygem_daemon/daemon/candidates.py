@@ -15,7 +15,8 @@ from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
-from heygem_daemon.core.ports import Claims, InboxScan, Inspection, Inspector, Log, ScannedDrop, StatusWriter
+from heygem_daemon.core.ports import Claims, Inspector, Log, StatusWriter
+from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.daemon.candidate import Candidate, name_for_display, new_job
 
@@ -134,7 +135,7 @@ class CandidateTracker:
             return None  # outputs are away, so no status can be written; the drop stays where it is
         self._unregistered.discard(key)
         candidate = known.observe(scanned, now)
-        result = self._evaluate(candidate, network, now)
+        result: Candidate | Inspection | Job = self._evaluate(candidate, network, now)
         if isinstance(result, Inspection):
             self._claims_left -= 1
             result = self._claim(candidate, result, now) if self._claims_left >= 0 else candidate

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
-from heygem_daemon.core.ports import ChangeNotifier, Claims, InboxScan, Log, Scanner
+from heygem_daemon.core.ports import ChangeNotifier, Claims, Log, Scanner
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.candidates import CandidateTracker
 from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.health import Health

@@ -8,7 +8,8 @@ from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.names import escape_name
-from heygem_daemon.core.ports import Claims, InboxScan, Ledger, Log
+from heygem_daemon.core.ports import Claims, Ledger, Log
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.job_store import JobStore
 

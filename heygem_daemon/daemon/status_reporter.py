@@ -9,7 +9,8 @@ from heygem_daemon.core import policy
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import FINAL, Job, State
-from heygem_daemon.core.ports import Executor, Hooks, InboxScan, Ledger, Log, MetricsExporter, Publisher, StatusWriter
+from heygem_daemon.core.ports import Executor, Hooks, Ledger, Log, MetricsExporter, Publisher, StatusWriter
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.core.status import (
     DaemonStatus,
     DeviceStatus,

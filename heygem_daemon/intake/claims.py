@@ -18,7 +18,7 @@ from heygem_daemon.core.drop import JOB_TOML, Entry, is_drop_file
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.names import MARKER, PRIVATE, control_of, escape_name
-from heygem_daemon.core.ports import ScannedDrop
+from heygem_daemon.core.scan import ScannedDrop
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.inbox_errors import inbox_error, inbox_errors

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import escape_name
-from heygem_daemon.core.ports import Inspection
+from heygem_daemon.core.scan import Inspection
 from heygem_daemon.intake.daemon_pool import DaemonThreadPool
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.speech import measure_speech

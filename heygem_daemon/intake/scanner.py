@@ -8,7 +8,7 @@ from typing import Final
 
 from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, is_drop_file
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
-from heygem_daemon.core.ports import InboxScan, ScannedDrop
+from heygem_daemon.core.scan import InboxScan, ScannedDrop
 from heygem_daemon.intake.leases import has_writer_at
 from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
 from heygem_daemon.intake.mounts import mount_of

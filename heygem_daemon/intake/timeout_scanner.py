@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from heygem_daemon.core.ports import InboxScan, Scanner
+from heygem_daemon.core.ports import Scanner
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.intake.daemon_pool import DaemonThreadPool
 
 TYPICAL_SECONDS: Final = 0.5

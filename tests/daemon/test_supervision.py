@@ -1,72 +1,72 @@
-"""What the service manager, monitoring and hooks hear of the daemon, and when it has to be restarted."""
+"""What the daemon reports to the service manager, to monitoring and to hooks, and when it has to be restarted."""
 
+import os
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from heygem_daemon.daemon.clock import ClockReading
 
-from heygem_daemon.core.ports import InboxScan
+from heygem_daemon.core.job import Job
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.dispatcher import STALL_TIMEOUT
 from heygem_daemon.daemon.health import Health
 from heygem_daemon.daemon.main_loop import Daemon
-from heygem_daemon.daemon.status_line import headline
+from tests.daemon.doubles import ManualClock
 from tests.daemon.harness import SETTLE, DaemonHarness
 
 
-def test_ready_is_told_once_when_every_inbox_was_looked_at(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    scan = harness.daemon.scanner.scan
+def test_ready_is_sent_once_when_every_inbox_was_scanned(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = harness.daemon.inboxes.scanner.scan
     answers: list[InboxScan | None] = [None]
-    monkeypatch.setattr(harness.daemon.scanner, "scan", lambda inbox: answers.pop() if answers else scan(inbox))
+    monkeypatch.setattr(harness.daemon.inboxes.scanner, "scan", lambda inbox: answers.pop() if answers else scan(inbox))
     harness.tick()
-    assert "ready" not in harness.listeners.calls
+    assert "ready" not in harness.observers.calls
     harness.tick(1)
     harness.tick(1)
-    assert harness.listeners.calls.count("ready") == 1
+    assert harness.observers.calls.count("ready") == 1
     assert harness.events_named("daemon_ready", inboxes=1)
 
 
 def test_an_offline_inbox_does_not_keep_the_daemon_from_being_ready(harness: DaemonHarness) -> None:
     (harness.inbox / ".heygem-inbox").unlink()
     harness.tick()
-    assert harness.listeners.calls.count("ready") == 1
-    assert harness.listeners.lines == ["0 queued, 0 running, 0 inboxes online, 1 OFFLINE"]
+    assert harness.observers.calls.count("ready") == 1
+    assert harness.observers.lines == ["0 queued, 0 running, 0 inboxes online, 1 OFFLINE"]
 
 
-def test_the_headline_says_what_runs_and_how_far_it_is(harness: DaemonHarness) -> None:
+def test_the_status_line_names_what_runs_and_how_far_it_is(harness: DaemonHarness) -> None:
     harness.drop("lesson-01", videos=("teacher-a.mp4", "teacher-b.mp4"))
     harness.tick()
-    assert harness.listeners.lines == ["0 queued, 0 running, 1 arriving, 1 inbox online"]
-    dispatch = harness.daemon.dispatch
-    harness.until(lambda: any(attempt.progress for attempt in dispatch.attempts.values()))
-    line = headline(dispatch, harness.daemon.views, 0)
+    assert harness.observers.lines == ["0 queued, 0 running, 1 arriving, 1 inbox online"]
+    attempts = harness.daemon.dispatcher.attempts
+    harness.until(lambda: any(attempt.progress for attempt in attempts.values()))
+    line = harness.daemon.reporter.status_line()
     assert re.fullmatch(r"0 queued, 2 running: lesson-01/teacher-a \d+ % and lesson-01/teacher-b, 1 inbox online", line)
 
 
-def test_the_end_of_a_job_is_told_to_the_hooks_when_all_of_it_is_over(harness: DaemonHarness) -> None:
+def test_the_hooks_are_called_when_all_of_a_job_is_over(harness: DaemonHarness) -> None:
     harness.finish("lesson", "zip = true\n")
-    (told,) = harness.listeners.ended
-    assert (told.name, told.state, told.links) == ("lesson", "succeeded", {"zip": "lesson.zip"})
-    assert told.items[0].output == "a.mp4"
+    (status,) = harness.observers.ended
+    assert (status.name, status.state, status.links) == ("lesson", "succeeded", {"zip": "lesson.zip"})
+    assert status.items[0].output == "a.mp4"
 
 
-def test_a_rejected_drop_is_told_to_the_hooks_too(harness: DaemonHarness) -> None:
+def test_the_hooks_are_called_for_a_rejected_drop_too(harness: DaemonHarness) -> None:
     harness.finish("lesson", "colour = true\n")
-    (told,) = harness.listeners.ended
-    assert told.state == "rejected"
-    assert told.error is not None
+    (status,) = harness.observers.ended
+    assert status.state == "rejected"
+    assert status.error is not None
 
 
-def test_monitoring_hears_of_the_daemon_even_while_outputs_are_away(harness: DaemonHarness) -> None:
+def test_metrics_are_exported_even_while_outputs_are_away(harness: DaemonHarness) -> None:
     harness.tick()
     harness.outputs.rename(harness.folder / "away")
-    before = len(harness.listeners.statuses)
+    before = len(harness.observers.statuses)
     harness.tick(10)
-    assert len(harness.listeners.statuses) > before
-    assert harness.listeners.statuses[-1].disk is not None
-    assert not harness.listeners.statuses[-1].disk.ok
+    assert len(harness.observers.statuses) > before
+    assert harness.observers.statuses[-1].disk is not None
+    assert not harness.observers.statuses[-1].disk.ok
 
 
 def test_a_failure_names_the_stage_it_happened_in(harness: DaemonHarness) -> None:
@@ -76,13 +76,13 @@ def test_a_failure_names_the_stage_it_happened_in(harness: DaemonHarness) -> Non
     assert (failed["stage"], failed["error_code"]) == ("render", "no_face")
 
 
-def test_a_video_that_is_found_broken_at_the_door_is_told_once(harness: DaemonHarness) -> None:
-    folder = harness.drop("lesson", videos=("a.mp4", "b.mp4"))
+def test_a_video_that_the_inspection_finds_broken_is_logged_once(media_harness: DaemonHarness) -> None:
+    folder = media_harness.drop("lesson", videos=("a.mp4", "b.mp4"))
     (folder / "videos" / "b.mp4").write_text("not a film", encoding="utf-8")
-    (harness.inbox / "lesson.ready").touch()
-    harness.until(lambda: harness.events_named("job_finished"))
-    assert [told["item"] for told in harness.events_named("item_failed")] == ["b"]
-    assert harness.status("lesson").state == "partial"
+    (media_harness.inbox / "lesson.ready").touch()
+    media_harness.until(lambda: media_harness.events_named("job_finished"))
+    assert [failed["item"] for failed in media_harness.events_named("item_failed")] == ["b"]
+    assert media_harness.status("lesson").state == "partial"
 
 
 def test_a_published_result_says_how_long_and_how_fast(harness: DaemonHarness) -> None:
@@ -95,39 +95,41 @@ def test_a_published_result_says_how_long_and_how_fast(harness: DaemonHarness) -
 # -- health -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_part_that_fails_for_too_long_ails_and_recovers() -> None:
-    health = Health(patience=30.0)
-    health.tried("queue", 0.0)
-    health.succeeded("scan", 0.0)
-    assert not health.ailing(29.9)
-    assert health.ailing(30.0) == ["queue: nothing for 30 s", "scan: nothing for 30 s"]
-    health.succeeded("queue", 31.0)
-    assert health.ailing(31.0) == ["scan: nothing for 31 s"]
+def test_a_part_fails_after_the_timeout_and_recovers() -> None:
+    clock = ManualClock(monotonic=0.0, wall=0.0)
+    health = Health(clock=clock, timeout=30.0)
+    health.tried("queue")
+    health.succeeded("scan")
+    clock.advance(29.9)
+    assert not health.failing()
+    clock.monotonic = 30.0
+    assert health.failing() == ["queue: nothing for 30 s", "scan: nothing for 30 s"]
+    clock.monotonic = 31.0
+    health.succeeded("queue")
+    assert health.failing() == ["scan: nothing for 31 s"]
 
 
 def test_a_drop_that_confuses_the_daemon_is_no_reason_to_restart_it(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def confused(*_: object) -> None:
         raise ValueError("a drop that nobody thought of")
 
-    monkeypatch.setattr(harness.daemon.arrivals, "look", confused)
+    monkeypatch.setattr(harness.daemon.candidates, "process_scan", confused)
     harness.tolerant = True
-    harness.daemon.health.patience = 0.05
     for _ in range(10):
-        harness.tick(5)
-        time.sleep(0.01)
+        harness.tick(harness.daemon.health.timeout + 1)
     assert harness.events_named("tick_failed", part="inbox")
-    assert harness.listeners.calls[-1] == "alive"
+    assert harness.observers.calls[-1] == "alive"
 
 
 @pytest.mark.parametrize("part", ["scan", "workers", "queue", "ledger"])
-def test_the_watchdog_is_fed_only_while_every_part_works(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_the_watchdog_is_notified_only_while_every_part_works(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     harness.tick()
-    assert harness.listeners.calls[-1] == "alive"
+    assert harness.observers.calls[-1] == "alive"
     daemon = harness.daemon
     target, name = {
-        "scan": (daemon.scanner, "scan"),
-        "workers": (daemon.dispatch, "collect"),
-        "queue": (daemon.dispatch, "start"),
+        "scan": (daemon.inboxes.scanner, "scan"),
+        "workers": (daemon.dispatcher, "collect"),
+        "queue": (daemon.dispatcher, "start"),
         "ledger": (daemon.ledger, "healthy"),
     }[part]
 
@@ -139,67 +141,71 @@ def test_the_watchdog_is_fed_only_while_every_part_works(harness: DaemonHarness,
     monkeypatch.setattr(target, name, broken)
     harness.tolerant = True
     harness.tick(20)
-    assert harness.listeners.calls[-1] == "alive", "a moment's trouble is no illness"
-    fed = harness.listeners.calls.count("alive")
-    daemon.health.succeeded(part, ClockReading.now().monotonic - daemon.health.patience)
+    assert harness.observers.calls[-1] == "alive", "a failure of 20 s does not count yet"
+    signals = harness.observers.calls.count("alive")
     harness.tick(20)
-    assert harness.listeners.calls.count("alive") == fed
-    assert [str(told["reason"]).partition(":")[0] for told in harness.events_named("daemon_unwell")] == [part]
+    assert harness.observers.calls.count("alive") == signals
+    assert [str(unwell["reason"]).partition(":")[0] for unwell in harness.events_named("daemon_unwell")] == [part]
     monkeypatch.undo()
     harness.tick(20)
-    assert harness.listeners.calls.count("alive") == fed + 1
+    assert harness.observers.calls.count("alive") == signals + 1
 
 
-def test_a_full_disk_is_no_illness(harness: DaemonHarness) -> None:
+def test_a_full_disk_is_no_failing_part(harness: DaemonHarness) -> None:
     harness.reserve_bytes = 2**60
     harness.crash()
     harness.drop("lesson")
     harness.until(lambda: harness.state("lesson") == "waiting")
-    fed = harness.listeners.calls.count("alive")
+    signals = harness.observers.calls.count("alive")
     harness.tick(100)
-    assert harness.listeners.calls.count("alive") == fed + 1
-    assert "needed" in harness.listeners.lines[-1]
+    assert harness.observers.calls.count("alive") == signals + 1
+    assert "needed" in harness.observers.lines[-1]
 
 
 # -- a frozen share ---------------------------------------------------------------------------------------------------
 
 
 def test_inputs_in_an_inbox_that_is_offline_are_not_touched(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = harness.daemon.claims.finish
+    finish = harness.daemon.inboxes.claims.finish
     touched: list[str] = []
-    monkeypatch.setattr(harness.daemon.claims, "finish", lambda job, *rest: (touched.append(job.name), finish(job, *rest))[1])
-    scan = harness.daemon.scanner.scan
+
+    def finish_and_note(job: Job, to: str, reason: str | None) -> Path | None:
+        touched.append(job.name)
+        return finish(job, to, reason)
+
+    monkeypatch.setattr(harness.daemon.inboxes.claims, "finish", finish_and_note)
+    scan = harness.daemon.inboxes.scanner.scan
     offline = InboxScan(inbox=str(harness.inbox), online=False, reason="it does not answer")
     harness.drop("lesson")
-    harness.until(lambda: harness.daemon.dispatch.attempts)
-    monkeypatch.setattr(harness.daemon.scanner, "scan", lambda _inbox: offline)
+    harness.until(lambda: harness.daemon.dispatcher.attempts)
+    monkeypatch.setattr(harness.daemon.inboxes.scanner, "scan", lambda _inbox: offline)
     harness.tick(5)
     harness.until(lambda: harness.events_named("item_published"))
     harness.tick(5)
     assert touched == []
-    monkeypatch.setattr(harness.daemon.scanner, "scan", scan)
+    monkeypatch.setattr(harness.daemon.inboxes.scanner, "scan", scan)
     harness.until(lambda: harness.events_named("job_finished"))
     assert touched == ["lesson"]
 
 
-def test_an_attempt_that_stands_still_on_a_dead_share_frees_its_device_and_is_made_again(
+def test_a_stalled_attempt_on_a_dead_share_frees_its_device_and_is_made_again(
     harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancelled: list[str] = []
     harness.drop("lesson")
     harness.until(lambda: harness.events_named("job_queued"))
     monkeypatch.setattr(harness.daemon.executor, "poll", list)
-    harness.until(lambda: harness.daemon.dispatch.attempts)
+    harness.until(lambda: harness.daemon.dispatcher.attempts)
     monkeypatch.setattr(harness.daemon.executor, "cancel", cancelled.append)
     harness.tick(STALL_TIMEOUT + 1)
     assert not cancelled, "only slow"
     offline = InboxScan(inbox=str(harness.inbox), online=False, reason="it does not answer")
-    monkeypatch.setattr(harness.daemon.scanner, "scan", lambda _inbox: offline)
+    monkeypatch.setattr(harness.daemon.inboxes.scanner, "scan", lambda _inbox: offline)
     harness.tick(1)
     harness.tick(1)
     assert len(cancelled) == 1
-    (told,) = harness.events_named("item_retrying")
-    assert told["error_code"] == "share_offline"
+    (retrying,) = harness.events_named("item_retrying")
+    assert retrying["error_code"] == "share_offline"
     monkeypatch.undo()
     harness.until(lambda: harness.events_named("job_finished"), step=5)
     assert harness.state("lesson") == "succeeded"
@@ -209,58 +215,54 @@ def test_an_attempt_that_stands_still_on_a_dead_share_frees_its_device_and_is_ma
 # -- new values while it works ----------------------------------------------------------------------------------------
 
 
-class Asked:
-    """A StopSignal that asks for the configuration once, then to end."""
+class ReloadThenStop:
+    """A StopSignal that requests one reload, then the end."""
 
     def __init__(self) -> None:
-        self.urgent = False
-        self.asks = [True]
-        self.wakeup = 0
-
-    @property
-    def requested(self) -> bool:
-        return not self.asks
+        self.requested = self.urgent = False
+        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC)
 
     def reload_requested(self) -> bool:
-        return self.asks.pop() if self.asks else False
+        was_requested, self.requested = self.requested, True
+        return not was_requested
 
 
-def test_the_supervisor_hears_when_a_reload_begins_and_ends(tmp_path: Path, material: tuple[Path, Path]) -> None:
+def test_the_service_manager_is_notified_when_a_reload_begins_and_ends(harness: DaemonHarness) -> None:
     reloaded: list[Daemon] = []
-    harness = DaemonHarness(folder=tmp_path, film=material[0], speech=material[1], reconfigure=reloaded.append)
-    assert harness.daemon.run(Asked())  # type: ignore[arg-type]
+    harness.daemon.reconfigure = reloaded.append
+    stop = ReloadThenStop()
+    assert harness.daemon.run(stop)
+    os.close(stop.wakeup)
     assert reloaded == [harness.daemon]
-    calls = [call for call in harness.listeners.calls if call != "alive"]
+    calls = [call for call in harness.observers.calls if call != "alive"]
     assert calls == ["reloading", "ready", "stopping", "close"]
-    harness.publisher.close()
 
 
-def test_new_values_hold_for_what_comes_and_an_inbox_more_is_looked_at(harness: DaemonHarness) -> None:
+def test_new_values_hold_for_new_drops_and_a_new_inbox_is_scanned(harness: DaemonHarness) -> None:
     harness.tick()
     more = harness.folder / "more"
     more.mkdir()
     (more / ".heygem-inbox").touch()
     config = harness.daemon.config
-    harness.daemon.adopt(
-        replace(config, inboxes=(*config.inboxes, str(more)), defaults=replace(config.defaults, quality=30, zip=True), history_seconds=9.0)
-    )
+    defaults = replace(config.defaults, options=replace(config.defaults.options, quality=30), zip=True)
+    harness.daemon.apply(replace(config, inboxes=(*config.inboxes, str(more)), defaults=defaults, history_seconds=9.0))
     assert harness.finish("lesson").links == {"zip": "lesson.zip"}
     assert harness.session.orders[-1].options.quality == 30
-    assert harness.daemon.views[str(more)].online
+    assert harness.daemon.inboxes.scans[str(more)].online
 
 
-def test_an_inbox_less_is_forgotten_but_its_job_goes_on(harness: DaemonHarness) -> None:
+def test_a_removed_inbox_is_forgotten_but_its_job_goes_on(harness: DaemonHarness) -> None:
     harness.drop("running")
-    harness.until(lambda: harness.daemon.dispatch.jobs)
+    harness.until(lambda: harness.daemon.store.jobs)
     harness.drop("coming")
     harness.tick(1)
     assert harness.state("coming") == "settling"
     other = harness.folder / "other"
     other.mkdir()
-    harness.daemon.adopt(replace(harness.daemon.config, inboxes=(str(other),)))
+    harness.daemon.apply(replace(harness.daemon.config, inboxes=(str(other),)))
     harness.until(lambda: harness.events_named("job_finished"))
     harness.tick(SETTLE * 3)
     assert harness.state("running") == "succeeded"
     assert harness.state("coming") is None
     assert (harness.inbox / "coming").is_dir()
-    assert list(harness.daemon.views) == [str(other)]
+    assert list(harness.daemon.inboxes.scans) == [str(other)]

@@ -12,7 +12,7 @@ import pytest
 from heygem_daemon.core.drop import Entry, Kind
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job
-from heygem_daemon.core.ports import ScannedDrop
+from heygem_daemon.core.scan import ScannedDrop
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.scanner import FolderScanner
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import Inspection
+from heygem_daemon.core.scan import Inspection
 from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.media.types import MediaLimits
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from heygem_daemon.core.errors import TransientError
-from heygem_daemon.core.ports import InboxScan, ScannedDrop
+from heygem_daemon.core.scan import InboxScan, ScannedDrop
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.scanner import FolderScanner
 from tests.shares.people import ALICE, HEYGEM, STRANGER, USERS_GROUP, Person, as_person, needs_root

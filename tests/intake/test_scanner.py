@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.drop import Entry, Kind
-from heygem_daemon.core.ports import InboxScan, ScannedDrop
+from heygem_daemon.core.scan import InboxScan, ScannedDrop
 from heygem_daemon.intake.scanner import FolderScanner
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.ports import InboxScan, Scanner
+from heygem_daemon.core.ports import Scanner
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 

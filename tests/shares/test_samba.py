@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.names import is_ignored
-from heygem_daemon.core.ports import ScannedDrop
+from heygem_daemon.core.scan import ScannedDrop
 from heygem_daemon.durable import write_durably
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.leases import has_writer_at
