@@ -26,13 +26,15 @@ TRACKS_VERSION: Final = "face-tracks 1"
 """Part of the cache key: raise it whenever tracking or the layout on disk changes what is stored."""
 
 FaceSelection = Literal["largest", "left", "right", "center"] | int
-"""Which face of a shot speaks: the largest (also most central and longest seen), by place, or by number from the left.
+"""Which face of a shot speaks: the largest (also most central and longest in view), by place, or by number from the left.
 
 The leftmost face is number 0; in a shot with fewer faces the rightmost is taken.
 """
 
 _ROW: Final = POINTS * 3
+"""Numbers of one frame in `landmarks.f32`."""
 _BLOCK: Final = 256
+"""Frames that are read at once."""
 _FRAME_RECORD: Final = np.dtype([("valid", "?"), ("shot", "<i4"), ("score", "<f4")])
 
 
@@ -69,7 +71,7 @@ class FaceTracks:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Read what a `TracksWriter` left in `directory`. Raises TransientError (`io_error`) where it is incomplete."""
+        """Open the tracks that a `TracksWriter` wrote to `directory`. Raises TransientError (`io_error`) where they are incomplete."""
         try:
             head = json.loads((directory / "tracks.json").read_text(encoding="utf-8"))
             records = np.load(directory / "frames.npy", allow_pickle=False)
@@ -110,7 +112,7 @@ class FaceTracks:
 
 
 class TracksWriter:
-    """Write face tracks frame by frame; nothing can be opened before `finish`."""
+    """Writes face tracks frame by frame; they cannot be opened before `finish`."""
 
     def __init__(self, directory: Path, *, size: tuple[int, int], frame_rate: Fraction) -> None:
         self._directory, self._size, self._frame_rate = directory, size, frame_rate
@@ -130,7 +132,7 @@ class TracksWriter:
         self._score.append(0.0 if landmarks is None else score)
 
     def finish(self) -> FaceTracks:
-        """Write what belongs to the whole and return the tracks, open."""
+        """Write the records of all frames and the head, and return the tracks, open."""
         self._file.close()
         records = np.zeros(len(self), _FRAME_RECORD)
         records["valid"], records["shot"], records["score"] = self._valid, self._shot, self._score

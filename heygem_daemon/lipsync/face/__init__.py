@@ -1,1 +1,1 @@
-"""Faces: found, followed through a video, and kept on disk."""
+"""Detect faces, track them through a video, and select the one that speaks."""

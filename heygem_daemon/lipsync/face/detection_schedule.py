@@ -1,8 +1,8 @@
-"""When and where to look for faces that are not followed yet: often enough to lose none, seldom enough to cost nothing.
+"""Schedule the detection of faces that are not tracked yet: often enough to lose none, seldom enough to cost little.
 
-A whole search of a 1080p picture is 115 squares of 3 ms. So the levels (whole picture, tiles of its short side, of a half, of a
-quarter) have each their own pace, and a tile is searched again only after its content has changed: a slide that stands still
-for a minute costs one search.
+A whole search of a 1080p frame is 115 squares of 3 ms. So the levels (whole frame, tiles of its short side, of a half, of a quarter)
+have each their own interval, and a tile is searched again only after its content has changed: a slide that stands still for a minute
+costs one search.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,17 +16,20 @@ from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, distinc
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 
 SEARCHING: Final = (0.2, 0.2, 0.2, 0.8)
-"""Seconds between two searches of each level while no face is followed."""
+"""Seconds between two searches of each level while no face is tracked."""
 
 FOLLOWING: Final = (0.5, 2.0, 5.0, float("inf"))
-"""The same while at least one is: others may enter, and are about as large."""
+"""Seconds between two searches of each level while at least one face is tracked: others may enter, and are about as large."""
 
 _CHANGED: Final = 4.0
-"""Change of a thumbnail's pixel (0-255) that makes its tiles worth another look; coding noise stays below 2."""
+"""Change of a thumbnail's pixel (0-255) from which its tiles are searched again; coding noise stays below 2."""
+
+_NEAR: Final = 2.0
+"""A lost face is searched in a square so many times as large as its last region."""
 
 
 class DetectionSchedule:
-    """Looks for faces over the consecutive frames of one video."""
+    """Searches the consecutive frames of one video for faces."""
 
     def __init__(self, detector: FaceDetector, *, width: int, height: int, frame_rate: Fraction) -> None:
         self._detector, self._size = detector, (width, height)
@@ -35,17 +38,17 @@ class DetectionSchedule:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was searched: a new shot begins, everything is due."""
+        """Forget earlier searches: a new shot begins, every level is due."""
         self._searched: list[Float32 | None] = [None] * len(self._levels)
         self._waited = [float("inf")] * len(self._levels)
 
     def due(self, *, is_following: bool) -> list[int]:
-        """Count one frame more and return the levels whose turn it is, the coarsest first."""
-        pace = FOLLOWING if is_following else SEARCHING
+        """Count one frame more and return the levels to search now, the coarsest first."""
+        interval = FOLLOWING if is_following else SEARCHING
         self._waited = [frames + 1 for frames in self._waited]
-        return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, pace[level] * self._frame_rate)]
+        return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, interval[level] * self._frame_rate)]
 
-    def level(self, level: int, view: ImageView, thumbnail: Float32, followed: Iterable[Roi]) -> list[Detection]:
+    def detect_level(self, level: int, view: ImageView, thumbnail: Float32, followed: Iterable[Roi]) -> list[Detection]:
         """Search the tiles of one level that changed since their last search; return each face found once.
 
         Changes under the faces that are `followed` already do not count.
@@ -55,9 +58,9 @@ class DetectionSchedule:
         tiles = [tile for tile in self._levels[level] if changed[self._window(tile, changed.shape)].any()]
         return distinct(face for tile in tiles for face in self._detector.detect(view, tile))
 
-    def near(self, view: ImageView, region: Roi) -> list[Detection]:
-        """Search where a face was a frame ago."""
-        return self._detector.detect(view, Roi(x=region.x, y=region.y, size=region.size * 2))
+    def detect_near(self, view: ImageView, region: Roi) -> list[Detection]:
+        """Search around the `region` where a face was a frame ago."""
+        return self._detector.detect(view, Roi(x=region.x, y=region.y, size=region.size * _NEAR))
 
     def _changed(self, level: int, thumbnail: Float32, followed: Iterable[Roi]) -> Bool:
         before = self._searched[level]
@@ -68,10 +71,10 @@ class DetectionSchedule:
             changed[self._window(face, changed.shape)] = False
         return changed
 
-    def _window(self, square: Roi, shape: Sequence[int]) -> tuple[slice, slice]:
-        """Return the rows and columns of the thumbnail under a square of the picture, at least one of each."""
+    def _window(self, roi: Roi, shape: Sequence[int]) -> tuple[slice, slice]:
+        """Return the rows and columns of the thumbnail under a square of the frame, at least one of each."""
         width, height = self._size
         across, down = shape[1] / width, shape[0] / height
-        x0, x1 = (square.x - square.size / 2) * across, (square.x + square.size / 2) * across
-        y0, y1 = (square.y - square.size / 2) * down, (square.y + square.size / 2) * down
+        x0, x1 = (roi.x - roi.size / 2) * across, (roi.x + roi.size / 2) * across
+        y0, y1 = (roi.y - roi.size / 2) * down, (roi.y + roi.size / 2) * down
         return slice(max(0, int(y0)), max(1, int(np.ceil(y1)))), slice(max(0, int(x0)), max(1, int(np.ceil(x1))))

@@ -1,7 +1,7 @@
-"""BlazeFace: where the faces of a picture are.
+"""BlazeFace: detect the faces of an image.
 
 The short-range network (Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs") sees 128x128
-pixels and finds faces wider than about a seventh of that; smaller ones are found in tiles of the picture.
+pixels and finds faces wider than about a seventh of that; smaller ones are found in tiles of the image.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,24 @@ from heygem_daemon.lipsync.face.tflite import TfliteNetwork
 from heygem_daemon.lipsync.model_files import model_path
 
 SCORE: Final = 0.5
+"""Least score of a detection."""
+_REGION_SCALE: Final = 1.5
+"""The landmarks of a face are read in a square so many times as wide as its box."""
 _INPUT: Final = 128
-_LAYERS: Final = ((8, 2), (16, 6))  # stride in pixels, anchors per cell
+"""Pixels of a side of the image that the network sees."""
+_LAYERS: Final = ((8, 2), (16, 6))
+"""Stride in pixels and anchors per cell of the network's two outputs."""
 _SAME: Final = 0.3
 _INSIDE: Final = 0.6
+"""Two boxes show one face from this intersection over union, or this fraction of the smaller box inside the other."""
 _SMALLEST_TILE: Final = 160
 _LEVELS: Final = 4
+"""Least side of a tile in pixels, and number of levels of tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A face found: centre and width of its box in pixels, the turn of its eyes in radians, and its score (0-1)."""
+    """A detected face: centre and width of its box in pixels, the angle of its eye line in radians, and its score (0-1)."""
 
     x: float
     y: float
@@ -37,27 +44,27 @@ class Detection:
 
     @property
     def region(self) -> Roi:
-        """The square to look for landmarks in: half as wide again as the box, levelled by the eyes."""
-        return Roi(x=self.x, y=self.y, size=self.width * 1.5, angle=self.angle)
+        """The square to read landmarks in: half as wide again as the box, levelled by the eyes."""
+        return Roi(x=self.x, y=self.y, size=self.width * _REGION_SCALE, angle=self.angle)
 
 
 class FaceDetector:
-    """Finds every face in a square of a picture."""
+    """Finds every face in a square of an image."""
 
     def __init__(self, models: Path) -> None:
         """Raises SetupError (`models_missing`)."""
         self._network = TfliteNetwork(model_path(models, "face_detector"), ("regressors", "classificators"))
         self._anchors = anchors()
 
-    def detect(self, view: ImageView, square: Roi) -> list[Detection]:
-        """Return the faces in `square`, each once, the surest first."""
-        pixels = view.square(square, _INPUT, extend=False)
+    def detect(self, view: ImageView, roi: Roi) -> list[Detection]:
+        """Return the faces in `roi`, each once, the highest score first."""
+        pixels = view.crop(roi, _INPUT, extend=False)
         boxes, logits = self._network(pixels / np.float32(127.5) - 1)
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
         likely = np.flatnonzero(scores >= SCORE)
         likely = likely[np.argsort(-scores[likely])]
-        found = blend(_decode(boxes[0, likely], self._anchors[likely]), np.asarray(scores[likely], np.float32))
-        return [_placed(box, score, square) for box, score in found]
+        found = weighted_nms(_decode(boxes[0, likely], self._anchors[likely]), np.asarray(scores[likely], np.float32))
+        return [_placed(box, score, roi) for box, score in found]
 
 
 def anchors() -> Float32:
@@ -71,10 +78,10 @@ def anchors() -> Float32:
     return np.concatenate(centres)
 
 
-def blend(boxes: Float32, scores: Float32) -> list[tuple[Float32, float]]:
-    """Non-maximum suppression by averaging: boxes that overlap the surest one are merged into it, weighted by score.
+def weighted_nms(boxes: Float32, scores: Float32) -> list[tuple[Float32, float]]:
+    """Return the boxes after non-maximum suppression by averaging: boxes that overlap the best one are merged into it by score.
 
-    boxes: float32 [n, 8] (centre, width, height, two eyes), the surest first. Averaging trembles less than picking.
+    boxes: float32 [n, 8] (centre, width, height, two eyes), the highest score first. Averaging jitters less than picking.
     """
     found: list[tuple[Float32, float]] = []
     left = np.arange(len(boxes))
@@ -89,12 +96,13 @@ def blend(boxes: Float32, scores: Float32) -> list[tuple[Float32, float]]:
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
     """Return intersection over union of two upright squares given as centre x, centre y, side."""
-    shared = _shared(a, b)
-    return shared / (a[2] ** 2 + b[2] ** 2 - shared) if shared else 0.0
+    common = _intersection(a, b)
+    return common / (a[2] ** 2 + b[2] ** 2 - common) if common else 0.0
 
 
 def distinct(found: Iterable[Detection]) -> list[Detection]:
-    """Return the detections of several tiles, each face once: of those that overlap or lie in each other the surest stays."""
+    """Return the detections of several tiles, each face once: of those that overlap or lie in each other
+    the one with the highest score stays."""
     kept: list[Detection] = []
     for face in sorted(found, key=lambda face: -face.score):
         box = (face.x, face.y, face.width)
@@ -104,7 +112,7 @@ def distinct(found: Iterable[Detection]) -> list[Detection]:
 
 
 def tile_levels(width: int, height: int) -> list[list[Roi]]:
-    """Return the squares to search, level by level: the whole picture; tiles of the short side; of 1/2 and 1/4 of it.
+    """Return the squares to search, level by level: the whole image; tiles of the short side; of 1/2 and 1/4 of it.
 
     Tiles of a level overlap by at least half. A level with tiles below 160 pixels is empty (their faces are too small to use).
     """
@@ -119,34 +127,37 @@ def tile_levels(width: int, height: int) -> list[list[Roi]]:
 
 
 def _centres(length: int, side: float) -> Float32:
+    """Return the centres of tiles along one side of the image."""
     count = int(np.ceil(round((length - side) / (side / 2), 6))) + 1
     return np.linspace(side / 2, length - side / 2, max(1, count), dtype=np.float32)
 
 
 def _decode(raw: Float32, centres: Float32) -> Float32:
-    """Return float32 [n, 8] in parts of the input: centre, width, height, eyes. The network speaks in pixels from the anchor."""
+    """Return float32 [n, 8] in fractions of the input: centre, width, height, eyes. The network's output is in pixels from the anchor."""
     decoded = raw[:, :8] / _INPUT
     for column in (0, 4, 6):
         decoded[:, column : column + 2] += centres
     return np.asarray(decoded, np.float32)
 
 
-def _placed(box: Float32, score: float, square: Roi) -> Detection:
-    x0, y0 = square.x - square.size / 2, square.y - square.size / 2
+def _placed(box: Float32, score: float, roi: Roi) -> Detection:
+    """Return the detection of a box in fractions of `roi`."""
+    x0, y0 = roi.x - roi.size / 2, roi.y - roi.size / 2
     eyes = box[6:8] - box[4:6]
     return Detection(
-        x=float(x0 + box[0] * square.size),
-        y=float(y0 + box[1] * square.size),
-        width=float(box[2] * square.size),
+        x=float(x0 + box[0] * roi.size),
+        y=float(y0 + box[1] * roi.size),
+        width=float(box[2] * roi.size),
         angle=float(np.arctan2(eyes[1], eyes[0])),
         score=score,
     )
 
 
-def _shared(a: Sequence[float], b: Sequence[float]) -> float:
+def _intersection(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the area that two squares have in common."""
     sides = [min(a[i] + a[2] / 2, b[i] + b[2] / 2) - max(a[i] - a[2] / 2, b[i] - b[2] / 2) for i in (0, 1)]
     return sides[0] * sides[1] if min(sides) > 0 else 0.0
 
 
 def _is_same(a: Sequence[float], b: Sequence[float]) -> bool:
-    return overlap(a, b) > _SAME or _shared(a, b) > _INSIDE * min(a[2], b[2]) ** 2
+    return overlap(a, b) > _SAME or _intersection(a, b) > _INSIDE * min(a[2], b[2]) ** 2

@@ -1,4 +1,4 @@
-"""Squares cut out of a picture for a network, from BGR images and from planar YUV frames alike.
+"""Crop squares for a network, from BGR images and from planar YUV frames alike.
 
 Only the square is converted to RGB: turning a whole 1080x1920 frame into BGR takes 2.5 ms on one core, as long as finding a
 face in it.
@@ -15,12 +15,16 @@ from heygem_daemon.lipsync.arrays import Float32, Float64, Image
 from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, YuvSpace
 
 THUMBNAIL: Final = 64
+"""Pixels of the longer side of a thumbnail."""
 _SAMPLED: Final = 270
+"""A thumbnail is made from every n-th pixel, so that about this many remain along the shorter side."""
+_REACH: Final = 0.71
+"""From the centre of a turned square to its corner, in sides: a little more than half the square root of 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roi:
-    """A square of the picture in pixels: its centre, the length of a side, and its turn in radians (clockwise on screen)."""
+    """A square of an image in pixels: its centre, the length of a side, and its angle in radians (clockwise on screen)."""
 
     x: float
     y: float
@@ -29,7 +33,7 @@ class Roi:
 
 
 class ImageView:
-    """One picture to look for faces in."""
+    """One image or decoded frame to find faces in."""
 
     def __init__(self, source: Image | Frame) -> None:
         """`source`: BGR uint8 [h, w, 3], or a decoded frame."""
@@ -38,34 +42,35 @@ class ImageView:
         self._luma: Image = source.y if isinstance(source, Frame) else source[:, :, 1]
         self.height, self.width = self._luma.shape[:2]
 
-    def square(self, square: Roi, pixels: int, *, extend: bool) -> Float32:
-        """Return RGB float32 [pixels, pixels, 3] in 0-255, seen through `square`.
+    def crop(self, roi: Roi, pixels: int, *, extend: bool) -> Float32:
+        """Return RGB float32 [pixels, pixels, 3] in 0-255: what `roi` shows.
 
-        Outside the picture is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that
-        sampling noise does not make landmarks tremble.
+        Outside the image is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that sampling noise
+        does not make landmarks jitter.
         """
-        planes = [self._cut(index, square, pixels, extend) for index in range(len(self._planes))]
+        planes = [self._crop_plane(index, roi, pixels, extend) for index in range(len(self._planes))]
         if self._space is None:
             return np.asarray(planes[0][:, :, ::-1], np.float32)
         rgb = cv2.transform(cv2.merge(planes).astype(np.float32), _matrix(self._space))
         return np.asarray(np.clip(rgb, 0, 255), np.float32)
 
     def thumbnail(self) -> Float32:
-        """Return the brightness, float32 [h, w] in 0-255, the longer side 64: enough to tell cuts and changes."""
+        """Return the brightness, float32 [h, w] in 0-255, the longer side 64: enough to detect scene cuts and changes."""
         stride = max(1, min(self.height, self.width) // _SAMPLED)
         scale = THUMBNAIL / max(self.height, self.width)
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
         sampled = np.ascontiguousarray(self._luma[::stride, ::stride])
         return np.asarray(cv2.resize(sampled, size, interpolation=cv2.INTER_AREA), np.float32)
 
-    def _cut(self, index: int, square: Roi, pixels: int, extend: bool) -> Image:
+    def _crop_plane(self, index: int, roi: Roi, pixels: int, extend: bool) -> Image:
+        """Return uint8 [pixels, pixels, ...]: what `roi` shows of one plane."""
         plane = self._planes[index]
         if plane is not self._luma and plane.ndim == 2:  # chroma: half as many samples, its grid centred between two of luma
-            square = Roi(x=square.x / 2 - 0.25, y=square.y / 2 - 0.25, size=square.size / 2, angle=square.angle)
-        plane, square = _reduced(plane, square, max(1, int(square.size / pixels)))
-        cos, sin, scale = np.cos(square.angle), np.sin(square.angle), pixels / square.size
+            roi = Roi(x=roi.x / 2 - 0.25, y=roi.y / 2 - 0.25, size=roi.size / 2, angle=roi.angle)
+        plane, roi = _reduced(plane, roi, max(1, int(roi.size / pixels)))
+        cos, sin, scale = np.cos(roi.angle), np.sin(roi.angle), pixels / roi.size
         matrix = np.array([[cos * scale, sin * scale, 0], [-sin * scale, cos * scale, 0]], np.float64)
-        matrix[:, 2] = pixels / 2 - matrix[:, :2] @ (square.x, square.y)
+        matrix[:, 2] = pixels / 2 - matrix[:, :2] @ (roi.x, roi.y)
         border = cv2.BORDER_REPLICATE if extend else cv2.BORDER_CONSTANT
         black = (self._black(index),) * 3
         return np.asarray(
@@ -73,6 +78,7 @@ class ImageView:
         )
 
     def _black(self, index: int) -> int:
+        """Return the code of black in a plane."""
         if self._space is None:
             return 0
         if index > 0:
@@ -80,21 +86,21 @@ class ImageView:
         return 0 if self._space.full_range else 16
 
 
-def _reduced(plane: Image, square: Roi, factor: int) -> tuple[Image, Roi]:
-    """Return the part of the plane under the square, averaged `factor` x `factor`, and the square in its pixels."""
+def _reduced(plane: Image, roi: Roi, factor: int) -> tuple[Image, Roi]:
+    """Return the part of the plane under `roi`, averaged `factor` x `factor`, and `roi` in its pixels."""
     if factor < 2:
-        return plane, square
+        return plane, roi
     height, width = plane.shape[:2]
-    reach = square.size * 0.71 + 2 * factor
-    x0, y0 = (max(0, int(value - reach) // factor * factor) for value in (square.x, square.y))
-    x1, y1 = min(width, int(square.x + reach)), min(height, int(square.y + reach))
+    reach = roi.size * _REACH + 2 * factor
+    x0, y0 = (max(0, int(value - reach) // factor * factor) for value in (roi.x, roi.y))
+    x1, y1 = min(width, int(roi.x + reach)), min(height, int(roi.y + reach))
     columns, rows = (x1 - x0) // factor, (y1 - y0) // factor
     if columns < 1 or rows < 1:
-        return plane, square
+        return plane, roi
     part = plane[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
     smaller = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-    x, y = ((value + 0.5) / factor - 0.5 for value in (square.x - x0, square.y - y0))
-    return smaller, Roi(x=x, y=y, size=square.size / factor, angle=square.angle)
+    x, y = ((value + 0.5) / factor - 0.5 for value in (roi.x - x0, roi.y - y0))
+    return smaller, Roi(x=x, y=y, size=roi.size / factor, angle=roi.angle)
 
 
 @lru_cache(maxsize=16)

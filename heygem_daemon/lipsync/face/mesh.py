@@ -12,18 +12,22 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from heygem_daemon.lipsync.face.tflite import TfliteNetwork
+from heygem_daemon.lipsync.geometry.landmarks import EYE_CORNERS
 from heygem_daemon.lipsync.model_files import model_path
 
 SCORE: Final = 0.5
+"""Score above which the square shows a face."""
 MARGIN: Final = 1.5
-EYE_CORNERS: Final = (33, 263)
+"""Side of the square over the extent of the face in it."""
 INPUT: Final = 192
 """Pixels of a side of the square that the network sees."""
-_STEP: Final = 0.12
+_LARGEST_STEP: Final = 0.12
+"""A face that lies further from its region than this, in sides of the region (or twice this in the logarithm of its size), is read
+again."""
 
 
 class FaceMesh:
-    """Reads the landmarks of the face in a square of a picture."""
+    """Reads the landmarks of the face in a square of an image."""
 
     def __init__(self, models: Path) -> None:
         """Raises SetupError (`models_missing`)."""
@@ -31,23 +35,23 @@ class FaceMesh:
 
     def read(self, view: ImageView, region: Roi) -> tuple[Float32, float]:
         """Return landmarks float32 [468, 3] in pixels (z towards the back, same unit) and the score that there is a face (0-1)."""
-        return self.read_square(view.square(region, INPUT, extend=True), region)
+        return self.read_crop(view.crop(region, INPUT, extend=True), region)
 
-    def read_square(self, pixels: Float32, region: Roi) -> tuple[Float32, float]:
-        """As `read`, from what the square shows: RGB float32 [192, 192, 3] in 0-255."""
+    def read_crop(self, pixels: Float32, region: Roi) -> tuple[Float32, float]:
+        """Read from the crop of `region`: RGB float32 [192, 192, 3] in 0-255."""
         points, logit = self._network(pixels / np.float32(255))
         score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
         return _placed(points.reshape(-1, 3), region), score
 
     def refine(self, view: ImageView, region: Roi) -> tuple[Float32, float]:
-        """As `read`, and once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from
-        the box of a detector, the second reading is the exact one."""
+        """Read, and read once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from the
+        box of a detector, the second reading is the exact one."""
         points, score = self.read(view, region)
         if score <= SCORE:
             return points, score
         better = region_of(points)
         moved = np.hypot(better.x - region.x, better.y - region.y) / region.size
-        if moved < _STEP and abs(np.log(better.size / region.size)) < 2 * _STEP:
+        if moved < _LARGEST_STEP and abs(np.log(better.size / region.size)) < 2 * _LARGEST_STEP:
             return points, score
         return self.read(view, better)
 
@@ -64,7 +68,7 @@ def region_of(landmarks: Float32) -> Roi:
 
 
 def _placed(points: Float32, region: Roi) -> Float32:
-    """Turn landmarks in pixels of the network's input into pixels of the picture."""
+    """Return landmarks in pixels of the image for landmarks in pixels of the network's input."""
     scale = region.size / INPUT
     cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale
     x, y = points[:, 0] - INPUT / 2, points[:, 1] - INPUT / 2

@@ -1,4 +1,4 @@
-"""Which of the faces of a shot is the presenter, decided when the whole shot has been seen.
+"""Select the presenter among the faces of a shot, at its end.
 
 Until then the landmarks of all faces wait in a spool file, so that memory does not grow with the shot.
 """
@@ -17,16 +17,25 @@ from heygem_daemon.lipsync.face_tracks import POINTS, FaceSelection
 
 _RECORD: Final = np.dtype([("frame", "<i8"), ("track", "<i4"), ("score", "<f4"), ("landmarks", "<f4", (POINTS, 3))])
 _BLOCK: Final = 128
+"""Records of the spool file that are read at once."""
 
 _BRIEF: Final = 0.2
-"""A person seen for less than this part of the longest seen one is a passer-by or an error of the detector."""
+"""Who appears in less than this fraction of the frames of the longest track is a passer-by or an error of the detector."""
 
 _SMALL: Final = 0.25
-"""A face smaller than this part of the largest is in the background."""
+"""A face smaller than this fraction of the largest is in the background."""
+
+_OFF_CENTRE_LOSS: Final = 0.5
+"""Fraction of its prominence that a face in a corner of the frame loses."""
+
+_NEAR: Final = 0.75
+_SIZE_RATIO: Final = 0.5
+"""Two tracks are at the same place when their centres are nearer than this fraction of the sum of their widths, and neither is wider
+than twice the other."""
 
 
 class Tracklet:
-    """What one track, or one person made of several, was like over a shot: when, where, how large."""
+    """One track, or one person made of several, over a shot: when it was there, where, and how large."""
 
     def __init__(self, tracks: Iterable[int] = ()) -> None:
         self.tracks = set(tracks)
@@ -35,7 +44,7 @@ class Tracklet:
         self._x = self._y = self._width = 0.0
 
     def add(self, frame: int, landmarks: Float32, size: tuple[int, int]) -> None:
-        """Count one frame more. The merit grows with area and nearness to the middle of the picture (`size`)."""
+        """Count one frame more. The prominence grows with area and nearness to the middle of the frame (`size`)."""
         region = region_of(landmarks)
         width = region.size / MARGIN
         off = float(np.hypot(region.x - size[0] / 2, region.y - size[1] / 2) / np.hypot(size[0] / 2, size[1] / 2))
@@ -44,7 +53,7 @@ class Tracklet:
         else:
             self.runs.append((frame, frame))
         self.frames += 1
-        self.prominence += width * width * (1 - 0.5 * min(1.0, off))
+        self.prominence += width * width * (1 - _OFF_CENTRE_LOSS * min(1.0, off))
         self._x, self._y, self._width = self._x + region.x, self._y + region.y, self._width + width
 
     @property
@@ -64,7 +73,7 @@ class Tracklet:
         return both
 
     def overlaps(self, other: "Tracklet") -> bool:
-        """Tell whether both were in the picture at once: then they are two persons."""
+        """Return whether both were in one frame: then they are two persons."""
         mine, theirs = iter(self.runs), iter(other.runs)
         a, b = next(mine, None), next(theirs, None)
         while a and b:
@@ -77,19 +86,19 @@ class Tracklet:
         return False
 
     def is_near(self, other: "Tracklet") -> bool:
-        """Tell whether both were about the same place and size."""
+        """Return whether both were at about the same place and size."""
         distance = np.hypot(self.x - other.x, (self._y / self.frames) - (other._y / other.frames))
-        return bool(distance < 0.75 * (self.width + other.width)) and 0.5 < self.width / other.width < 2
+        return bool(distance < _NEAR * (self.width + other.width)) and _SIZE_RATIO < self.width / other.width < 1 / _SIZE_RATIO
 
 
 class ShotFaces:
     """The faces of the current shot: spooled frame by frame, chosen from at its end."""
 
     def __init__(self, spool: Path, *, size: tuple[int, int]) -> None:
-        """spool: a file to write, its content is lost. size: width, height of the picture."""
+        """spool: a file to write, its content is lost. size: width, height of the frames."""
         self._path, self._size = spool, size
         self._file = spool.open("wb")
-        self._seen: dict[int, Tracklet] = {}
+        self._tracklets: dict[int, Tracklet] = {}
         self._frames = 0
 
     def add(self, faces: Iterable[TrackedFace]) -> None:
@@ -98,13 +107,13 @@ class ShotFaces:
             record = np.zeros(1, _RECORD)
             record["frame"], record["track"], record["score"], record["landmarks"] = self._frames, face.track, face.score, face.landmarks
             self._file.write(record.tobytes())
-            self._seen.setdefault(face.track, Tracklet([face.track])).add(self._frames, face.landmarks, self._size)
+            self._tracklets.setdefault(face.track, Tracklet([face.track])).add(self._frames, face.landmarks, self._size)
         self._frames += 1
 
     def choose(self, selection: FaceSelection) -> Iterator[tuple[Float32 | None, float]]:
-        """Yield landmarks (or None) and score of the selected face for every frame of the shot, and be ready for the next."""
+        """Yield landmarks (or None) and score of the selected face for every frame of the shot, then start the next shot."""
         self._file.close()
-        chosen = chosen_tracks(list(self._seen.values()), selection, self._size)
+        chosen = chosen_tracks(list(self._tracklets.values()), selection, self._size)
         due = 0
         for frame, landmarks, score in self._spooled(chosen):
             for _ in range(due, frame):
@@ -113,7 +122,7 @@ class ShotFaces:
             due = frame + 1
         for _ in range(due, self._frames):
             yield None, 0.0
-        self._file, self._seen, self._frames = self._path.open("wb"), {}, 0
+        self._file, self._tracklets, self._frames = self._path.open("wb"), {}, 0
 
     def __enter__(self) -> Self:
         return self
@@ -130,13 +139,13 @@ class ShotFaces:
                         yield int(record["frame"]), record["landmarks"], float(record["score"])
 
 
-def chosen_tracks(seen: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> set[int]:
+def chosen_tracks(tracklets: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> set[int]:
     """Return the tracks of the selected person of a shot; no two of them share a frame.
 
-    Somebody else takes over only while the selected person is not in the picture at all, and only if seen for long: often it
-    is the same presenter who came back at another place.
+    Another person takes over only while the selected one is in no frame, and only if there for long: often it is the same presenter
+    who came back at another place.
     """
-    persons = _lasting(_persons(seen))
+    persons = _lasting(_persons(tracklets))
     if not persons:
         return set()
     chosen = _selected(persons, selection, size)
@@ -146,10 +155,10 @@ def chosen_tracks(seen: Sequence[Tracklet], selection: FaceSelection, size: tupl
     return chosen.tracks
 
 
-def _persons(seen: Iterable[Tracklet]) -> list[Tracklet]:
-    """Join the tracks that were never in the picture together and were at the same place."""
+def _persons(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
+    """Return the persons: tracks that were never in one frame together and were at the same place are joined."""
     persons: list[Tracklet] = []
-    for track in sorted(seen, key=lambda track: -track.prominence):
+    for track in sorted(tracklets, key=lambda track: -track.prominence):
         match = next((i for i, person in enumerate(persons) if person.is_near(track) and not person.overlaps(track)), None)
         if match is None:
             persons.append(track)
@@ -159,6 +168,7 @@ def _persons(seen: Iterable[Tracklet]) -> list[Tracklet]:
 
 
 def _lasting(persons: list[Tracklet]) -> list[Tracklet]:
+    """Return the persons that are there for long and large enough."""
     longest = max((person.frames for person in persons), default=0)
     lasting = [person for person in persons if person.frames >= _BRIEF * longest]
     widest = max((person.width for person in lasting), default=0.0)

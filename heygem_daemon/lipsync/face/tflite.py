@@ -1,4 +1,4 @@
-"""The face networks run by OpenCV."""
+"""Run the face networks (TFLite) with OpenCV."""
 
 from collections.abc import Sequence
 from pathlib import Path

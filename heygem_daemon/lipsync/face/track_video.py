@@ -65,8 +65,8 @@ def track_video(
 ) -> FaceTracks:
     """Track the faces of `frames` (consecutive, all of `size` = width, height) and write the selected one to `directory`.
 
-    models: the directory of the model files. total: the number of frames expected, for the progress only. name: how the
-    error calls the video. A still picture is a video of one frame. Memory does not grow with the length.
+    models: the directory of the model files. total: the number of frames expected, for the progress only. name: the name
+    of the video in errors. A still image is a video of one frame. Memory does not grow with the length.
     Raises InputError (`no_face`) only when no frame has a face, SetupError (`models_missing`).
     """
     tracker = FaceTracker(models, frame_rate=frame_rate)
@@ -75,18 +75,18 @@ def track_video(
         for done, frame in enumerate(frames, start=1):
             followed = tracker.follow(frame)
             if tracker.shot != shot:
-                _keep(faces, writer, selection, shot)
+                _write_shot(faces, writer, selection, shot)
                 shot = tracker.shot
             faces.add(followed)
             on_progress(Progress(stage="analyse", done=done, total=max(done, total)))
-        _keep(faces, writer, selection, shot)
+        _write_shot(faces, writer, selection, shot)
         tracks = writer.finish()
     if not tracks.valid.any():
         raise error("no_face", name=name)
     return tracks
 
 
-def _keep(faces: ShotFaces, writer: TracksWriter, selection: FaceSelection, shot: int) -> None:
+def _write_shot(faces: ShotFaces, writer: TracksWriter, selection: FaceSelection, shot: int) -> None:
     """Write the selected face of the shot that has ended."""
     for landmarks, score in faces.choose(selection):
         writer.append(landmarks, score=score, shot=shot)

@@ -1,4 +1,4 @@
-"""Several faces followed over consecutive frames, each by its own landmarks."""
+"""Track several faces over consecutive frames, each by its own landmarks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,21 +17,27 @@ from heygem_daemon.lipsync.face.shot_boundary import is_shot_boundary
 from heygem_daemon.media.frame import Frame
 
 MOST_FACES: Final = 6
-"""More faces than this are not followed at once: each costs 4 ms per frame."""
+"""More faces than this are not tracked at once: each costs 4 ms per frame."""
 
 _APART: Final = 1 / 3
-"""Two regions whose centres are nearer than this part of their mean size show the same face (faces fill 2/3 of a region)."""
+"""Two regions whose centres are nearer than this fraction of their mean size show the same face (faces fill 2/3 of a region)."""
 
 _FORGET: Final = 10.0
 """Seconds after which a lost face is no longer expected back."""
 
 _FINEST: Final = 3
-"""The level of the smallest tiles: searched only where nothing larger is followed."""
+"""The level of the smallest tiles: searched only where nothing larger is tracked."""
+
+_LEAST_REACH: Final = 0.5
+_LARGEST_REACH: Final = 1.5
+_SIZE_RATIO: Final = 0.6
+"""A lost face may come back at this distance, in mean sizes: at once, and (one more for each second it was gone) at most; and so much
+smaller, or larger."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFace:
-    """A face in one frame. track: who it is, until the next cut; landmarks: float32 [468, 3], pixels; score: 0-1."""
+    """A face in one frame. track: its number, until the next cut; landmarks: float32 [468, 3], pixels; score: 0-1."""
 
     track: int
     landmarks: Float32
@@ -40,7 +46,7 @@ class TrackedFace:
 
 @dataclass(frozen=True, kw_only=True)
 class _Track:
-    """Where a face was last seen, and for how many frames it has not been since."""
+    """The region where a face was found last, and for how many frames it has been missing since."""
 
     number: int
     region: Roi
@@ -48,7 +54,7 @@ class _Track:
 
 
 class FaceTracker:
-    """Follow every face over consecutive frames of one video; `shot` counts its scene cuts.
+    """Tracks every face over consecutive frames of one video; `shot` counts its scene cuts.
 
     A face that is lost (a hand, a profile) and found again near its last place keeps its track; at a cut all tracks end.
     """
@@ -57,7 +63,7 @@ class FaceTracker:
         """Raises SetupError (`models_missing`)."""
         self._detector, self._mesh = FaceDetector(models), FaceMesh(models)
         self._frame_rate = frame_rate
-        self._search: DetectionSchedule | None = None
+        self._schedule: DetectionSchedule | None = None
         self._thumbnail: Float32 | None = None
         self._tracks: list[_Track] = []
         self._next = 0
@@ -67,28 +73,28 @@ class FaceTracker:
         """Return the faces of the next frame (BGR uint8 [h, w, 3], or a decoded frame), the oldest track first."""
         view = ImageView(image)
         thumbnail = view.thumbnail()
-        search = self._begin(view, thumbnail)
-        faces = self._keep_up(view)
-        self._recover(view, search, faces)
-        for level in search.due(is_following=bool(faces)):
+        schedule = self._start_frame(view, thumbnail)
+        faces = self._follow_tracks(view)
+        self._recover_lost(view, schedule, faces)
+        for level in schedule.due(is_following=bool(faces)):
             if level < _FINEST or not faces:
-                found = search.level(level, view, thumbnail, [region_of(face.landmarks) for face in faces.values()])
-                self._adopt(view, found, faces)
-        self._remember(faces)
+                found = schedule.detect_level(level, view, thumbnail, [region_of(face.landmarks) for face in faces.values()])
+                self._add_detections(view, found, faces)
+        self._update_tracks(faces)
         return tuple(faces[number] for number in sorted(faces))
 
-    def _begin(self, view: ImageView, thumbnail: Float32) -> DetectionSchedule:
-        """Set out for a new video, or for a new shot where the picture was cut."""
-        if self._search is None:
-            self._search = DetectionSchedule(self._detector, width=view.width, height=view.height, frame_rate=self._frame_rate)
+    def _start_frame(self, view: ImageView, thumbnail: Float32) -> DetectionSchedule:
+        """Return the schedule of detections; at the first frame and after a scene cut it starts anew, with no tracks."""
+        if self._schedule is None:
+            self._schedule = DetectionSchedule(self._detector, width=view.width, height=view.height, frame_rate=self._frame_rate)
         elif self._thumbnail is not None and is_shot_boundary(self._thumbnail, thumbnail):
-            self._search.restart()
+            self._schedule.restart()
             self._tracks = []
             self.shot += 1
         self._thumbnail = thumbnail
-        return self._search
+        return self._schedule
 
-    def _keep_up(self, view: ImageView) -> dict[int, TrackedFace]:
+    def _follow_tracks(self, view: ImageView) -> dict[int, TrackedFace]:
         """Read the landmarks of the faces of the frame before, the oldest first: of two on one face the oldest stays."""
         faces: dict[int, TrackedFace] = {}
         for track in self._tracks:
@@ -96,40 +102,42 @@ class FaceTracker:
                 self._read(view, track.region, track.number, faces)
         return faces
 
-    def _recover(self, view: ImageView, search: DetectionSchedule, faces: dict[int, TrackedFace]) -> None:
-        """Look around for the faces lost since less than a second."""
+    def _recover_lost(self, view: ImageView, schedule: DetectionSchedule, faces: dict[int, TrackedFace]) -> None:
+        """Search around the last regions of the faces that were lost less than a second ago."""
         for track in self._tracks:
             if track.number not in faces and track.missing < self._frame_rate:
-                self._adopt(view, search.near(view, track.region), faces)
+                self._add_detections(view, schedule.detect_near(view, track.region), faces)
 
-    def _adopt(self, view: ImageView, found: Iterable[Detection], faces: dict[int, TrackedFace]) -> None:
-        """Follow the faces that were detected and are not followed yet, under their old number where they come back."""
+    def _add_detections(self, view: ImageView, found: Iterable[Detection], faces: dict[int, TrackedFace]) -> None:
+        """Add the detected faces that are not tracked yet, under their old number where they come back."""
         for detection in found:
             region = detection.region
             if len(faces) < MOST_FACES and not _is_taken(region, faces):
-                number = self._number(region, faces)
+                number = self._track_number(region, faces)
                 if self._read(view, region, number, faces) and number == self._next:
                     self._next += 1
 
     def _read(self, view: ImageView, region: Roi, number: int, faces: dict[int, TrackedFace]) -> bool:
+        """Add the face in `region` to `faces`; return whether there is one that is not in them yet."""
         landmarks, score = self._mesh.refine(view, region)
         if score <= SCORE or _is_taken(region_of(landmarks), faces):
             return False
         faces[number] = TrackedFace(track=number, landmarks=landmarks, score=score)
         return True
 
-    def _number(self, region: Roi, faces: dict[int, TrackedFace]) -> int:
+    def _track_number(self, region: Roi, faces: dict[int, TrackedFace]) -> int:
         """Return the track of the missing face that this may be, or a new one."""
-        missing = [track for track in self._tracks if track.number not in faces and self._may_be(track, region)]
+        missing = [track for track in self._tracks if track.number not in faces and self._may_be_same(track, region)]
         nearest = min(missing, key=lambda track: _distance(track.region, region), default=None)
         return self._next if nearest is None else nearest.number
 
-    def _may_be(self, track: _Track, region: Roi) -> bool:
-        """A face that was lost may come back the further away, the longer it was gone."""
-        reach = min(1.5, 0.5 + track.missing / float(self._frame_rate))
-        return _distance(track.region, region) < reach and 0.6 < track.region.size / region.size < 1 / 0.6
+    def _may_be_same(self, track: _Track, region: Roi) -> bool:
+        """Return whether the lost face may be the one in `region`: the longer it was gone, the further away it may come back."""
+        reach = min(_LARGEST_REACH, _LEAST_REACH + track.missing / float(self._frame_rate))
+        return _distance(track.region, region) < reach and _SIZE_RATIO < track.region.size / region.size < 1 / _SIZE_RATIO
 
-    def _remember(self, faces: dict[int, TrackedFace]) -> None:
+    def _update_tracks(self, faces: dict[int, TrackedFace]) -> None:
+        """Take the regions of this frame's faces into the tracks, and drop those that are missing for too long."""
         gone = [replace(track, missing=track.missing + 1) for track in self._tracks if track.number not in faces]
         here = [_Track(number=number, region=region_of(face.landmarks)) for number, face in faces.items()]
         self._tracks = sorted(
@@ -138,9 +146,10 @@ class FaceTracker:
 
 
 def _distance(a: Roi, b: Roi) -> float:
-    """Return the distance of the centres in mean sizes."""
+    """Return the distance of the centres in mean sizes of the two."""
     return float(np.hypot(a.x - b.x, a.y - b.y)) * 2 / (a.size + b.size)
 
 
 def _is_taken(region: Roi, faces: dict[int, TrackedFace]) -> bool:
+    """Return whether one of `faces` lies in the region."""
     return any(_distance(region, region_of(face.landmarks)) < _APART for face in faces.values())

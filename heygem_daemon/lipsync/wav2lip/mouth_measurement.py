@@ -46,8 +46,8 @@ class LipReader:
         landmarks: float32 [468, 3], those of the frame as it is; reference: [468, 3], the mean canonical face of the person.
         """
         region = region_of(landmarks)
-        seen = ImageView(frame).square(region, INPUT, extend=True)
-        points, score = self._mesh.read_square(_laid_over(seen, region, box, lower), region)
+        seen = ImageView(frame).crop(region, INPUT, extend=True)
+        points, score = self._mesh.read_crop(_laid_over(seen, region, box, lower), region)
         face = points[None].astype(np.float64)
         canonical = fit_pose(face, reference).unproject(face)[0]
         return Lips(opening=float(opening_of(canonical)), width=float(width_of(canonical)), score=score)
@@ -66,7 +66,7 @@ def _laid_over(seen: Float32, region: Roi, box: FaceBox, lower: Float32) -> Floa
 
 
 def _affine(region: Roi) -> Float64:
-    """Return [2, 3]: from the picture to the pixels of the square (see ImageView.square)."""
+    """Return [2, 3]: from the picture to the pixels of the square (see ImageView.crop)."""
     cos, sin, scale = np.cos(region.angle), np.sin(region.angle), INPUT / region.size
     turn = np.array([[cos, sin], [-sin, cos]]) * scale
     return np.column_stack([turn, INPUT / 2 - turn @ (region.x, region.y)])

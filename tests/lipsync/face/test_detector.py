@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, blend, distinct, overlap, tile_levels
+from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, weighted_nms, distinct, overlap, tile_levels
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from tests.lipsync.face.conftest import as_frame
 
@@ -33,7 +33,7 @@ def test_the_anchors_are_two_on_a_fine_and_six_on_a_coarse_grid() -> None:
 def test_boxes_on_one_face_are_averaged_and_others_kept_apart() -> None:
     boxes = np.zeros((3, 8), np.float32)
     boxes[:, :4] = [[0.5, 0.5, 0.2, 0.2], [0.2, 0.2, 0.2, 0.2], [0.52, 0.5, 0.2, 0.2]]
-    found = blend(boxes, np.array([0.9, 0.8, 0.6], np.float32))
+    found = weighted_nms(boxes, np.array([0.9, 0.8, 0.6], np.float32))
     assert [score for _, score in found] == [pytest.approx(0.9), pytest.approx(0.8)]
     assert found[0][0][0] == pytest.approx((0.9 * 0.5 + 0.6 * 0.52) / 1.5)
 

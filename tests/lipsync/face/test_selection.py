@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.face.selection import Tracklet, ShotFaces, chosen_tracks
+from heygem_daemon.lipsync.face.selection import ShotFaces, Tracklet, chosen_tracks
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceSelection
 

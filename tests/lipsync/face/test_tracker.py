@@ -86,37 +86,37 @@ def test_a_small_face_in_a_large_picture_is_followed(tracker: FaceTracker, scene
 class CountingDetector(FaceDetector):
     """The detector, counting its work."""
 
-    squares = 0
+    crops = 0
 
-    def detect(self, view: ImageView, square: Roi) -> list[Detection]:
-        self.squares += 1
-        return super().detect(view, square)
+    def detect(self, view: ImageView, roi: Roi) -> list[Detection]:
+        self.crops += 1
+        return super().detect(view, roi)
 
 
-def work(search: DetectionSchedule, detector: CountingDetector, images: list[Image]) -> int:
-    detector.squares = 0
+def work(schedule: DetectionSchedule, detector: CountingDetector, images: list[Image]) -> int:
+    detector.crops = 0
     for image in images:
         view = ImageView(image)
         thumbnail = view.thumbnail()
-        for level in search.due(is_following=False):
-            search.level(level, view, thumbnail, [])
-    return detector.squares
+        for level in schedule.due(is_following=False):
+            schedule.detect_level(level, view, thumbnail, [])
+    return detector.crops
 
 
 def test_a_slide_that_stands_still_is_searched_once(weights: Path) -> None:
     detector = CountingDetector(weights)
-    search = DetectionSchedule(detector, width=640, height=360, frame_rate=Fraction(25))
+    schedule = DetectionSchedule(detector, width=640, height=360, frame_rate=Fraction(25))
     slide = np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)
-    once = work(search, detector, [slide])
+    once = work(schedule, detector, [slide])
     assert once == 1 + 3 + 21, "the whole, three squares side by side, and three rows of seven"
-    assert work(search, detector, [slide] * 50) == 0
+    assert work(schedule, detector, [slide] * 50) == 0
     written = slide.copy()
     written[10:60, 10:60] = 255
-    assert 0 < work(search, detector, [written] * 25) <= 4, "only the tiles that changed"
+    assert 0 < work(schedule, detector, [written] * 25) <= 4, "only the tiles that changed"
 
 
 def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> None:
     detector = CountingDetector(weights)
-    search = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))
+    schedule = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))
     film = [np.random.default_rng(i).integers(0, 256, (15, 20, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1) for i in range(50)]
-    assert work(search, detector, film) == 10, "one square for a small picture, every fifth frame"
+    assert work(schedule, detector, film) == 10, "one square for a small picture, every fifth frame"
