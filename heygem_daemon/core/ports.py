@@ -83,8 +83,8 @@ class Claims(Protocol):
         """Return the job ids that have a claimed folder in this inbox."""
         ...
 
-    def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
-        """Return the raw name, the path and the entries of the drop inside a claimed folder.
+    def listing(self, claimed: Path) -> tuple[Path, tuple[Entry, ...]]:
+        """Return the path and the entries of the drop inside a claimed folder.
 
         Raises TransientError (`share_offline`) when it cannot be reached."""
         ...

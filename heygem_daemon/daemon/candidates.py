@@ -261,7 +261,7 @@ class CandidateTracker:
         if scanned.cancel:
             job = new_job(candidate, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
-        _name, root, entries = self._claims.listing(claimed)
+        root, entries = self._claims.listing(claimed)
         if _content(entries) != _content(scanned.entries):
             return None
         plan = self._plan(entries, scanned.name, self._claims.job_toml(root, entries))

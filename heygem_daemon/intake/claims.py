@@ -91,8 +91,8 @@ class FolderClaims:
             except FileNotFoundError:
                 return []
 
-    def listing(self, claimed: Path) -> tuple[str, Path, tuple[Entry, ...]]:
-        """Return the raw name ("" for the flat form), the path and the entries of the drop inside a claimed folder.
+    def listing(self, claimed: Path) -> tuple[Path, tuple[Entry, ...]]:
+        """Return the path and the entries of the drop inside a claimed folder.
 
         Raises TransientError: `share_offline` when it cannot be reached, `io_error` or `permission_denied` when a file cannot be read."""
         inbox = claimed.parents[2]
@@ -105,7 +105,7 @@ class FolderClaims:
             raise permission_error(found[1] / listing.denied, "read", inbox)
         if listing.unreadable:
             raise error("io_error", problem=f"{escape_name(listing.unreadable)} cannot be read")
-        return found[0], found[1], listing.entries
+        return found[1], listing.entries
 
     def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
         """Return the text of the job.toml among the entries of the drop at `root`, None without one.

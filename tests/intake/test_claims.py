@@ -59,7 +59,17 @@ def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> Non
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
     scanned = scan_of(inbox, "lesson-01")
     home = CLAIMS.claim(scanned, "job-1")
-    assert CLAIMS.listing(home) == ("lesson-01", home / "lesson-01", scanned.entries)
+    assert CLAIMS.listing(home) == (home / "lesson-01", scanned.entries)
+
+
+def test_the_root_of_a_claimed_job_is_its_drop_and_offline_when_it_is_gone(inbox: Path) -> None:
+    fill(inbox / "lesson-01", "speech.wav")
+    job = claimed_job(inbox, "lesson-01")
+    assert CLAIMS.root(job) == Path(job.claimed) / "lesson-01"
+    CLAIMS.unclaim(str(inbox), job.id)
+    with pytest.raises(TransientError) as raised:
+        CLAIMS.root(job)
+    assert raised.value.code == "share_offline"
 
 
 def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:
@@ -156,8 +166,8 @@ def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: 
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt", "speech.ready", "lesson-01/speech.wav")
     scanned = scan_of(inbox, "")
     home = CLAIMS.claim(scanned, "job-1")
-    name, root, entries = CLAIMS.listing(home)
-    assert (name, content(entries)) == ("", content(scanned.entries))
+    root, entries = CLAIMS.listing(home)
+    assert (root, content(entries)) == (home / "flat", content(scanned.entries))
     assert tree(root) == ["job.toml", "speech.wav", "videos/a.mp4"]
     assert tree(inbox) == sorted([".heygem-inbox", "lesson-01/speech.wav", "readme.txt", ".heygem/claimed/job-1/.flat", *(
         f".heygem/claimed/job-1/flat/{path}" for path in tree(root)
@@ -207,7 +217,7 @@ def test_the_second_of_two_claims_of_a_flat_form_backs_out(inbox: Path) -> None:
     with pytest.raises(FileNotFoundError):
         CLAIMS.claim(scanned, "loser")
     assert CLAIMS.claimed(str(inbox)) == ["winner"]
-    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner")[2]) == content(scanned.entries)
+    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner")[1]) == content(scanned.entries)
 
 
 def test_the_inputs_of_a_succeeded_job_end_in_done(inbox: Path) -> None:
@@ -268,7 +278,7 @@ def test_a_drop_that_is_a_link_fails_without_touching_where_it_points(inbox: Pat
     outside = fill(tmp_path / "outside", "speech.wav")
     (inbox / "lesson").symlink_to(outside)
     job = claimed_job(inbox, "lesson")
-    assert CLAIMS.listing(Path(job.claimed))[2][0].kind is Kind.SYMLINK
+    assert CLAIMS.listing(Path(job.claimed))[1][0].kind is Kind.SYMLINK
     assert CLAIMS.finish(job, "_failed", "It is a link.") == inbox / "_failed/lesson"
     assert (inbox / "_failed/lesson/lesson").readlink() == outside
     assert (inbox / "_failed/lesson/reason.txt").read_text() == "It is a link."
@@ -282,7 +292,7 @@ def test_drops_with_odd_names_can_be_claimed_failed_and_restored(inbox: Path, ra
     job = claimed_job(inbox, name, shown="shown")
     assert CLAIMS.finish(job, "_failed", "bad name \udcff") == inbox / "_failed" / name
     assert CLAIMS.restore(job) == Path(job.claimed)
-    assert CLAIMS.listing(Path(job.claimed))[0] == name
+    assert CLAIMS.listing(Path(job.claimed))[0] == CLAIMS.root(job) == Path(job.claimed) / name
 
 
 def test_a_retry_finds_its_own_inputs_among_namesakes(inbox: Path) -> None:
@@ -304,7 +314,7 @@ def test_a_retried_flat_form_is_flat_again(inbox: Path) -> None:
     assert CLAIMS.finish(job, "_failed", "why") == inbox / "_failed/speech"
     home = CLAIMS.restore(job)
     assert home
-    assert CLAIMS.listing(home)[0] == ""
+    assert CLAIMS.listing(home)[0] == CLAIMS.root(job) == home / "flat"
     CLAIMS.unclaim(str(inbox), job.id)
     assert tree(inbox) == [".heygem-inbox", "speech.wav", "videos/a.mp4"]
 

@@ -56,7 +56,7 @@ def claim(inbox: Path) -> list[str]:
 
     def act() -> list[str]:
         home = CLAIMS.claim(scanned, "job-1")
-        return [entry.path for entry in CLAIMS.listing(home)[2]]
+        return [entry.path for entry in CLAIMS.listing(home)[1]]
 
     return as_person(HEYGEM, act)
 
