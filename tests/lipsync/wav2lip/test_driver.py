@@ -53,22 +53,13 @@ def still(clip: Clip) -> FrameContext:
 
 
 def seen(
-    driver: VisualDriver, sight: FrameContext, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
+    driver: VisualDriver, context: FrameContext, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
 ) -> MouthMotion:
-    """Return the motion of a driver that looks, in one block with its pictures and its trust."""
+    """Return the motion of a driver that uses the frames, in one block."""
     if frames is None:
         frames = round(len(speech) * frame_rate / RATE)  # type: ignore[arg-type]
-    blocks = list(driver.motion_from_frames(sight, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
-    whole = joined(blocks)
-    mouth_images = None if blocks[0].mouth_images is None else np.concatenate([block.mouth_images for block in blocks])
-    return MouthMotion(
-        times=whole.times,
-        opening=whole.opening,
-        width=whole.width,
-        visemes=whole.visemes,
-        mouth_images=mouth_images,
-        confidence=np.concatenate([block.confidence for block in blocks]),
-    )
+    blocks = list(driver.motion_from_frames(context, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
+    return joined(blocks)
 
 
 @pytest.fixture
