@@ -13,7 +13,7 @@ import torch
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
 from heygem_daemon.lipsync.adaptation.finetune import DEFAULT, GUIDES, Recipe
-from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, load, save
+from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel, load, save
 from heygem_daemon.lipsync.speech.network import Encoder, SpeechDetector
 from training import card, corpus, mapper, music
 from training.detector import detection, train_detector
@@ -38,17 +38,19 @@ class Plan:
     steps: int
     detector_steps: int
     mappers: Recipe
-    guides: Recipe
+    transcript_mappers: Recipe
 
 
-FULL: Final = Plan(size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), guides=GUIDES)
+FULL: Final = Plan(
+    size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), transcript_mappers=GUIDES
+)
 TINY: Final = Plan(
     size=corpus.TINY,
     copies=1,
     steps=20,
     detector_steps=20,
     mappers=replace(DEFAULT, members=1, steps=10),
-    guides=replace(GUIDES, members=1, steps=10),
+    transcript_mappers=replace(GUIDES, members=1, steps=10),
 )
 
 
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to judge by people held back", file=sys.stderr)
         return 2
     hearing = _hearing(plan, options, say)
-    start = PhoneticModel(encoder=hearing.encoder, detector=hearing.detector, mappers=(), shapes=Shapes.none())
+    start = PhoneticModel(encoder=hearing.encoder, detector=hearing.detector, mappers=(), lip_pca=LipPca.none())
     model, judgement = _learned(start, clips, plan, options, say) if clips else (_taught(start, plan, options, say), None)
     minutes = hearing.earlier + (time.monotonic() - began) / 60
     written = card.make(model, hearing.told, judgement, clips, seed=options.seed, minutes=minutes)
@@ -181,7 +183,7 @@ def _learned(
     calibration = mapper.calibrated(clips, unseen)
     say("mappers: from everybody")
     kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK.union(options.without)]
-    model = mapper.learn_mappers(start, kept, seed=options.seed, mappers=plan.mappers, guides=plan.guides)
+    model = mapper.learn_mappers(start, kept, seed=options.seed, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers)
     model = model.with_(calibration=calibration)
     judgement = card.Judgement(
         clean=mapper.judged(clips, unseen.clean, calibration),
@@ -195,7 +197,7 @@ def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: 
     say("mappers: taught by the weights in use, no footage was given")
     teacher = load(options.out)
     waves = [u.wave for u in corpus.load(_corpus(options)) if u.language != music.LANGUAGE][:400]
-    return taught_mappers(start, teacher, waves, mappers=plan.mappers, guides=plan.guides, seed=options.seed)
+    return taught_mappers(start, teacher, waves, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def make(
         "seed": seed,
         "made_with": f"torch {torch.__version__}, Python {platform.python_version()}, {minutes:.0f} minutes",
         "sources": list(_SOURCES),
-        "parameters": sum(p.numel() for net in (model.encoder, model.detector, *model.mappers, *model.guides) for p in net.parameters()),
+        "parameters": sum(
+            p.numel() for net in (model.encoder, model.detector, *model.mappers, *model.transcript_mappers) for p in net.parameters()
+        ),
         "encoder": {name: {k: round(v, 3) for k, v in found.items()} for name, found in told.recognised.items()},
         "detector": {name: round(value, 4) for name, value in told.detected.items()},
     }

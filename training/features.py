@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from heygem_daemon.lipsync.adaptation.augment import augmented, coloured_noise, hum, mixed, music
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.speech.mel import levelled_mel
+from heygem_daemon.lipsync.speech.mel import normalised_mel
 from training.music import LANGUAGE as MUSIC
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
 
@@ -67,7 +67,7 @@ def _copy(spoken: Utterance, noise: np.random.Generator) -> Rows:
     voices = _VOICES if spoken.language != MUSIC else []
     varied = augmented(_wave(spoken), noise, voices, tunes=_TUNES)
     labels = spoken.labels
-    mel = levelled_mel(varied.wave)
+    mel = normalised_mel(varied.wave)
     original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
     rows = np.floor(original * LABEL_RATE).astype(np.int64)
     inside = (rows >= 0) & (rows < len(labels))
@@ -83,5 +83,5 @@ def _no_speech(noise: np.random.Generator) -> Rows:
     sound = sound / max(1e-6, float(sound.std())) * 10 ** (noise.uniform(-45, -15) / 20)
     if noise.random() < 0.5:
         sound = mixed(sound.astype(np.float32), coloured_noise(samples, noise), float(noise.uniform(0, 30)))
-    mel = levelled_mel(np.asarray(sound, np.float32))
+    mel = normalised_mel(np.asarray(sound, np.float32))
     return Rows(mel=mel.astype(np.float16), labels=np.full(len(mel), SILENCE, np.int8))

@@ -12,11 +12,11 @@ import torch
 
 from heygem_daemon.lipsync.adaptation.augment import babble, mixed
 from heygem_daemon.lipsync.adaptation.clips import AvClip
-from heygem_daemon.lipsync.adaptation.finetune import COPIES, DEFAULT, GUIDES, Recipe, examples_of, shapes_of, train_guides, train_mappers
+from heygem_daemon.lipsync.adaptation.finetune import COPIES, DEFAULT, GUIDES, Recipe, examples_of, lip_pca_of, train_guides, train_mappers
 from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.speech.model import Calibration, PhoneticModel, Told, hear_wave, tell
-from heygem_daemon.lipsync.speech.postprocess import Rows, mouth_curve
+from heygem_daemon.lipsync.speech.model import Calibration, MotionPrediction, PhoneticModel, encode_recording, predict
+from heygem_daemon.lipsync.speech.postprocess import PredictedRows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from training.people import folds, person_of
 from training.scripted import scripted_examples
@@ -37,19 +37,19 @@ _WIDTH_AMPLITUDE: Final = 0.2
 
 
 def learn_mappers(
-    start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, mappers: Recipe = DEFAULT, guides: Recipe = GUIDES
+    start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, mappers: Recipe = DEFAULT, transcript_mappers: Recipe = GUIDES
 ) -> PhoneticModel:
     """Return `start` with mappers and guides that learnt from these clips; its calibration stays."""
-    shapes = shapes_of(clips)
-    examples = examples_of(start, clips, shapes, seed=seed)
-    made = start.with_(shapes=shapes, mappers=train_mappers(examples, mappers, seed=seed))
-    if guides.members:
+    lip_pca = lip_pca_of(clips)
+    examples = examples_of(start, clips, lip_pca, seed=seed)
+    made = start.with_(lip_pca=lip_pca, mappers=train_mappers(examples, mappers, seed=seed))
+    if transcript_mappers.members:
         scripted = scripted_examples(start, clips, examples[:: COPIES + 1]) * _SCRIPTED_TIMES
-        made = made.with_(guides=train_guides([*examples, *scripted], guides, seed=seed))
+        made = made.with_(transcript_mappers=train_guides([*examples, *scripted], transcript_mappers, seed=seed))
     return made
 
 
-Heard = Mapping[str, tuple[Told, Float32]]
+Heard = Mapping[str, tuple[MotionPrediction, Float32]]
 """Clip name -> what a model says of its sound, and the posteriors."""
 
 
@@ -63,8 +63,8 @@ class Unseen:
 
 def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> Unseen:
     """Train once per fold without the persons of the fold, and hear them."""
-    clean: dict[str, tuple[Told, Float32]] = {}
-    noisy: dict[str, tuple[Told, Float32]] = {}
+    clean: dict[str, tuple[MotionPrediction, Float32]] = {}
+    noisy: dict[str, tuple[MotionPrediction, Float32]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for heard in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
             clean |= heard.clean
@@ -76,7 +76,7 @@ def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], s
     """Train without the persons `held`, and hear them."""
     torch.set_num_threads(1)
     taught = [clip for clip in clips if person_of(clip) not in held]
-    model = learn_mappers(start, taught, seed=seed, mappers=recipe, guides=Recipe(members=0))
+    model = learn_mappers(start, taught, seed=seed, mappers=recipe, transcript_mappers=Recipe(members=0))
     judges = [clip for clip in clips if person_of(clip) in held]
     return Unseen(
         clean={clip.name: _heard(model, clip.audio) for clip in judges},
@@ -89,15 +89,18 @@ def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> Float32:
     return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
 
 
-def _heard(model: PhoneticModel, wave: Float32) -> tuple[Told, Float32]:
-    heard = hear_wave(model, wave)
-    return tell(model, heard.features), heard.posteriors
+def _heard(model: PhoneticModel, wave: Float32) -> tuple[MotionPrediction, Float32]:
+    heard = encode_recording(model, wave)
+    return predict(model, heard.features), heard.posteriors
 
 
-def curve_of(told: Told, posteriors: Float32, calibration: Calibration) -> Curve:
+def curve_of(told: MotionPrediction, posteriors: Float32, calibration: Calibration) -> Curve:
     """Return the mouth of a whole recording without a script."""
     rows = len(posteriors)
-    return mouth_curve(Rows(told=told, posteriors=posteriors, is_sound=np.ones(rows, bool), gate=np.zeros(rows, np.float32)), calibration)
+    return mouth_curve(
+        PredictedRows(prediction=told, posteriors=posteriors, in_recording=np.ones(rows, bool), gate=np.zeros(rows, np.float32)),
+        calibration,
+    )
 
 
 def judged(clips: Sequence[AvClip], heard: Heard, calibration: Calibration) -> Score:

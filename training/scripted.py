@@ -8,8 +8,8 @@ import numpy as np
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.finetune import Example, with_posteriors
-from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave
-from heygem_daemon.lipsync.speech.transcript import align, blended
+from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording
+from heygem_daemon.lipsync.speech.transcript import align, blend_posteriors
 
 _GRID: Final[tuple[Mapping[str, str], ...]] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
@@ -43,9 +43,9 @@ def scripted_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: S
         words = words_of(clip)
         if words is None:
             continue
-        posteriors = hear_wave(model, clip.audio).posteriors
+        posteriors = encode_recording(model, clip.audio).posteriors
         alignment = align(words, "en", [posteriors]).alignment
         if alignment is not None:
-            rows = np.asarray(blended(posteriors, alignment, 0), np.float32)
+            rows = np.asarray(blend_posteriors(posteriors, alignment, 0), np.float32)
             made.append(with_posteriors(example, rows))
     return made

@@ -6,26 +6,34 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.adaptation.finetune import TARGETS, Example, Recipe, train_guides, train_mappers
-from heygem_daemon.lipsync.speech.model import PhoneticModel, hear_wave, tell
+from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording, predict
 
 
 def taught_mappers(
-    start: PhoneticModel, teacher: PhoneticModel, waves: Sequence[npt.NDArray[np.int16]], *, mappers: Recipe, guides: Recipe, seed: int
+    start: PhoneticModel,
+    teacher: PhoneticModel,
+    waves: Sequence[npt.NDArray[np.int16]],
+    *,
+    mappers: Recipe,
+    transcript_mappers: Recipe,
+    seed: int,
 ) -> PhoneticModel:
     """Return `start` with mappers that say of `waves` (int16 [n], 16 kHz) what `teacher` says, and its calibration and shapes."""
     examples = [_example(start, teacher, wave) for wave in waves]
     return start.with_(
-        shapes=teacher.shapes,
+        lip_pca=teacher.lip_pca,
         calibration=teacher.calibration,
         mappers=train_mappers(examples, mappers, seed=seed),
-        guides=train_guides(examples, guides, seed=seed),
+        transcript_mappers=train_guides(examples, transcript_mappers, seed=seed),
     )
 
 
 def _example(start: PhoneticModel, teacher: PhoneticModel, wave: npt.NDArray[np.int16]) -> Example:
     samples = np.asarray(wave / np.float32(32768), np.float32)
-    told = tell(teacher, hear_wave(teacher, samples).features)
+    told = predict(teacher, encode_recording(teacher, samples).features)
     targets = np.zeros((len(told.opening), TARGETS), np.float32)
     targets[:, 0], targets[:, 1] = told.opening, told.width
     mask = np.ones(len(targets), np.float32)
-    return Example(features=hear_wave(start, samples).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets))
+    return Example(
+        features=encode_recording(start, samples).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets)
+    )

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from heygem_daemon.lipsync.adaptation.scores import Score
-from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes
-from heygem_daemon.lipsync.speech.network import FEATURES, GUIDE_FEATURES, Encoder, Mapper, SpeechDetector
+from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel
+from heygem_daemon.lipsync.speech.network import FEATURES, TRANSCRIPT_FEATURES, Encoder, Mapper, SpeechDetector
 from tests.lipsync.adaptation.conftest import make_clip
 from training import card
 
@@ -39,8 +39,8 @@ def make(judgement, clips):
         encoder=Encoder(),
         detector=SpeechDetector(),
         mappers=(Mapper(inputs=FEATURES),),
-        guides=(Mapper(inputs=GUIDE_FEATURES),),
-        shapes=Shapes.none(),
+        transcript_mappers=(Mapper(inputs=TRANSCRIPT_FEATURES),),
+        lip_pca=LipPca.none(),
     )
     return model, card.make(model, TOLD, judgement, clips, seed=17, minutes=42.0)
 
@@ -75,7 +75,7 @@ def test_the_card_says_what_it_is_and_what_made_it():
     model, made = make(JUDGEMENT, CLIPS)
     assert (made["name"], made["licence"], made["seed"]) == ("phonetic", "Apache-2.0", 17)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", made["date"])
-    networks = (model.encoder, model.detector, *model.mappers, *model.guides)
+    networks = (model.encoder, model.detector, *model.mappers, *model.transcript_mappers)
     assert made["parameters"] == sum(p.numel() for network in networks for p in network.parameters())
     page = card.as_markdown(made)
     assert made["date"] in page

@@ -7,7 +7,7 @@ import pytest
 
 from heygem_daemon.lipsync.adaptation.augment import music
 from heygem_daemon.lipsync.adaptation.finetune import Recipe
-from heygem_daemon.lipsync.speech.model import Calibration, Told, load
+from heygem_daemon.lipsync.speech.model import Calibration, MotionPrediction, load
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip, syllables
 from training import mapper
@@ -23,12 +23,12 @@ def told_of(clip, gain=1.0):
     standard = (true - true.mean()) / true.std()
     posteriors = np.zeros((len(true), 16), np.float32)
     posteriors[:, 10] = 1
-    told = Told(
+    prediction = MotionPrediction(
         opening=(gain * standard).astype(np.float32),
         width=(0.5 * gain * standard).astype(np.float32),
         shut=(true < 0.08).astype(np.float32),
     )
-    return told, posteriors
+    return prediction, posteriors
 
 
 def test_a_model_that_hears_well_is_judged_well_and_a_deaf_one_is_not():
@@ -46,7 +46,7 @@ def test_the_calibration_gives_strangers_the_amplitude_of_real_mouths(gain):
     judged = mapper.judged(CLIPS, heard, found)
     assert 0.85 < judged.amplitude < 1.15
     assert judged.closures_hit > 0.5
-    width = found.width_gain * np.mean([told.width.std() for told, _ in heard.values()])
+    width = found.width_gain * np.mean([prediction.width.std() for prediction, _ in heard.values()])
     assert width == pytest.approx(0.2, rel=1e-3)
 
 
@@ -62,12 +62,12 @@ def test_mappers_are_learned_without_touching_encoder_and_calibration():
     start = load(shipped_weights())
     tiny = Recipe(members=1, steps=2, batch=2)
     short = [make_clip(name, name, seed=seed, seconds=2) for seed, name in enumerate("ab")]
-    learned = mapper.learn_mappers(start, short, seed=0, mappers=tiny, guides=replace(tiny, members=0))
+    learned = mapper.learn_mappers(start, short, seed=0, mappers=tiny, transcript_mappers=replace(tiny, members=0))
     assert learned.encoder is start.encoder
     assert learned.calibration == start.calibration
     assert len(learned.mappers) == 1
-    assert learned.guides is start.guides  # none were asked for
-    assert learned.shapes.components.shape == start.shapes.components.shape
+    assert learned.transcript_mappers is start.transcript_mappers  # none were asked for
+    assert learned.lip_pca.components.shape == start.lip_pca.components.shape
 
 
 def test_music_moves_a_mouth_less_than_speech():

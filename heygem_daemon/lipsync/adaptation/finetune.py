@@ -15,8 +15,8 @@ from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.scores import SHUT
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import VISEMES
-from heygem_daemon.lipsync.speech.model import PhoneticModel, Shapes, hear_wave
-from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
+from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel, encode_recording
+from heygem_daemon.lipsync.speech.network import CODE, COMPONENTS, FEATURES, TRANSCRIPT_FEATURES, Mapper
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE
 
 CROP: Final = 150
@@ -70,19 +70,19 @@ class Example:
     weight: float
 
 
-def shapes_of(clips: Sequence[AvClip]) -> Shapes:
+def lip_pca_of(clips: Sequence[AvClip]) -> LipPca:
     """Return the principal components of the lips of these people, each clip about its own mean, and typical deviations."""
     moved = [_flat(clip) - _flat(clip).mean(0) for clip in clips]
     _, _, axes = np.linalg.svd(np.concatenate(moved), full_matrices=False)
     components = np.asarray(axes[:COMPONENTS].T, np.float32)
     deviations = np.median([_raw_targets(clip, components).std(0) for clip in clips], axis=0)
-    return Shapes(components=components, deviations=np.asarray(deviations, np.float32))
+    return LipPca(components=components, deviations=np.asarray(deviations, np.float32))
 
 
 def examples_of(
     model: PhoneticModel,
     clips: Sequence[AvClip],
-    shapes: Shapes,
+    lip_pca: LipPca,
     *,
     copies: int = COPIES,
     seed: int = 0,
@@ -94,10 +94,10 @@ def examples_of(
         noise = np.random.default_rng((seed, i))
         voices = [other.audio for other in clips if other.person != clip.person]
         weight = min(len(clip.times), 1000) ** 0.8 / (1 + copies)
-        made.append(_example(model, clip, shapes, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
+        made.append(_example(model, clip, lip_pca, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
         for _ in range(copies):
             varied = augmented(clip.audio, noise, voices, strength)
-            made.append(_example(model, clip, shapes, varied, weight))
+            made.append(_example(model, clip, lip_pca, varied, weight))
     return made
 
 
@@ -119,7 +119,7 @@ def train_guides(
     examples: Sequence[Example], recipe: Recipe = GUIDES, *, seed: int = 0, start: Sequence[Mapper] = ()
 ) -> tuple[Mapper, ...]:
     """Return mappers that know only visemes and loudness, for speech whose words are known."""
-    return _train(_Source(examples=examples, guide=True), recipe, GUIDE_FEATURES, seed, start)
+    return _train(_Source(examples=examples, is_transcript_mapper=True), recipe, TRANSCRIPT_FEATURES, seed, start)
 
 
 def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, on_progress: OnProgress = lambda _: None) -> PhoneticModel:
@@ -127,13 +127,13 @@ def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, o
 
     The same clips and seed give the same model. on_progress hears the share done, 0-1.
     """
-    examples = examples_of(start, clips, start.shapes, copies=4, seed=seed)
+    examples = examples_of(start, clips, start.lip_pca, copies=4, seed=seed)
     on_progress(0.4)
     mappers = train_mappers(examples, FINE, seed=seed, start=start.mappers)
     on_progress(0.8)
-    guides = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.guides) if start.guides else ()
+    transcript_mappers = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.transcript_mappers) if start.transcript_mappers else ()
     on_progress(1.0)
-    return start.with_(mappers=_part_of_the_way(start.mappers, mappers), guides=_part_of_the_way(start.guides, guides))
+    return start.with_(mappers=_part_of_the_way(start.mappers, mappers), transcript_mappers=_part_of_the_way(start.transcript_mappers, transcript_mappers))
 
 
 def _part_of_the_way(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
@@ -161,12 +161,12 @@ def _raw_targets(clip: AvClip, components: Float32) -> Float32:
     return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
 
 
-def _example(model: PhoneticModel, clip: AvClip, shapes: Shapes, sound: Augmented, weight: float) -> Example:
-    features = hear_wave(model, sound.wave).features
+def _example(model: PhoneticModel, clip: AvClip, lip_pca: LipPca, sound: Augmented, weight: float) -> Example:
+    features = encode_recording(model, sound.wave).features
     heard = (np.arange(len(features)) / CURVE_RATE - sound.lead) * sound.speed
     times = clip.true_times
-    raw = _raw_targets(clip, shapes.components)
-    deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * shapes.deviations**2) / (len(raw) + _SHRINK_ROWS))
+    raw = _raw_targets(clip, lip_pca.components)
+    deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * lip_pca.deviations**2) / (len(raw) + _SHRINK_ROWS))
     standard = (raw - raw.mean(0)) / deviations
     targets = np.column_stack([np.interp(heard, times, column) for column in standard.T])
     opening = np.interp(heard, times, clip.opening)
@@ -213,13 +213,13 @@ class _Source:
     """Draws batches of crops. guide: visemes and loudness only, the visemes at times as sure as a script is."""
 
     examples: Sequence[Example]
-    guide: bool = False
+    is_transcript_mapper: bool = False
 
     def batches(self, batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         weights = np.array([example.weight for example in self.examples])
         chances = weights / weights.sum()
         while True:
-            features = np.zeros((batch, CROP, GUIDE_FEATURES if self.guide else FEATURES), np.float32)
+            features = np.zeros((batch, CROP, TRANSCRIPT_FEATURES if self.is_transcript_mapper else FEATURES), np.float32)
             targets = np.zeros((batch, CROP, TARGETS), np.float32)
             shut, mask = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
             for i, place in enumerate(noise.choice(len(self.examples), batch, p=chances)):
@@ -237,9 +237,9 @@ class _Source:
             )
 
     def _features(self, features: Float32, noise: np.random.Generator) -> Float32:
-        if not self.guide:
+        if not self.is_transcript_mapper:
             return features
-        visemes, loud = np.split(features[:, CODE : CODE + GUIDE_FEATURES], [len(VISEMES)], axis=1)
+        visemes, loud = np.split(features[:, CODE : CODE + TRANSCRIPT_FEATURES], [len(VISEMES)], axis=1)
         sure = (visemes / 2) ** (2 * noise.uniform(1, 3))
         return np.concatenate([2 * np.sqrt(sure / sure.sum(1, keepdims=True)), loud], axis=1)
 

@@ -9,8 +9,8 @@ from heygem_daemon.lipsync.adaptation.cross_validation import Method
 from heygem_daemon.lipsync.adaptation.finetune import fine_tune
 from heygem_daemon.lipsync.adaptation.scores import Prediction
 from heygem_daemon.lipsync.speech.model import PhoneticModel, load, save
-from heygem_daemon.lipsync.speech.mouth_motion import motion_at
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
+from heygem_daemon.lipsync.speech.recording_motion import motion_at
 from heygem_daemon.lipsync.speech.weights import FILE_NAME, shipped_weights
 
 

@@ -1,5 +1,5 @@
-"""The small networks of the speech driver: sound to visemes (Encoder), whether anybody speaks (SpeechDetector), and visemes to the
-motion of a mouth (Mapper)."""
+"""Define the networks of the speech driver: from mel to visemes (Encoder), to whether anybody speaks (SpeechDetector), and from visemes
+to the motion of a mouth (Mapper)."""
 
 from typing import Final
 
@@ -13,13 +13,13 @@ from heygem_daemon.lipsync.speech.mel import BANDS
 CODE: Final = 64
 """Numbers of the encoder's bottleneck."""
 COMPONENTS: Final = 6
-"""Principal components of the 40 lip points that the mapper also gives."""
+"""Principal components of the 40 lip points, which the mapper also predicts."""
 OUTPUTS: Final = 3 + COMPONENTS
-"""Of the mapper: opening, width, logit of "lips shut", components."""
+"""Outputs of the mapper: opening, width, logit of "lips shut", components."""
 
 
 class Encoder(nn.Module):
-    """Levelled mel [B, 80, 2 n] at 100 Hz -> code [B, 64, n] and viseme logits [B, 16, n] at 50 Hz; sees 230 ms on each side.
+    """Normalised mel [B, 80, 2 n] at 100 Hz -> code [B, 64, n] and viseme logits [B, 16, n] at 50 Hz; sees 230 ms on each side.
 
     Residual dilated convolutions, after the time-delay networks of Peddinti, Povey and Khudanpur (2015).
     """
@@ -51,10 +51,10 @@ ENCODER_REACH: Final = 24
 
 
 class SpeechDetector(nn.Module):
-    """Levelled mel [B, 80, 4 n] at 100 Hz -> logit of "somebody speaks hereabouts" [B, n] at 25 Hz; sees 1 s on each side.
+    """Normalised mel [B, 80, 4 n] at 100 Hz -> logit of "somebody speaks" [B, n] at 25 Hz; sees 1 s on each side.
 
-    What tells speech from music and noise is the rhythm of a second, not the sound of an instant (Scheirer and Slaney 1997): a held
-    note of a saxophone is a vowel to the encoder.
+    Speech differs from music and noise in its rhythm over a second, not in single spectra (Scheirer and Slaney 1997): the encoder takes a
+    held note of a saxophone for a vowel.
     """
 
     def __init__(self, *, channels: int = 48, dilations: tuple[int, ...] = (1, 2, 4, 8, 8), dropout: float = 0.1) -> None:
@@ -105,18 +105,20 @@ MAPPER_REACH: Final = 16
 
 
 def mapper_features(code: Tensor, logits: Tensor, mel: Tensor) -> Tensor:
-    """Return [B, FEATURES, n] for the mapper: the encoder's code, its visemes, the loudness and how it changes.
+    """Return the inputs of the mapper, [B, FEATURES, n]: the code of the encoder, its visemes, loudness, its slope, and 16 coarse bands.
 
     code [B, 64, n], logits [B, 16, n] (or log probabilities), mel [B, 80, 2 n] of the same stretch.
     """
     visemes = torch.softmax(logits, 1).sqrt()
     batch, rows = mel.shape[0], code.shape[2]
     pairs = mel.reshape(batch, BANDS, rows, 2).mean(3)
-    loud = torch.logsumexp(pairs * 3.0, 1, keepdim=True) / 3.0 - 1.0
-    slope = functional.pad(loud[..., 2:] - loud[..., :-2], (1, 1))
+    loudness = torch.logsumexp(pairs * 3.0, 1, keepdim=True) / 3.0 - 1.0
+    slope = functional.pad(loudness[..., 2:] - loudness[..., :-2], (1, 1))
     bands = pairs.reshape(batch, 16, BANDS // 16, rows).mean(2)
-    return torch.cat([code * 0.5, visemes * 2.0, loud, slope * 2.0, bands * 0.5 + 0.5], 1)
+    return torch.cat([code * 0.5, visemes * 2.0, loudness, slope * 2.0, bands * 0.5 + 0.5], 1)
 
 
 FEATURES: Final = CODE + len(VISEMES) + 2 + 16
-GUIDE_FEATURES: Final = len(VISEMES) + 2
+"""Inputs of a mapper."""
+TRANSCRIPT_FEATURES: Final = len(VISEMES) + 2
+"""Inputs of a transcript mapper."""

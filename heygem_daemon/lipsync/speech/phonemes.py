@@ -1,4 +1,4 @@
-"""From phonemes in the International Phonetic Alphabet, as espeak-ng writes them, to visemes."""
+"""Convert phonemes in the International Phonetic Alphabet, as espeak-ng writes them, to visemes."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _AFFRICATES: Final[Mapping[str, str]] = {
 _ASPIRATED: Final = frozenset("tkpcɕsʂ")
 _LENGTH: Final = "ː"
 _LONG: Final = 0.6
-"""A length mark makes a vowel about this much longer."""
+"""Relative duration that a length mark adds to a vowel."""
 
 
 def visemes_of_ipa(ipa: str) -> list[tuple[int, float]]:

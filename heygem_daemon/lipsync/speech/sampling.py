@@ -1,4 +1,4 @@
-"""From a curve at 50 rows per second to motion at the times of video frames."""
+"""Sample a curve of 50 rows per second at the times of video frames."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,18 +15,18 @@ def sample(curves: Iterator[Curve], frame_rate: Fraction, frames: int, lead: Fra
 
     curves: consecutive pieces, without end. One block of motion comes out per piece that holds a frame.
     """
-    held = next(curves)
+    curve = next(curves)
     first_row, done = 0, 0
     while done < frames:
-        known = first_row + len(held) - 1
+        known = first_row + len(curve) - 1
         last = min(frames, _frames_before(Fraction(known, CURVE_RATE) - lead, frame_rate))
         if last > done:
             times, rows = frame_rows(done, last - done, frame_rate, lead)
-            yield _motion(held, times, rows - first_row)
+            yield _motion(curve, times, rows - first_row)
             done = last
         if done < frames:
-            spare = min(_row_of(done, frame_rate, lead) - first_row, len(held) - 1)
-            held, first_row = held.since(spare).joined(next(curves)), first_row + spare
+            used = min(_row_before(done, frame_rate, lead) - first_row, len(curve) - 1)
+            curve, first_row = curve.since(used).joined(next(curves)), first_row + used
 
 
 def _frames_before(time: Fraction, frame_rate: Fraction) -> int:
@@ -34,7 +34,7 @@ def _frames_before(time: Fraction, frame_rate: Fraction) -> int:
     return 0 if time < 0 else int(time * frame_rate) + 1
 
 
-def _row_of(frame: int, frame_rate: Fraction, lead: Fraction) -> int:
+def _row_before(frame: int, frame_rate: Fraction, lead: Fraction) -> int:
     return int((frame / frame_rate + lead) * CURVE_RATE)
 
 
@@ -44,7 +44,7 @@ def _motion(curve: Curve, times: Float64, rows: Float64) -> MouthMotion:
     part = (rows - left).astype(np.float32)
 
     def between(values: Float32) -> Float32:
-        share = part if values.ndim == 1 else part[:, None]
-        return np.asarray(values[left] * (1 - share) + values[right] * share, np.float32)
+        weight = part if values.ndim == 1 else part[:, None]
+        return np.asarray(values[left] * (1 - weight) + values[right] * weight, np.float32)
 
     return MouthMotion(times=times, opening=between(curve.opening), width=between(curve.width), visemes=between(curve.visemes))

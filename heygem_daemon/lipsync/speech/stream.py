@@ -1,4 +1,4 @@
-"""Cut streams into blocks of one size, so that no result depends on how its input came."""
+"""Cut streams into blocks of one size, so that no result depends on the blocks of the input; curves of 50 rows per second."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -11,31 +11,32 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32, Float64
 
 SAMPLE_RATE: Final = 16000
+"""Hz."""
 CURVE_RATE: Final = 50
-"""Rows per second of every curve here."""
+"""Rows per second of every curve."""
 BLOCK: Final = SAMPLE_RATE
-"""Samples of one block: 1 s. The last block of a stream is shorter."""
+"""Samples of one block (1 s). The last block of a stream is shorter."""
 
 
 def reblock(blocks: Iterable[Float32], length: int = BLOCK) -> Iterator[Float32]:
     """Yield the same samples in blocks of exactly `length`, the last one shorter (and never empty).
 
-    blocks: float32 [any]. Sums of floating point numbers depend on their grouping, so equal blocks are what makes a driver's
-    result independent of its caller's blocks to the last bit.
+    blocks: float32 [any]. Sums of floating point numbers depend on their grouping: equal blocks make the result of a driver the same to
+    the last bit, whatever blocks its caller has.
     """
     parts: deque[Float32] = deque()
-    held = 0
+    pending = 0
     for block in blocks:
         parts.append(np.asarray(block, np.float32))
-        held += len(block)
-        if held < length:
+        pending += len(block)
+        if pending < length:
             continue
         joined = np.concatenate(parts)
-        whole = held - held % length
+        whole = pending - pending % length
         yield from np.split(joined[:whole], range(length, whole, length))
         parts = deque([joined[whole:]])
-        held -= whole
-    if held:
+        pending -= whole
+    if pending:
         yield np.concatenate(parts)
 
 
@@ -51,6 +52,7 @@ class Curve:
         return len(self.opening)
 
     def joined(self, other: "Curve") -> "Curve":
+        """Return this curve with `other` after it."""
         return Curve(
             opening=np.concatenate([self.opening, other.opening]),
             width=np.concatenate([self.width, other.width]),
@@ -58,6 +60,7 @@ class Curve:
         )
 
     def since(self, row: int) -> "Curve":
+        """Return the rows from `row` on."""
         return Curve(opening=self.opening[row:], width=self.width[row:], visemes=self.visemes[row:])
 
 

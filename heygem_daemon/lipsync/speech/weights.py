@@ -1,4 +1,4 @@
-"""Where the weights of the speech driver are: learned here, put here by hand, or shipped."""
+"""Find the weights of the speech driver: learned on this server, put beside the model files by hand, or shipped."""
 
 import sys
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 
 FILE_NAME: Final = "phonetic.safetensors"
 LOCAL: Final = Path("local") / FILE_NAME
-"""Inside the directory of the model files: weights that `heygem learn` adopted. They win."""
+"""Path below the directory of the model files: weights that `heygem learn` adopted. They have priority."""
 
 
 def load_weights(models: Path) -> PhoneticModel:
     """Return the weights to use. models: the directory of the model files. Raises SetupError (`models_missing`), ValueError.
 
-    Weights learned under another version of the network are passed over: the shipped ones serve until `heygem learn` is run again.
+    Weights learned by another version of the network are ignored: the shipped ones are used until `heygem learn` is run again.
     """
     if (models / LOCAL).is_file():
         with suppress(ValueError):

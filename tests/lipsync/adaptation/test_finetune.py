@@ -14,16 +14,16 @@ from heygem_daemon.lipsync.adaptation.finetune import (
     Recipe,
     examples_of,
     fine_tune,
+    lip_pca_of,
     rate_at,
-    shapes_of,
     train_guides,
     train_mappers,
 )
 from heygem_daemon.lipsync.adaptation.scores import correlation
 from heygem_daemon.lipsync.motion import viseme_index
-from heygem_daemon.lipsync.speech.mel import levelled_mel
-from heygem_daemon.lipsync.speech.model import PhoneticModel, guide_features, hear, load, tell
-from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, GUIDE_FEATURES, Mapper
+from heygem_daemon.lipsync.speech.mel import normalised_mel
+from heygem_daemon.lipsync.speech.model import PhoneticModel, encode, load, predict, transcript_features
+from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, TRANSCRIPT_FEATURES, Mapper
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip
 from training.espeak import espeak
@@ -37,8 +37,8 @@ SENTENCES = {
 
 
 def heard(model: PhoneticModel, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mel = levelled_mel(wave)
-    found = hear(model, mel[: len(mel) // 2 * 2])
+    mel = normalised_mel(wave)
+    found = encode(model, mel[: len(mel) // 2 * 2])
     return found.posteriors, found.features
 
 
@@ -58,7 +58,7 @@ def odd_clip(model: PhoneticModel, name: str, text: str) -> AvClip:
 def start() -> PhoneticModel:
     """The shipped weights, one mapper and one guide of them."""
     model = load(shipped_weights())
-    return model.with_(mappers=model.mappers[:1], guides=model.guides[:1])
+    return model.with_(mappers=model.mappers[:1], transcript_mappers=model.transcript_mappers[:1])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def agreement(model: PhoneticModel, clips: list[AvClip]) -> float:
     """Return the mean r of the opening told and the true one."""
     found = []
     for clip in clips:
-        told = tell(model, heard(model, clip.audio)[1]).opening
+        told = predict(model, heard(model, clip.audio)[1]).opening
         found.append(correlation(np.interp(clip.times, np.arange(len(told)) / 50, told).astype(np.float32), clip.opening))
     return float(np.mean(found))
 
@@ -87,16 +87,16 @@ def test_fine_tuning_goes_towards_the_mouths_it_saw(start: PhoneticModel, clips:
     before, after = agreement(start, clips), agreement(tuned, clips)
     print(f"r {before:.2f} -> {after:.2f}")  # noqa: T201
     assert after > before + 0.1
-    assert (len(tuned.mappers), len(tuned.guides)) == (1, 1)
+    assert (len(tuned.mappers), len(tuned.transcript_mappers)) == (1, 1)
     assert same_weights(tuned.encoder, load(shipped_weights()).encoder)
     assert tuned.calibration == start.calibration
-    assert tuned.shapes is start.shapes
+    assert tuned.lip_pca is start.lip_pca
     assert told[-1] == 1.0
     assert all(a < b for a, b in pairwise(told))
 
 
 def test_the_start_is_left_as_it_was(start: PhoneticModel, clips: list[AvClip]) -> None:
-    examples = examples_of(start, clips[:1], start.shapes, copies=0)
+    examples = examples_of(start, clips[:1], start.lip_pca, copies=0)
     train_mappers(examples, TINY, start=start.mappers)
     assert same_weights(start.mappers[0], load(shipped_weights()).mappers[0])
     assert not start.mappers[0].training
@@ -106,12 +106,12 @@ def test_the_same_clips_and_seed_give_the_same_mappers(start: PhoneticModel, cli
     monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=3, batch=4))
     first, again, other = (fine_tune(start, clips[:2], seed=seed) for seed in (1, 1, 2))
     assert same_weights(first.mappers[0], again.mappers[0])
-    assert same_weights(first.guides[0], again.guides[0])
+    assert same_weights(first.transcript_mappers[0], again.transcript_mappers[0])
     assert not same_weights(first.mappers[0], other.mappers[0])
 
 
 def test_an_anchor_holds_the_weights_near_where_they_began(start: PhoneticModel, clips: list[AvClip]) -> None:
-    examples = examples_of(start, clips[:1], start.shapes, copies=0)
+    examples = examples_of(start, clips[:1], start.lip_pca, copies=0)
 
     def gone(anchor: float) -> float:
         (mapper,) = train_mappers(examples, replace(TINY, steps=25, rate=5e-3, decay=0.0, anchor=anchor), start=start.mappers)
@@ -122,7 +122,7 @@ def test_an_anchor_holds_the_weights_near_where_they_began(start: PhoneticModel,
 
 
 def test_mappers_begin_apart_and_are_as_many_as_the_recipe_says(start: PhoneticModel, clips: list[AvClip]) -> None:
-    examples = examples_of(start, clips[:1], start.shapes, copies=0)
+    examples = examples_of(start, clips[:1], start.lip_pca, copies=0)
     first, second = train_mappers(examples, replace(TINY, members=2, steps=2))
     assert not same_weights(first, second)
     assert not first.training
@@ -132,19 +132,19 @@ def test_mappers_begin_apart_and_are_as_many_as_the_recipe_says(start: PhoneticM
 
 
 def test_guides_learn_from_visemes_and_loudness_alone(start: PhoneticModel, clips: list[AvClip]) -> None:
-    examples = examples_of(start, clips, start.shapes, copies=0)
+    examples = examples_of(start, clips, start.lip_pca, copies=0)
     (guide,) = train_guides(examples, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
-    mel = levelled_mel(clips[0].audio)
-    features = guide_features(hear(start, mel[: len(mel) // 2 * 2]))
-    assert features.shape[1] == GUIDE_FEATURES
+    mel = normalised_mel(clips[0].audio)
+    features = transcript_features(encode(start, mel[: len(mel) // 2 * 2]))
+    assert features.shape[1] == TRANSCRIPT_FEATURES
     told = guide(torch.from_numpy(np.ascontiguousarray(features.T))[None])[0, 0].detach().numpy()
     at = np.interp(clips[0].times, np.arange(len(told)) / 50, told).astype(np.float32)
     assert correlation(at, clips[0].opening) > 0.5
 
 
 def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_seen(start: PhoneticModel, clips: list[AvClip]) -> None:
-    shapes = shapes_of(clips)
-    made = examples_of(start, clips, shapes, copies=2)
+    lip_pca = lip_pca_of(clips)
+    made = examples_of(start, clips, lip_pca, copies=2)
     assert [example.person for example in made] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
     for example in made:
         rows = len(example.mask)
@@ -169,7 +169,7 @@ def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_seen(
 
 def test_a_constant_offset_of_the_footage_is_taken_off(start: PhoneticModel, clips: list[AvClip]) -> None:
     late = replace(clips[0], times=clips[0].times + 0.12, lag=0.12)
-    (there,), (here,) = (examples_of(start, [clip], start.shapes, copies=0) for clip in (clips[0], late))
+    (there,), (here,) = (examples_of(start, [clip], start.lip_pca, copies=0) for clip in (clips[0], late))
     np.testing.assert_allclose(here.targets, there.targets, atol=1e-4)
 
 
@@ -180,12 +180,12 @@ def test_the_shapes_of_people_are_the_ways_in_which_their_lips_move() -> None:
     base = [make_clip(name, name, seed=i) for i, name in enumerate("abc")]
     rest = noise.normal(0, 1, (40, 3)).astype(np.float32)
     moving = [replace(clip, lips=rest * (i + 1) + clip.opening[:, None, None] * way + clip.lips) for i, clip in enumerate(base)]
-    shapes = shapes_of(moving)
-    assert shapes.components.shape == (120, COMPONENTS)
-    assert abs(float(shapes.components[:, 0] @ way.ravel())) > 0.99
-    np.testing.assert_allclose(shapes.components.T @ shapes.components, np.eye(COMPONENTS), atol=1e-4)
-    assert shapes.deviations[0] == pytest.approx(np.median([clip.opening.std() for clip in base]), rel=1e-4)
-    assert shapes.deviations[2] == pytest.approx(shapes.deviations[0], rel=0.05)
+    lip_pca = lip_pca_of(moving)
+    assert lip_pca.components.shape == (120, COMPONENTS)
+    assert abs(float(lip_pca.components[:, 0] @ way.ravel())) > 0.99
+    np.testing.assert_allclose(lip_pca.components.T @ lip_pca.components, np.eye(COMPONENTS), atol=1e-4)
+    assert lip_pca.deviations[0] == pytest.approx(np.median([clip.opening.std() for clip in base]), rel=1e-4)
+    assert lip_pca.deviations[2] == pytest.approx(lip_pca.deviations[0], rel=0.05)
 
 
 def test_the_learning_rate_warms_up_and_fades_away() -> None:
@@ -209,6 +209,6 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
 
 def test_a_model_without_guides_stays_without(start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=3, batch=4))
-    tuned = fine_tune(start.with_(guides=()), clips[:2])
-    assert tuned.guides == ()
+    tuned = fine_tune(start.with_(transcript_mappers=()), clips[:2])
+    assert tuned.transcript_mappers == ()
     assert len(tuned.mappers) == 1

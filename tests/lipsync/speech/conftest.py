@@ -1,4 +1,4 @@
-"""Speech whose phonemes are known: espeak-ng tells when it says each of them."""
+"""Synthetic speech with known phoneme times, and the shipped weights."""
 
 from dataclasses import dataclass
 
@@ -22,14 +22,14 @@ TEXT = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spoken:
-    """text; wave: float32 [n], 16 kHz; phones: what is said when."""
+    """text; wave: float32 [n], 16 kHz; phones: each phoneme with its start and end."""
 
     text: str
     wave: np.ndarray
     phones: list[Phone]
 
     def closures_met(self, times: np.ndarray, opening: np.ndarray) -> float:
-        """Return the share of p, b and m at which (+-40 ms) the lips are shut. times: float64 [T], s."""
+        """Return the fraction of p, b and m at which (+-40 ms) the lips are shut. times: float64 [T], s."""
         lips = [p for p in self.phones if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == viseme_index("PP")]
         assert len(lips) > 15
         shut = times[is_shut(opening)]

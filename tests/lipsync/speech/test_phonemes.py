@@ -26,7 +26,7 @@ SENTENCES = {
 }
 
 
-def named(ipa):
+def named(ipa: str) -> list[tuple[str, float]]:
     return [(VISEMES[place], length) for place, length in visemes_of_ipa(ipa)]
 
 
@@ -60,28 +60,28 @@ def named(ipa):
         ("p.", ["PP"]),
     ],
 )
-def test_a_phoneme_looks_like_its_place_of_articulation(ipa, visemes):
+def test_a_phoneme_looks_like_its_place_of_articulation(ipa: str, visemes: list[str]) -> None:
     assert [name for name, _ in named(ipa)] == visemes
 
 
 @pytest.mark.parametrize("ipa", ["", "_", "_:", "|", "ˈ", "(en)", "(fr)", "?", "7"])
-def test_a_pause_a_mark_or_an_unknown_sign_has_no_viseme(ipa):
+def test_a_pause_a_mark_or_an_unknown_sign_has_no_viseme(ipa: str) -> None:
     assert visemes_of_ipa(ipa) == []
 
 
-def test_a_long_vowel_is_longer_than_a_short_one():
+def test_a_long_vowel_is_longer_than_a_short_one() -> None:
     assert named("a") == [("aa", 1.0)]
     assert named("aː") == [("aa", 1.6)]
     assert named("ɔːɪ") == [("oh", 1.6), ("ih", 1.0)]
 
 
-def test_a_length_mark_alone_is_nothing():
+def test_a_length_mark_alone_is_nothing() -> None:
     assert visemes_of_ipa("ː") == []
 
 
 @pytest.mark.parametrize("voice", SENTENCES)
-def test_every_phoneme_that_is_said_in_a_language_has_a_viseme(voice):
+def test_every_phoneme_of_a_language_has_a_viseme(voice: str) -> None:
     _, phones = espeak().speak(SENTENCES[voice], voice)
-    said = {phone.ipa for phone in phones if any(unicodedata.category(sign) == "Ll" for sign in phone.ipa)}
-    assert len(said) > 9
-    assert {ipa for ipa in said if not visemes_of_ipa(ipa)} == set()
+    spoken = {phone.ipa for phone in phones if any(unicodedata.category(sign) == "Ll" for sign in phone.ipa)}
+    assert len(spoken) > 9
+    assert {ipa for ipa in spoken if not visemes_of_ipa(ipa)} == set()

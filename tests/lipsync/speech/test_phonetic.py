@@ -1,6 +1,7 @@
-"""PhoneticDriver keeps the contract of drivers, and hears what it was taught."""
+"""PhoneticDriver keeps the contract of drivers, and recognises speech."""
 
 import tracemalloc
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -9,30 +10,32 @@ import pytest
 import soundfile
 
 from heygem_daemon.lipsync.adaptation.augment import mixed, music
-from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, levelled_mel
-from heygem_daemon.lipsync.speech.model import hear, load, tell
+from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, normalised_mel
+from heygem_daemon.lipsync.speech.model import PhoneticModel, encode, load, predict
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
-from heygem_daemon.lipsync.speech.postprocess import Rows, mouth_curve
+from heygem_daemon.lipsync.speech.postprocess import PredictedRows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, talk
+from tests.lipsync.speech.conftest import Spoken
 from training.espeak import espeak
 
 ROW = 320
 """Samples from row to row of a curve."""
 PAD = 100
-"""Rows of silence around a recording that is heard as a whole."""
+"""Rows of silence around a recording that is processed as a whole."""
 
 
 class TestPhoneticDriver(DriverContract):
     """The contract, with the weights that are shipped."""
 
 
-def rows_of(wave):
+def rows_of(wave: Float32) -> int:
     return -(-len(wave) // ROW)
 
 
-def curve_of(driver, blocks, rows):
+def curve_of(driver: PhoneticDriver, blocks: Iterable[Float32], rows: int) -> Curve:
     """Return the first `rows` rows of a driver's curve."""
     curves = driver.curve(blocks)
     whole = next(curves)
@@ -41,35 +44,37 @@ def curve_of(driver, blocks, rows):
     return Curve(opening=whole.opening[:rows], width=whole.width[:rows], visemes=whole.visemes[:rows])
 
 
-def heard_at_once(model, wave):
+def whole_at_once(model: PhoneticModel, wave: Float32) -> tuple[Float32, Curve]:
     """Return (posteriors, curve) of the whole recording, from networks that see all of it at the same time, silence around it."""
-    mel = levelled_mel(np.concatenate([wave, np.zeros(PAD * ROW, np.float32)]))
+    mel = normalised_mel(np.concatenate([wave, np.zeros(PAD * ROW, np.float32)]))
     mel = np.concatenate([np.full((2 * PAD, BANDS), SILENCE, np.float32), mel])
-    heard = hear(model, mel[: len(mel) // 2 * 2])
-    place = np.arange(len(heard.posteriors)) - PAD
-    rows = Rows(
-        told=tell(model, heard.features),
-        posteriors=heard.posteriors,
-        is_sound=(place >= 0) & (place * ROW < len(wave)),
+    acoustic = encode(model, mel[: len(mel) // 2 * 2])
+    place = np.arange(len(acoustic.posteriors)) - PAD
+    rows = PredictedRows(
+        prediction=predict(model, acoustic.features),
+        posteriors=acoustic.posteriors,
+        in_recording=(place >= 0) & (place * ROW < len(wave)),
         gate=np.zeros(len(place), np.float32),
     )
     curve = mouth_curve(rows, model.calibration)
     inside = slice(PAD, PAD + rows_of(wave))
-    return heard.posteriors[inside], Curve(opening=curve.opening[inside], width=curve.width[inside], visemes=curve.visemes[inside])
+    return acoustic.posteriors[inside], Curve(opening=curve.opening[inside], width=curve.width[inside], visemes=curve.visemes[inside])
 
 
 @pytest.fixture(scope="module")
-def whole(model, spoken):
-    return heard_at_once(model, spoken.wave)
+def whole(model: PhoneticModel, spoken: Spoken) -> tuple[Float32, Curve]:
+    return whole_at_once(model, spoken.wave)
 
 
-def motion_of(curve):
+def motion_of(curve: Curve) -> float:
     """Return how much the lips move: the mean step of the opening."""
     return float(np.abs(np.diff(curve.opening)).mean())
 
 
 @pytest.mark.parametrize("sizes", [[1_000_000], [4321]], ids=str)
-def test_there_is_no_seam_between_the_stretches_that_are_heard_one_by_one(driver, spoken, whole, sizes):
+def test_there_is_no_seam_between_the_windows_of_the_networks(
+    driver: PhoneticDriver, spoken: Spoken, whole: tuple[Float32, Curve], sizes: list[int]
+) -> None:
     _, expected = whole
     curve = curve_of(driver, cut(spoken.wave, sizes), len(expected))
     assert len(expected) > 3 * 200
@@ -77,7 +82,9 @@ def test_there_is_no_seam_between_the_stretches_that_are_heard_one_by_one(driver
         np.testing.assert_allclose(getattr(curve, name), getattr(expected, name), atol=1e-3)
 
 
-def test_posteriors_come_to_the_end_of_the_speech_and_are_those_of_the_whole(driver, spoken, whole):
+def test_posteriors_come_to_the_end_of_the_speech_and_are_those_of_the_whole(
+    driver: PhoneticDriver, spoken: Spoken, whole: tuple[Float32, Curve]
+) -> None:
     expected, _ = whole
     posteriors = np.concatenate(list(driver.posteriors(cut(spoken.wave, [7777]))))
     assert posteriors.dtype == np.float32
@@ -85,13 +92,13 @@ def test_posteriors_come_to_the_end_of_the_speech_and_are_those_of_the_whole(dri
 
 
 @pytest.mark.parametrize("samples", [0, 1, 320, 321, 4 * RATE - 1, 4 * RATE, 4 * RATE + 1, 8 * RATE])
-def test_posteriors_are_as_many_as_rows_begin_in_the_speech(driver, samples):
+def test_posteriors_are_as_many_as_rows_begin_in_the_speech(driver: PhoneticDriver, samples: int) -> None:
     blocks = list(driver.posteriors([talk(8)[:samples]]))
     assert sum(map(len, blocks)) == -(-samples // ROW)
 
 
-def test_the_visemes_of_clear_speech_are_heard(driver, spoken):
-    """Of the instants in which espeak-ng says p, b or m most are told from everything else."""
+def test_the_visemes_of_clear_speech_are_recognised(driver: PhoneticDriver, spoken: Spoken) -> None:
+    """Most rows in which espeak-ng speaks p, b or m are recognised."""
     posteriors = np.concatenate(list(driver.posteriors([spoken.wave])))
     lips = np.zeros(len(posteriors), bool)
     for phone in spoken.phones:
@@ -100,7 +107,7 @@ def test_the_visemes_of_clear_speech_are_heard(driver, spoken):
     assert posteriors[lips, 1].mean() > 4 * posteriors[~lips, 1].mean()
 
 
-def test_the_lips_meet_at_most_p_b_and_m(driver, spoken):
+def test_the_lips_meet_at_most_p_b_and_m(driver: PhoneticDriver, spoken: Spoken) -> None:
     curve = curve_of(driver, [spoken.wave], rows_of(spoken.wave))
     met = spoken.closures_met(np.arange(len(curve)) / 50, curve.opening)
     print(f"p b m met without a script: {met:.0%}")  # noqa: T201
@@ -108,14 +115,14 @@ def test_the_lips_meet_at_most_p_b_and_m(driver, spoken):
 
 
 @pytest.mark.parametrize("gain", [0.03, 0.3, 3.0])
-def test_a_mouth_moves_alike_whatever_the_level_of_the_recording(driver, spoken, gain):
+def test_a_mouth_moves_alike_whatever_the_level_of_the_recording(driver: PhoneticDriver, spoken: Spoken, gain: float) -> None:
     rows = rows_of(spoken.wave)
-    usual, other = (curve_of(driver, [factor * spoken.wave], rows).opening for factor in (1.0, gain))
+    usual, other = (curve_of(driver, [np.float32(factor) * spoken.wave], rows).opening for factor in (1.0, gain))
     assert np.abs(usual - other).mean() < 0.06
     assert np.corrcoef(usual, other)[0, 1] > 0.95
 
 
-def test_two_drivers_from_the_same_file_agree_to_the_last_bit(driver, spoken):
+def test_two_drivers_from_the_same_file_agree_to_the_last_bit(driver: PhoneticDriver, spoken: Spoken) -> None:
     other = PhoneticDriver(load(shipped_weights()))
     a, b = (curve_of(each, [spoken.wave[: 5 * RATE]], 250) for each in (driver, other))
     assert np.array_equal(a.opening, b.opening)
@@ -123,45 +130,45 @@ def test_two_drivers_from_the_same_file_agree_to_the_last_bit(driver, spoken):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_music_alone_hardly_moves_the_mouth(driver, spoken, seed):
+def test_music_alone_hardly_moves_the_mouth(driver: PhoneticDriver, spoken: Spoken, seed: int) -> None:
     played = music(len(spoken.wave), np.random.default_rng(seed))
     played *= spoken.wave.std() / played.std()
     rows = rows_of(spoken.wave)
-    share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
-    print(f"music moves the mouth {share:.0%} as much as speech")  # noqa: T201
-    assert share <= 0.15
+    ratio = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
+    print(f"music moves the mouth {ratio:.0%} as much as speech")  # noqa: T201
+    assert ratio <= 0.15
 
 
 @pytest.fixture(scope="module", params=["solo", "band"])
-def played(request, spoken):
+def played(request: pytest.FixtureRequest, spoken: Spoken) -> Float32:
     """Sampled instruments, as long and as loud as the speech: pieces of training.music that nothing was trained on."""
     wave, rate = soundfile.read(Path(__file__).with_name("music") / f"{request.param}.ogg", dtype="float32")
     assert rate == RATE
-    return np.resize(wave, len(spoken.wave)) * (spoken.wave.std() / wave.std())
+    return np.asarray(np.resize(wave, len(spoken.wave)) * (spoken.wave.std() / wave.std()), np.float32)
 
 
-def test_instruments_alone_hardly_move_the_mouth(driver, spoken, played):
+def test_instruments_alone_hardly_move_the_mouth(driver: PhoneticDriver, spoken: Spoken, played: Float32) -> None:
     rows = rows_of(spoken.wave)
-    share = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
-    print(f"instruments move the mouth {share:.0%} as much as speech")  # noqa: T201
-    assert share <= 0.15
+    ratio = motion_of(curve_of(driver, [played], rows)) / motion_of(curve_of(driver, [spoken.wave], rows))
+    print(f"instruments move the mouth {ratio:.0%} as much as speech")  # noqa: T201
+    assert ratio <= 0.15
 
 
 @pytest.mark.parametrize("word", ["Yes.", "No.", "Maybe.", "Thank you.", "Five."])
-def test_a_word_between_long_pauses_is_spoken(driver, word):
-    """The rhythm of speech is not heard in a single word."""
+def test_a_word_between_long_pauses_is_spoken(driver: PhoneticDriver, word: str) -> None:
+    """A single word lacks the rhythm of speech."""
     wave, _ = espeak().speak(word, "en-us")
     pause, noise = np.zeros(3 * RATE, np.float32), np.random.default_rng(0)
-    heard = np.concatenate([pause, wave, pause])
-    heard = (heard + noise.normal(0, 0.002, len(heard))).astype(np.float32)
-    opening = curve_of(driver, [heard], rows_of(heard)).opening
-    said = slice(150, 150 + rows_of(wave))
-    assert opening[said].max() > 0.25
+    padded = np.concatenate([pause, wave, pause])
+    padded = (padded + noise.normal(0, 0.002, len(padded))).astype(np.float32)
+    opening = curve_of(driver, [padded], rows_of(padded)).opening
+    spoken = slice(150, 150 + rows_of(wave))
+    assert opening[spoken].max() > 0.25
     assert opening[:100].max() == 0
-    assert opening[said.stop + 50 :].max() == 0
+    assert opening[spoken.stop + 50 :].max() == 0
 
 
-def test_speech_before_instruments_moves_it_as_ever(driver, spoken, played):
+def test_speech_before_instruments_moves_the_mouth_as_without_them(driver: PhoneticDriver, spoken: Spoken, played: Float32) -> None:
     rows = rows_of(spoken.wave)
     alone, before = (curve_of(driver, [wave], rows).opening for wave in (spoken.wave, mixed(spoken.wave, played, 15.0)))
     assert np.corrcoef(alone, before)[0, 1] > 0.85
@@ -169,27 +176,27 @@ def test_speech_before_instruments_moves_it_as_ever(driver, spoken, played):
 
 
 @pytest.mark.parametrize("kind", ["speech", "silence"])
-def test_a_long_stream_is_not_kept(driver, spoken, kind):
-    """What is held after two minutes is what was held after one."""
+def test_a_long_stream_is_not_kept(driver: PhoneticDriver, spoken: Spoken, kind: str) -> None:
+    """The memory after two minutes is that after one."""
     second = spoken.wave[:RATE] if kind == "speech" else np.zeros(RATE, np.float32)
     taken = 0
 
-    def stream():
+    def stream() -> Iterator[Float32]:
         nonlocal taken
         while True:
             taken += 1
             yield second.copy()
 
     curves = driver.curve(stream())
-    held, ahead = [], []
+    used, ahead = [], []
     tracemalloc.start()
     try:
         seconds = 0.0
         for curve in islice(curves, 16):
             seconds += len(curve) / CURVE_RATE
-            held.append(tracemalloc.get_traced_memory()[0])
+            used.append(tracemalloc.get_traced_memory()[0])
             ahead.append(taken - seconds)
     finally:
         tracemalloc.stop()
     assert max(ahead) <= 5
-    assert max(held[8:]) - max(held[4:8]) < 150_000  # one stretch is 700 kB of sound and spectrum
+    assert max(used[8:]) - max(used[4:8]) < 150_000  # one window is 700 kB of audio and spectrum

@@ -8,7 +8,7 @@ from heygem_daemon.lipsync.speech.stream import reblock
 
 
 @given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 40))
-def test_reblocking_keeps_every_sample_and_makes_equal_blocks(sizes, length):
+def test_reblocking_keeps_every_sample_and_makes_equal_blocks(sizes: list[int], length: int) -> None:
     wave = np.arange(sum(sizes), dtype=np.float32)
     blocks = list(reblock(np.split(wave, np.cumsum(sizes)[:-1]) if sizes else [], length))
     assert np.array_equal(np.concatenate([*blocks, np.zeros(0, np.float32)]), wave)

@@ -1,27 +1,27 @@
-"""A script beside the recording: its words, aligned to the sound, tell the mouth what the sound alone leaves open.
+"""Align the transcript of a recording with its audio, to correct the visemes and to close the lips where they must meet.
 
-    text -> language -> phonemes (espeak-ng) -> visemes -> chain of states
-    posteriors of the recording ----------------------------> Viterbi -> Alignment -> rows and closures for the motion
+    text -> language -> phonemes (espeak-ng) -> visemes -> decoding graph
+    posteriors of the recording ----------------------------> Viterbi -> Alignment -> posteriors and closures for the motion
 
-`align` is the way in; `aligned_posteriors`, `blended` and `closure_gate` are what a driver takes out.
+`align` is the entry; drivers use `blend_posteriors` and `closure_gate` of the result.
 """
 
-from heygem_daemon.lipsync.speech.transcript.align import ScriptResult, align
+from heygem_daemon.lipsync.speech.transcript.align import AlignmentResult, align
 from heygem_daemon.lipsync.speech.transcript.alignment import AlignedWord, Alignment, Segment
-from heygem_daemon.lipsync.speech.transcript.curves import aligned_posteriors, blended, closure_gate
-from heygem_daemon.lipsync.speech.transcript.problem import ScriptProblem
-from heygem_daemon.lipsync.speech.transcript.text import read_transcript, script_text
+from heygem_daemon.lipsync.speech.transcript.curves import aligned_posteriors, blend_posteriors, closure_gate
+from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
+from heygem_daemon.lipsync.speech.transcript.text import read_transcript, transcript_text
 
 __all__ = [
     "AlignedWord",
     "Alignment",
-    "ScriptProblem",
-    "ScriptResult",
+    "AlignmentResult",
     "Segment",
+    "TranscriptProblem",
     "align",
     "aligned_posteriors",
-    "blended",
+    "blend_posteriors",
     "closure_gate",
     "read_transcript",
-    "script_text",
+    "transcript_text",
 ]

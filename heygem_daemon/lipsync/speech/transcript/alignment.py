@@ -1,4 +1,4 @@
-"""When which sound of a script is spoken."""
+"""Represent when each phoneme and word of a transcript is spoken, and derive it from the path of the Viterbi search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Int32, Int64
-from heygem_daemon.lipsync.speech.transcript.graph import SILENCE, Chain
+from heygem_daemon.lipsync.speech.transcript.graph import SILENCE, DecodingGraph
 from heygem_daemon.lipsync.speech.transcript.words import Word
 
 ROW_RATE: Final = 50
@@ -29,7 +29,7 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignedWord:
-    """One spoken word: `index` counts the words of the script (left out ones are not here). start, end: s. confidence: 0-1."""
+    """One spoken word. index: its place among the words of the transcript (omitted words are missing). start, end: s. confidence: 0-1."""
 
     index: int
     phonemes: tuple[str, ...]
@@ -49,10 +49,11 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """The script along the recording. Segments are in order and do not overlap; where there is none, something else is heard.
+    """A transcript along a recording. Segments are in order and do not overlap; between them is speech outside the transcript.
 
-    language: espeak-ng's name of the voice. coverage: share of the script's words that are spoken. margin: how much better than wrong
-    scripts this one explains the sound, in natural logarithms of odds per row of speech. confidence: mean of the words', 0-1.
+    language: espeak-ng's name of the voice. coverage: fraction of the words of the transcript that are spoken. margin: by how much this
+    transcript explains the audio better than wrong ones, natural logarithm of odds per row of speech. confidence: mean of the words, 0-1.
+    matches: whether coverage and margin are high enough (see `match`).
     """
 
     language: str
@@ -65,6 +66,7 @@ class Alignment:
 
     @cached_property
     def columns(self) -> Columns:
+        """The segments as arrays."""
         return Columns(
             viseme=np.array([each.viseme for each in self.segments], np.int32),
             start=np.array([each.start for each in self.segments], np.float64),
@@ -75,42 +77,42 @@ class Alignment:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Runs:
-    """The runs of equal states of a path: state int32 [R], first and after int64 [R] rows, gain float64 [R] the mean score of its rows."""
+    """The R runs of equal states of a path: state int32 [R]; first row and row after the last, int64 [R]; mean score float64 [R]."""
 
     state: Int32
     first: Int64
     after: Int64
-    gain: Float64
+    score: Float64
 
 
-def runs_of(states: Int32, gains: Float32) -> Runs:
-    """gains: float32 [n], the score of each row in its state."""
+def runs_of(states: Int32, scores: Float32) -> Runs:
+    """Return the runs of a path. states: int32 [n]; scores: float32 [n], the score of each row in its state."""
     first = np.flatnonzero(np.diff(states, prepend=-1))
     after = np.append(first[1:], len(states))
-    return Runs(state=states[first], first=first, after=after, gain=np.add.reduceat(gains.astype(np.float64), first) / (after - first))
+    return Runs(state=states[first], first=first, after=after, score=np.add.reduceat(scores.astype(np.float64), first) / (after - first))
 
 
-def segments_of(runs: Runs, chain: Chain, words: Sequence[Word]) -> tuple[tuple[Segment, ...], tuple[AlignedWord, ...]]:
+def segments_of(runs: Runs, graph: DecodingGraph, words: Sequence[Word]) -> tuple[tuple[Segment, ...], tuple[AlignedWord, ...]]:
     """Return the segments, pauses among them, and the words."""
     segments: list[Segment] = []
     spoken: list[AlignedWord] = []
-    held: list[Segment] = []
-    for state, first, after, gain in zip(runs.state.tolist(), runs.first.tolist(), runs.after.tolist(), runs.gain.tolist(), strict=True):
-        word, sound = int(chain.word[state]), int(chain.sound[state])
-        if held and (held[-1].word != word or sound < 0):
-            spoken.append(_word(held, words))
-            held = []
+    current: list[Segment] = []
+    for state, first, after, score in zip(runs.state.tolist(), runs.first.tolist(), runs.after.tolist(), runs.score.tolist(), strict=True):
+        word, phone = int(graph.word[state]), int(graph.phone[state])
+        if current and (current[-1].word != word or phone < 0):
+            spoken.append(_word(current, words))
+            current = []
         start, end = max(first - 0.5, 0.0) / ROW_RATE, (after - 0.5) / ROW_RATE
-        if sound >= 0:
-            phoneme = words[word].phonemes[words[word].sounds[sound].phoneme]
-            held.append(
-                Segment(ipa=phoneme, word=word, viseme=int(chain.column[state]), start=start, end=end, confidence=float(np.exp(gain)))
+        if phone >= 0:
+            phoneme = words[word].phonemes[words[word].phones[phone].phoneme]
+            current.append(
+                Segment(ipa=phoneme, word=word, viseme=int(graph.column[state]), start=start, end=end, confidence=float(np.exp(score)))
             )
-            segments.append(held[-1])
-        elif chain.column[state] == SILENCE:
-            segments.append(Segment(ipa="", word=-1, viseme=SILENCE, start=start, end=end, confidence=float(np.exp(gain))))
-    if held:
-        spoken.append(_word(held, words))
+            segments.append(current[-1])
+        elif graph.column[state] == SILENCE:
+            segments.append(Segment(ipa="", word=-1, viseme=SILENCE, start=start, end=end, confidence=float(np.exp(score))))
+    if current:
+        spoken.append(_word(current, words))
     return tuple(segments), tuple(spoken)
 
 

@@ -1,4 +1,4 @@
-"""From text to phonemes, by the espeak-ng of the system as a process of its own (it is under the GPL, and never linked)."""
+"""Convert text to phonemes with the espeak-ng of the system, as a process of its own (it is under the GPL, and never linked)."""
 
 import re
 from collections.abc import Iterator
@@ -8,15 +8,16 @@ from typing import Final
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
-from heygem_daemon.lipsync.speech.transcript.problem import ScriptProblem
+from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
 from heygem_daemon.lipsync.speech.transcript.words import Word
 from heygem_daemon.media.run import Completed, capture
 
 Command = tuple[str, ...]
 
 _SECONDS: Final = 120.0
+"""Time limit of one process."""
 _PIECE: Final = 4000
-"""Letters given to one process: espeak-ng takes some ms to start and some hundred for this much."""
+"""Letters for one process: espeak-ng takes some ms to start and some hundred ms for this many."""
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…।؟。！？；;])\s*|\n\s*\n")
 _BREAK: Final = re.compile(r"[\s,，、:：]")
 _LANGUAGE_MARK: Final = re.compile(r"\([a-z-]+\)")
@@ -29,12 +30,12 @@ _ENGLISH: Final = "en"
 
 
 def phonemes_command(voice: str) -> Command:
-    """Read UTF-8 text from standard input; print IPA: a line for each clause, phonemes joined by "_"."""
+    """Return the command that reads UTF-8 text from standard input and prints IPA: a line for each clause, phonemes joined by "_"."""
     return ("espeak-ng", "-q", "--ipa", "--sep=_", "--stdin", "-b", "1", "-v", voice)
 
 
 def has_voice(voice: str) -> bool:
-    """Raises ScriptProblem (`script_without_espeak`) where espeak-ng is not installed."""
+    """Return whether espeak-ng has this voice. Raises TranscriptProblem (`script_without_espeak`) where it is not installed."""
     return _run(voice, "").code == 0
 
 
@@ -49,15 +50,15 @@ def pronounce(text: str, voice: str) -> Iterator[Word]:
 
 def pieces(text: str, limit: int = _PIECE) -> Iterator[str]:
     """Cut a text at the ends of sentences into pieces of at most `limit` letters; without sentences, anywhere between words."""
-    held = ""
+    piece = ""
     for sentence in _SENTENCE_END.split(text):
         for part in _short(" ".join(sentence.split()), limit):
-            if held and len(held) + len(part) + 1 > limit:
-                yield held
-                held = ""
-            held = f"{held}\n{part}" if held else part
-    if held:
-        yield held
+            if piece and len(piece) + len(part) + 1 > limit:
+                yield piece
+                piece = ""
+            piece = f"{piece}\n{part}" if piece else part
+    if piece:
+        yield piece
 
 
 def _short(sentence: str, limit: int) -> Iterator[str]:
@@ -71,7 +72,7 @@ def _short(sentence: str, limit: int) -> Iterator[str]:
 
 
 def parse(printed: str, voice: str) -> Iterator[Word]:
-    """Yield the words of what espeak-ng printed. Marks of stress, tone and change of language are no phonemes."""
+    """Yield the words in the output of espeak-ng. Marks of stress, tone and change of language are no phonemes."""
     is_tonal = voice.partition("-")[0] in _TONAL
     for clause in printed.splitlines():
         starts = True
@@ -80,13 +81,13 @@ def parse(printed: str, voice: str) -> Iterator[Word]:
             if is_tonal:
                 phonemes = [_TONES.sub("", each) for each in phonemes]
             word = Word.of([each for each in phonemes if each.strip("-")], starts_clause=starts)
-            if word.sounds:
+            if word.phones:
                 yield word
                 starts = False
 
 
 def _mixed(text: str) -> Iterator[Word]:
-    """Chinese with words of other languages in it: those would be read as pinyin, so an English voice reads them."""
+    """Yield the words of Chinese with Latin words in it: those would be read as pinyin, so an English voice reads them."""
     place = 0
     for found in _LATIN.finditer(text):
         yield from parse(_spoken(text[place : found.start()], MANDARIN), MANDARIN)
@@ -97,7 +98,7 @@ def _mixed(text: str) -> Iterator[Word]:
 
 @cache
 def _unreadable(voice: str) -> dict[int, str]:
-    """Characters that a voice reads as their description ("Chinese letter"): espeak-ng knows the kana of Japanese only."""
+    """Return a translation of the characters that a voice reads as "Chinese letter": espeak-ng knows only the kana of Japanese."""
     return dict.fromkeys([*range(0x3400, 0xA000), *range(0xF900, 0xFB00)], " ") if voice == "ja" else {}
 
 
@@ -106,7 +107,7 @@ def _spoken(text: str, voice: str) -> str:
         return ""
     done = _run(voice, text)
     if done.code != 0:
-        raise ScriptProblem(WarningCode.SCRIPT_LANGUAGE_UNKNOWN)
+        raise TranscriptProblem(WarningCode.SCRIPT_LANGUAGE_UNKNOWN)
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -114,4 +115,4 @@ def _run(voice: str, text: str) -> Completed:
     try:
         return capture(phonemes_command(voice), seconds=_SECONDS, given=text.encode("utf-8", "replace"))
     except HeygemError as problem:
-        raise ScriptProblem(WarningCode.SCRIPT_WITHOUT_ESPEAK) from problem
+        raise TranscriptProblem(WarningCode.SCRIPT_WITHOUT_ESPEAK) from problem

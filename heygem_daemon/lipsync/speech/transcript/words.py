@@ -1,4 +1,4 @@
-"""The words of a script as sounds."""
+"""Represent the words of a transcript as visemes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sound:
-    """One viseme of a word: `length` relative to a typical one; `phoneme` is its phoneme's place in the word (a diphthong has two)."""
+class Phone:
+    """One viseme of a word. length: relative to a typical one; phoneme: place of its phoneme in the word (a diphthong has two visemes)."""
 
     viseme: int
     length: float
@@ -18,16 +18,16 @@ class Sound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
-    """One word as espeak-ng pronounces it. starts_clause: the first one after a comma, a full stop, a line."""
+    """One word as espeak-ng pronounces it. starts_clause: whether it is the first after a comma, a full stop or a line break."""
 
     phonemes: tuple[str, ...]
-    sounds: tuple[Sound, ...]
+    phones: tuple[Phone, ...]
     starts_clause: bool
 
     @classmethod
     def of(cls, phonemes: Iterable[str], *, starts_clause: bool) -> Self:
         listed = tuple(phonemes)
-        sounds = tuple(
-            Sound(viseme=viseme, length=length, phoneme=place) for place, ipa in enumerate(listed) for viseme, length in visemes_of_ipa(ipa)
+        phones = tuple(
+            Phone(viseme=viseme, length=length, phoneme=place) for place, ipa in enumerate(listed) for viseme, length in visemes_of_ipa(ipa)
         )
-        return cls(phonemes=listed, sounds=sounds, starts_clause=starts_clause)
+        return cls(phonemes=listed, phones=phones, starts_clause=starts_clause)

@@ -1,4 +1,4 @@
-"""Recordings as a network would hear them: scripts spoken at random lengths, with errors and noise in the posteriors."""
+"""Synthetic posteriors: transcripts spoken at random lengths, with errors and noise."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -22,8 +22,8 @@ FRENCH: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
-    """posteriors: float32 [n, 16]; onsets: int [sounds], the row at which each sound begins."""
+class SyntheticRecording:
+    """posteriors: float32 [n, 16]; onsets: int [phones], the row at which each phone begins."""
 
     posteriors: np.ndarray
     onsets: np.ndarray
@@ -33,24 +33,24 @@ def words_of(text: str, voice: str = "en") -> list[Word]:
     return list(pronounce(text, voice))
 
 
-def hear(words: list[Word], seed: int = 0, clarity: float = 3.0) -> Heard:
+def synthesise(words: list[Word], seed: int = 0, clarity: float = 3.0) -> SyntheticRecording:
     """Speak the words with pauses between clauses; about half of the rows have the wrong viseme on top at a clarity of 3."""
     order = np.random.default_rng(seed)
     labels, onsets = [0] * 25, []
     for word in words:
         if word.starts_clause:
             labels += [0] * int(order.integers(5, 30))
-        for sound in word.sounds:
+        for phone in word.phones:
             onsets.append(len(labels))
-            labels += [sound.viseme] * max(1, int(order.normal(4 * sound.length, 1.2)))
+            labels += [phone.viseme] * max(1, int(order.normal(4 * phone.length, 1.2)))
     labels += [0] * 25
     sharp = np.eye(16)[labels]
     smooth = np.stack([np.convolve(column, [0.25, 0.5, 0.25], "same") for column in sharp.T], 1)
-    return Heard(posteriors=_odds(clarity * smooth + order.normal(0, 1.2, sharp.shape)), onsets=np.array(onsets))
+    return SyntheticRecording(posteriors=_odds(clarity * smooth + order.normal(0, 1.2, sharp.shape)), onsets=np.array(onsets))
 
 
 def mumble(rows: int, seed: int = 1) -> np.ndarray:
-    """Speech that is in no script: random visemes of random lengths, float32 [rows, 16]."""
+    """Return the posteriors of speech in no transcript, float32 [rows, 16]: random visemes of random lengths."""
     order = np.random.default_rng(seed)
     labels = np.repeat(order.integers(1, 16, rows), order.integers(2, 6, rows))[:rows]
     return _odds(6.0 * np.eye(16)[labels] + order.normal(0, 1.2, (rows, 16)))
@@ -58,4 +58,4 @@ def mumble(rows: int, seed: int = 1) -> np.ndarray:
 
 def _odds(logits: np.ndarray) -> np.ndarray:
     odds = np.exp(logits - logits.max(1, keepdims=True))
-    return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(odds / odds.sum(1, keepdims=True), np.float32)

@@ -1,14 +1,17 @@
+"""Script files are read in the encodings that people use, and nothing else is."""
+
 import os
+from pathlib import Path
 
 import pytest
 
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.lipsync.speech.transcript.problem import ScriptProblem
-from heygem_daemon.lipsync.speech.transcript.text import MAX_BYTES, cleaned, read_transcript, script_text
+from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
+from heygem_daemon.lipsync.speech.transcript.text import MAX_BYTES, plain_text, read_transcript, transcript_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_script_may_be_utf_8_or_utf_16_with_or_without_mark(tmp_path, encoding):
+def test_a_script_may_be_utf_8_or_utf_16_with_or_without_mark(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "speech.txt"
     path.write_bytes("Grüße, 你好".encode(encoding))
     assert read_transcript(path) == "Grüße, 你好"
@@ -17,32 +20,32 @@ def test_a_script_may_be_utf_8_or_utf_16_with_or_without_mark(tmp_path, encoding
 @pytest.mark.parametrize(
     "content", ["Grüße".encode("latin-1"), "你好".encode("gb18030"), "hello".encode("utf-16-le"), b"a" * (MAX_BYTES + 1)]
 )
-def test_another_encoding_and_a_huge_file_are_refused(tmp_path, content):
+def test_another_encoding_and_a_huge_file_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "speech.txt"
     path.write_bytes(content)
-    with pytest.raises(ScriptProblem) as refused:
+    with pytest.raises(TranscriptProblem) as refused:
         read_transcript(path)
     assert refused.value.code == WarningCode.SCRIPT_UNREADABLE
 
 
-def test_a_link_a_pipe_a_folder_and_a_missing_file_are_refused(tmp_path):
+def test_a_link_a_pipe_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
     (tmp_path / "link.txt").symlink_to("secret.txt")
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "folder.txt").mkdir()
     for name in ("link.txt", "pipe.txt", "folder.txt", "missing.txt"):
-        with pytest.raises(ScriptProblem):
+        with pytest.raises(TranscriptProblem):
             read_transcript(tmp_path / name)
 
 
-def test_the_text_of_job_toml_wins_over_the_file(tmp_path):
+def test_the_text_of_job_toml_wins_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "speech.txt"
     path.write_text("from the file", encoding="utf-8")
-    assert script_text("from job.toml", path) == "from job.toml"
-    assert script_text(None, path) == "from the file"
-    assert script_text(None, None) is None
+    assert transcript_text("from job.toml", path) == "from job.toml"
+    assert transcript_text(None, path) == "from the file"
+    assert transcript_text(None, None) is None
 
 
-def test_what_espeak_would_take_for_phonemes_or_commands_is_taken_out():
-    assert "[" not in cleaned("say [[h@loU]] \x00\x07now\ud800")
-    assert cleaned(" a\u200bb\ufeff ").replace(" ", "") == "ab"
+def test_what_espeak_reads_as_phonemes_or_commands_is_removed() -> None:
+    assert "[" not in plain_text("say [[h@loU]] \x00\x07now\ud800")
+    assert plain_text(" a\u200bb\ufeff ").replace(" ", "") == "ab"
