@@ -71,7 +71,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkProgress:
-    """`done` of `total` steps of a stage; the stages are those of status.STAGES and what the engine adds."""
+    """`done` of `total` steps of a stage; the stages are those of status_builder.STAGES and what the engine adds."""
 
     token: str
     stage: str

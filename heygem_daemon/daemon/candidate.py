@@ -10,7 +10,8 @@ from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Failure, Item, Job
 from heygem_daemon.core.scan import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
-from heygem_daemon.core.status import JobStatus, candidate_status
+from heygem_daemon.core.status import JobStatus
+from heygem_daemon.core.status_builder import candidate_status
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from heygem_daemon.core.errors import HeygemError, TransientError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, Executor, Log, Publisher
-from heygem_daemon.core.status import ProgressStatus, item_progress
+from heygem_daemon.core.status import ProgressStatus
+from heygem_daemon.core.status_builder import item_progress
 from heygem_daemon.core.work import WorkerReady, WorkerState, WorkFailed, WorkProgress, WorkSucceeded
 from heygem_daemon.daemon.job_store import JobStore
 from heygem_daemon.daemon.runtime_config import RuntimeConfig

@@ -17,11 +17,9 @@ from heygem_daemon.core.status import (
     DiskStatus,
     InboxStatus,
     JobStatus,
-    job_status,
     moment,
-    queue_status,
-    summaries,
 )
+from heygem_daemon.core.status_builder import RECENT, job_status, queue_status, summaries
 from heygem_daemon.daemon.candidates import CandidateTracker
 from heygem_daemon.daemon.dispatcher import Attempt, Dispatcher
 from heygem_daemon.daemon.inboxes import Inboxes
@@ -30,7 +28,6 @@ from heygem_daemon.daemon.job_store import JobStore
 PROGRESS_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
-RECENT: Final = 20
 LISTED: Final = 100
 WRITES_PER_TICK: Final = 50
 """Each write is an fsync (some ms): a thousand jobs that change at once must not hold up the tick."""

@@ -1,4 +1,4 @@
-"""Jobs and items with few words."""
+"""Make jobs, items, failures and entries for tests, with defaults for what a test does not name."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def job(*items: Item, **changes: Any) -> Job:
 
 
 def failure(code: str = "internal") -> Failure:
-    return Failure(code=code, message="It broke.", hint="Mend it.")
+    return Failure(code=code, message="It broke.", hint="Fix it.")
 
 
 def entry(path: str, size: int = 1000, kind: Kind = Kind.FILE) -> Entry:

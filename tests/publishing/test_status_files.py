@@ -9,7 +9,8 @@ import pytest
 
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import State
-from heygem_daemon.core.status import DaemonStatus, JobStatus, candidate_status, moment
+from heygem_daemon.core.status import DaemonStatus, JobStatus, moment
+from heygem_daemon.core.status_builder import candidate_status
 from heygem_daemon.publishing.status_files import StatusFiles
 
 

@@ -1,0 +1,175 @@
+"""Build the models of status.json from jobs, items and candidates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.job import FINAL, Failure, Item, Job, State
+from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.status import (
+    ErrorStatus,
+    ItemStatus,
+    JobStatus,
+    JobSummary,
+    Metrics,
+    ProgressStatus,
+    QueueStatus,
+    TimesStatus,
+    moment,
+)
+
+STAGES: Final[Mapping[str, float]] = {"analyse": 0.15, "harvest": 0.1, "calibrate": 0.1, "render": 0.6, "verify": 0.04, "publish": 0.01}
+"""The stages of an item in order, with roughly the fraction of the time each takes for a presenter not seen before: they pace the bar."""
+
+RECENT: Final = 20
+"""How many finished jobs the daemon's own status lists."""
+
+ETA_FROM: Final = 0.02
+"""The fraction that must be done before the time left is estimated."""
+
+
+def _moment(unix: float | None) -> datetime | None:
+    return None if unix is None else moment(unix)
+
+
+def item_progress(stage: str, done: int, total: int, *, elapsed_s: float | None = None) -> ProgressStatus:
+    """Return the progress of an item that has done `done` of `total` steps of `stage`; a stage not in STAGES counts as 0 %."""
+    part = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+    before = 0.0
+    for name, weight in STAGES.items():
+        if name == stage:
+            fraction = before + weight * part
+            return ProgressStatus(stage=stage, done=done, total=total, percent=_percent(fraction), eta_s=_eta(fraction, elapsed_s))
+        before += weight
+    return ProgressStatus(stage=stage, done=done, total=total, percent=0.0)
+
+
+def _percent(fraction: float) -> float:
+    return round(min(max(fraction, 0.0), 1.0) * 100, 1)
+
+
+def _eta(fraction: float, elapsed_s: float | None) -> float | None:
+    """Return the time left in s, extrapolated linearly; None before ETA_FROM, where a guess would be far too long."""
+    if elapsed_s is None or not ETA_FROM <= fraction < 1.0:
+        return None
+    return round(elapsed_s * (1 - fraction) / fraction, 1)
+
+
+def job_status(
+    job: Job,
+    *,
+    now: float,
+    position: int | None = None,
+    progress: Mapping[str, ProgressStatus] | None = None,
+    waiting_for: str | None = None,
+    worker: str | None = None,
+    links: Mapping[str, str] | None = None,
+) -> JobStatus:
+    """Return the status of a claimed job at unix time `now`. progress: item key -> progress, for the running items."""
+    running = progress or {}
+    return JobStatus(
+        job=job.id,
+        name=job.name,
+        output=job.output,
+        state=job.state,
+        since=moment(job.since),
+        reason=job.reason,
+        waiting_for=waiting_for,
+        priority=job.priority,
+        position=position,
+        progress=_job_progress(job, now, running),
+        items=tuple(_item_status(item, running.get(item.key)) for item in job.items),
+        times=TimesStatus(
+            dropped=moment(job.dropped_at),
+            queued=_moment(job.queued_at),
+            started=_moment(job.started_at),
+            finished=_moment(job.finished_at),
+        ),
+        error=ErrorStatus.of(job.failure) if job.failure else None,
+        worker=worker,
+        links=dict(links or {}),
+    )
+
+
+def _job_progress(job: Job, now: float, running: Mapping[str, ProgressStatus]) -> ProgressStatus | None:
+    """Return the progress over all items, each with the same weight: their lengths are not known before they are opened."""
+    if not job.items:
+        return None
+    done = sum(item.is_final for item in job.items)
+    moving = [running[item.key] for item in job.items if item.state is State.RUNNING and item.key in running]
+    fraction = (done + sum(each.percent for each in moving) / 100) / len(job.items)
+    elapsed = None if job.started_at is None or job.is_final else max(now - job.started_at, 0.0)
+    stage = moving[0].stage if moving else str(job.state)
+    return ProgressStatus(stage=stage, done=done, total=len(job.items), percent=_percent(fraction), eta_s=_eta(fraction, elapsed))
+
+
+def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
+    published = item.state is State.SUCCEEDED
+    return ItemStatus(
+        **Metrics.of(item.result).model_dump(),
+        key=item.key,
+        recording=_shown(item.recording),
+        video=_shown(item.video),
+        state=item.state,
+        attempt=item.attempt,
+        reason=item.reason,
+        output=item.output if published else None,
+        thumbnail=item.thumbnail if published else None,
+        explain=item.explain if published and item.result.get("explained") is True else None,
+        progress=progress if item.state is State.RUNNING else None,
+        error=ErrorStatus.of(item.failure) if item.failure else None,
+    )
+
+
+def _shown(path: str) -> str:
+    return "/".join(escape_name(part) for part in path.split("/"))
+
+
+def candidate_status(
+    name: str,
+    job_id: str,
+    output: str,
+    *,
+    since: float,
+    dropped_at: float,
+    reason: str,
+    waiting_for: str = "settling",
+    state: State = State.SETTLING,
+    problem: HeygemError | None = None,
+    priority: int = 0,
+) -> JobStatus:
+    """Return the status of a drop that is not claimed yet: still being copied, or incomplete (`problem` is what is missing)."""
+    return JobStatus(
+        job=job_id,
+        name=escape_name(name),
+        output=output,
+        state=state,
+        since=moment(since),
+        reason=reason,
+        waiting_for=waiting_for,
+        priority=priority,
+        times=TimesStatus(dropped=moment(dropped_at)),
+        error=ErrorStatus.of(Failure.of(problem)) if problem else None,
+    )
+
+
+def queue_status(jobs: Iterable[Job]) -> QueueStatus:
+    """Return the numbers of open items; those of a job on hold are waiting."""
+    counts = {"queued": 0, "running": 0, "waiting": 0}
+    for job in jobs:
+        for item in job.items:
+            if item.state not in FINAL:
+                counts[_queue_of(job, item)] += 1
+    return QueueStatus(**counts)
+
+
+def _queue_of(job: Job, item: Item) -> str:
+    if item.state is State.RUNNING:
+        return "running"
+    return "waiting" if job.on_hold or item.state is State.WAITING else "queued"
+
+
+def summaries(open_jobs: Sequence[JobStatus], finished: Sequence[JobStatus]) -> tuple[JobSummary, ...]:
+    """Return the job list of the daemon's status: all open jobs, then the newest finished ones (`finished` comes newest first)."""
+    return tuple(JobSummary.of(status) for status in (*open_jobs, *finished[:RECENT]))

@@ -1,0 +1,103 @@
+import pytest
+
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.job import State
+from heygem_daemon.core.status import ErrorStatus, JobStatus, ProgressStatus
+from heygem_daemon.core.status_builder import RECENT, STAGES, candidate_status, item_progress, job_status, queue_status, summaries
+from tests.core.making import failure, item, job
+
+DONE = item("a", State.SUCCEEDED, attempt=1, result={"frames": 250, "fps": 25.0, "frame_rate": "25/1", "speed": 0.8, "warnings": ["hdr"]})
+
+
+def test_a_published_item_shows_its_file_and_metrics() -> None:
+    (shown,) = job_status(job(DONE), now=1).items
+    assert (shown.output, shown.thumbnail) == ("a.mp4", "thumbnails/a.jpg")
+    assert (shown.frames, shown.fps, shown.frame_rate, shown.warnings) == (250, 25.0, "25/1", ("hdr",))
+    assert shown.sync_offset_ms is None
+
+
+def test_the_diagnostic_image_is_named_where_one_was_written() -> None:
+    metrics = {"closure_rate": 0.875, "explained": True}
+    (shown,) = job_status(job(item("a", State.SUCCEEDED, explain="explain/a.png", result=metrics)), now=1).items
+    assert (shown.closure_rate, shown.explain) == (0.875, "explain/a.png")
+    (plain,) = job_status(job(item("a", State.SUCCEEDED, explain="explain/a.png", result={"explained": False})), now=1).items
+    assert plain.explain is None
+
+
+def test_an_unfinished_item_shows_no_file() -> None:
+    shown = job_status(job(item("a", State.RUNNING)), now=1).items[0]
+    assert (shown.output, shown.thumbnail) == (None, None)
+
+
+def test_a_value_of_the_wrong_type_costs_that_metric_only() -> None:
+    (shown,) = job_status(job(item("a", State.SUCCEEDED, result={"frames": "many", "speed": 2.0, "unknown": object()})), now=1).items
+    assert (shown.frames, shown.speed) == (None, 2.0)
+
+
+def test_the_errors_of_an_item_and_of_a_job_are_shown() -> None:
+    status = job_status(job(item("a", State.FAILED, failure=failure("no_face")), failure=failure("two_recordings")).rollup(1), now=1)
+    assert status.items[0].error == ErrorStatus(code="no_face", message="It broke.", hint="Fix it.")
+    assert status.error is not None
+    assert (status.state, status.error.code) == (State.REJECTED, "two_recordings")
+
+
+def test_the_progress_of_a_job_covers_all_its_items() -> None:
+    half = ProgressStatus(stage="render", done=50, total=100, percent=50)
+    mixed = job(DONE, item("b", State.RUNNING), item("c"), item("d", State.FAILED)).rollup(100)
+    status = job_status(mixed, now=160, progress={"b": half, "c": half}, worker="cpu", position=None, links={"zip": "x.zip"})
+    assert status.progress == ProgressStatus(stage="render", done=2, total=4, percent=62.5, eta_s=36.0)
+    assert [each.progress for each in status.items] == [None, half, None, None]
+    assert (status.worker, status.links) == ("cpu", {"zip": "x.zip"})
+
+
+def test_a_job_that_is_over_or_has_not_begun_has_no_time_left() -> None:
+    assert job_status(job(), now=5).progress is None
+    waiting = job_status(job(DONE, item("b")), now=5).progress
+    assert waiting is not None
+    assert (waiting.percent, waiting.eta_s, waiting.stage) == (50, None, "queued")
+    over = job_status(job(DONE, started_at=1.0).rollup(2), now=5).progress
+    assert over == ProgressStatus(stage="succeeded", done=1, total=1, percent=100)
+
+
+def test_the_progress_of_an_item_never_runs_backwards() -> None:
+    percents = [item_progress(stage, done, 10).percent for stage in STAGES for done in range(11)]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100
+    assert sum(STAGES.values()) == pytest.approx(1)
+
+
+def test_the_time_left_is_extrapolated_from_two_percent_on() -> None:
+    assert item_progress("render", 5, 10, elapsed_s=65).eta_s == 35
+    assert item_progress("analyse", 1, 10, elapsed_s=10).eta_s is None
+    assert item_progress("render", 5, 10).eta_s is None
+    assert item_progress("render", 5, 0).percent == 35
+    assert item_progress("dancing", 5, 10) == ProgressStatus(stage="dancing", done=5, total=10, percent=0)
+
+
+def test_a_drop_not_yet_claimed_has_a_status_too() -> None:
+    settling = candidate_status("lesson\n01", "id", "lesson-01", since=5, dropped_at=4, reason="Still copying")
+    assert (settling.name, settling.state, settling.waiting_for, settling.error) == (r"lesson\x0a01", State.SETTLING, "settling", None)
+    incomplete = candidate_status("a", "id", "a", since=5, dropped_at=4, reason="x", problem=error("no_videos", extensions="mp4"))
+    assert incomplete.error is not None
+    assert incomplete.error.code == "no_videos"
+    assert JobStatus.read(incomplete.to_json()) == incomplete
+
+
+# -- the daemon -------------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_is_counted_in_items() -> None:
+    jobs = [
+        job(DONE, item("b", State.RUNNING), item("c"), item("d", State.WAITING), item("e", State.INTERRUPTED)),
+        job(item("f"), on_hold=True),
+    ]
+    assert queue_status(jobs).model_dump() == {"queued": 2, "running": 1, "waiting": 2}
+
+
+def test_the_daemon_lists_all_open_jobs_and_some_finished_ones() -> None:
+    begun = job_status(job(DONE, item("b", State.RUNNING)).rollup(1), now=5, progress={"b": item_progress("render", 5, 10)})
+    over = job_status(job(DONE).rollup(1), now=5)
+    unknown = candidate_status("a", "id", "a", since=5, dropped_at=4, reason="x")
+    listed = summaries([begun, unknown], [over] * 50)
+    assert len(listed) == 2 + RECENT
+    assert (listed[0].state, listed[0].percent, listed[1].percent) == (State.RUNNING, 82.5, None)
