@@ -23,7 +23,7 @@ from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.inbox_errors import inbox_error, inbox_errors
 from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
-from heygem_daemon.intake.permissions import may_move, permission_error
+from heygem_daemon.intake.permissions import may_move, may_read, permission_error
 from heygem_daemon.intake.scanner import control_names
 
 FLAT: Final = "flat"
@@ -44,7 +44,7 @@ class FolderClaims:
         (`permission_denied`); everything is then back in place."""
         inbox = Path(scanned.inbox)
         claim_dir = _claim_dir(inbox, job_id)
-        _check_rights(scanned, inbox)
+        _check_permissions(scanned, inbox)
         try:
             self._make_claim_dir(inbox, claim_dir)
             _move_in(scanned, inbox, claim_dir)
@@ -121,12 +121,16 @@ class FolderClaims:
             raise error("io_error", problem=f"{failed.strerror} ({JOB_TOML})") from failed
 
     def root(self, job: Job) -> Path:
-        """Return the path of the drop inside the job's claimed folder; the drop itself is not listed. Raises TransientError."""
+        """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
+
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it cannot be read."""
         claim_dir = Path(job.claimed)
         with inbox_errors(Path(job.inbox), self._marker):
             found = drop_in(claim_dir)
         if found is None:
             raise error("share_offline", path=escape_name(str(claim_dir)))
+        if not may_read(found[1]):
+            raise permission_error(found[1], "read", Path(job.inbox))
         return found[1]
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
@@ -193,10 +197,10 @@ def _archive_name(name: str) -> str:
     return os.fsdecode(os.fsencode(name.replace("/", "_"))[:255]) or FLAT
 
 
-def _check_rights(scanned: ScannedDrop, inbox: Path) -> None:
+def _check_permissions(scanned: ScannedDrop, inbox: Path) -> None:
     """Raise `permission_denied` for a part that cannot be moved, before any part is moved: such a drop is tried again at every scan.
 
-    Moving the files out of such a folder needs the same right as moving the folder, so there is no other way."""
+    Moving the files out of such a folder needs the same permission as moving the folder, so there is no other way."""
     for part in _parts(scanned):
         if not may_move(inbox / part):
             raise permission_error(inbox / part, "move", inbox)

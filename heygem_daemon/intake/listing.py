@@ -29,10 +29,10 @@ _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 class Listing:
     """The files below a folder, sorted by path.
 
-    `litter` is (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows shows a copy under way.
-    `busy` is true where a file could not be opened because another process holds a lease on it. `unreadable` names what could not be
-    read, `denied` the same where permission is missing (a path in the drop, "" for the drop itself), `excess` what is too much to look at;
-    each makes the listing no proof of anything.
+    `ignored_files` holds (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows shows a copy under
+    way. `busy` is true where a file could not be opened because another process holds a lease on it. `unreadable` names what could not
+    be read, `denied` the same where permission is missing (a path in the drop, "" for the drop itself), `limit_exceeded` where there
+    are too many files or folders; with any of them the listing proves nothing.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -96,7 +96,7 @@ class _Walk:
         self.limit_exceeded = ""
         self._max_files = max_files
         self._max_depth = max_depth
-        self._seen = 0
+        self._count = 0
 
     def result(self) -> Listing:
         return Listing(
@@ -115,25 +115,25 @@ class _Walk:
             for each in found:
                 if is_part and not is_part(each.name):
                     continue
-                self._seen += 1
-                if self._seen > self._max_files:
+                self._count += 1
+                if self._count > self._max_files:
                     self.limit_exceeded = f"{prefix or '.'} (more than {self._max_files} files)"
                     return
-                if self._take(each, descriptor, prefix):
+                if self._collect(each, descriptor, prefix):
                     folders.append(each.name)
         for name in sorted(folders):
             self._descend(name, descriptor, prefix, depth)
 
-    def _take(self, found: os.DirEntry[str], folder: int, prefix: str) -> bool:
+    def _collect(self, found: os.DirEntry[str], folder: int, prefix: str) -> bool:
         """Collect one name; return True when it is a folder to walk into."""
         ignored = is_ignored(found.name)
         try:
             if found.is_dir(follow_symlinks=False):
                 return not ignored
             if ignored or found.is_symlink() or not found.is_file(follow_symlinks=False):
-                self._note(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
+                self._add(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
             else:
-                self._note(prefix + found.name, self._fstat(found.name, folder), ignored=False)
+                self._add(prefix + found.name, self._fstat(found.name, folder), ignored=False)
         except OSError as failed:
             if failed.errno not in _GONE and not ignored:
                 self.record_error(failed, prefix + found.name)
@@ -154,7 +154,7 @@ class _Walk:
         finally:
             os.close(descriptor)
 
-    def _note(self, path: str, found: os.stat_result, *, ignored: bool) -> None:
+    def _add(self, path: str, found: os.stat_result, *, ignored: bool) -> None:
         if ignored:
             self.ignored_files.add((path, found.st_size, found.st_mtime_ns))
         else:

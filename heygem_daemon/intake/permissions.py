@@ -23,6 +23,12 @@ def may_move(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True) or not os.path.lexists(path)  # another process may just have taken it
 
 
+def may_read(path: Path) -> bool:
+    """Return whether the folder or file `path` can be read; True for a path that is gone, or that cannot be reached."""
+    wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+    return os.access(path, wanted, effective_ids=True) or not os.path.lexists(path)
+
+
 def permission_error(path: Path, action: str, inbox: Path) -> HeygemError:
     """Return the error for a path in `inbox` that we may not `action` ("move", "read", "change"), with the command that fixes it."""
     return error(

@@ -32,7 +32,7 @@ class FolderScanner:
 
     def __init__(self, marker: str = MARKER, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> None:
         self._marker = marker
-        self._bounds: dict[str, int] = {"max_files": max_files, "max_depth": max_depth}
+        self._limits: dict[str, int] = {"max_files": max_files, "max_depth": max_depth}
         self._last: dict[str, Mapping[str, Listing]] = {}
 
     def scan(self, inbox: str) -> InboxScan:
@@ -40,12 +40,12 @@ class FolderScanner:
         try:
             with opened_folder(inbox) as root:
                 os.stat(self._marker, dir_fd=root)
-                view = self._scan_open(inbox, root)
+                scan = self._scan_open(inbox, root)
                 # Gone during the scan: then what looked like missing drops was a missing share.
                 Path(inbox, self._marker).stat()
         except OSError as failed:
             return InboxScan(inbox=inbox, online=False, reason=self._offline_reason(inbox, failed))
-        return view
+        return scan
 
     def _offline_reason(self, inbox: str, failed: OSError) -> str:
         if not isinstance(failed, FileNotFoundError):
@@ -79,9 +79,9 @@ class FolderScanner:
     def _listings(self, root: int, found: _RootContents) -> dict[str, Listing]:
         listings: dict[str, Listing] = {}
         if found.flat:
-            listings[_FLAT] = list_flat(root, lambda name: is_drop_file(name, flat=True), **self._bounds)
+            listings[_FLAT] = list_flat(root, lambda name: is_drop_file(name, flat=True), **self._limits)
         for name in sorted(found.drops):
-            listing = list_drop(name, root, **self._bounds)
+            listing = list_drop(name, root, **self._limits)
             if listing is not None:
                 listings[name] = listing
         return listings

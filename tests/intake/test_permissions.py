@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.job import Job
 from heygem_daemon.core.scan import InboxScan, ScannedDrop
 from heygem_daemon.intake.claims import FolderClaims
 from heygem_daemon.intake.scanner import FolderScanner
@@ -105,6 +106,19 @@ def test_what_the_daemon_cannot_read_is_named_with_the_command_that_opens_it(inb
     run_hint(problem.hint, ALICE)
     assert only_drop(inbox).problem is None
     assert claim(inbox) == ["speech.wav", "videos/a.mp4"]
+
+
+def test_a_claimed_drop_that_became_unreadable_waits_with_the_command_that_opens_it(inbox: Path) -> None:
+    copy(inbox, umask=0o002)
+    claim(inbox)
+    job = Job(id="job-1", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job-1"), output="out")
+    drop = Path(job.claimed) / "lesson"
+    assert as_person(HEYGEM, lambda: CLAIMS.root(job)) == drop
+    drop.chmod(0o700)
+    with pytest.raises(TransientError) as refused:
+        as_person(HEYGEM, lambda: CLAIMS.root(job))
+    assert refused.value.code == "permission_denied"
+    assert str(inbox / ".heygem") in refused.value.hint
 
 
 def test_a_drop_of_a_group_that_is_not_ours_is_given_to_ours_first(inbox: Path) -> None:

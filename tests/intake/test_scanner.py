@@ -21,13 +21,13 @@ def fill(folder: Path, *paths: str, content: str = "x") -> Path:
 
 
 def scan(inbox: Path) -> InboxScan:
-    view = FolderScanner().scan(str(inbox))
-    assert view.online, view.reason
-    return view
+    result = FolderScanner().scan(str(inbox))
+    assert result.online, result.reason
+    return result
 
 
-def only(view: InboxScan) -> ScannedDrop:
-    (scanned,) = view.drops
+def only(scan: InboxScan) -> ScannedDrop:
+    (scanned,) = scan.drops
     return scanned
 
 
@@ -92,25 +92,25 @@ def test_a_lonely_job_toml_is_no_drop(inbox: Path) -> None:
 def test_a_missing_marker_means_offline_and_the_reason_names_the_command_for_a_new_one(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     (inbox / ".heygem-inbox").unlink()
-    view = FolderScanner().scan(str(inbox))
-    assert not view.online
-    assert view.drops == ()
-    assert "init-inbox" in view.reason
-    assert str(inbox) in view.reason
+    result = FolderScanner().scan(str(inbox))
+    assert not result.online
+    assert result.drops == ()
+    assert "init-inbox" in result.reason
+    assert str(inbox) in result.reason
 
 
 def test_a_missing_inbox_is_offline_and_is_not_created(tmp_path: Path) -> None:
-    view = FolderScanner().scan(str(tmp_path / "gone"))
-    assert not view.online
-    assert "does not exist" in view.reason
+    result = FolderScanner().scan(str(tmp_path / "gone"))
+    assert not result.online
+    assert "does not exist" in result.reason
     assert not (tmp_path / "gone").exists()
 
 
 def test_a_file_in_the_place_of_the_inbox_is_offline(tmp_path: Path) -> None:
     (tmp_path / "inbox").write_text("x")
-    view = FolderScanner().scan(str(tmp_path / "inbox"))
-    assert not view.online
-    assert "cannot be read" in view.reason
+    result = FolderScanner().scan(str(tmp_path / "inbox"))
+    assert not result.online
+    assert "cannot be read" in result.reason
 
 
 def test_control_files_apply_to_the_drop_beside_them(inbox: Path) -> None:
@@ -125,9 +125,9 @@ def test_control_files_apply_to_the_drop_beside_them(inbox: Path) -> None:
 
 def test_control_files_are_reported_even_when_their_drop_is_gone(inbox: Path) -> None:
     (inbox / "lesson.v2.cancel").touch()
-    view = scan(inbox)
-    assert view.controls == (("lesson.v2", "cancel"),)
-    assert view.drops == ()
+    result = scan(inbox)
+    assert result.controls == (("lesson.v2", "cancel"),)
+    assert result.drops == ()
 
 
 def test_control_files_of_the_flat_form_carry_the_name_of_its_recording(inbox: Path) -> None:
