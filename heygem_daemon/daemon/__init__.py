@@ -1,1 +1,1 @@
-"""One process, one thread, one tick: drops arrive, jobs are dispatched, results are published, the board is kept."""
+"""The daemon: one process, one thread, one tick that takes drops in, dispatches jobs, publishes results and writes the status."""

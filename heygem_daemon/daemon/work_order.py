@@ -1,4 +1,4 @@
-"""What a worker is told to do: what the drop says, else what the configuration says."""
+"""Makes the order for a worker: by the options of the drop, else by those of the configuration."""
 
 from dataclasses import dataclass
 from pathlib import Path

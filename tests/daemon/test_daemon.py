@@ -1,17 +1,18 @@
-"""What the daemon promises, tick by tick: arrivals, dispatch, wishes, reports."""
+"""The behaviour of the daemon, tick by tick: candidates, dispatch, requests, status."""
 
 import shutil
-from concurrent.futures import wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.ports import Ledger
+from heygem_daemon.intake.inspector import MediaInspector
 from tests.daemon.harness import INCOMPLETE, SETTLE, DaemonHarness
 
-# -- arrivals ---------------------------------------------------------------------------------------------------------
+# -- candidates -------------------------------------------------------------------------------------------------------
 
 
 def test_a_drop_is_left_alone_until_it_has_settled(harness: DaemonHarness) -> None:
@@ -28,28 +29,29 @@ def test_a_drop_is_left_alone_until_it_has_settled(harness: DaemonHarness) -> No
     assert len(harness.job("lesson").items) == 2
 
 
-def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_once(harness: DaemonHarness) -> None:
-    harness.drop("lesson")
-    harness.tick()
-    harness.tick(SETTLE * 0.6)
-    assert harness.state("lesson") == "settling"
-    (inquiry,) = harness.daemon.inspector._inquiries.values()  # type: ignore[attr-defined]
-    wait(inquiry.lengths.values())
-    harness.tick(SETTLE * 0.3)
-    assert not harness.events_named("drop_claimed")
-    harness.tick(SETTLE * 0.1 + 0.01)
-    assert harness.events_named("drop_claimed")
+def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_once(media_harness: DaemonHarness) -> None:
+    media_harness.drop("lesson")
+    media_harness.tick()
+    media_harness.tick(SETTLE * 0.6)
+    assert media_harness.state("lesson") == "settling"
+    assert isinstance(media_harness.daemon.inspector, MediaInspector)
+    (pending,) = media_harness.daemon.inspector._pending.values()
+    assert len(pending.lengths) == 2
+    media_harness.tick(SETTLE * 0.3)
+    assert not media_harness.events_named("drop_claimed")
+    media_harness.tick(SETTLE * 0.1 + 0.01)
+    assert media_harness.events_named("drop_claimed")
 
 
 def test_ready_beside_the_drop_means_now(harness: DaemonHarness) -> None:
     harness.drop("lesson")
     (harness.inbox / "lesson.ready").touch()
     harness.until(lambda: harness.events_named("drop_claimed"), step=0.001)
-    assert harness.monotonic < 1000 + SETTLE
+    assert harness.clock.monotonic < 1000 + SETTLE
     assert not (harness.inbox / "lesson.ready").exists()
 
 
-def test_a_drop_that_lacks_something_says_so_and_is_refused_in_the_end(harness: DaemonHarness) -> None:
+def test_an_incomplete_drop_has_the_reason_in_its_status_and_is_refused_in_the_end(harness: DaemonHarness) -> None:
     shutil.rmtree(harness.drop("lesson") / "videos")
     harness.tick()
     harness.tick(SETTLE + 0.1)
@@ -62,7 +64,7 @@ def test_a_drop_that_lacks_something_says_so_and_is_refused_in_the_end(harness: 
     assert "no_videos" in (harness.inbox / "_failed" / "lesson" / "reason.txt").read_text(encoding="utf-8")
 
 
-def test_a_missing_part_that_comes_late_is_welcome(harness: DaemonHarness) -> None:
+def test_a_missing_part_may_come_late(harness: DaemonHarness) -> None:
     folder = harness.drop("lesson")
     (folder / "speech.wav").unlink()
     harness.tick()
@@ -74,17 +76,17 @@ def test_a_missing_part_that_comes_late_is_welcome(harness: DaemonHarness) -> No
     assert harness.state("lesson") == "succeeded"
 
 
-def test_a_file_that_cannot_be_read_yet_is_waited_for(harness: DaemonHarness) -> None:
-    folder = harness.drop("lesson")
-    film = harness.film.read_bytes()
+def test_a_file_that_cannot_be_read_yet_is_waited_for(media_harness: DaemonHarness) -> None:
+    folder = media_harness.drop("lesson")
+    film = media_harness.film.read_bytes()
     (folder / "videos" / "a.mp4").write_bytes(film[: len(film) // 2])
-    harness.tick()
-    harness.until(lambda: harness.events_named("drop_incomplete"))
-    assert "still being copied" in harness.status("lesson").reason
+    media_harness.tick()
+    media_harness.until(lambda: media_harness.events_named("drop_incomplete"))
+    assert "still being copied" in media_harness.status("lesson").reason
     (folder / "videos" / "a.mp4").write_bytes(film)
-    harness.until(lambda: harness.events_named("job_finished"))
-    harness.tick()
-    assert harness.state("lesson") == "succeeded"
+    media_harness.until(lambda: media_harness.events_named("job_finished"))
+    media_harness.tick()
+    assert media_harness.state("lesson") == "succeeded"
 
 
 def test_a_drop_that_goes_away_takes_its_status_with_it(harness: DaemonHarness) -> None:
@@ -108,7 +110,7 @@ def test_nothing_is_concluded_from_an_inbox_that_went_offline(harness: DaemonHar
     harness.until(lambda: harness.events_named("job_finished"))
 
 
-def test_a_held_drop_waits_and_a_cancelled_one_is_put_away(harness: DaemonHarness) -> None:
+def test_a_held_drop_waits_and_a_cancelled_one_is_archived(harness: DaemonHarness) -> None:
     harness.drop("held")
     (harness.inbox / "held.hold").touch()
     harness.drop("unwanted")
@@ -122,15 +124,15 @@ def test_a_held_drop_waits_and_a_cancelled_one_is_put_away(harness: DaemonHarnes
     assert (harness.inbox / "held").exists()
 
 
-def test_the_flat_form_is_a_drop_named_after_its_recording(harness: DaemonHarness) -> None:
-    (harness.inbox / "videos").mkdir()
-    shutil.copyfile(harness.film, harness.inbox / "videos" / "a.mp4")
-    shutil.copyfile(harness.speech, harness.inbox / "welcome.wav")
-    harness.until(lambda: harness.events_named("job_finished", job="welcome"))
-    harness.tick()
-    assert harness.state("welcome") == "succeeded"
-    assert (harness.outputs / "welcome" / "a.mp4").exists()
-    assert not (harness.inbox / "welcome.wav").exists()
+def test_the_flat_form_is_a_drop_named_after_its_recording(media_harness: DaemonHarness) -> None:
+    (media_harness.inbox / "videos").mkdir()
+    shutil.copyfile(media_harness.film, media_harness.inbox / "videos" / "a.mp4")
+    shutil.copyfile(media_harness.speech, media_harness.inbox / "welcome.wav")
+    media_harness.until(lambda: media_harness.events_named("job_finished", job="welcome"))
+    media_harness.tick()
+    assert media_harness.state("welcome") == "succeeded"
+    assert (media_harness.outputs / "welcome" / "a.mp4").exists()
+    assert not (media_harness.inbox / "welcome.wav").exists()
 
 
 def test_several_recordings_make_every_combination(harness: DaemonHarness) -> None:
@@ -143,7 +145,7 @@ def test_several_recordings_make_every_combination(harness: DaemonHarness) -> No
     assert made == ["en/a.mp4", "en/b.mp4", "zh/a.mp4", "zh/b.mp4"]
 
 
-def test_the_words_beside_a_recording_travel_to_the_worker(harness: DaemonHarness) -> None:
+def test_the_script_beside_a_recording_is_passed_to_the_worker(harness: DaemonHarness) -> None:
     folder = harness.drop("lesson", 'language = "en"')
     (folder / "speech.txt").write_text("Hello there", encoding="utf-8")
     harness.until(lambda: harness.events_named("job_finished"))
@@ -186,13 +188,11 @@ def test_the_inboxs_priority_and_the_drops_options_reach_the_worker(harness: Dae
     assert status.priority == 5
 
 
-@pytest.mark.parametrize(("wish", "pictures"), [("explain = true\n", ["a.png"]), ("explain = false\n", []), ("", [])])
-def test_a_picture_that_explains_a_result_is_made_where_the_drop_asks_for_it(
-    harness: DaemonHarness, wish: str, pictures: list[str]
-) -> None:
-    (item,) = harness.finish("lesson", wish).items
-    assert [path.name for path in harness.outputs.glob("lesson/explain/*")] == pictures
-    assert item.explain == ("explain/a.png" if pictures else None)
+@pytest.mark.parametrize(("job_toml", "images"), [("explain = true\n", ["a.png"]), ("explain = false\n", []), ("", [])])
+def test_a_diagnostic_image_is_made_where_the_drop_asks_for_it(harness: DaemonHarness, job_toml: str, images: list[str]) -> None:
+    (item,) = harness.finish("lesson", job_toml).items
+    assert [path.name for path in harness.outputs.glob("lesson/explain/*")] == images
+    assert item.explain == ("explain/a.png" if images else None)
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones(harness: DaemonHarness) -> None:
@@ -215,13 +215,13 @@ def test_an_engine_error_gets_one_more_try(harness: DaemonHarness) -> None:
     assert len(harness.session.orders) == 2
 
 
-def test_passing_trouble_backs_off_and_costs_no_attempt(harness: DaemonHarness) -> None:
+def test_a_transient_error_backs_off_and_costs_no_attempt(harness: DaemonHarness) -> None:
     harness.drop("lesson", 'text = "fail io_error"\n')
     harness.until(lambda: harness.events_named("item_retrying"))
     harness.tick(1)
     status = harness.status("lesson")
     assert (status.state, status.items[0].attempt) == ("waiting", 0)
-    assert "told so" in (status.waiting_for or "")
+    assert "as scripted" in (status.waiting_for or "")
     harness.tick(25)
     assert len(harness.session.orders) == 1
     harness.tick(10)
@@ -244,15 +244,20 @@ def test_repeated_device_failures_pause_the_queue_for_everybody(harness: DaemonH
     assert harness.events_named("breaker_closed")
 
 
-def test_nothing_starts_without_room_on_the_disk_and_the_status_says_how_much(harness: DaemonHarness) -> None:
-    harness.daemon.dispatch._defaults = replace(harness.daemon.dispatch._defaults, reserve_bytes=10**18)
+def reserve(harness: DaemonHarness, reserve_bytes: int) -> None:
+    config = harness.daemon.config
+    harness.daemon.apply(replace(config, defaults=replace(config.defaults, reserve_bytes=reserve_bytes)))
+
+
+def test_nothing_starts_without_room_on_the_disk_and_the_status_shows_how_much_is_needed(harness: DaemonHarness) -> None:
+    reserve(harness, 10**18)
     harness.drop("lesson")
     harness.until(lambda: harness.events_named("job_queued"))
     harness.tick(6)
     harness.tick(6)
     assert not harness.session.orders
     assert "disk space" in (harness.status("lesson").waiting_for or "")
-    harness.daemon.dispatch._defaults = replace(harness.daemon.dispatch._defaults, reserve_bytes=0)
+    reserve(harness, 0)
     harness.until(lambda: harness.events_named("job_finished"))
 
 
@@ -268,12 +273,12 @@ def test_outputs_that_are_away_lose_nothing(harness: DaemonHarness) -> None:
     assert (harness.outputs / "lesson" / "a.mp4").exists()
 
 
-def test_a_result_that_fails_its_check_is_not_published(harness: DaemonHarness) -> None:
-    harness.session.spoilt = {"a"}
-    status = harness.finish("lesson")
+def test_a_result_that_fails_its_check_is_not_published(media_harness: DaemonHarness) -> None:
+    media_harness.session.spoilt = {"a"}
+    status = media_harness.finish("lesson")
     assert status.items[0].error is not None
     assert (status.state, status.items[0].error.code) == ("failed", "result_invalid")
-    assert not list((harness.outputs / "lesson").glob("*.mp4"))
+    assert not list((media_harness.outputs / "lesson").glob("*.mp4"))
 
 
 def test_a_crash_between_rename_and_ledger_does_not_render_again(harness: DaemonHarness) -> None:
@@ -300,16 +305,17 @@ def test_a_crash_in_the_middle_of_an_item_does_it_again(harness: DaemonHarness) 
 
 def test_an_item_that_takes_the_daemon_down_every_time_is_given_up(harness: DaemonHarness) -> None:
     harness.drop("lesson")
-    for _ in range(3):
-        started = len(harness.events_named("item_started"))
-        harness.until(lambda before=started: len(harness.events_named("item_started")) > before)
+    for count in range(1, 4):
+        harness.until(partial(harness.has_events, "item_started", count))
         harness.crash()
     harness.tick()
     assert harness.state("lesson") == "failed"
-    assert harness.status("lesson").items[0].error.code == "worker_died"  # type: ignore[union-attr]
+    problem = harness.status("lesson").items[0].error
+    assert problem is not None
+    assert problem.code == "worker_died"
 
 
-# -- wishes -----------------------------------------------------------------------------------------------------------
+# -- requests ---------------------------------------------------------------------------------------------------------
 
 
 def test_pause_starts_nothing_new_and_resume_goes_on(harness: DaemonHarness) -> None:
@@ -353,24 +359,24 @@ def test_a_retry_makes_only_what_failed(harness: DaemonHarness) -> None:
     assert (harness.inbox / "_done" / "lesson").exists()
 
 
-def test_a_rejected_drop_that_is_tried_again_arrives_anew(harness: DaemonHarness) -> None:
+def test_a_rejected_drop_that_is_retried_is_claimed_anew(harness: DaemonHarness) -> None:
     harness.finish("lesson", 'engine = "magic"\n')
     harness.ledger.request("retry", "lesson")
     harness.until(lambda: len(harness.events_named("job_finished")) == 2)
     assert len(harness.events_named("drop_claimed")) == 2
 
 
-def test_a_wish_that_cannot_be_granted_is_logged(harness: DaemonHarness) -> None:
+def test_a_request_that_cannot_be_carried_out_is_logged(harness: DaemonHarness) -> None:
     harness.ledger.request("retry", "nobody")
     harness.ledger.request("dance", "nobody")
     harness.tick()
     assert [fields["verb"] for fields in harness.events_named("request_unknown")] == ["retry", "dance"]
 
 
-# -- reports ----------------------------------------------------------------------------------------------------------
+# -- status -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_daemons_status_tells_the_queue_in_order(harness: DaemonHarness) -> None:
+def test_the_daemons_status_lists_the_queue_in_order(harness: DaemonHarness) -> None:
     (harness.inbox / "PAUSE").touch()
     for name, priority in (("later", 0), ("sooner", 50)):
         harness.drop(name, f"priority = {priority}\n")
@@ -384,8 +390,8 @@ def test_the_daemons_status_tells_the_queue_in_order(harness: DaemonHarness) -> 
 
 
 def test_the_daemons_status_lists_drops_that_are_not_jobs_yet(harness: DaemonHarness) -> None:
-    harness.drop("lesson")
     harness.tick()
+    harness.drop("lesson")
     harness.tick(6)
     (job,) = harness.daemon_status().jobs
     assert (job.name, job.state) == ("lesson", "settling")
@@ -395,8 +401,8 @@ def test_the_daemons_status_lists_drops_that_are_not_jobs_yet(harness: DaemonHar
     assert [(job.name, job.state) for job in harness.daemon_status().jobs] == [("lesson", "succeeded")]
 
 
-def test_a_mistake_in_a_tick_is_logged_and_the_daemon_goes_on(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness.daemon.claims, "claimed", lambda _inbox: 1 / 0)
+def test_an_error_in_a_tick_is_logged_and_the_daemon_goes_on(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.daemon.inboxes.claims, "claimed", lambda _inbox: 1 / 0)
     harness.tolerant = True
     assert harness.tick() == 1.0
     assert harness.events_named("tick_failed")
@@ -409,7 +415,7 @@ def test_many_drops_at_once_are_all_queued_once(harness: DaemonHarness) -> None:
     names = [f"lesson-{number:03}" for number in range(30)]
     for name in names:
         (harness.inbox / name).mkdir()
-        (harness.inbox / name / "speech.wav").write_bytes(b"not sound")
+        (harness.inbox / name / "speech.wav").write_bytes(b"not audio")
         (harness.inbox / name / "videos").mkdir()
         (harness.inbox / name / "videos" / "a.mp4").write_bytes(b"not a film")
         (harness.inbox / f"{name}.ready").touch()

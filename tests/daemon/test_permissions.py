@@ -1,4 +1,4 @@
-"""What a person reads while the daemon lacks the rights to a drop, and that it goes on by itself. What the kernel refuses to whom is
+"""The status while the daemon lacks the rights to a drop, and that it goes on by itself. What the kernel refuses to whom is
 tested in tests/intake/test_permissions.py, by other users; here it is root that works, to whom nothing is refused."""
 
 import errno
@@ -10,18 +10,18 @@ from heygem_daemon.intake import claims, listing
 from tests.daemon.harness import SETTLE, DaemonHarness
 
 
-def test_a_drop_that_is_not_ours_to_move_waits_with_the_command_and_goes_on_when_it_is(
+def test_a_drop_without_the_right_to_move_it_waits_with_the_command_and_goes_on_with_it(
     harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as closed:
         closed.setattr(claims, "may_move", lambda path: False)
         harness.drop("lesson")
         harness.until(lambda: harness.state("lesson") is not None and harness.status("lesson").error)
-        events_named = harness.status("lesson")
-        assert told.error is not None
-        assert (told.error.code, told.waiting_for) == ("permission_denied", "share")
-        assert "no right to move lesson" in told.reason
-        assert f"chmod -R g+rwX {harness.inbox}/lesson" in told.error.hint
+        waiting = harness.status("lesson")
+        assert waiting.error is not None
+        assert (waiting.error.code, waiting.waiting_for) == ("permission_denied", "share")
+        assert "no right to move lesson" in waiting.reason
+        assert f"chmod -R g+rwX {harness.inbox}/lesson" in waiting.error.hint
         harness.tick(3600)
         assert (harness.inbox / "lesson").is_dir()
     harness.until(lambda: harness.state("lesson") == "succeeded")
@@ -40,8 +40,8 @@ def test_a_file_that_cannot_be_read_is_named_once_the_copy_is_still(harness: Dae
         assert harness.status("lesson").error is None, "copying programs give their files the final rights last"
         harness.tick(SETTLE)
         harness.tick(0.1)
-        events_named = harness.status("lesson").error
-        assert told is not None
-        assert told.code == "permission_denied"
-        assert "no right to read lesson/videos/a.mp4" in told.message
+        problem = harness.status("lesson").error
+        assert problem is not None
+        assert problem.code == "permission_denied"
+        assert "no right to read lesson/videos/a.mp4" in problem.message
     harness.until(lambda: harness.state("lesson") == "succeeded")

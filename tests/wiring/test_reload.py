@@ -1,44 +1,28 @@
-"""SIGHUP: what changed is said, what can be applied is applied, mistakes change nothing."""
+"""SIGHUP: changes are logged, what can be applied is applied, mistakes in the file change nothing."""
 
-import io
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heygem_daemon.cli.commands.config import settings_with
-from heygem_daemon.daemon.clock import Instant
 from heygem_daemon.daemon.main_loop import Daemon
-from heygem_daemon.service.log import StructLog
+from heygem_daemon.executors.inline import InlineExecutor
+from heygem_daemon.intake.inspector import MediaInspector
+from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.adapters import production_adapters
 from heygem_daemon.wiring.build import build
-from heygem_daemon.wiring.reload import AT_START_ONLY, changes
+from heygem_daemon.wiring.reload import RESTART_REQUIRED, changes
+from tests.daemon.doubles import RecordingLog, StubSession
 from tests.e2e.site import Site
 
 
-class Heard(StructLog):
-    """The real log, which also remembers."""
-
-    def __init__(self) -> None:
-        super().__init__(style="json", stream=io.StringIO())
-        self.lines: list[tuple[str, dict[str, object]]] = []
-        self.level = ""
-
-    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
-        self.lines.append((event, fields))
-        super().__call__(event, level=level, **fields)
-
-    def set_level(self, level: str) -> None:
-        self.level = level
-        super().set_level(level)
-
-    def last(self, event: str) -> dict[str, object]:
-        return next(fields for name, fields in reversed(self.lines) if name == event)
-
-
 @pytest.fixture
-def log() -> Heard:
-    return Heard()
+def log() -> RecordingLog:
+    return RecordingLog()
 
 
 @pytest.fixture
@@ -48,11 +32,40 @@ def config(tmp_path: Path, weights: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def daemon(config: Path, log: Heard) -> Iterator[Daemon]:
-    made = build(settings_with(config), log=log, until_idle=False, read=lambda: settings_with(config))
+def daemon(config: Path, log: RecordingLog) -> Iterator[Daemon]:
+    """The product's daemon, but for its worker processes."""
+    settings = settings_with(config)
+    adapters = replace(production_adapters(settings, log), executor=InlineExecutor(lambda: StubSession(Path())))
+    made = build(settings, adapters, until_idle=False, read=lambda: settings_with(config))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon_with_worker(config: Path, log: RecordingLog) -> Iterator[Daemon]:
+    settings = settings_with(config)
+    made = build(settings, production_adapters(settings, log), until_idle=False, read=lambda: settings_with(config))
     yield made
     made.executor.stop(0.0)
-    made._close()
+    made.close()
+
+
+def last(log: RecordingLog, event: str) -> list[str]:
+    """Return the changes that the last event of this name lists."""
+    listed = log.events_named(event)[-1]["changes"]
+    assert isinstance(listed, list)
+    return listed
+
+
+def arguments_of(pid: int, expected: str) -> list[str]:
+    """Return the command line of a process once it has the expected argument: until exec is over it is empty or the parent's."""
+    deadline = time.monotonic() + 30
+    while True:
+        arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+        if expected in arguments:
+            return arguments
+        assert time.monotonic() < deadline, arguments
+        time.sleep(0.005)
 
 
 def rewrite(config: Path, *swaps: tuple[str, str], more: str = "") -> None:
@@ -63,12 +76,12 @@ def rewrite(config: Path, *swaps: tuple[str, str], more: str = "") -> None:
     config.write_text(text + more, encoding="utf-8")
 
 
-def test_nothing_changed_is_said_too(daemon: Daemon, log: Heard) -> None:
+def test_a_reload_without_a_change_is_logged_too(daemon: Daemon, log: RecordingLog) -> None:
     daemon.reconfigure(daemon)
-    assert log.last("config_reloaded") == {"changes": []}
+    assert last(log, "config_reloaded") == []
 
 
-def test_what_changed_is_said_and_holds_from_now_on(daemon: Daemon, config: Path, log: Heard, tmp_path: Path) -> None:
+def test_changes_are_logged_and_hold_from_now_on(daemon: Daemon, config: Path, log: RecordingLog, tmp_path: Path) -> None:
     textfile = tmp_path / "heygem.prom"
     rewrite(
         config,
@@ -79,7 +92,7 @@ def test_what_changed_is_said_and_holds_from_now_on(daemon: Daemon, config: Path
         f'[log]\nlevel = "warning"\n[metrics]\ntextfile = "{textfile}"\n',
     )
     daemon.reconfigure(daemon)
-    assert set(log.last("config_reloaded")["changes"]) == {  # type: ignore[call-overload]
+    assert set(last(log, "config_reloaded")) == {
         "intake.settle_seconds: 0.4 -> 7.0",
         "intake.answer_seconds: 10.0 -> 3.0",
         "disk.reserve_bytes: 0 -> 5",
@@ -90,30 +103,32 @@ def test_what_changed_is_said_and_holds_from_now_on(daemon: Daemon, config: Path
         "log.level: info -> warning",
         f"metrics.textfile:  -> {textfile}",
     }
-    assert daemon.arrivals.rules.settle_seconds == 7.0
-    assert daemon.pace.grace == 9.0
-    assert daemon.dispatch._policy.attempts == 7
-    assert daemon.dispatch.breaker.threshold == 9
-    assert daemon.dispatch._defaults.reserve_bytes == daemon.reporting.identity.reserve_bytes == 5
-    assert daemon.inspector.limits.megapixels == 1.0  # type: ignore[attr-defined]
-    assert daemon.scanner.seconds == 3.0  # type: ignore[attr-defined]
+    assert daemon.candidates.rules.settle_seconds == 7.0
+    assert daemon.config.intervals.grace == daemon.inboxes.intervals.grace == 9.0
+    assert daemon.dispatcher._config.retry.attempts == 7
+    assert daemon.dispatcher.breaker.threshold == 9
+    assert daemon.dispatcher._config.defaults.reserve_bytes == daemon.reporter.identity.reserve_bytes == 5
+    assert isinstance(daemon.inspector, MediaInspector)
+    assert daemon.inspector.limits.megapixels == 1.0
+    assert isinstance(daemon.inboxes.scanner, TimeoutScanner)
+    assert daemon.inboxes.scanner.seconds == 3.0
     assert log.level == "warning"
-    daemon.tick(Instant.now())
+    daemon.tick(daemon.clock.now())
     assert "heygem_running" in textfile.read_text(encoding="utf-8")
 
 
-def test_what_needs_a_restart_is_said_and_stays_as_it_is(daemon: Daemon, config: Path, log: Heard, tmp_path: Path) -> None:
+def test_what_needs_a_restart_is_logged_and_stays_as_it_is(daemon: Daemon, config: Path, log: RecordingLog, tmp_path: Path) -> None:
     before = daemon.publisher
     rewrite(config, (str(tmp_path / "site" / "outputs"), str(tmp_path / "elsewhere")))
     for _ in range(2):
         daemon.reconfigure(daemon)
-        (told,) = log.last("config_needs_restart")["changes"]  # type: ignore[misc,attr-defined]
-        assert told == f"outputs: {tmp_path / 'site' / 'outputs'} -> {tmp_path / 'elsewhere'}"
-    assert daemon.dispatch._defaults.outputs == str(tmp_path / "site" / "outputs")
+        (change,) = last(log, "config_needs_restart")
+        assert change == f"outputs: {tmp_path / 'site' / 'outputs'} -> {tmp_path / 'elsewhere'}"
+    assert daemon.dispatcher._config.defaults.outputs == str(tmp_path / "site" / "outputs")
     assert daemon.publisher is before
 
 
-def test_mistakes_are_told_and_change_nothing(daemon: Daemon, config: Path, log: Heard) -> None:
+def test_mistakes_are_logged_and_change_nothing(daemon: Daemon, config: Path, log: RecordingLog) -> None:
     good = config.read_text(encoding="utf-8")
     for text in (
         good.replace("settle_seconds = 0.4", "settle_secnds = 9.0"),
@@ -122,35 +137,36 @@ def test_mistakes_are_told_and_change_nothing(daemon: Daemon, config: Path, log:
     ):
         config.write_text(text, encoding="utf-8")
         daemon.reconfigure(daemon)
-        assert log.lines[-1][0] == "config_refused"
-        assert daemon.arrivals.rules.settle_seconds == 0.4
+        assert log.events[-1][0] == "config_refused"
+        assert daemon.candidates.rules.settle_seconds == 0.4
     config.write_text(good, encoding="utf-8")
     daemon.reconfigure(daemon)
-    assert log.last("config_reloaded") == {"changes": []}
+    assert last(log, "config_reloaded") == []
 
 
-def test_an_address_with_a_password_is_not_written_to_the_log(daemon: Daemon, config: Path, log: Heard) -> None:
+def test_an_address_with_a_password_is_not_written_to_the_log(daemon: Daemon, config: Path, log: RecordingLog) -> None:
     rewrite(config, more='[hooks]\nwebhook = "http://user:secret@localhost:1/"\ncommand = ["x", "--token", "secret"]\n')
     daemon.reconfigure(daemon)
-    told = log.last("config_reloaded")["changes"]
-    assert "hooks.webhook: changed" in told  # type: ignore[operator]
-    assert "secret" not in repr(log.lines)
+    assert "hooks.webhook: changed" in last(log, "config_reloaded")
+    assert "secret" not in repr(log.events)
 
 
-def test_a_worker_is_replaced_when_what_it_was_started_with_changed(daemon: Daemon, config: Path) -> None:
-    (first,) = daemon.executor.devices()
+def test_a_worker_is_replaced_when_what_it_was_started_with_changed(daemon_with_worker: Daemon, config: Path) -> None:
+    daemon = daemon_with_worker
+    (first,) = daemon.executor.workers()
     rewrite(config, ("threads = 1", "threads = 2"))
     daemon.reconfigure(daemon)
     daemon.executor.poll()
-    (second,) = daemon.executor.devices()
-    assert first["pid"] != second["pid"]
-    command = Path(f"/proc/{second['pid']}/cmdline").read_bytes().split(b"\0")
-    assert command[command.index(b"--threads") + 1] == b"2"
+    (second,) = daemon.executor.workers()
+    assert first.pid != second.pid
+    assert second.pid is not None
+    command = arguments_of(second.pid, "--threads")
+    assert command[command.index("--threads") + 1] == "2"
 
 
 def test_every_setting_that_needs_a_restart_exists() -> None:
     names = {change.setting for change in changes(Settings(), Settings())} | set(_names(Settings().model_dump()))
-    assert names >= AT_START_ONLY
+    assert names >= RESTART_REQUIRED
 
 
 def _names(values: dict[str, object], prefix: str = "") -> Iterator[str]:
