@@ -1,4 +1,4 @@
-"""The time of one tick."""
+"""The time of one round of the daemon."""
 
 from dataclasses import dataclass
 

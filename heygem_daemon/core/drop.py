@@ -1,11 +1,11 @@
-"""The shape of a drop: what a folder asks for, judged from its listing alone.
+"""The layout of a drop: what a folder asks for, found from its listing alone.
 
     lesson-01/speech.wav + lesson-01/videos/*        one recording, some videos
     lesson-01/audios/*   + lesson-01/videos/*        every recording x every video
     lesson-01/speech.txt                             optional: the words of the recording (or <recording>.txt, beside any recording)
-    lesson-01/job.toml                               optional wishes
+    lesson-01/job.toml                               optional: the options of the drop
 
-`plan` judges the listing, `items` makes the work of it. What may still be copied is `incomplete`; what no further copying can mend
+`plan` checks the listing, `items` makes the items. What may still be copied is `incomplete`; what no further copying can fix
 is `rejected`; what is wrong with one file alone is a `problem` of the items made from it.
 """
 
@@ -42,16 +42,16 @@ class Entry:
 
 
 AUDIO_SUFFIXES: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma"})
-SOUND_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
-"""Videos whose sound can be the recording."""
+AUDIO_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
+"""Videos whose audio can be the recording."""
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
-SUFFIXES: Final = AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STILL_SUFFIXES
-"""Every suffix that a drop may be made of."""
+SUFFIXES: Final = AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STILL_SUFFIXES
+"""Every suffix of the media in a drop."""
 
 JOB_TOML: Final = "job.toml"
 SCRIPT: Final = "speech.txt"
-"""The words of the only recording; in the flat form the one name a script can have, since other texts in an inbox are not ours."""
+"""The words of the only recording; the only name of a script in the flat form, where other texts do not belong to the drop."""
 _SCRIPT_SUFFIX: Final = ".txt"
 _VIDEOS: Final = "videos"
 _AUDIOS: Final = "audios"
@@ -67,8 +67,12 @@ class DropLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a drop asks for. `recordings` and `videos` are entry paths, sorted; `problems` goes by such a path, `scripts` by that
-    of a recording: the path of the text with its words. A script that cannot be used costs nothing but itself, so it is not judged here."""
+    """What a drop asks for. All paths are entry paths.
+
+    recordings, videos: sorted. scripts: recording -> the text file with its words; whether it can be used is found out later, for a bad
+    script is only ignored. incomplete: what is missing and may still come. rejected: why the drop as a whole cannot be used.
+    problems: recording or video -> why it cannot be used.
+    """
 
     recordings: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
@@ -80,7 +84,7 @@ class Plan:
 
 
 def signature(entries: Iterable[Entry]) -> str:
-    """Return a digest that changes when any file of the drop comes, goes, grows or is touched."""
+    """Return a digest that changes when any file of the drop comes, goes, changes its size or is touched."""
     digest = hashlib.sha256()
     for entry in sorted(entries):
         fields = f"{entry.size}\0{entry.mtime_ns}\0{entry.ctime_ns}\0{entry.kind}\0"
@@ -93,7 +97,7 @@ def total_bytes(entries: Iterable[Entry]) -> int:
 
 
 def is_drop_file(path: str, *, flat: bool = False) -> bool:
-    """Whether a file is part of the drop. In the flat form only what a drop is made of is; the rest of the inbox is not ours."""
+    """Return whether a file is part of the drop; in the flat form only media, job.toml and the script are."""
     parts = path.split("/")
     if any(is_ignored(part) for part in parts):
         return False
@@ -101,24 +105,26 @@ def is_drop_file(path: str, *, flat: bool = False) -> bool:
         return True
     folder = parts[0].casefold()
     if len(parts) == 1:
-        return folder in {_VIDEOS, _AUDIOS, JOB_TOML, SCRIPT} or _suffix(path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
+        return folder in {_VIDEOS, _AUDIOS, JOB_TOML, SCRIPT} or _suffix(path) in AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES
     return folder in {_VIDEOS, _AUDIOS}
 
 
 def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = False, limits: DropLimits) -> Plan:
-    """Judge the listing of a drop. `job_toml` is the text of its job.toml, None where it has none.
+    """Return what the listing of a drop asks for. job_toml: the text of its job.toml, None without one.
 
-    Of the flat form the entries are those of the inbox root, where all other folders are drops of their own.
+    flat: the entries are those of the inbox root, where all other folders are drops of their own.
     """
     listed = tuple(entries)
     counted = sorted(entry for entry in listed if is_drop_file(entry.path, flat=flat))
     top = _top_recordings(counted)
-    batch_recordings = _filled(
-        entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | SOUND_SOURCE_SUFFIXES
+    batch_recordings = _unless_all_empty(
+        entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES
     )
-    if batch_recordings and all(_suffix(entry.path) in SOUND_SOURCE_SUFFIXES for entry in top):
+    if batch_recordings and all(_suffix(entry.path) in AUDIO_SOURCE_SUFFIXES for entry in top):
         top = []
-    videos = _filled(entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES)
+    videos = _unless_all_empty(
+        entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES
+    )
     options, bad_options = parse_job_toml(job_toml)
     rejected = (
         next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
@@ -140,7 +146,7 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
 
 
 def items(drop: Plan, problems: Mapping[str, HeygemError]) -> tuple[Item, ...]:
-    """Return the work: every recording x every video. What has a problem, known to the plan or found since, starts as failed."""
+    """Return an item for every recording x every video. One with a problem, of the plan or of `problems`, starts as failed."""
     known = {**drop.problems, **problems}
     recording_stems = output_stems(drop.recordings)
     video_stems = output_stems(drop.videos)
@@ -178,21 +184,21 @@ def _name(path: str) -> str:
 
 
 def _is_in(folder: str, path: str) -> bool:
-    """Whether a file lies directly in this folder of the drop; what lies deeper is not looked at."""
+    """Return whether a file lies directly in this folder of the drop; deeper files are ignored."""
     parts = path.split("/")
     return len(parts) == 2 and parts[0].casefold() == folder
 
 
 def _scripts(entries: Sequence[Entry], recordings: Sequence[Entry]) -> dict[str, str]:
     """Return recording -> script: the text of the same name beside it; for an only recording also speech.txt at the top of the drop."""
-    texts = {_same_name(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
+    texts = {_comparable(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
     common = texts.get(SCRIPT) if len(recordings) == 1 else None
-    found = {each.path: texts.get(_same_name(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings}
+    found = {each.path: texts.get(_comparable(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings}
     return {recording: script for recording, script in found.items() if script is not None}
 
 
-def _same_name(path: str) -> str:
-    """Names that differ in case or Unicode form only are the same to those who wrote them."""
+def _comparable(path: str) -> str:
+    """Return the name by which paths are compared: regardless of case and Unicode form."""
     return unicodedata.normalize("NFC", path.casefold())
 
 
@@ -201,14 +207,16 @@ def _is_empty(entry: Entry) -> bool:
 
 
 def _top_recordings(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the recordings beside videos/: audio files, or where there is none, videos for their sound. An empty file is none yet."""
+    """Return the recordings beside videos/: audio files, or where there are none, videos for their audio.
+
+    An empty file is still being copied and does not count."""
     top = [entry for entry in entries if "/" not in entry.path and not _is_empty(entry)]
     audio = [entry for entry in top if _suffix(entry.path) in AUDIO_SUFFIXES]
-    return audio or [entry for entry in top if _suffix(entry.path) in SOUND_SOURCE_SUFFIXES]
+    return audio or [entry for entry in top if _suffix(entry.path) in AUDIO_SOURCE_SUFFIXES]
 
 
-def _filled(entries: Iterable[Entry]) -> list[Entry]:
-    """Return nothing as long as all are empty (still copied); once one is filled, an empty one beside it is a mistake to be told."""
+def _unless_all_empty(entries: Iterable[Entry]) -> list[Entry]:
+    """Return nothing while all are empty (still copied); once one is filled, an empty one beside it is returned too, as a mistake."""
     found = list(entries)
     return [] if all(_is_empty(entry) for entry in found) else found
 
@@ -232,7 +240,7 @@ def _ambiguous(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> Heyge
 
 
 def _bad_layout(entries: Iterable[Entry]) -> HeygemError | None:
-    """Refuse folders and a job.toml that are links or worse: nothing outside the drop is ever read."""
+    """Return an error for folders and a job.toml that are links or special files: nothing outside the drop is ever read."""
     for entry in entries:
         if entry.path.casefold() in {_VIDEOS, _AUDIOS, JOB_TOML} and entry.kind is not Kind.FILE:
             return _bad_kind(entry)
@@ -244,7 +252,7 @@ def _bad_kind(entry: Entry) -> HeygemError:
 
 
 def _problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
-    """Return what is wrong with one file, as far as its listing tells."""
+    """Return what is wrong with one file, as far as the listing shows."""
     name = _name(entry.path)
     if not is_valid_name(name):
         return error("bad_name", name=escape_name(name))

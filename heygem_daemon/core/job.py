@@ -1,9 +1,9 @@
-"""A job and its items: what was dropped, and where each recording x video stands.
+"""A job and its items: what was dropped, and the state of each recording x video.
 
     settling -> queued -> running -> succeeded | partial | failed | rejected | cancelled
     with `waiting` (back-off, disk, paused, share offline) and `interrupted` (shutdown, worker death) on the way.
 
-A job's state follows from its items (`Job.rollup`); every move of an item goes through `Item.move`, which knows one table.
+A job's state follows from its items (`Job.rollup`); every change of an item's state goes through `Item.transition` and its one table.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.REJECTED, State.CANCELLED})
-"""States a job stays in (a retry by hand makes failed, partial and cancelled items queued again)."""
+"""States that a job stays in; only a retry by hand queues its failed and cancelled items again."""
 
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.FAILED, State.CANCELLED}),
@@ -43,12 +43,12 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
 
 
 class IllegalTransitionError(RuntimeError):
-    """An item was asked to make a move that the table of transitions does not have."""
+    """A change of state that TRANSITIONS does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """An error as it is remembered: see core.errors for the codes."""
+    """An error as the ledger keeps it; core.error_catalog has the codes."""
 
     code: str
     message: str
@@ -64,12 +64,12 @@ class Failure:
 class Item:
     """One recording x one video.
 
-    `recording`, `video` and `script` (the recording's words; "" without) are paths inside the drop; `output`, `thumbnail` and `explain`
-    (a picture that explains the result, where one is wanted) are paths inside the job's output folder.
-    `token` names the running attempt: a report that carries another token is late and is thrown away.
-    `attempt` counts the starts that cost something; `delays` counts the waits in a row that did not.
-    `not_before` is unix time in s. `needs_bytes` is the disk space to have free before it starts.
-    `result` holds the figures of a published item (frames, fps, seconds, engine, ...).
+    recording, video, script: paths inside the drop; script holds the words of the recording, "" without one.
+    output, thumbnail, explain: paths inside the job's output folder; explain is the diagnostic image, where one is wanted.
+    token: of the running attempt; a message with another token is late and is dropped.
+    attempt: the starts that count towards the limit. backoff_count: the waits in a row that cost no attempt.
+    not_before: unix time in s. needs_bytes: disk space that must be free before it starts.
+    result: metrics of a published item (frames, fps, seconds, engine, ...), see status.Metrics.
     """
 
     key: str
@@ -90,7 +90,7 @@ class Item:
     result: Mapping[str, Any] = field(default_factory=dict)
 
     def transition(self, state: State, **changes: Any) -> "Item":
-        """Return the item in `state`, with `changes`; raise IllegalTransitionError for a move that the table does not have."""
+        """Return the item in `state`, with `changes`. Raises IllegalTransitionError."""
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransitionError(f"{self.key}: {self.state} -> {state}")
         return replace(self, state=state, **changes)
@@ -106,10 +106,11 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One claimed drop. `name` is fit for showing; `inbox` and `claimed` are absolute paths, `output` a folder name inside outputs.
+    """One claimed drop. All times are unix times in s.
 
-    `claimed` is the folder `.heygem/claimed/<id>`; the drop lies inside it under its own name. All times are unix times in s.
-    `failure` is set where the whole drop was rejected.
+    name: safe to show (see names.escape_name). inbox, claimed: absolute paths; claimed is the folder `.heygem/claimed/<id>`, in which
+    the drop lies under its own name. output: name of a folder in outputs. flat: the drop lay in the inbox itself, without a folder.
+    failure: why the whole drop was rejected.
     """
 
     id: str
@@ -166,7 +167,7 @@ def _implied(job: Job) -> State:
         return State.REJECTED
     states = [item.state for item in job.items]
     if not states:
-        return job.state  # nothing can be concluded yet, least of all success
+        return job.state  # without items nothing follows, least of all success
     if State.RUNNING in states:
         return State.RUNNING
     open_states = [state for state in states if state not in FINAL]

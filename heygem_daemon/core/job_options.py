@@ -12,7 +12,7 @@ from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.render_options import BEST_QUALITY, FACES, FITS, WORST_QUALITY
 
 MAX_TEXT: Final = 200_000
-"""Characters of a transcript: four hours of fast speech."""
+"""Characters of a transcript; enough for four hours of fast speech."""
 
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
 

@@ -1,4 +1,4 @@
-"""Names: which ones are not ours, which ones cannot be used, and how the others are shown and shortened.
+"""Names of files and drops: which are ignored, which cannot be used, and how the others are shown and shortened.
 
 A name is what the file system gives: it may hold any byte but "/" and NUL; bytes that are not UTF-8 arrive as lone surrogates.
 """
@@ -14,17 +14,17 @@ DONE: Final = "_done"
 FAILED: Final = "_failed"
 PAUSE: Final = "PAUSE"
 MARKER: Final = ".heygem-inbox"
-"""Lies in every inbox: a share that is not mounted has none."""
+"""A file in every inbox; a share that is not mounted has none."""
 PRIVATE: Final = ".heygem"
 """The daemon's own folder in an inbox (claimed/) and in outputs (staging/)."""
 RECORD: Final = ".heygem-job.json"
-"""Lies in every folder of _done and _failed: whose inputs these were, and by its time stamp since when."""
+"""A file in every folder of _done and _failed: it names the job, and its time stamp is when the inputs came there."""
 CONTROLS: Final = ("ready", "hold", "cancel")
 """Suffixes of the control files beside a drop."""
 
 MAX_NAME_BYTES: Final = 200
 MAX_STEM_BYTES: Final = 150
-"""Leaves room for suffixes and for the temporary names of the publisher below the 255 bytes of Linux file systems."""
+"""Leaves room for suffixes and for the temporary names of the publisher within the 255 bytes of Linux file systems."""
 
 _FOREIGN_NAMES: Final = frozenset({
     "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin",
@@ -48,7 +48,7 @@ _NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\ud
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a name never counts: temporary files of copying programs, litter of other systems, control names, every dot name."""
+    """Return whether a name is never part of a drop: temporary and system files, control files, every name with a dot in front."""
     folded = name.casefold()
     return (
         name in {"", DONE, FAILED, PAUSE}
@@ -67,7 +67,7 @@ def control_of(name: str) -> tuple[str, str] | None:
 
 
 def is_valid_name(name: str) -> bool:
-    """Whether a name can be used: valid UTF-8, no control characters, no path in it, at most MAX_NAME_BYTES bytes."""
+    """Return whether a name can be used: valid UTF-8, no control characters, no slash, at most MAX_NAME_BYTES bytes."""
     if name in {"", ".", ".."} or "/" in name or any(unicodedata.category(char) in _UNSHOWABLE_CATEGORIES for char in name):
         return False
     return len(name.encode()) <= MAX_NAME_BYTES
@@ -89,7 +89,7 @@ def _escape(char: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return an ASCII shadow of a name for ids: lower-case letters, digits and single hyphens, at most 40; "drop" if nothing is left."""
+    """Return a name as ASCII for ids: lower-case letters, digits and single hyphens, at most 40; "drop" if nothing is left."""
     decomposed = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", decomposed.lower())[:40].strip("-") or "drop"
 
@@ -102,7 +102,7 @@ def new_job_id(name: str, now: float, entropy: str) -> str:
 def output_stems(paths: Iterable[str]) -> dict[str, str]:
     """Return a file name stem for each path, no two equal for clients that ignore case or Unicode form.
 
-    The first of several namesakes keeps the bare stem; later ones get their suffix (teacher.mov -> teacher-mov), then numbers.
+    The first of several with one stem keeps it; later ones get their suffix (teacher.mov -> teacher-mov), then numbers.
     """
     taken: set[str] = set()
     stems: dict[str, str] = {}

@@ -20,12 +20,12 @@ from heygem_daemon.core.job import Failure, Item, Job, State
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waits in s; the last one repeats."""
+    """The waits after errors that pass by themselves, in s; the last one repeats."""
 
     steps: tuple[float, ...]
 
     def after(self, backoff_count: int) -> float:
-        """Return how long to wait after `delays` waits in a row."""
+        """Return the next wait in s after `backoff_count` waits in a row."""
         return self.steps[min(backoff_count, len(self.steps) - 1)]
 
 
@@ -92,7 +92,7 @@ def _attempts_without_this(item: Item) -> int:
 def after_interruption(item: Item, policy: Policy, *, orderly: bool = False) -> Item:
     """Return the running item after the daemon stopped or was found dead.
 
-    `orderly`: we stopped it ourselves, so the attempt is given back. Otherwise the item may have caused it, and attempts bound that.
+    orderly: we stopped it ourselves, so the attempt does not count. Otherwise the item may have caused the crash, so it counts.
     """
     if orderly:
         return item.transition(State.INTERRUPTED, token="", attempt=_attempts_without_this(item), reason="Interrupted by a shutdown.")
@@ -116,7 +116,7 @@ class Breaker:
 
     @property
     def until(self) -> float | None:
-        """When the next probe may start, None while closed."""
+        """Unix time in s from which the next probe may start, None while closed."""
         return None if self.opened_at is None else self.opened_at + self.cool_down
 
     def failed(self, now: float) -> "Breaker":
@@ -128,15 +128,15 @@ class Breaker:
         return replace(self, failures=0, opened_at=None, is_probing=False)
 
     def released(self) -> "Breaker":
-        """A probe ended without an answer about the device (cancelled, bad input): another may start."""
+        """Return it after a probe that showed nothing about the device (cancelled, bad input): another may start."""
         return replace(self, is_probing=False)
 
     def allows(self, now: float) -> bool:
-        """Whether an item may start."""
+        """Return whether an item may start."""
         return self.until is None or (now >= self.until and not self.is_probing)
 
     def started(self) -> "Breaker":
-        """An item was started; while open it is the probe."""
+        """Return it after the start of an item, which is the probe while the breaker is open."""
         return replace(self, is_probing=self.opened_at is not None)
 
     def describe(self, now: float) -> str | None:

@@ -1,21 +1,21 @@
-"""When a drop has stopped changing: a stopwatch that knows no clock and no files.
+"""Find out when a drop has stopped changing, from looks at it and their times alone.
 
-Size-stable polling called a preallocated copy ready at 1.5 s of 7.2 s; so the signature covers times as well as sizes, and a copy
-that was seen to pause is given twice its longest pause before it is believed to be over.
+Polling until the size is stable took a preallocated copy for ready at 1.5 s of 7.2 s; so the signature covers times as well as sizes,
+and a copy that paused must be quiet for twice its longest pause before it counts as finished.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 LONGEST_WAIT: Final = 600.0
-"""s. Nobody is made to wait longer, however long the drop lay unchanged before its last part came."""
+"""s. The longest wait, however long the drop lay unchanged before its last part came."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What was seen of one drop so far. All times are s of one monotonic clock, the one given to `observe`.
+    """What the looks at one drop showed so far. All times are s of one monotonic clock, the one given to `observe`.
 
-    `changed_at` is when the drop was last seen different; `longest_gap` the longest time between two changes.
+    changed_at: when the drop was last seen different. longest_gap: the longest time between two changes. is_seen: it was looked at.
     """
 
     signature: str = ""
@@ -26,7 +26,7 @@ class Settling:
     is_seen: bool = False
 
     def observe(self, signature: str, size: int, now: float, writers: bool) -> Self:
-        """Return the stopwatch after a look at the drop: its signature, its size in bytes, and whether anybody has it open for writing."""
+        """Return the state after one more look: signature, size in bytes, and whether a file is open for writing."""
         seen = replace(self, size=size, has_writers=writers)
         if self.is_seen and signature == self.signature:
             return seen
@@ -34,13 +34,13 @@ class Settling:
         return replace(seen, signature=signature, changed_at=now, longest_gap=max(self.longest_gap, gap), is_seen=True)
 
     def wait(self, base: float) -> float:
-        """Return how many seconds without a change are needed, at least `base`."""
+        """Return how many s without a change are needed, at least `base`."""
         return max(base, min(2 * self.longest_gap, LONGEST_WAIT))
 
     def settled_at(self, base: float) -> float:
-        """Return when the drop will have settled if it does not change any more."""
+        """Return when the drop will be settled if it does not change any more."""
         return self.changed_at + self.wait(base)
 
     def is_settled(self, now: float, base: float) -> bool:
-        """Whether the drop was left alone long enough, and nobody is writing."""
+        """Return whether the drop has not changed for long enough and no file is open for writing."""
         return self.is_seen and not self.has_writers and now >= self.settled_at(base)

@@ -1,4 +1,4 @@
-"""Every warning that may stand beside a finished result: it was made, and somebody should look at it.
+"""The table of warnings: each stands beside a finished result that somebody should look at.
 
 A code is stable: scripts may match on it. The sentence is written for a presenter, the hint says what to do.
 """
@@ -40,19 +40,19 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         hint="If movements stutter, convert the video to a constant frame rate first.",
     ),
     WarningCode.LABEL_WITHOUT_FONT: WarningSpec(
-        message="The visible label could not be written into the picture, because the server has no font for it.",
+        message="The visible label could not be written into the image, because the server has no font for it.",
         hint="Ask the administrator to install a font (for example the package fonts-dejavu-core), then drop the folder again.",
     ),
     WarningCode.FRAMES_WITHOUT_FACE: WarningSpec(
         message="In some frames no face could be used; the mouth there is the one of the original video.",
-        hint="Look at the result where the presenter turns away, leaves the picture or covers the mouth.",
+        hint="Look at the result where the presenter turns away, leaves the image or covers the mouth.",
     ),
     WarningCode.OUT_OF_SYNC: WarningSpec(
         message="The mouth moves noticeably earlier or later than it should.",
         hint="Watch the result; a video with a clear, frontal view of the face helps. `explain = true` in job.toml shows where it fails.",
     ),
     WarningCode.WEAK_MOUTH: WarningSpec(
-        message="The mouth in the result follows what was asked of it only roughly.",
+        message="The mouth in the result follows its target only roughly.",
         hint="Watch the result; use a video in which the mouth is larger, sharper and uncovered, and in which the presenter speaks.",
     ),
     WarningCode.MISSED_CLOSURES: WarningSpec(
@@ -65,7 +65,7 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         "A clear, frontal view of the face and a recording without noise help; ask the administrator whether the checkpoint is right.",
     ),
     WarningCode.SCRIPT_MISMATCH: WarningSpec(
-        message="The script is not what is spoken in the recording; it was ignored.",
+        message="The script does not match the recording; it was ignored.",
         hint="Put the words of this very recording into its text file, in the language that is spoken, or remove the file.",
     ),
     WarningCode.SCRIPT_UNREADABLE: WarningSpec(
@@ -77,13 +77,13 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         hint='Name the language in job.toml, for example language = "de". `espeak-ng --voices` on the server lists those it knows.',
     ),
     WarningCode.SCRIPT_WITHOUT_ESPEAK: WarningSpec(
-        message="The server could not turn the script into sounds, because espeak-ng is missing there or failed; the script was ignored.",
+        message="The server could not turn the script into phonemes, because espeak-ng is missing there or failed; the script was ignored.",
         hint="Ask the administrator to install the package espeak-ng, then drop the folder again.",
     ),
 }
 
 
-def explained(code: str) -> str:
-    """Return the sentence and the hint of a code with the code itself; of one from another version the code alone."""
+def describe_warning(code: str) -> str:
+    """Return the sentence, the hint and the code of a warning; of an unknown one, from another version, the code alone."""
     spec = WARNINGS.get(code)
     return code if spec is None else f"{spec.message} {spec.hint} ({code})"

@@ -88,7 +88,7 @@ def name_for_display(scanned: ScannedDrop) -> str:
         return names.escape_name(scanned.name)
     files = [Path(entry.path) for entry in scanned.entries if "/" not in entry.path]
     recordings = [
-        path for suffixes in (drop.AUDIO_SUFFIXES, drop.SOUND_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
+        path for suffixes in (drop.AUDIO_SUFFIXES, drop.AUDIO_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
     ]
     return names.escape_name(recordings[0].stem) if recordings else "inbox"
 

@@ -12,7 +12,7 @@ from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import RenderOptions
-from heygem_daemon.core.warning_codes import explained
+from heygem_daemon.core.warning_codes import describe_warning
 from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.progress import Progress as Step
@@ -57,7 +57,7 @@ def render(
             else:
                 typer.echo(f"{request.output}  {_summary(report)}")
                 for code in report.warnings:
-                    console.print(f"  {explained(code)}", style="yellow", markup=False, highlight=False)
+                    console.print(f"  {describe_warning(code)}", style="yellow", markup=False, highlight=False)
     return ExitCode.SOME_FAILED if failures else ExitCode.OK
 
 

@@ -18,7 +18,7 @@ from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.policy import human_bytes
 from heygem_daemon.core.status import DaemonStatus, JobStatus, JobSummary
-from heygem_daemon.core.warning_codes import explained
+from heygem_daemon.core.warning_codes import describe_warning
 
 STATUS: Final = "status.json"
 STALE_SECONDS: Final = 30.0
@@ -130,7 +130,7 @@ def _job_view(status: JobStatus) -> RenderableType:
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
         closures = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
         table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(result), sync, closures)
-    warned = [Text(f"{item.key}: {explained(code)}", style="yellow") for item in status.items for code in item.warnings]
+    warned = [Text(f"{item.key}: {describe_warning(code)}", style="yellow") for item in status.items for code in item.warnings]
     return Group(*lines, table, *warned)
 
 
