@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 
 from heygem_daemon import __version__
-from heygem_daemon.core.errors import error
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.daemon.candidates import CandidateTracker
 from heygem_daemon.daemon.dispatcher import Dispatcher
@@ -16,7 +15,6 @@ from heygem_daemon.daemon.requests import RequestHandler
 from heygem_daemon.daemon.runtime_config import RuntimeConfig
 from heygem_daemon.daemon.status_reporter import Identity, StatusReporter
 from heygem_daemon.intake.claims import FolderClaims
-from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.publishing.status_files import StatusFiles
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.adapters import Adapters
@@ -25,9 +23,7 @@ from heygem_daemon.wiring.reload import Reload
 
 
 def build(settings: Settings, adapters: Adapters, *, until_idle: bool, read: Callable[[], Settings]) -> Daemon:
-    """Return the daemon and start its workers. `read` reads the settings again, for a reload. Raises HeygemError for an unknown engine."""
-    if settings.engine.name not in engine_names():
-        raise error("unknown_engine", name=settings.engine.name, known=", ".join(engine_names()))
+    """Return the daemon and start its workers. `read` reads the settings again, for a reload."""
     config = runtime_config(settings)
     status_writer = StatusFiles(settings.outputs)
     inboxes = _inboxes(config, adapters, status_writer, until_idle)
@@ -60,7 +56,7 @@ def build(settings: Settings, adapters: Adapters, *, until_idle: bool, read: Cal
 def _inboxes(config: RuntimeConfig, adapters: Adapters, status_writer: StatusFiles, until_idle: bool) -> Inboxes:
     """Return the inboxes with all that a drop meets on its way: candidates, the job store, the dispatcher, requests."""
     log, ledger, publisher, claims = adapters.log, adapters.ledger, adapters.publisher, FolderClaims(MARKER)
-    store = JobStore(ledger=ledger, claims=claims, publisher=publisher, log=log, zips=config.defaults.zip)
+    store = JobStore(ledger=ledger, claims=claims, publisher=publisher, log=log, zips=config.zip)
     dispatcher = Dispatcher(
         store=store, executor=adapters.executor, publisher=publisher, claims=claims, log=log, config=config, until_idle=until_idle
     )

@@ -5,15 +5,21 @@ from pathlib import Path
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
+from heygem_daemon.core.errors import error
 from heygem_daemon.daemon.candidates import CandidateRules
 from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
-from heygem_daemon.daemon.work_order import Defaults
 from heygem_daemon.executors.local import WorkerSetup, worker_command
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from heygem_daemon.lipsync.engines import Wav2LipOptions, engine_names
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.publishing.retention import FolderRetention
 from heygem_daemon.settings import Settings
+
+
+def check_engine(settings: Settings) -> None:
+    """Raise HeygemError where the configuration names an unknown engine."""
+    if settings.engine.name not in engine_names():
+        raise error("unknown_engine", name=settings.engine.name, known=", ".join(engine_names()))
 
 
 def media_limits(settings: Settings) -> MediaLimits:
@@ -79,7 +85,12 @@ def runtime_config(settings: Settings) -> RuntimeConfig:
         rules=_rules(settings),
         retry=policy.Policy(attempts=settings.retry.attempts, backoff=policy.Backoff(settings.retry.backoff_seconds)),
         breaker=policy.Breaker(threshold=settings.retry.breaker_failures, cool_down=settings.retry.breaker_seconds),
-        defaults=_defaults(settings),
+        options=settings.engine.render_options(),
+        zip=settings.engine.zip,
+        engines=tuple(engine_names()),
+        item_seconds=settings.limits.item_seconds,
+        outputs=str(settings.outputs),
+        reserve_bytes=settings.disk.reserve_bytes,
         history_seconds=settings.keep.history_days * 86400,
     )
 
@@ -91,15 +102,4 @@ def _rules(settings: Settings) -> CandidateRules:
         incomplete_seconds=settings.intake.incomplete_seconds,
         limits=DropLimits(items=settings.limits.items, file_bytes=settings.limits.file_bytes),
         priorities={str(inbox.path): inbox.priority for inbox in settings.inboxes},
-    )
-
-
-def _defaults(settings: Settings) -> Defaults:
-    return Defaults(
-        options=settings.engine.render_options(),
-        zip=settings.engine.zip,
-        item_seconds=settings.limits.item_seconds,
-        reserve_bytes=settings.disk.reserve_bytes,
-        outputs=str(settings.outputs),
-        engines=tuple(engine_names()),
     )

@@ -1,4 +1,4 @@
-"""The command line, called as a person calls it."""
+"""The commands of `heygem` and what they print and return; each is started as a program once, and called in this process otherwise."""
 
 import json
 import subprocess
@@ -11,49 +11,45 @@ import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, moment
-
-
-def heygem(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "heygem_daemon", *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+from tests.cli.runner import heygem, heygem_program
 
 
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
-    assert "init-inbox" in heygem("--help").stdout
+    assert "init-inbox" in heygem_program("--help").stdout
     code = "import sys; sys.argv = ['heygem', '--help']\ntry:\n import heygem_daemon.cli as c; c.main()\nexcept SystemExit: pass\n"
     code += "print(sorted({'torch', 'cv2', 'numpy', 'librosa', 'pydantic', 'rich'} & sys.modules.keys()))"
-    told = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=True).stdout
-    assert told.splitlines()[-1] == "[]"
+    loaded = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=True).stdout
+    assert loaded.splitlines()[-1] == "[]"
 
 
-def test_a_wrong_configuration_is_told_in_a_sentence_and_exits_2(tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_reported_in_a_sentence_and_exits_2(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("outpts = 1\n", encoding="utf-8")
-    told = heygem("status", "--config", str(tmp_path / "c.toml"))
-    assert (told.returncode, "did you mean outputs?" in told.stderr) == (2, True)
-    assert "Traceback" not in told.stderr
+    result = heygem_program("status", "--config", str(tmp_path / "c.toml"))
+    assert (result.code, "did you mean outputs?" in result.stderr) == (2, True)
+    assert "Traceback" not in result.stderr
 
 
 def test_init_inbox_makes_the_marker_and_pause_and_resume_use_it(tmp_path: Path) -> None:
     inbox = tmp_path / "new" / "inbox"
-    assert heygem("pause", "--inbox", str(inbox)).returncode == 1
-    assert heygem("init-inbox", str(inbox)).returncode == 0
+    assert heygem("pause", "--inbox", str(inbox)).code == 1
+    assert heygem_program("init-inbox", str(inbox)).code == 0
     assert (inbox / ".heygem-inbox").is_file()
-    assert heygem("pause", "--inbox", str(inbox)).returncode == 0
+    assert heygem("pause", "--inbox", str(inbox)).code == 0
     assert (inbox / "PAUSE").is_file()
-    assert heygem("resume", "--inbox", str(inbox)).returncode == 0
+    assert heygem_program("resume", "--inbox", str(inbox)).code == 0
     assert not (inbox / "PAUSE").exists()
 
 
-def test_status_without_a_daemon_says_so_and_exits_1(tmp_path: Path) -> None:
-    told = heygem("status", "--outputs", str(tmp_path))
-    assert (told.returncode, "No daemon has written" in told.stdout) == (1, True)
+def test_status_without_a_daemon_reports_that_and_exits_1(tmp_path: Path) -> None:
+    result = heygem("status", "--outputs", str(tmp_path))
+    assert (result.code, "No daemon has written" in result.stdout) == (1, True)
 
 
 def test_status_shows_a_stale_daemon_as_not_running(tmp_path: Path) -> None:
     status = DaemonStatus(version="1", state="running", pid=1, started=moment(0), heartbeat=moment(1000))
     (tmp_path / "status.json").write_text(status.to_json(), encoding="utf-8")
-    told = heygem("status", "--outputs", str(tmp_path))
-    assert (told.returncode, "is not running" in told.stdout) == (1, True)
+    result = heygem("status", "--outputs", str(tmp_path))
+    assert (result.code, "is not running" in result.stdout) == (1, True)
     raw = heygem("status", "--outputs", str(tmp_path), "--json")
     assert json.loads(raw.stdout)["version"] == "1"
 
@@ -76,11 +72,11 @@ def test_status_of_a_job_goes_by_folder_id_or_name_and_by_no_path(tmp_path: Path
     outputs_with(outputs, job)
     (tmp_path / "status.json").write_text(job.to_json(), encoding="utf-8")
     for name in ("lesson-2", "lesson", "20260101-lesson-abc"):
-        told = heygem("status", name, "--outputs", str(outputs))
-        assert (told.returncode, "a[x/b]" in told.stdout) == (0, True)
+        result = heygem("status", name, "--outputs", str(outputs))
+        assert (result.code, "a[x/b]" in result.stdout) == (0, True)
     for path in ("..", "../outputs/lesson-2", str(outputs / "lesson-2"), "nobody"):
-        assert heygem("status", path, "--outputs", str(outputs)).returncode == 1
-        assert heygem("status", path, "--outputs", str(outputs), "--json").returncode == 1
+        assert heygem("status", path, "--outputs", str(outputs)).code == 1
+        assert heygem("status", path, "--outputs", str(outputs), "--json").code == 1
 
 
 def test_status_of_a_job_shows_the_sync_of_its_items_and_their_warnings_in_sentences(tmp_path: Path) -> None:
@@ -88,10 +84,10 @@ def test_status_of_a_job_shows_the_sync_of_its_items_and_their_warnings_in_sente
         key="a", recording="r", video="v", state=State.SUCCEEDED, sync_offset_ms=2.6, closure_rate=0.514, warnings=("missed_closures",)
     )
     outputs_with(tmp_path, JobStatus(job="x", name="x", output="x", state=State.SUCCEEDED, since=moment(0), items=(item,)))
-    told = " ".join(heygem("status", "x", "--outputs", str(tmp_path)).stdout.split())
-    assert "+3 ms" in told
-    assert "51%" in told
-    assert "a: The lips often stay open where they should meet" in told
+    result = " ".join(heygem("status", "x", "--outputs", str(tmp_path)).stdout.split())
+    assert "+3 ms" in result
+    assert "51%" in result
+    assert "a: The lips often stay open where they should meet" in result
 
 
 def test_status_of_a_drop_on_its_way_in_is_a_sentence(tmp_path: Path) -> None:
@@ -103,54 +99,54 @@ def test_status_of_a_drop_on_its_way_in_is_a_sentence(tmp_path: Path) -> None:
 def test_a_heartbeat_from_the_future_is_no_sign_of_life(tmp_path: Path) -> None:
     status = DaemonStatus(version="1", state="running", pid=1, started=moment(0), heartbeat=moment(time.time() + 10**6))
     (tmp_path / "status.json").write_text(status.to_json(), encoding="utf-8")
-    assert heygem("status", "--outputs", str(tmp_path)).returncode == 1
+    assert heygem("status", "--outputs", str(tmp_path)).code == 1
 
 
-def test_a_wish_where_no_daemon_ever_ran_is_refused_and_makes_no_ledger(tmp_path: Path) -> None:
-    told = heygem("retry", "lesson", "--state", str(tmp_path))
-    assert (told.returncode, "no ledger" in told.stderr) == (1, True)
-    assert heygem("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).returncode == 0
+def test_a_request_where_no_daemon_ever_ran_is_refused_and_makes_no_ledger(tmp_path: Path) -> None:
+    result = heygem_program("retry", "lesson", "--state", str(tmp_path))
+    assert (result.code, "no ledger" in result.stderr) == (1, True)
+    assert heygem("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).code == 0
     assert not list(tmp_path.iterdir())
 
 
-def test_a_ledger_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_read_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
     for command in (("cancel", "lesson"), ("sweep", "--outputs", str(tmp_path))):
-        told = heygem(*command, "--state", str(tmp_path))
-        assert (told.returncode, "Traceback" in told.stderr, "ledger.sqlite3" in told.stderr) == (1, False, True)
+        result = heygem(*command, "--state", str(tmp_path))
+        assert (result.code, "Traceback" in result.stderr, "ledger.sqlite3" in result.stderr) == (1, False, True)
 
 
 def test_folders_of_ours_inside_an_inbox_are_refused(tmp_path: Path) -> None:
-    told = heygem("run", "--until-idle", "--inbox", str(tmp_path), "--outputs", str(tmp_path / "results"), "--state", str(tmp_path))
-    assert told.returncode == 2
-    assert "results lies in the inbox" in told.stderr
+    result = heygem("run", "--until-idle", "--inbox", str(tmp_path), "--outputs", str(tmp_path / "results"), "--state", str(tmp_path))
+    assert result.code == 2
+    assert "results lies in the inbox" in result.stderr
     assert not (tmp_path / "results").exists()
     nested = heygem("run", "--until-idle", "--inbox", str(tmp_path / "a"), "--inbox", str(tmp_path / "a" / "b"))
-    assert nested.returncode == 2
+    assert nested.code == 2
 
 
-def places(folder: Path) -> tuple[str, ...]:
+def folder_options(folder: Path) -> tuple[str, ...]:
     return tuple(word for name in ("outputs", "state", "cache") for word in (f"--{name}", str(folder / name)))
 
 
 def test_run_until_idle_on_an_inbox_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
-    told = heygem("run", "--until-idle", "--inbox", str(tmp_path / "nowhere"), *places(tmp_path))
-    assert (told.returncode, "does not exist" in told.stderr) == (1, True)
+    result = heygem_program("run", "--until-idle", "--inbox", str(tmp_path / "nowhere"), *folder_options(tmp_path))
+    assert (result.code, "does not exist" in result.stderr) == (1, True)
 
 
-def test_run_tells_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_reports_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").write_text("a file", encoding="utf-8")
-    told = heygem("run", "--inbox", str(tmp_path / "in"), *places(tmp_path))
-    assert (told.returncode, f"({tmp_path / 'state'})" in told.stderr) == (1, True)
+    result = heygem_program("run", "--inbox", str(tmp_path / "in"), *folder_options(tmp_path))
+    assert (result.code, f"({tmp_path / 'state'})" in result.stderr) == (1, True)
     monkeypatch.setenv("HEYGEM_ENGINE__NAME", "magic")
-    told = heygem("run", "--inbox", str(tmp_path / "in"), *places(tmp_path))
-    assert (told.returncode, "no engine named magic" in told.stderr) == (1, True)
+    result = heygem_program("run", "--inbox", str(tmp_path / "in"), *folder_options(tmp_path))
+    assert (result.code, "no engine named magic" in result.stderr) == (1, True)
 
 
 def test_render_into_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file", encoding="utf-8")
-    told = heygem("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"))
-    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+    result = heygem_program("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"))
+    assert (result.code, "Traceback" in result.stderr) == (1, False)
 
 
 def test_the_printed_schema_is_one_and_fits_a_status_file(tmp_path: Path) -> None:
@@ -160,13 +156,13 @@ def test_the_printed_schema_is_one_and_fits_a_status_file(tmp_path: Path) -> Non
     jsonschema.validate(json.loads(status.to_json()), schema)
 
 
-def test_models_list_and_verify_tell_what_is_missing(tmp_path: Path, weights: Path) -> None:
-    assert heygem("models", "verify", "--weights", str(weights)).returncode == 0
+def test_models_list_and_verify_report_what_is_missing(tmp_path: Path, weights: Path) -> None:
+    assert heygem_program("models", "verify", "--weights", str(weights)).code == 0
     missing = heygem("models", "verify", "--weights", str(tmp_path))
-    assert (missing.returncode, "heygem models fetch" in missing.stderr) == (1, True)
+    assert (missing.code, "heygem models fetch" in missing.stderr) == (1, True)
     assert "face" in heygem("models", "list", "--weights", str(tmp_path)).stdout
 
 
 def test_the_schema_in_the_package_is_the_one_that_is_printed(root: Path) -> None:
     shipped = (root / "heygem_daemon" / "status.schema.json").read_text(encoding="utf-8")
-    assert shipped == heygem("schema").stdout, "run: heygem schema > heygem_daemon/status.schema.json"
+    assert shipped == heygem_program("schema").stdout, "run: heygem schema > heygem_daemon/status.schema.json"

@@ -24,7 +24,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(found: model_files.Finding) -> Finding:
-    if found.is_right:
+    if found.is_valid:
         return ok(f"model {found.model.name}")
     return fault(f"model {found.path}: {found.problem}", "heygem models fetch")
 

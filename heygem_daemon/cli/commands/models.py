@@ -105,13 +105,13 @@ def verify(directory: Path) -> ExitCode:
         typer.echo(f"{finding.path}: {finding.problem or 'ok'}")
     for each in checkpoints:
         typer.echo(f"{each.path}: {each.problem or 'ok'}")
-    if not all(finding.is_right for finding in findings):
+    if not all(finding.is_valid for finding in findings):
         typer.echo("Run `heygem models fetch`.", err=True)
     for each in checkpoints:
         if not each.is_usable:
             typer.echo(f"Run `heygem models add FILE --name {each.name}` with the original file.", err=True)
-    is_right = all(finding.is_right for finding in findings) and all(each.is_usable for each in checkpoints)
-    return ExitCode.OK if is_right else ExitCode.PROBLEM
+    is_valid = all(finding.is_valid for finding in findings) and all(each.is_usable for each in checkpoints)
+    return ExitCode.OK if is_valid else ExitCode.PROBLEM
 
 
 def _fail(problem: HeygemError) -> ExitCode:

@@ -13,6 +13,7 @@ from heygem_daemon.service.signals import stop_signals
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.adapters import production_adapters
 from heygem_daemon.wiring.build import build
+from heygem_daemon.wiring.config_mapping import check_engine
 from heygem_daemon.wiring.instance_lock import AlreadyRunningError, only_instance
 
 
@@ -22,6 +23,7 @@ def run(settings: Settings, *, until_idle: bool, read: Callable[[], Settings]) -
     log = StructLog(style=settings.log.format, level=settings.log.level)
     with stop_signals() as stop, ExitStack() as lock:
         try:
+            check_engine(settings)
             lock.enter_context(only_instance(settings))
             daemon = build(settings, production_adapters(settings, log), until_idle=until_idle, read=read)
         except (AlreadyRunningError, HeygemError) as problem:

@@ -1,8 +1,7 @@
-"""`heygem check`, called as a person calls it, and what it says of whole configurations."""
+"""`heygem check`, and what it reports about whole configurations."""
 
 import os
 import pwd
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from heygem_daemon.cli.checks.directories import Role, service_directories
 from heygem_daemon.cli.checks.finding import Severity
 from heygem_daemon.settings import Settings, load
 from tests.cli.checks.conftest import dead_share
+from tests.cli.runner import Result, heygem, heygem_program
 from tests.shares.people import needs_root
 
 __all__ = ["dead_share"]
@@ -38,10 +38,15 @@ def options(site: Path, weights: Path, **changes: Path) -> tuple[str, ...]:
     return ("--device", "cpu", *(word for name, path in folders.items() for word in (f"--{name}", str(path))))
 
 
-def check(*arguments: str, seconds: float = 10.0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HEYGEM_DISK__RESERVE_BYTES": "0", "HEYGEM_INTAKE__ANSWER_SECONDS": str(seconds)}
-    command = (sys.executable, "-m", "heygem_daemon", "check", *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+def check(*arguments: str, seconds: float = 10.0, as_program: bool = False) -> Result:
+    environment = {"HEYGEM_DISK__RESERVE_BYTES": "0", "HEYGEM_INTAKE__ANSWER_SECONDS": str(seconds)}
+    return (heygem_program if as_program else heygem)("check", *arguments, environment=environment)
+
+
+@pytest.fixture
+def torch_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch is not loaded to find its version and device."""
+    monkeypatch.setattr(engine, "_TORCH_PROBE", "print('2.9.0 cpu')")
 
 
 def contents(site: Path) -> list[str]:
@@ -55,31 +60,33 @@ def settings(site: Path, weights: Path, **given: Any) -> Settings:
 
 def test_a_good_installation_exits_0_and_nothing_is_left_in_it(site: Path, weights: Path) -> None:
     before = contents(site)
-    told = check(*options(site, weights))
-    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    result = check(*options(site, weights), as_program=True)
+    assert (result.code, result.stderr) == (0, ""), result.stdout
     for words in ("can put drops into inbox", "read leases", "model face_mesh", "ffmpeg version", "torch"):
-        assert words in told.stdout
+        assert words in result.stdout
     assert contents(site) == before
 
 
-def test_an_error_exits_1_with_the_command_that_mends_it(site: Path, weights: Path) -> None:
+@pytest.mark.usefixtures("torch_answers")
+def test_an_error_exits_1_with_the_command_that_fixes_it(site: Path, weights: Path) -> None:
     (site / "inbox/.heygem-inbox").unlink()
-    told = check(*options(site, weights, outputs=site / "absent"))
-    assert told.returncode == 1
-    assert f"heygem init-inbox {site / 'inbox'}" in told.stdout
-    assert f"mkdir -p {site / 'absent'}" in told.stdout
+    result = check(*options(site, weights, outputs=site / "absent"))
+    assert result.code == 1
+    assert f"        fix: heygem init-inbox {site / 'inbox'}" in result.stdout
+    assert f"mkdir -p {site / 'absent'}" in result.stdout
 
 
+@pytest.mark.usefixtures("torch_answers")
 def test_a_warning_alone_exits_4(site: Path, weights: Path) -> None:
     (site / "inbox").chmod(0o777)
-    told = check(*options(site, weights))
-    assert told.returncode == 4, told.stdout
-    assert f"warning everybody on this machine can write to inbox {site / 'inbox'}" in told.stdout
+    result = check(*options(site, weights))
+    assert result.code == 4, result.stdout
+    assert f"warning everybody on this machine can write to inbox {site / 'inbox'}" in result.stdout
 
 
 def test_an_unknown_user_is_wrong_usage(site: Path, weights: Path) -> None:
-    told = check(*options(site, weights), "--user", "no-such-user")
-    assert (told.returncode, "no-such-user" in told.stderr) == (2, True)
+    result = check(*options(site, weights), "--user", "no-such-user")
+    assert (result.code, "no-such-user" in result.stderr) == (2, True)
 
 
 @needs_root
@@ -87,37 +94,38 @@ def test_root_checks_as_the_owner_of_the_state_folder(site: Path, weights: Path)
     nobody = pwd.getpwnam("nobody")
     for folder in (site / "state", site / "cache"):
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    told = check(*options(site, weights))
-    assert "checking as nobody" in told.stdout
-    assert f"error   nobody cannot create in outputs {site / 'outputs'}, which belongs to root" in told.stdout
-    assert "sudo" not in told.stdout
-    assert "Traceback" not in told.stdout + told.stderr
+    result = check(*options(site, weights), as_program=True)
+    assert "checking as nobody" in result.stdout
+    assert f"error   nobody cannot create in outputs {site / 'outputs'}, which belongs to root" in result.stdout
+    assert "sudo" not in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 @needs_root
-def test_a_dead_share_is_told_in_time_and_the_rest_is_checked(site: Path, weights: Path, dead_share: Path) -> None:
-    told = check(*options(site, weights, outputs=dead_share / "outputs"), seconds=1.0)
-    assert told.returncode == 1
-    assert f"outputs {dead_share}/outputs does not answer within 1 s" in told.stdout
-    assert f"umount -l {dead_share}" in told.stdout
-    assert "ffmpeg version" in told.stdout
+@pytest.mark.usefixtures("torch_answers")
+def test_a_dead_share_is_reported_in_time_and_the_rest_is_checked(site: Path, weights: Path, dead_share: Path) -> None:
+    result = check(*options(site, weights, outputs=dead_share / "outputs"), seconds=1.0)
+    assert result.code == 1
+    assert f"outputs {dead_share}/outputs does not answer within 1 s" in result.stdout
+    assert f"umount -l {dead_share}" in result.stdout
+    assert "ffmpeg version" in result.stdout
 
 
-def test_what_the_wav2lip_engines_lack_is_told_where_somebody_wants_them(site: Path) -> None:
-    def told(**given: Any) -> list[tuple[Severity, str]]:
+def test_what_the_wav2lip_engines_lack_is_reported_where_they_are_wanted(site: Path) -> None:
+    def report(**given: Any) -> list[tuple[Severity, str]]:
         found = engine.weights(settings(site, site, **given))
         return [(finding.severity, finding.fix) for finding in found if "Wav2Lip" in finding.what]
 
-    assert told() == []
-    wanted = told(engine={"name": "wav2lip+atlas"})
+    assert report() == []
+    wanted = report(engine={"name": "wav2lip+atlas"})
     assert {severity for severity, _ in wanted} == {Severity.ERROR}
     assert any("licence_confirmed" in fix for _, fix in wanted)
     assert any("heygem models add" in fix for _, fix in wanted)
-    assert told(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
+    assert report(wav2lip={"licence_confirmed": True}) == [(Severity.WARNING, "heygem models add FILE")]
 
 
 @pytest.mark.parametrize(("wanted", "severity"), [("cpu", Severity.OK), ("auto", Severity.NOTE), ("cuda", Severity.ERROR)])
-def test_a_machine_without_a_card_is_a_fault_only_where_a_card_is_asked_for(
+def test_a_machine_without_a_gpu_is_an_error_only_where_a_gpu_is_configured(
     wanted: str, severity: Severity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_TORCH_PROBE", "print('2.9.0 cpu')")
