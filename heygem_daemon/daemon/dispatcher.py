@@ -74,9 +74,9 @@ class Dispatcher:
 
     def enqueue(self, job: Job, now: ClockReading) -> None:
         """Take a new (or retried) job into the queue; one that is final already is only finished."""
-        unknown = job.options.engine if job.options.engine not in (None, *self._config.defaults.engines) else None
+        unknown = job.options.engine if job.options.engine not in (None, *self._config.engines) else None
         if unknown is not None and not job.is_final:
-            problem = error("unknown_engine", name=unknown, known=", ".join(self._config.defaults.engines))
+            problem = error("unknown_engine", name=unknown, known=", ".join(self._config.engines))
             job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
         self._store.save(job)
         if not job.is_final:
@@ -131,8 +131,8 @@ class Dispatcher:
     def _check_disk(self, item: Item) -> HeygemError | None:
         free = self._publisher.free_bytes()
         if free is None:
-            return error("outputs_offline", path=self._config.defaults.outputs, problem="it is not reachable")
-        return policy.admission(free, self._config.defaults.reserve_bytes, item.needs_bytes, self._config.defaults.outputs)
+            return error("outputs_offline", path=self._config.outputs, problem="it is not reachable")
+        return policy.admission(free, self._config.reserve_bytes, item.needs_bytes, self._config.outputs)
 
     def _give_up(self, job: Job, item: Item, problem: HeygemError, now: ClockReading) -> None:
         failed = item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
@@ -160,7 +160,7 @@ class Dispatcher:
             self._store.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, last_progress=now.monotonic)
-        order = work_order(self._config.defaults, job, item, root=root, staged=staged, token=token)
+        order = work_order(self._config, job, item, root=root, staged=staged, token=token)
         self.breaker = self.breaker.started()
         self._executor.submit(order)
         self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.options.engine)

@@ -176,8 +176,8 @@ class Daemon:
         self.inboxes.apply(config)
         self.candidates.rules = config.rules
         self.dispatcher.apply(config)
-        self.store.zips = config.defaults.zip
-        self.reporter.identity = replace(self.reporter.identity, reserve_bytes=config.defaults.reserve_bytes)
+        self.store.zips = config.zip
+        self.reporter.identity = replace(self.reporter.identity, reserve_bytes=config.reserve_bytes)
 
     # -- time -----------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from heygem_daemon.core import policy
+from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.daemon.candidates import CandidateRules
-from heygem_daemon.daemon.work_order import Defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,18 @@ class Intervals:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """`breaker` gives its threshold and pause, not its state; `history_seconds` = 0 keeps finished jobs for ever."""
+    """`breaker` gives its threshold and pause, not its state. `options` and `zip` hold where a drop names nothing else; `engines` are the
+    known ones. `item_seconds` is the longest time for one item; `history_seconds` = 0 keeps finished jobs for ever."""
 
     inboxes: tuple[str, ...]
     intervals: Intervals
     rules: CandidateRules
     retry: policy.Policy
     breaker: policy.Breaker
-    defaults: Defaults
+    options: RenderOptions
+    zip: bool
+    engines: tuple[str, ...]
+    item_seconds: float
+    outputs: str
+    reserve_bytes: int
     history_seconds: float = 0.0

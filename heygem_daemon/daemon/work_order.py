@@ -1,27 +1,14 @@
 """Makes the order for a worker: by the options of the drop, else by those of the configuration."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from heygem_daemon.core.job import Item, Job
 from heygem_daemon.core.ports import StagingPaths
-from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkOrder
+from heygem_daemon.daemon.runtime_config import RuntimeConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What an item gets where its drop does not say."""
-
-    options: RenderOptions
-    zip: bool
-    item_seconds: float
-    reserve_bytes: int
-    outputs: str
-    engines: tuple[str, ...]
-
-
-def work_order(defaults: Defaults, job: Job, item: Item, *, root: Path, staged: StagingPaths, token: str) -> WorkOrder:
+def work_order(config: RuntimeConfig, job: Job, item: Item, *, root: Path, staged: StagingPaths, token: str) -> WorkOrder:
     """Return the order for one attempt; `root` is the folder of the claimed drop."""
     return WorkOrder(
         token=token,
@@ -33,6 +20,6 @@ def work_order(defaults: Defaults, job: Job, item: Item, *, root: Path, staged: 
         thumbnail=str(staged.thumbnail),
         explain=str(staged.explain),
         script=str(root / item.script) if item.script else None,
-        options=defaults.options.overridden_by(job.options),
-        limit_seconds=defaults.item_seconds,
+        options=config.options.overridden_by(job.options),
+        limit_seconds=config.item_seconds,
     )

@@ -37,8 +37,8 @@ class SqliteLedger:
     empty, and the caller should adopt the folders it finds claimed.
     """
 
-    def __init__(self, path: Path, *, mend: bool = True) -> None:
-        """Open or begin the ledger at `path`. `mend`: move a damaged one aside; otherwise it raises (for all but the daemon).
+    def __init__(self, path: Path, *, repair: bool = True) -> None:
+        """Open or begin the ledger at `path`. `repair`: move a damaged one aside; otherwise it raises (for all but the daemon).
 
         Raises TransientError (`io_error`), SetupError (`ledger_newer`).
         """
@@ -47,7 +47,7 @@ class SqliteLedger:
         try:
             self._connection = _open(path)
         except sqlite3.DatabaseError as problem:
-            if not (mend and _is_damage(problem)):
+            if not (repair and _is_damage(problem)):
                 raise error("io_error", problem=f"{path.name}: {problem}") from problem
             self.damaged = _move_aside(path)
             self._connection = _open(path)

@@ -54,7 +54,7 @@ class Adapters:
 def production_adapters(settings: Settings, log: StructLog) -> Adapters:
     """Return what the product runs with. No worker is started yet. Raises HeygemError when the ledger cannot be opened."""
     counting_log = CountingLog(log)
-    ledger = open_ledger(settings, mend=True)
+    ledger = open_ledger(settings, repair=True)
     if ledger.damaged is not None:
         counting_log("ledger_damaged", level="error", path=str(ledger.damaged))
     scanner = TimeoutScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)

@@ -43,9 +43,9 @@ def ledger_path(settings: Settings) -> Path:
     return settings.state / "ledger.sqlite3"
 
 
-def open_ledger(settings: Settings, *, mend: bool = False) -> SqliteLedger:
-    """Open the ledger, made if there was none; only the daemon may `mend` a damaged one. Raises HeygemError."""
-    return SqliteLedger(ledger_path(settings), mend=mend)
+def open_ledger(settings: Settings, *, repair: bool = False) -> SqliteLedger:
+    """Open the ledger, made if there was none; only the daemon may `repair` a damaged one. Raises HeygemError."""
+    return SqliteLedger(ledger_path(settings), repair=repair)
 
 
 def retention(settings: Settings) -> FolderRetention:

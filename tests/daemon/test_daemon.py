@@ -246,7 +246,7 @@ def test_repeated_device_failures_pause_the_queue_for_everybody(harness: DaemonH
 
 def reserve(harness: DaemonHarness, reserve_bytes: int) -> None:
     config = harness.daemon.config
-    harness.daemon.apply(replace(config, defaults=replace(config.defaults, reserve_bytes=reserve_bytes)))
+    harness.daemon.apply(replace(config, reserve_bytes=reserve_bytes))
 
 
 def test_nothing_starts_without_room_on_the_disk_and_the_status_shows_how_much_is_needed(harness: DaemonHarness) -> None:

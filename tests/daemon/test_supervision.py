@@ -244,8 +244,8 @@ def test_new_values_hold_for_new_drops_and_a_new_inbox_is_scanned(harness: Daemo
     more.mkdir()
     (more / ".heygem-inbox").touch()
     config = harness.daemon.config
-    defaults = replace(config.defaults, options=replace(config.defaults.options, quality=30), zip=True)
-    harness.daemon.apply(replace(config, inboxes=(*config.inboxes, str(more)), defaults=defaults, history_seconds=9.0))
+    options, inboxes = replace(config.options, quality=30), (*config.inboxes, str(more))
+    harness.daemon.apply(replace(config, inboxes=inboxes, options=options, zip=True, history_seconds=9.0))
     assert harness.finish("lesson").links == {"zip": "lesson.zip"}
     assert harness.session.orders[-1].options.quality == 30
     assert harness.daemon.inboxes.scans[str(more)].online

@@ -66,7 +66,7 @@ def test_the_ledger_is_durable_and_open_to_its_group_only(path: Path, ledger: Sq
 
 
 def test_the_command_line_leaves_wishes_while_the_daemon_works(path: Path, ledger: SqliteLedger) -> None:
-    other = SqliteLedger(path, mend=False)
+    other = SqliteLedger(path, repair=False)
     ledger.put(RICH)
     assert other.get("rich") == RICH
     other.request("cancel", "rich")
@@ -141,7 +141,7 @@ def test_nobody_but_the_daemon_moves_a_damaged_ledger(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(TransientError, match=r"ledger\.sqlite3"):
-        SqliteLedger(path, mend=False)
+        SqliteLedger(path, repair=False)
     assert [each.name for each in path.parent.iterdir()] == ["ledger.sqlite3"]
 
 

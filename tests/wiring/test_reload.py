@@ -107,7 +107,7 @@ def test_changes_are_logged_and_hold_from_now_on(daemon: Daemon, config: Path, l
     assert daemon.config.intervals.grace == daemon.inboxes.intervals.grace == 9.0
     assert daemon.dispatcher._config.retry.attempts == 7
     assert daemon.dispatcher.breaker.threshold == 9
-    assert daemon.dispatcher._config.defaults.reserve_bytes == daemon.reporter.identity.reserve_bytes == 5
+    assert daemon.dispatcher._config.reserve_bytes == daemon.reporter.identity.reserve_bytes == 5
     assert isinstance(daemon.inspector, MediaInspector)
     assert daemon.inspector.limits.megapixels == 1.0
     assert isinstance(daemon.inboxes.scanner, TimeoutScanner)
@@ -124,7 +124,7 @@ def test_what_needs_a_restart_is_logged_and_stays_as_it_is(daemon: Daemon, confi
         daemon.reconfigure(daemon)
         (change,) = last(log, "config_needs_restart")
         assert change == f"outputs: {tmp_path / 'site' / 'outputs'} -> {tmp_path / 'elsewhere'}"
-    assert daemon.dispatcher._config.defaults.outputs == str(tmp_path / "site" / "outputs")
+    assert daemon.dispatcher._config.outputs == str(tmp_path / "site" / "outputs")
     assert daemon.publisher is before
 
 
