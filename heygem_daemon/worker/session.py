@@ -41,7 +41,7 @@ class LipSyncSession:
         return session.device
 
     def models(self) -> Mapping[str, str]:
-        return {finding.model.name: finding.model.sha256 for finding in verify(self._options.models) if finding.is_right}
+        return {finding.model.name: finding.model.sha256 for finding in verify(self._options.models) if finding.is_valid}
 
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
         """Raises HeygemError."""

@@ -23,7 +23,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
     yield from _checkpoints(settings)
 
 
-def _model(found: model_files.Finding) -> Finding:
+def _model(found: model_files.ModelCheck) -> Finding:
     if found.is_valid:
         return ok(f"model {found.model.name}")
     return fault(f"model {found.path}: {found.problem}", "heygem models fetch")
