@@ -40,7 +40,7 @@ def root() -> Path:
 def weights(root: Path) -> Path:
     """The directory of the model files, complete and right."""
     directory = root / "weights"
-    wrong = [finding.model.file_name for finding in verify(directory) if not finding.is_right]
+    wrong = [finding.model.file_name for finding in verify(directory) if not finding.is_valid]
     if wrong:
         pytest.fail(f"weights/ lacks {', '.join(wrong)}: run `make setup` (or `heygem models fetch`) first", pytrace=False)
     return directory

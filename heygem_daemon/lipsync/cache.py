@@ -1,11 +1,11 @@
-"""Everything that depends on a video alone, kept by the content of the video: the same presenter next week costs nothing.
+"""Cache of everything that depends on a video alone, keyed by the content of the video.
 
-    <root>/entries/<key>/         what was built, and manifest.json: size and sha256 of every file; never changed afterwards
+    <root>/entries/<key>/         the files built, and manifest.json: size and sha256 of each; never changed afterwards
     <root>/building/<key>.XXXX/   being built, or being removed; renamed to or from entries/ in one step
     <root>/locks/<key>            flock: exclusive while building or removing, shared while in use
 
-A lock belongs to an open file, so the kernel releases it when a process dies, however it dies: what a dead builder left is
-removed by the next one, and never seen by a reader. A rename after fsync means that an entry is whole or absent.
+A lock belongs to an open file, so the kernel releases it however a process dies: the files of a dead builder are removed by the
+next one, and never seen by a reader. A rename after fsync means that an entry is whole or absent.
 """
 
 import errno
@@ -40,11 +40,11 @@ def content_key(path: Path, *parts: str) -> str:
 class Cache:
     """A directory of entries by key, shared by any number of processes on one machine. Not to be shared between threads.
 
-    What `entry` returned stays until `close` (or the end of the process), even if the cache is over its size.
+    A directory that `entry` returned stays until `close` (or the end of the process), even if the cache is over its size.
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
-        """max_bytes: what all entries together may take; 0 keeps only what is in use."""
+        """max_bytes: of all entries together; 0 keeps only those in use."""
         self._entries, self._building, self._locks = root / "entries", root / "building", root / "locks"
         self._max_bytes = max_bytes
         self._held: dict[str, tuple[Path, BinaryIO | None]] = {}
@@ -53,7 +53,7 @@ class Cache:
     def entry(self, key: str, build: Build) -> Path:
         """Return the directory of `key`; where there is none, or a damaged one, let `build` fill an empty directory first.
 
-        If several processes ask at once, one builds and the others wait for it. What is returned must not be changed. If the
+        If several processes need it at once, one builds and the others wait for it. The directory must not be changed. If the
         disk of the cache is full, unused entries make room; if that is not enough (or a damaged entry is in use), the entry is
         built in the temporary directory of the system and forgotten on `close`. Errors of `build` pass through and leave nothing behind.
         Raises TransientError (`disk_full`) when there is no room anywhere.
@@ -71,10 +71,10 @@ class Cache:
                 if problem.errno not in _FULL:
                     raise
                 self._evict(0)
-        return self._aside(key, build)
+        return self._build_privately(key, build)
 
     def close(self) -> None:
-        """Let go of every entry, and remove the least recently used ones if the cache is over its size."""
+        """Release every entry, and remove the least recently used ones if the cache is over its size."""
         for _, lock in self._held.values():
             if lock is not None:
                 lock.close()
@@ -105,9 +105,9 @@ class Cache:
             return self._entries / key
 
     def _build(self, key: str, build: Build) -> None:
-        """Build and publish the entry, unless somebody did while we waited for the lock.
+        """Build and publish the entry, unless another process did while this one waited for the lock.
 
-        Raises BlockingIOError where a damaged entry cannot be replaced because somebody is using it.
+        Raises BlockingIOError where a damaged entry cannot be replaced because another process is using it.
         """
         with self._lock(key, fcntl.LOCK_EX | (fcntl.LOCK_NB if (self._entries / key).exists() else 0)):
             if _is_whole(self._entries / key):
@@ -124,8 +124,8 @@ class Cache:
                 raise
         self._evict(self._max_bytes, keep=key)
 
-    def _aside(self, key: str, build: Build) -> Path:
-        """Build where only this process sees it."""
+    def _build_privately(self, key: str, build: Build) -> Path:
+        """Build in a temporary directory that only this process uses."""
         try:
             scratch = Path(tempfile.mkdtemp(prefix="heygem-cache-"))
             self._private.append(scratch)
@@ -138,13 +138,13 @@ class Cache:
         self._held[key] = (scratch, None)
         return scratch
 
-    def _lock(self, key: str, how: int) -> BinaryIO:
+    def _lock(self, key: str, operation: int) -> BinaryIO:
         """Return the lock file of the key, locked; closing it unlocks. Raises BlockingIOError with LOCK_NB."""
         path = self._locks / key
         while True:
             file = path.open("ab")
             try:
-                fcntl.flock(file, how)
+                fcntl.flock(file, operation)
             except BaseException:
                 file.close()
                 raise
@@ -156,7 +156,7 @@ class Cache:
     def _evict(self, max_bytes: int, keep: str = "") -> None:
         """Remove the least recently used entries, never one in use, until the rest is no larger than `max_bytes`.
 
-        Also removes what dead builders left.
+        Also remove what dead builders left.
         """
         for left in _children(self._building):
             self._remove(left.name.partition(".")[0], entry=False)
@@ -169,7 +169,7 @@ class Cache:
                 total -= size
 
     def _remove(self, key: str, *, entry: bool) -> bool:
-        """Remove what is there of a key nobody uses; return whether it was done."""
+        """Remove the files of a key that nobody uses; return whether they were removed."""
         try:
             lock = self._lock(key, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -208,7 +208,7 @@ class VideoCache:
 
 
 def _seal(directory: Path) -> None:
-    """Write the manifest, and make sure that everything is on the disk before a rename makes it visible."""
+    """Write the manifest, and flush everything to the disk before a rename makes it visible."""
     manifest = {str(path.relative_to(directory)): _fingerprint(path) for path in _files(directory)}
     (directory / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     for path in [*_files(directory), directory / _MANIFEST, *(path for path in directory.rglob("*") if path.is_dir()), directory]:
@@ -216,10 +216,10 @@ def _seal(directory: Path) -> None:
 
 
 def _is_whole(directory: Path) -> bool:
-    """Tell whether the files of an entry are what its manifest says."""
+    """Return whether the files of an entry match its manifest."""
     try:
         manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
-        return all(_fingerprint(directory / name) == wanted for name, wanted in manifest.items())
+        return all(_fingerprint(directory / name) == expected for name, expected in manifest.items())
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -234,11 +234,11 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 def _children(directory: Path) -> list[Path]:

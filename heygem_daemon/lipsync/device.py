@@ -1,4 +1,4 @@
-"""What the engine computes on."""
+"""Choose the device and the threads that the engine computes with."""
 
 import os
 

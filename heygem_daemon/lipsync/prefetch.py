@@ -22,7 +22,7 @@ class _End:
 
 
 def read_ahead(source: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
-    """Yield what `source` yields; a thread keeps up to `depth` items ready. Its errors are raised here; closing this closes it."""
+    """Yield the items of `source`; a thread keeps up to `depth` of them ready. Its errors are raised here; closing this closes it."""
     ready: queue.Queue[T | _End] = queue.Queue(depth)
     is_closed = threading.Event()
 

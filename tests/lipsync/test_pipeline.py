@@ -1,19 +1,27 @@
-"""One recording and one video in, one verified result out, with real ffmpeg, real models and a real face."""
+"""A recording and a video become one verified result, with real ffmpeg, real models and a real face."""
 
 import json
 import subprocess
 import time
 import wave
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.core.render_options import RenderOptions
+from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
+from heygem_daemon.lipsync.arrays import Image
 from heygem_daemon.lipsync.pipeline import RenderSession
-from heygem_daemon.lipsync.render_request import RenderRequest
+from heygem_daemon.lipsync.progress import Progress
+from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
+from heygem_daemon.media import run
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
@@ -21,9 +29,11 @@ from tests.lipsync.driver_contract import RATE, talk
 from training.espeak import espeak
 
 SECONDS = Fraction(23, 10)
+SENTENCE = "Good evening. My father says that they have a new map of the bay."
+Made = tuple[RenderRequest, RenderReport, list[tuple[float, Progress]]]
 
 
-def write_wav(path, samples):
+def write_wav(path: Path, samples: npt.NDArray[np.floating[Any]]) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -33,24 +43,24 @@ def write_wav(path, samples):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pipeline")
 
 
 @pytest.fixture(scope="module")
-def session(place, weights):
+def session(place: Path, weights: Path) -> RenderSession:
     return RenderSession(weights, place / "cache", device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
-def recording(place):
+def recording(place: Path) -> Path:
     """The first SECONDS of a spoken sentence, not a sample more or less."""
-    spoken, _ = espeak().speak("Good evening. My father says that they have a new map of the bay.", "en-us")
+    spoken, _ = espeak().speak(SENTENCE, "en-us")
     return write_wav(place / "speech.wav", 0.5 * spoken[: round(SECONDS * RATE)])
 
 
 @pytest.fixture(scope="module")
-def clip(place, portrait_clip):
+def clip(place: Path, portrait_clip: Path) -> Path:
     """The portrait clip at 24000/1001 frames per second."""
     path = place / "presenter.mp4"
     command = (
@@ -71,22 +81,26 @@ def clip(place, portrait_clip):
     return path
 
 
-def ask(folder, recording, video, *, explain=None, **options):
+def request_in(
+    folder: Path, recording: Path, video: Path, *, explain: Path | None = None, options: RenderOptions = DEFAULT_OPTIONS
+) -> RenderRequest:
+    """Return a request whose files are written into `folder`. explain: where the diagnostic image goes."""
     folder.mkdir(exist_ok=True)
-    chosen = RenderOptions(explain=explain is not None, **options)
+    chosen = replace(options, explain=explain is not None)
     output, thumbnail = folder / "result.mp4", folder / "result.jpg"
     return RenderRequest(recording=recording, video=video, output=output, thumbnail=thumbnail, explain=explain, options=chosen)
 
 
 @pytest.fixture(scope="module")
-def made(place, session, recording, clip):
+def made(place: Path, session: RenderSession, recording: Path, clip: Path) -> Made:
     """The request, the report and the progress of a first, uncached render."""
-    request, steps = ask(place / "made", recording, clip, explain=place / "made" / "result.explain.png"), []
+    request = request_in(place / "made", recording, clip, explain=place / "made" / "result.explain.png")
+    steps: list[tuple[float, Progress]] = []
     report = session.render(request, lambda step: steps.append((time.monotonic(), step)))
     return request, report, steps
 
 
-def test_the_result_is_as_long_as_the_recording_at_the_exact_rate_of_the_source(made):
+def test_the_result_is_as_long_as_the_recording_at_the_exact_rate_of_the_source(made: Made) -> None:
     request, report, _ = made
     frames = round(SECONDS * Fraction(24000, 1001))
     assert (report.frames, report.frame_rate, report.seconds) == (frames, "24000/1001", float(SECONDS))
@@ -94,15 +108,17 @@ def test_the_result_is_as_long_as_the_recording_at_the_exact_rate_of_the_source(
     verify_result(request.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=float(SECONDS), size=size)
 
 
-def test_the_mouth_does_what_was_asked_in_time(made):
+def test_the_mouth_follows_its_target_in_time(made: Made) -> None:
     _, report, _ = made
+    assert report.mouth_correlation is not None
+    assert report.sync_offset_ms is not None
+    assert report.closure_rate is not None
     assert report.mouth_correlation > 0.8
     assert abs(report.sync_offset_ms) <= 40
-    assert report.closure_rate is not None
     assert report.closure_rate > 0.6
 
 
-def test_only_the_lower_face_differs_from_the_source(made):
+def test_only_the_lower_face_differs_from_the_source(made: Made) -> None:
     """Frame 5 of the result, after its lossy encode, against frame 5 of the source."""
     request, _, _ = made
     source, result = (next(VideoReader(probe(path)).frames(5, 6)).y.astype(float) for path in (request.video, request.output))
@@ -110,7 +126,7 @@ def test_only_the_lower_face_differs_from_the_source(made):
     assert 10 * np.log10(255**2 / (top**2).mean()) > 38
 
 
-def test_the_report_says_what_was_used_and_what_it_took(made):
+def test_the_report_names_what_was_used_and_how_long_it_took(made: Made) -> None:
     _, report, _ = made
     assert (report.engine, report.driver, report.renderer, report.device) == ("rewrite", "phonetic", "atlas", "cpu")
     assert set(report.models) == {"face_detector", "face_mesh", "phonetic"}
@@ -122,7 +138,7 @@ def test_the_report_says_what_was_used_and_what_it_took(made):
     assert not report.cached
 
 
-def test_progress_passes_through_the_stages_in_order_and_completes_them(made):
+def test_progress_passes_through_the_stages_in_order_and_completes_them(made: Made) -> None:
     _, report, steps = made
     stages = list(dict.fromkeys(step.stage for _, step in steps))
     assert stages == [stage for stage in ("analyse", "harvest", "calibrate", "render", "verify") if stage in stages]
@@ -132,17 +148,23 @@ def test_progress_passes_through_the_stages_in_order_and_completes_them(made):
     assert len(steps) <= 3 * len(stages) + 5 * report.elapsed_s
 
 
-def test_nothing_but_what_was_asked_for_is_written(made):
+def image(path: Path | None) -> Image:
+    return np.asarray(cv2.imread(str(path)), np.uint8)
+
+
+def test_only_the_requested_files_are_written(made: Made) -> None:
     request, report, _ = made
     assert sorted(path.name for path in request.output.parent.iterdir()) == ["result.explain.png", "result.jpg", "result.mp4"]
-    assert cv2.imread(str(request.thumbnail)).shape[1] <= 1280
-    assert cv2.imread(str(request.explain)).shape[1] == 2000
+    assert image(request.thumbnail).shape[1] <= 1280
+    assert image(request.explain).shape[1] == 2000
     assert report.explained
 
 
-def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_of_the_video(made, place, session, recording):
+def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_of_the_video(
+    made: Made, place: Path, session: RenderSession, recording: Path
+) -> None:
     request, first, _ = made
-    again = ask(place / "again", recording, request.video, fit="video")
+    again = request_in(place / "again", recording, request.video, options=RenderOptions(fit="video"))
     report = session.render(again)
     assert report.cached
     assert (report.explained, sorted(path.name for path in again.output.parent.iterdir())) == (False, ["result.jpg", "result.mp4"])
@@ -154,9 +176,9 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     verify_result(again.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=report.seconds, size=(report.width, report.height))
 
 
-def test_a_still_picture_speaks_too(place, session, portrait):
+def test_a_still_image_speaks_too(place: Path, session: RenderSession, portrait: Path) -> None:
     recording = write_wav(place / "short.wav", talk(1.0))
-    request = ask(place / "still", recording, portrait, fit="video")
+    request = request_in(place / "still", recording, portrait, options=RenderOptions(fit="video"))
     report = session.render(request)
     assert report.frames == round(Fraction(report.frame_rate))
     assert report.mouth_correlation is None or report.mouth_correlation > 0.5
@@ -164,8 +186,34 @@ def test_a_still_picture_speaks_too(place, session, portrait):
     assert np.abs(frames[0].y.astype(int) - frames[len(frames) // 2].y).max() > 20
 
 
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Every external command, recorded at the one place that executes them."""
+    executed: list[tuple[str, ...]] = []
+    start = run._start
+
+    def recorded(command: Sequence[str], *, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+        executed.append(tuple(command))
+        return start(command, stdin=stdin, stdout=stdout)
+
+    monkeypatch.setattr(run, "_start", recorded)
+    return executed
+
+
+def test_the_recording_is_decoded_twice_at_most_for_measuring_transcript_motion_image_and_result(
+    place: Path, session: RenderSession, recording: Path, clip: Path, commands: list[tuple[str, ...]]
+) -> None:
+    options = RenderOptions(text=SENTENCE, language="en-us")
+    request = request_in(place / "counted", recording, clip, explain=place / "counted" / "result.explain.png", options=options)
+    report = session.render(request)
+    decodings = [command for command in commands if command[0] == "ffmpeg" and any(word.endswith(str(recording)) for word in command)]
+    assert len(decodings) == 2
+    assert report.explained
+    assert report.stage_seconds["script"] > 0
+
+
 @pytest.fixture(scope="module")
-def faceless(place):
+def faceless(place: Path) -> Path:
     path = place / "faceless.mp4"
     subprocess.run(
         ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1", "-pix_fmt", "yuv420p", str(path)), check=True
@@ -173,56 +221,58 @@ def faceless(place):
     return path
 
 
-def failure(session, request):
+def failure(session: RenderSession, request: RenderRequest) -> str:
     with pytest.raises(HeygemError) as caught:
         session.render(request)
     assert list(request.output.parent.iterdir()) == []
     return caught.value.code
 
 
-def test_a_video_without_a_face_is_refused_and_leaves_nothing(place, session, recording, faceless):
-    assert failure(session, ask(place / "bad", recording, faceless)) == "no_face"
+def test_a_video_without_a_face_is_refused_and_leaves_nothing(place: Path, session: RenderSession, recording: Path, faceless: Path) -> None:
+    assert failure(session, request_in(place / "bad", recording, faceless)) == "no_face"
 
 
-def test_a_text_file_called_mp4_is_refused(place, session, recording):
+def test_a_text_file_called_mp4_is_refused(place: Path, session: RenderSession, recording: Path) -> None:
     (place / "text.mp4").write_text("hello", encoding="ascii")
-    assert failure(session, ask(place / "bad", recording, place / "text.mp4")) == "not_a_video"
+    assert failure(session, request_in(place / "bad", recording, place / "text.mp4")) == "not_a_video"
 
 
-def test_a_silent_recording_is_refused(place, session, clip):
+def test_a_silent_recording_is_refused(place: Path, session: RenderSession, clip: Path) -> None:
     silence = write_wav(place / "silence.wav", np.zeros(RATE))
-    assert failure(session, ask(place / "bad", silence, clip)) == "audio_silent"
+    assert failure(session, request_in(place / "bad", silence, clip)) == "audio_silent"
 
 
-def test_an_unknown_engine_is_refused(place, session, recording, clip):
-    assert failure(session, ask(place / "bad", recording, clip, engine="magic")) == "unknown_engine"
+def test_an_unknown_engine_is_refused(place: Path, session: RenderSession, recording: Path, clip: Path) -> None:
+    assert failure(session, request_in(place / "bad", recording, clip, options=RenderOptions(engine="magic"))) == "unknown_engine"
 
 
-def test_an_unknown_face_is_refused(place, session, recording, clip):
-    assert failure(session, ask(place / "bad", recording, clip, face="the tall one")) == "bad_job_toml"
+def test_an_unknown_face_is_refused(place: Path, session: RenderSession, recording: Path, clip: Path) -> None:
+    assert failure(session, request_in(place / "bad", recording, clip, options=RenderOptions(face="the tall one"))) == "bad_job_toml"
 
 
-def test_missing_models_are_named(place, recording, clip, tmp_path):
-    assert failure(RenderSession(tmp_path, place / "cache", device="cpu"), ask(place / "bad", recording, clip)) == "models_missing"
+def test_missing_models_are_named(place: Path, recording: Path, clip: Path, tmp_path: Path) -> None:
+    assert failure(RenderSession(tmp_path, place / "cache", device="cpu"), request_in(place / "bad", recording, clip)) == "models_missing"
 
 
-def test_an_interruption_in_the_middle_leaves_no_file_and_no_process(place, session, recording, clip):
-    class Enough(BaseException):
+def test_an_interruption_in_the_middle_leaves_no_file_and_no_process(
+    place: Path, session: RenderSession, recording: Path, clip: Path
+) -> None:
+    class StopRenderError(BaseException):
         pass
 
-    def stop(step):
+    def stop(step: Progress) -> None:
         if step.stage == "render" and step.done > 3:
-            raise Enough
+            raise StopRenderError
 
-    request = ask(place / "bad", recording, clip)
-    with pytest.raises(Enough):
+    request = request_in(place / "bad", recording, clip)
+    with pytest.raises(StopRenderError):
         session.render(request, stop)
     assert list(request.output.parent.iterdir()) == []
     children = subprocess.run(["pgrep", "-f", str(place)], capture_output=True, text=True, check=False).stdout
     assert children == ""
 
 
-def test_the_report_is_plain_enough_for_json(made):
+def test_the_report_is_plain_enough_for_json(made: Made) -> None:
     from heygem_daemon.worker.session import result_of  # noqa: PLC0415  (belongs to the layer above)
 
     result = json.loads(json.dumps(result_of(made[1])))

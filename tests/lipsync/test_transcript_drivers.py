@@ -13,7 +13,7 @@ from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.transcript import Alignment
-from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment, align_transcript, motion_of, replace_non_finite
+from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment, align_transcript, motion_of
 from heygem_daemon.media.speech import DecodedSpeech, SpeechMeasure, decoded_speech
 from tests.lipsync.speech.transcript.recordings import LESSON, OTHER, synthesise, words_of
 
@@ -106,8 +106,3 @@ def test_a_driver_without_a_transcript_gets_the_speech_alone() -> None:
     driver = LessonDriver()
     list(motion_of(driver, [], Fraction(25), 1, None))
     assert driver.alignments == [None]
-
-
-def test_samples_that_are_no_numbers_are_replaced() -> None:
-    (block,) = replace_non_finite([np.array([np.nan, np.inf, -np.inf, 0.25], np.float32)])
-    assert block.tolist() == [0, 1, -1, 0.25]

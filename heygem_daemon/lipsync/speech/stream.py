@@ -18,6 +18,12 @@ BLOCK: Final = SAMPLE_RATE
 """Samples of one block (1 s). The last block of a stream is shorter."""
 
 
+def replace_non_finite(blocks: Iterable[Float32]) -> Iterator[Float32]:
+    """Replace NaN and infinity in audio blocks: one such sample would spoil all motion after it."""
+    for block in blocks:
+        yield np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
+
+
 def reblock(blocks: Iterable[Float32], length: int = BLOCK) -> Iterator[Float32]:
     """Yield the same samples in blocks of exactly `length`, the last one shorter (and never empty).
 

@@ -1,8 +1,8 @@
-"""How early or late the mouths of a checkpoint come. It is measured once, kept beside the checkpoint, and taken off.
+"""Measure once how early or late the mouths of a checkpoint are; the result is stored beside the checkpoint and corrected for.
 
-The network was trained on windows of sound that begin a frame before the picture, and is commonly used with windows that begin with it:
-real results are 60 ms early. So one still face is made to speak, its mouth is read, and compared with what the driver `phonetic`
-hears in the same sound, which is in time with real mouths. A still face tells the network nothing of the mouth it should draw.
+The network was trained on windows of audio that begin a frame before the image, and is commonly used with windows that begin with it:
+real results are 60 ms early. So a still face is made to speak, its mouth is measured, and correlated with the motion that the driver
+`phonetic` predicts from the same audio, which is in time with real mouths. A still face gives the network no hint of the mouth.
 """
 
 import json
@@ -28,8 +28,8 @@ from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
-from heygem_daemon.lipsync.wav2lip.mouth_generation import Watcher, smoothed
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_generation import MouthGenerator, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -38,15 +38,17 @@ from heygem_daemon.media.speech import speech_blocks
 from heygem_daemon.media.types import MediaInfo
 
 VERSION: Final = "calibration 1"
-"""Raise it when the way to measure changes: what was measured before is then measured again."""
+"""Raise it when the measurement changes: earlier results are then measured again."""
 TRAINED_SHIFT: Final = Fraction(-1, 25)
-"""s: in training the window of a frame began with the frame before it, at 25 frames a second."""
+"""s from a frame to its window of audio: in training the window began with the frame before, at 25 frames a second."""
 _FRAME_RATE: Final = Fraction(25)
 _LONGEST: Final = 20
-"""Seconds of sound that are listened to, and of a clip that are looked at."""
+"""Seconds of audio, and of a clip, that are used."""
 _LEAST_R: Final = 0.3
-"""Mouth and sound that do not belong together reach .2 at the best of the offsets in 20 s; a mouth and its own sound .5 and more."""
-_FURTHEST_MS: Final = 200.0
+"""Correlation from which a mouth follows the speech: unrelated mouth and audio reach .2 at the best offset in 20 s, a mouth and its own
+audio .5 and more."""
+_LARGEST_OFFSET_MS: Final = 200.0
+"""A larger offset is not believed."""
 _PORTRAIT: Final = Path(__file__).parent / "portrait.png"
 _SENTENCES: Final = (
     "Good morning, and welcome. Somebody put a recording into a folder, and now my mouth has to follow every word of it. "
@@ -57,9 +59,9 @@ _SENTENCES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """offset_ms: how late the mouths are when windows begin as in training; None where mouth and speech do not belong together.
+    """offset_ms: how late the mouths are when windows begin as in training; None where the mouth does not follow the speech.
 
-    r: their correlation at that offset; measured_with: what spoke; measured: when (ISO 8601).
+    r: the correlation at that offset; measured_with: the clip, or "built-in portrait"; measured: when (ISO 8601).
     """
 
     offset_ms: float | None
@@ -70,21 +72,22 @@ class Calibration:
 
     @property
     def follows_speech(self) -> bool:
+        """Whether mouth and speech correlate."""
         return self.offset_ms is not None
 
     @property
     def shift(self) -> Fraction:
-        """How much later than a frame its window of sound has to begin, s: mouths that are early hear later what they hear now."""
+        """s from a frame to the begin of its window of audio: for mouths that are early the window begins earlier."""
         return TRAINED_SHIFT + Fraction(round(self.offset_ms or 0.0), 1000)
 
 
 def load_calibration(path: Path) -> Calibration | None:
     """Return what `save_calibration` wrote, None where there is nothing of this version."""
     try:
-        told = Calibration(**json.loads(path.read_text(encoding="utf-8")))
+        calibration = Calibration(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return told if told.version == VERSION and isinstance(told.offset_ms, float | int | None) else None
+    return calibration if calibration.version == VERSION and isinstance(calibration.offset_ms, float | int | None) else None
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
@@ -93,43 +96,43 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """What a checkpoint is measured with. driver: in time with real mouths; models: the directory of the model files."""
+class CalibrationRig:
+    """A checkpoint and what it is measured with. fallback_driver: in time with real mouths; models: the directory of the model files."""
 
     generator: FaceGenerator
-    driver: PhoneticDriver
-    reader: LipReader
+    fallback_driver: PhoneticDriver
+    measurer: MouthMeasurer
     models: Path
 
 
 UNMEASURED: Final = Calibration(offset_ms=0.0, r=0.0, measured_with="", measured="")
-"""What is assumed of a checkpoint that could not be measured: it is as good as it was trained."""
+"""Assumed for a checkpoint that could not be measured: it is in time as it was trained."""
 
 
-def calibrate(bench: Bench, clip: Path | None = None) -> Calibration | None:
-    """Measure the checkpoint on the bench.
+def calibrate(rig: CalibrationRig, clip: Path | None = None) -> Calibration | None:
+    """Measure the checkpoint of the rig.
 
-    clip: somebody speaking, whose face and voice are used; else a portrait and a synthetic voice. Raises HeygemError where the clip
+    clip: a speaking person, whose face and voice are used; else a portrait and a synthetic voice. Raises HeygemError where the clip
     cannot be used; returns None where there is no clip and espeak-ng is missing.
     """
     with TemporaryDirectory(prefix="heygem-calibration-") as folder:
-        sound = clip or Path(folder) / "speech.wav"
-        if clip is None and not _speak(sound):
+        recording = clip or Path(folder) / "speech.wav"
+        if clip is None and not _synthesise(recording):
             return None
-        sight = _still(probe(clip or _PORTRAIT), bench.models, Path(folder))
-        offset, r = _measured(bench, sight, list(_heard(sound)))
-        is_found = r >= _LEAST_R and abs(offset) <= _FURTHEST_MS
+        context = _still(probe(clip or _PORTRAIT), rig.models, Path(folder))
+        offset, r = _measured(rig, context, list(_first_seconds(recording)))
+        is_found = r >= _LEAST_R and abs(offset) <= _LARGEST_OFFSET_MS
         return _found(offset if is_found else None, r, "built-in portrait" if clip is None else clip.name)
 
 
-def _measured(bench: Bench, sight: FrameContext, speech: list[Float32]) -> tuple[float, float]:
+def _measured(rig: CalibrationRig, context: FrameContext, speech: list[Float32]) -> tuple[float, float]:
     """Return how late the mouths are, ms, and r at that offset; 0, 0 where nothing moved."""
     count = round(sum(map(len, speech)) * _FRAME_RATE / 16000)
-    watcher = Watcher(sight=sight, reference=mean_face(sight.tracks), generator=bench.generator, reader=bench.reader)
-    mouths = smoothed(watcher.mouths(speech, _FRAME_RATE, count, TRAINED_SHIFT, read=count))
-    read = [np.nan if lips is None else lips.opening for _, lips in mouths]
-    asked = np.concatenate([block.opening for block in bench.driver.motion(speech, _FRAME_RATE, count)])
-    offset, r = sync_offset(asked, read, _FRAME_RATE)
+    mouth_generator = MouthGenerator(context=context, reference=mean_face(context.tracks), generator=rig.generator, measurer=rig.measurer)
+    mouths = smoothed(mouth_generator.generate(speech, _FRAME_RATE, count, TRAINED_SHIFT, measured=count))
+    measured = [np.nan if measurement is None else measurement.opening for _, measurement in mouths]
+    predicted = np.concatenate([block.opening for block in rig.fallback_driver.motion(speech, _FRAME_RATE, count)])
+    offset, r = sync_offset(predicted, measured, _FRAME_RATE)
     return (offset, r) if np.isfinite(r) else (0.0, 0.0)
 
 
@@ -139,7 +142,7 @@ def _found(offset_ms: float | None, r: float, name: str) -> Calibration:
 
 
 def _still(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
-    """Return the frame of a video that looks most calmly at the camera, again and again."""
+    """Return the frame of a video with the smallest opening of the lips, repeated without end."""
     video = info.video
     if video is None:
         raise error("not_a_video", name=display_name(info.path))
@@ -148,18 +151,19 @@ def _still(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
         tracks = track_video(
             frames, size=(video.width, video.height), frame_rate=video.frame_rate, models=models, directory=folder, name=info.path.name
         )
-    calm = _calmest(tracks)
-    with closing(reader.frames(calm, calm + 1)) as frames:
+    index = _most_closed(tracks)
+    with closing(reader.frames(index, index + 1)) as frames:
         frame = next(frames)
     return FrameContext(frames=repeat(frame), tracks=tracks)
 
 
-def _calmest(tracks: FaceTracks) -> int:
+def _most_closed(tracks: FaceTracks) -> int:
     return int(np.nanargmin(lip_opening(tracks.landmarks(0, tracks.frames))))
 
 
-def _heard(sound: Path) -> Iterator[Float32]:
-    with closing(speech_blocks(sound)) as blocks:
+def _first_seconds(recording: Path) -> Iterator[Float32]:
+    """Yield the first _LONGEST seconds of the speech, in blocks of 1 s."""
+    with closing(speech_blocks(recording)) as blocks:
         for second, block in enumerate(blocks):
             if second >= _LONGEST:
                 return
@@ -167,11 +171,12 @@ def _heard(sound: Path) -> Iterator[Float32]:
 
 
 def speech_command(path: Path) -> tuple[str, ...]:
-    """Return the espeak-ng command that speaks the sentences of the self-test into a WAV file."""
+    """Return the espeak-ng command that writes the sentences of the self-test as a WAV file."""
     return ("espeak-ng", "-v", "en-us", "-s", "150", "-w", str(path), _SENTENCES)
 
 
-def _speak(path: Path) -> bool:
+def _synthesise(path: Path) -> bool:
+    """Write the sentences; return whether espeak-ng could."""
     try:
         return capture(speech_command(path), seconds=60.0).code == 0 and path.is_file()
     except HeygemError:

@@ -61,7 +61,7 @@ def test_the_result_does_not_depend_on_how_motion_is_cut_into_blocks(length: int
     motion, style = spoken(), SpeakingStyle(amplitude=1.2, rest_opening=0.2, is_own=True)
     blocks = [motion[start : start + length] for start in range(0, len(motion), length)]
     for one, other in zip(whole(style, [motion]), whole(style, blocks), strict=True):
-        assert np.array_equal(one, other)
+        assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_no_motion_stays_no_motion() -> None:

@@ -20,11 +20,11 @@ from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.lipsync.wav2lip import generator as generator_module
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
-from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
+from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, fold_batch_norms
 from heygem_daemon.media.probe import probe
 from tests.lipsync.conftest import Clip
-from tests.lipsync.wav2lip.recipe import light_weights, recipe_weights
+from tests.lipsync.wav2lip.recipe import compact_weights, untrained_weights
 from tests.lipsync.wav2lip.talker import Mouths, drawn_mouths
 from training.espeak import espeak
 
@@ -97,7 +97,7 @@ SAVERS: Final[Mapping[str, Callable[[Path, Any], None]]] = {
 
 @pytest.fixture(scope="session")
 def light() -> Weights:
-    return light_weights()
+    return compact_weights()
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +126,7 @@ def _same_arithmetic_on_every_machine() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def recipe() -> Weights:
     """The weights of the recipe, by their published names."""
-    return recipe_weights()
+    return untrained_weights()
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +145,7 @@ def untrained_models(weights: Path, recipe: Weights, tmp_path_factory: pytest.Te
 def network(recipe: Weights) -> Wav2Lip:
     """An untrained network. Not to be changed."""
     network = Wav2Lip()
-    network.load_state_dict(folded(recipe))
+    network.load_state_dict(fold_batch_norms(recipe))
     return network.eval()
 
 
@@ -165,12 +165,12 @@ def reference(clip: Clip) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def reader(weights: Path) -> LipReader:
-    return LipReader(weights)
+def reader(weights: Path) -> MouthMeasurer:
+    return MouthMeasurer(weights)
 
 
 @pytest.fixture(scope="session")
-def companion() -> PhoneticDriver:
+def fallback_driver() -> PhoneticDriver:
     """The driver that hears what a checkpoint is compared with, with the weights that are shipped."""
     return PhoneticDriver(load(shipped_weights()))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from heygem_daemon.lipsync.wav2lip.network import published_layout
 
 
-def recipe_weights() -> dict[str, Tensor]:
+def untrained_weights() -> dict[str, Tensor]:
     """Return float32 tensors by published name; a network of these gives pictures that are neither black nor flat."""
     return {name: torch.from_numpy(_values(name, shape)) for name, shape in published_layout().items()}
 
@@ -31,7 +31,7 @@ def _values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
-def light_weights() -> dict[str, Tensor]:
+def compact_weights() -> dict[str, Tensor]:
     """Return tensors of the published names and shapes, each of one number repeated: torch keeps a file of them to some 200 kB."""
     numbers = np.random.default_rng(0).uniform(0.1, 1, len(published_layout()))
     return {

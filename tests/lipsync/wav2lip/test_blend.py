@@ -10,7 +10,7 @@ import torch
 
 from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, INNER_LIPS, JAW, LIP_AREA, NOSE_BASE
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch, mask_outline
+from heygem_daemon.lipsync.wav2lip.blend import Patch, blend_patch, mask_outline
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.network import SIDE
@@ -61,7 +61,7 @@ def laid(frame: Frame, face: Face, box: FaceBox) -> Callable[..., Frame]:
     """Lay a lower face over the frame."""
 
     def lay(lower: np.ndarray, strength: float = 1.0, *, has_detail: bool = False) -> Frame:
-        return lay_patch(frame, face, Patch(lower=lower, box=box, strength=strength, has_detail=has_detail), CPU)
+        return blend_patch(frame, face, Patch(lower=lower, box=box, strength=strength, has_detail=has_detail), CPU)
 
     return lay
 
@@ -131,7 +131,7 @@ def test_the_edge_is_soft(near: tuple[Frame, Face, FaceBox], noise: np.ndarray) 
     """How far two generated faces shine through, around their outline: a little outside of it, and not all inside of it."""
     frame, face, box = near
     one, other = (
-        lay_patch(frame, face, Patch(lower=90 + part / 4, box=box, strength=1.0, has_detail=False), CPU).y.astype(float)
+        blend_patch(frame, face, Patch(lower=90 + part / 4, box=box, strength=1.0, has_detail=False), CPU).y.astype(float)
         for part in (noise, noise[::-1])
     )
     outline, step = mask_outline(face), 0.03 * face.scale
@@ -236,7 +236,7 @@ def test_the_presenters_own_skin_lies_over_the_generated_one(near: tuple[Frame, 
         face.points[list(LIP_AREA)], 0.1 * face.scale, frame.y.shape
     )
     without, with_detail = (
-        roughness(lay_patch(frame, face, Patch(lower=lower, box=box, strength=1.0, has_detail=detail), CPU), skin)
+        roughness(blend_patch(frame, face, Patch(lower=lower, box=box, strength=1.0, has_detail=detail), CPU), skin)
         for detail in (False, True)
     )
     assert without < 0.5 * roughness(frame, skin)
@@ -248,7 +248,7 @@ def test_the_frames_own_teeth_do_not_shine_through_lips_that_are_shut(near: tupl
     shut = np.full((SIDE - TOP, SIDE, 3), (70.0, 60, 130), np.float32)
     inner = area(face.points[list(INNER_LIPS)], -0.03 * face.scale, frame.y.shape)
     without, with_detail = (
-        roughness(lay_patch(frame, face, Patch(lower=shut, box=box, strength=1.0, has_detail=detail), CPU), inner)
+        roughness(blend_patch(frame, face, Patch(lower=shut, box=box, strength=1.0, has_detail=detail), CPU), inner)
         for detail in (False, True)
     )
     assert with_detail < without + 0.25 * roughness(frame, inner)
@@ -263,7 +263,7 @@ def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
 ) -> None:
     gone = replace(face, points=face.points + shift)
     away = FaceBox(matrix=box.matrix + np.array([[0, 0, shift[0]], [0, 0, shift[1]]]))
-    drawn = lay_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
+    drawn = blend_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
     changed = drawn.y != frame.y
     assert changed.any()
     assert not changed[~area(mask_outline(gone), 0.13 * face.scale)].any()
@@ -271,7 +271,7 @@ def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
 
 def test_a_face_outside_the_picture_changes_nothing(frame: Frame, face: Face, box: FaceBox, noise: np.ndarray) -> None:
     gone, away = replace(face, points=face.points + 900), FaceBox(matrix=box.matrix + np.array([[0, 0, 900], [0, 0, 900]]))
-    drawn = lay_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
+    drawn = blend_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
     assert np.array_equal(drawn.i420(), frame.i420())
 
 

@@ -17,14 +17,14 @@ from heygem_daemon.lipsync.wav2lip.calibration import (
     TRAINED_SHIFT,
     UNMEASURED,
     VERSION,
-    Bench,
     Calibration,
+    CalibrationRig,
     calibrate,
     load_calibration,
     save_calibration,
     speech_command,
 )
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.talker import Listener, Mouths, Talker, mute
 
@@ -47,21 +47,21 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def measured(companion: PhoneticDriver, reader: LipReader, mouths: Mouths, weights: Path) -> Callable[..., Calibration]:
+def measured(fallback_driver: PhoneticDriver, reader: MouthMeasurer, mouths: Mouths, weights: Path) -> Callable[..., Calibration]:
     """Measure a checkpoint that opens the mouth as `opening` says."""
 
     def measure(opening: Callable[[np.ndarray], object], clip: Path | None = None) -> Calibration:
         talker = Talker(mouths=mouths, opening=opening)  # type: ignore[arg-type]
-        found = calibrate(Bench(generator=talker, driver=companion, reader=reader, models=weights), clip)  # type: ignore[arg-type]
+        found = calibrate(CalibrationRig(generator=talker, driver=fallback_driver, reader=reader, models=weights), clip)  # type: ignore[arg-type]
         assert found is not None
         return found
 
     return measure
 
 
-def late(companion: PhoneticDriver, sentences: np.ndarray, delay: float) -> Listener:
+def late(fallback_driver: PhoneticDriver, sentences: np.ndarray, delay: float) -> Listener:
     """Return a mouth that comes `delay` seconds late where windows begin as they did in training."""
-    return Listener(companion, sentences, lead=1 / 25 - delay)
+    return Listener(fallback_driver, sentences, lead=1 / 25 - delay)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------------------------------------
@@ -70,9 +70,9 @@ def late(companion: PhoneticDriver, sentences: np.ndarray, delay: float) -> List
 @pytest.mark.usefixtures("_short")
 @pytest.mark.parametrize("delay_ms", [-60, 0, 80])
 def test_it_is_found_how_late_a_checkpoint_is(
-    measured: Callable[..., Calibration], companion: PhoneticDriver, sentences: np.ndarray, delay_ms: int
+    measured: Callable[..., Calibration], fallback_driver: PhoneticDriver, sentences: np.ndarray, delay_ms: int
 ) -> None:
-    found = measured(late(companion, sentences, delay_ms / 1000))
+    found = measured(late(fallback_driver, sentences, delay_ms / 1000))
     assert found.offset_ms == pytest.approx(delay_ms, abs=15)
     assert found.r > 0.8
     assert found.follows_speech
@@ -98,23 +98,23 @@ def test_a_mouth_that_does_not_listen_has_no_offset(measured: Callable[..., Cali
 
 @pytest.mark.usefixtures("_short")
 def test_an_offset_that_no_checkpoint_has_is_not_believed(
-    measured: Callable[..., Calibration], companion: PhoneticDriver, sentences: np.ndarray
+    measured: Callable[..., Calibration], fallback_driver: PhoneticDriver, sentences: np.ndarray
 ) -> None:
-    assert measured(late(companion, sentences, 0.3)).offset_ms is None
+    assert measured(late(fallback_driver, sentences, 0.3)).offset_ms is None
 
 
 def test_without_espeak_nothing_is_measured(
-    companion: PhoneticDriver, reader: LipReader, mouths: Mouths, weights: Path, monkeypatch: pytest.MonkeyPatch
+    fallback_driver: PhoneticDriver, reader: MouthMeasurer, mouths: Mouths, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "speech_command", lambda path: ("heygem-no-such-program", str(path)))
-    bench = Bench(generator=Talker(mouths=mouths, opening=mute), driver=companion, reader=reader, models=weights)  # type: ignore[arg-type]
-    assert calibrate(bench) is None
+    rig = CalibrationRig(generator=Talker(mouths=mouths, opening=mute), driver=fallback_driver, reader=reader, models=weights)  # type: ignore[arg-type]
+    assert calibrate(rig) is None
     assert UNMEASURED.follows_speech
     assert UNMEASURED.shift == TRAINED_SHIFT
 
 
 def test_a_clip_of_somebody_speaking_can_be_used(
-    measured: Callable[..., Calibration], companion: PhoneticDriver, portrait: Path, voice: np.ndarray, tmp_path: Path
+    measured: Callable[..., Calibration], fallback_driver: PhoneticDriver, portrait: Path, voice: np.ndarray, tmp_path: Path
 ) -> None:
     sound = (voice[: 3 * 16000] * 32767).astype("<i2")
     clip = tmp_path / "anna speaks.mkv"
@@ -133,7 +133,7 @@ def test_a_clip_of_somebody_speaking_can_be_used(
         str(clip),
     )
     subprocess.run(("ffmpeg", "-v", "error", "-loop", "1", "-i", str(portrait), *heard, *written), input=sound.tobytes(), check=True)
-    listener = Listener(companion, np.concatenate(list(speech_blocks(clip))), lead=1 / 25 + 0.06)
+    listener = Listener(fallback_driver, np.concatenate(list(speech_blocks(clip))), lead=1 / 25 + 0.06)
     found = measured(listener, clip)
     assert found.offset_ms == pytest.approx(-60, abs=20)
     assert found.measured_with == "anna speaks.mkv"

@@ -14,8 +14,8 @@ from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.transcript_drivers import VisualDriver
 from heygem_daemon.lipsync.wav2lip import driver as module
-from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
+from heygem_daemon.lipsync.wav2lip.driver import CalibratedModel, MouthImageDriver, MouthMotionDriver
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same
@@ -23,17 +23,17 @@ from tests.lipsync.wav2lip.talker import SHOWN, Contrary, Listener, Mouths, Talk
 
 FPS = Fraction(25)
 NTSC_FILM = Fraction(24000, 1001)
-Kind = type[PictureDriver] | type[LipsDriver]
-both_kinds = pytest.mark.parametrize("kind", [PictureDriver, LipsDriver])
+Kind = type[MouthImageDriver] | type[MouthMotionDriver]
+both_kinds = pytest.mark.parametrize("kind", [MouthImageDriver, MouthMotionDriver])
 
 
 @pytest.fixture(scope="session")
-def make(companion: PhoneticDriver, reader: LipReader, mouths: Mouths) -> Callable[..., PictureDriver | LipsDriver]:
+def make(fallback_driver: PhoneticDriver, reader: MouthMeasurer, mouths: Mouths) -> Callable[..., MouthImageDriver | MouthMotionDriver]:
     """Make a driver of a kind whose checkpoint opens the mouth as `opening` says."""
 
-    def made(kind: Kind, opening: Callable[[Float32], object], **trained: object) -> PictureDriver | LipsDriver:
+    def made(kind: Kind, opening: Callable[[Float32], object], **trained: object) -> MouthImageDriver | MouthMotionDriver:
         talker = Talker(mouths=mouths, opening=opening)  # type: ignore[arg-type]
-        return kind(Trained(generator=talker, sha256="5a", **{"shift": Fraction(0), **trained}), companion, reader)  # type: ignore[arg-type]
+        return kind(CalibratedModel(generator=talker, sha256="5a", **{"shift": Fraction(0), **trained}), fallback_driver, reader)  # type: ignore[arg-type]
 
     return made
 
@@ -43,8 +43,8 @@ class TestWithoutSight(DriverContract):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def driver(cls, make: Callable[..., LipsDriver]) -> LipsDriver:
-        return make(LipsDriver, mute)
+    def driver(cls, make: Callable[..., MouthMotionDriver]) -> MouthMotionDriver:
+        return make(MouthMotionDriver, mute)
 
 
 def still(clip: Clip) -> FrameContext:
@@ -63,13 +63,13 @@ def seen(
 
 
 @pytest.fixture
-def contrary(companion: PhoneticDriver, voice: np.ndarray) -> Contrary:
+def contrary(fallback_driver: PhoneticDriver, voice: np.ndarray) -> Contrary:
     """A mouth that has nothing to do with what is heard."""
-    return Contrary(Listener(companion, voice[: 6 * RATE], lead=0.0))
+    return Contrary(Listener(fallback_driver, voice[: 6 * RATE], lead=0.0))
 
 
-def heard(companion: PhoneticDriver, speech: Float32) -> MouthMotion:
-    return joined(companion.motion([speech], FPS, round(len(speech) * FPS / RATE)))
+def heard(fallback_driver: PhoneticDriver, speech: Float32) -> MouthMotion:
+    return joined(fallback_driver.motion([speech], FPS, round(len(speech) * FPS / RATE)))
 
 
 # -- what comes ---------------------------------------------------------------------------------------------------------------------------
@@ -106,12 +106,12 @@ def test_there_are_as_many_frames_as_asked_at_exact_times(
 def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
     make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
 ) -> None:
-    drawn = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
+    drawn = seen(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
     assert drawn.mouth_images is not None
     assert drawn.mouth_images.shape == (len(drawn), 52, 96, 3)
     assert drawn.mouth_images.dtype == np.float32
     assert all(np.array_equal(picture, mouths.lower[-1]) for picture in drawn.mouth_images)
-    assert seen(make(LipsDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
+    assert seen(make(MouthMotionDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
 
 
 @both_kinds
@@ -122,7 +122,7 @@ def test_motion_does_not_depend_on_how_the_speech_is_cut(
     one, other = (seen(driver, still(clip), speech, NTSC_FILM, 20) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
     assert same(one, other)
     assert np.array_equal(one.confidence, other.confidence)
-    assert kind is LipsDriver or np.array_equal(one.mouth_images, other.mouth_images)
+    assert kind is MouthMotionDriver or np.array_equal(one.mouth_images, other.mouth_images)
 
 
 @both_kinds
@@ -150,33 +150,33 @@ def test_where_the_frames_end_so_does_the_motion(make: Callable[..., VisualDrive
 
 
 @pytest.fixture(scope="module")
-def faithful(make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
+def faithful(make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
     """The motion read from a mouth that speaks what is heard, but comes 80 ms early; the calibration knows it."""
     early = Fraction(80, 1000)
     wave = voice[: 4 * RATE]
-    return seen(make(LipsDriver, Listener(companion, wave, lead=float(early)), shift=-early), still(clip), wave)
+    return seen(make(MouthMotionDriver, Listener(fallback_driver, wave, lead=float(early)), shift=-early), still(clip), wave)
 
 
 def test_a_mouth_that_speaks_what_is_heard_is_believed_and_read(
-    faithful: MouthMotion, companion: PhoneticDriver, voice: np.ndarray
+    faithful: MouthMotion, fallback_driver: PhoneticDriver, voice: np.ndarray
 ) -> None:
-    own = heard(companion, voice[: 4 * RATE])
+    own = heard(fallback_driver, voice[: 4 * RATE])
     assert faithful.confidence is not None
     assert faithful.confidence.min() > 0.9
     assert np.corrcoef(faithful.opening, own.opening)[0, 1] > 0.85
     assert faithful.opening.max() > 0.4
 
 
-def test_the_offset_of_the_checkpoint_is_taken_off(faithful: MouthMotion, companion: PhoneticDriver, voice: np.ndarray) -> None:
-    offset, _ = sync_offset(heard(companion, voice[: 4 * RATE]).opening, faithful.opening, FPS)
+def test_the_offset_of_the_checkpoint_is_taken_off(faithful: MouthMotion, fallback_driver: PhoneticDriver, voice: np.ndarray) -> None:
+    offset, _ = sync_offset(heard(fallback_driver, voice[: 4 * RATE]).opening, faithful.opening, FPS)
     assert abs(offset) < 15
 
 
 def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
 ) -> None:
     wave = voice[: 6 * RATE]
-    motion, own = seen(make(LipsDriver, contrary), still(clip), wave), heard(companion, wave)
+    motion, own = seen(make(MouthMotionDriver, contrary), still(clip), wave), heard(fallback_driver, wave)
     assert motion.confidence is not None
     assert motion.confidence[:8].min() > 0.9
     lost = motion.confidence < 0.01
@@ -186,21 +186,21 @@ def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
 
 
 def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_trust(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = voice[: 3 * RATE]
-    motion = seen(make(LipsDriver, Listener(companion, wave, lead=0.0), follows_speech=False), still(clip), wave)
+    motion = seen(make(MouthMotionDriver, Listener(fallback_driver, wave, lead=0.0), follows_speech=False), still(clip), wave)
     assert motion.confidence is not None
     assert motion.confidence[:3].max() < 0.1
-    np.testing.assert_allclose(motion.opening[:3], heard(companion, wave).opening[:3], atol=0.05)
+    np.testing.assert_allclose(motion.opening[:3], heard(fallback_driver, wave).opening[:3], atol=0.05)
     assert motion.confidence[-25:].min() > 0.9
 
 
 def test_lips_meet_where_they_are_surely_heard_to(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = np.concatenate([voice[: 2 * RATE], np.zeros(RATE, np.float32)])
-    motion, own = seen(make(LipsDriver, lambda mels: np.ones(len(mels))), still(clip), wave), heard(companion, wave)
+    motion, own = seen(make(MouthMotionDriver, lambda mels: np.ones(len(mels))), still(clip), wave), heard(fallback_driver, wave)
     sure = own.visemes[:, [VISEMES.index("sil"), VISEMES.index("PP")]].max(1) >= 0.9
     assert 20 < sure.sum() < len(sure) - 20
     np.testing.assert_allclose(motion.opening[sure], own.opening[sure], atol=1e-5)
@@ -210,7 +210,7 @@ def test_lips_meet_where_they_are_surely_heard_to(
 def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray) -> None:
     """Of her shut lips .08 IOD are read, half of the way to the widest mouth. The speech begins in the middle of a word."""
     speech = voice[10 * 640 :][:RATE]
-    read, drawn = (seen(make(kind, mute), still(clip), speech) for kind in (LipsDriver, PictureDriver))
+    read, drawn = (seen(make(kind, mute), still(clip), speech) for kind in (MouthMotionDriver, MouthImageDriver))
     assert read.confidence is not None
     assert read.confidence[:10].min() > 0.9
     assert drawn.opening.min() > 0.4
@@ -220,23 +220,23 @@ def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., VisualDriv
 
 @both_kinds
 def test_where_there_is_no_face_the_mouth_does_what_is_heard(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
 ) -> None:
     motion = seen(make(kind, lambda mels: np.ones(len(mels))), FrameContext(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE])
     gap = [index in clip.gap for index in range(14, 39)]
-    own = heard(companion, voice[:RATE])
+    own = heard(fallback_driver, voice[:RATE])
     assert np.array_equal(motion.opening[gap], own.opening[gap])
     if motion.mouth_images is not None:
         assert [not picture.any() for picture in motion.mouth_images] == gap
 
 
 def test_pictures_are_read_in_the_first_minute_only(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The minute is one second here."""
     monkeypatch.setattr(module, "LONGEST", 1)
-    motion = seen(make(PictureDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: 2 * RATE])
-    own = heard(companion, voice[: 2 * RATE])
+    motion = seen(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: 2 * RATE])
+    own = heard(fallback_driver, voice[: 2 * RATE])
     assert motion.opening[:25].min() > 0.5
     assert np.array_equal(motion.opening[25:], own.opening[25:])
     assert motion.mouth_images is not None
@@ -244,10 +244,10 @@ def test_pictures_are_read_in_the_first_minute_only(
 
 
 def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
-    make: Callable[..., VisualDriver], companion: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
 ) -> None:
     wave = voice[: 6 * RATE]
-    motion, own = seen(make(PictureDriver, contrary), still(clip), wave), heard(companion, wave)
+    motion, own = seen(make(MouthImageDriver, contrary), still(clip), wave), heard(fallback_driver, wave)
     assert np.corrcoef(motion.opening, own.opening)[0, 1] < -0.85
     assert motion.confidence is not None
     assert motion.confidence[4 * 25 :].max() < 0.01

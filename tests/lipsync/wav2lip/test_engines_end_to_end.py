@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(untrained_models: Path) -> Path:
     """The untrained checkpoint has been measured: it follows nothing."""
     found = store.find(untrained_models)
-    save_calibration(Calibration(offset_ms=None, r=0.1, measured_with="a test", measured="2026-01-01T00:00:00+00:00"), found.notes)
+    save_calibration(Calibration(offset_ms=None, r=0.1, measured_with="a test", measured="2026-01-01T00:00:00+00:00"), found.calibration_path)
     return untrained_models
 
 
@@ -137,6 +137,6 @@ def test_where_the_checkpoint_makes_no_sense_our_own_driver_speaks(made: Made) -
 
 def test_both_engines_share_one_network_and_keep_it(session: RenderSession) -> None:
     drivers = [session.load(name).driver for name in ENGINES]
-    assert drivers[0]._trained.generator is drivers[1]._trained.generator
-    assert drivers[0]._trained.shift == TRAINED_SHIFT
+    assert drivers[0]._model.generator is drivers[1]._model.generator
+    assert drivers[0]._model.shift == TRAINED_SHIFT
     assert session.load("wav2lip").driver is drivers[0]

@@ -13,7 +13,7 @@ from heygem_daemon.lipsync.wav2lip import calibration, loading
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, VERSION, Calibration, load_calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
-from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver
+from heygem_daemon.lipsync.wav2lip.driver import MouthImageDriver, MouthMotionDriver
 from heygem_daemon.lipsync.wav2lip.loading import load_driver, measure
 
 FOUND = Calibration(offset_ms=-60.0, r=0.6, measured_with="a test", measured="2026-01-01T00:00:00+00:00")
@@ -27,12 +27,12 @@ def checkpoint(untrained_models: Path) -> Checkpoint:
 @pytest.fixture
 def unmeasured(untrained_models: Path, checkpoint: Checkpoint) -> Iterator[Path]:
     """The model files; of the checkpoint there are no notes, and those that a test makes do not stay."""
-    kept = checkpoint.notes.read_bytes() if checkpoint.notes.exists() else None
-    checkpoint.notes.unlink(missing_ok=True)
+    kept = checkpoint.calibration_path.read_bytes() if checkpoint.calibration_path.exists() else None
+    checkpoint.calibration_path.unlink(missing_ok=True)
     yield untrained_models
-    checkpoint.notes.unlink(missing_ok=True)
+    checkpoint.calibration_path.unlink(missing_ok=True)
     if kept is not None:
-        checkpoint.notes.write_bytes(kept)
+        checkpoint.calibration_path.write_bytes(kept)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
 
 def refusal(models: Path, checkpoint: str = "", *, licence_confirmed: bool) -> str:
     with pytest.raises(SetupError) as caught:
-        load_driver(models, "cpu", checkpoint, licence_confirmed=licence_confirmed, reads_lips=False)
+        load_driver(models, "cpu", checkpoint, licence_confirmed=licence_confirmed, measures_mouth=False)
     return caught.value.code
 
 
@@ -74,7 +74,7 @@ def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
 
 def test_a_checkpoint_can_be_asked_for_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
     assert refusal(unmeasured, "another", licence_confirmed=True) == "checkpoint_missing"
-    named = load_driver(unmeasured, "cpu", "wav2lip_gan", licence_confirmed=True, reads_lips=False)
+    named = load_driver(unmeasured, "cpu", "wav2lip_gan", licence_confirmed=True, measures_mouth=False)
     assert named.model_hashes["wav2lip"] == store.find(unmeasured).sha256
     assert measured == [None]
 
@@ -90,10 +90,10 @@ def test_the_face_mesh_must_be_there_to_read_lips(unmeasured: Path, checkpoint: 
 
 
 def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
-    pictures, lips = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=reads) for reads in (False, True))
-    assert isinstance(pictures, PictureDriver)
-    assert isinstance(lips, LipsDriver)
-    assert pictures._trained.generator is lips._trained.generator
+    pictures, lips = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=reads) for reads in (False, True))
+    assert isinstance(pictures, MouthImageDriver)
+    assert isinstance(lips, MouthMotionDriver)
+    assert pictures._model.generator is lips._model.generator
     assert len(measured) == 1
 
 
@@ -101,31 +101,31 @@ def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
     unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]
 ) -> None:
     for _ in range(2):
-        driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
-        assert driver._trained.shift == TRAINED_SHIFT - Fraction(60, 1000)
-        assert driver._trained.follows_speech
+        driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
+        assert driver._model.shift == TRAINED_SHIFT - Fraction(60, 1000)
+        assert driver._model.follows_speech
     assert measured == [None]
-    assert checkpoint.notes.parent == checkpoint.path.parent
-    assert load_calibration(checkpoint.notes) == FOUND
+    assert checkpoint.calibration_path.parent == checkpoint.path.parent
+    assert load_calibration(checkpoint.calibration_path) == FOUND
     assert store.measured_offset(checkpoint) == -60
 
 
 def test_what_another_version_measured_is_measured_again(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]) -> None:
-    save_calibration(FOUND, checkpoint.notes)
-    told = json.loads(checkpoint.notes.read_text(encoding="utf-8"))
-    checkpoint.notes.write_text(json.dumps(told | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
-    load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
+    save_calibration(FOUND, checkpoint.calibration_path)
+    told = json.loads(checkpoint.calibration_path.read_text(encoding="utf-8"))
+    checkpoint.calibration_path.write_text(json.dumps(told | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
+    load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
     assert measured == [None]
-    again = load_calibration(checkpoint.notes)
+    again = load_calibration(checkpoint.calibration_path)
     assert again is not None
     assert (again.version, again.offset_ms) == (VERSION, -60)
 
 
 def test_it_can_be_measured_anew_with_a_clip(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], tmp_path: Path) -> None:
-    save_calibration(Calibration(offset_ms=None, r=0.0, measured_with="", measured=""), checkpoint.notes)
+    save_calibration(Calibration(offset_ms=None, r=0.0, measured_with="", measured=""), checkpoint.calibration_path)
     assert measure(unmeasured, "cpu", "", tmp_path / "clip.mp4", licence_confirmed=True) == (checkpoint, FOUND)
     assert measured == [tmp_path / "clip.mp4"]
-    assert load_calibration(checkpoint.notes) == FOUND
+    assert load_calibration(checkpoint.calibration_path) == FOUND
 
 
 def test_a_directory_that_cannot_be_written_is_no_obstacle(
@@ -135,8 +135,8 @@ def test_a_directory_that_cannot_be_written_is_no_obstacle(
         raise PermissionError("read-only file system")
 
     monkeypatch.setattr(calibration, "write_durably", refuse)
-    assert load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)._trained.shift == FOUND.shift
-    assert not checkpoint.notes.exists()
+    assert load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)._model.shift == FOUND.shift
+    assert not checkpoint.calibration_path.exists()
     assert len(measured) == 1
 
 
@@ -144,9 +144,9 @@ def test_where_it_cannot_be_measured_the_checkpoint_is_taken_as_it_was_trained(
     unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "speech_command", lambda path: ("heygem-no-such-program", str(path)))
-    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
-    assert (driver._trained.shift, driver._trained.follows_speech) == (TRAINED_SHIFT, True)
-    assert not checkpoint.notes.exists()
+    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
+    assert (driver._model.shift, driver._model.follows_speech) == (TRAINED_SHIFT, True)
+    assert not checkpoint.calibration_path.exists()
 
 
 def test_an_untrained_checkpoint_is_found_to_follow_nothing(
@@ -154,9 +154,9 @@ def test_an_untrained_checkpoint_is_found_to_follow_nothing(
 ) -> None:
     """The self-test itself, on the first second of its sentences."""
     monkeypatch.setattr(calibration, "_LONGEST", 1)
-    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, reads_lips=True)
-    notes = load_calibration(checkpoint.notes)
+    driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
+    calibration_path = load_calibration(checkpoint.calibration_path)
     assert notes is not None
     assert notes.measured_with == "built-in portrait"
-    assert driver._trained.follows_speech == notes.follows_speech
-    assert driver._trained.shift == notes.shift
+    assert driver._model.follows_speech == notes.follows_speech
+    assert driver._model.shift == notes.shift

@@ -9,8 +9,8 @@ import pytest
 from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.wav2lip import mouth_generation
 from heygem_daemon.lipsync.wav2lip.mel import SILENCE
-from heygem_daemon.lipsync.wav2lip.mouth_generation import Mouth, Watcher, smoothed
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader, Lips
+from heygem_daemon.lipsync.wav2lip.mouth_generation import GeneratedMouth, MouthGenerator, smoothed
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurement, MouthMeasurer
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, cut, talk
@@ -21,13 +21,13 @@ FPS = Fraction(25)
 
 
 @pytest.fixture
-def watcher(clip: Clip, reference: np.ndarray, reader: LipReader, mouths: Mouths) -> Callable[..., Watcher]:
+def mouth_generator(clip: Clip, reference: np.ndarray, reader: MouthMeasurer, mouths: Mouths) -> Callable[..., MouthGenerator]:
     """Make somebody who watches these frames of the clip (numbers, or all there are)."""
 
-    def make(frames: Iterable[Frame] | None = None, talker: Talker | None = None) -> Watcher:
-        sight = FrameContext(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
+    def make(frames: Iterable[Frame] | None = None, talker: Talker | None = None) -> MouthGenerator:
+        context = FrameContext(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
         talking = talker or Talker(mouths=mouths, opening=loudness)
-        return Watcher(sight=sight, reference=reference, generator=talking, reader=reader)  # type: ignore[arg-type]
+        return MouthGenerator(context=context, reference=reference, generator=talking, reader=reader)  # type: ignore[arg-type]
 
     return make
 
@@ -35,19 +35,19 @@ def watcher(clip: Clip, reference: np.ndarray, reader: LipReader, mouths: Mouths
 # -- watching -----------------------------------------------------------------------------------------------------------------------------
 
 
-def test_every_frame_has_a_mouth_but_those_without_a_face(watcher: Callable[..., Watcher], clip: Clip) -> None:
-    drawn = list(watcher().mouths([talk(2)], FPS, 50, NO_SHIFT, read=0))
+def test_every_frame_has_a_mouth_but_those_without_a_face(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    drawn = list(mouth_generator().mouths([talk(2)], FPS, 50, NO_SHIFT, read=0))
     assert len(drawn) == 50
     assert [mouth.lower is None for mouth in drawn] == [index in clip.gap for index in range(50)]
-    assert all(mouth.lips is None for mouth in drawn)
+    assert all(mouth.measurement is None for mouth in drawn)
 
 
-def test_a_mouth_belongs_to_its_own_sound_and_its_own_frame(watcher: Callable[..., Watcher], clip: Clip, mouths: Mouths) -> None:
+def test_a_mouth_belongs_to_its_own_sound_and_its_own_frame(mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: Mouths) -> None:
     """The sound begins to hiss with frame 20; the first faces are those of frames that run backwards into a gap."""
     hiss = np.concatenate([np.zeros(20 * 640), np.random.default_rng(0).normal(0, 0.3, 60 * 640)]).astype(np.float32)
     order = [*range(31, 20, -1), *range(21, 50)]
     talker = Talker(mouths=mouths, opening=lambda mels: mels.max((1, 2)) > SILENCE)
-    drawn = list(watcher([clip.frames[index] for index in order], talker).mouths([hiss], FPS, 40, Fraction(1, 5), read=0))
+    drawn = list(mouth_generator([clip.frames[index] for index in order], talker).mouths([hiss], FPS, 40, Fraction(1, 5), read=0))
     shut, wide = mouths.showing([0, 1])
     for number, (index, mouth) in enumerate(zip(order, drawn, strict=True)):
         if index in clip.gap:
@@ -57,57 +57,57 @@ def test_a_mouth_belongs_to_its_own_sound_and_its_own_frame(watcher: Callable[..
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(watcher: Callable[..., Watcher], mouths: Mouths, batch: int) -> None:
+def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(mouth_generator: Callable[..., MouthGenerator], mouths: Mouths, batch: int) -> None:
     wave = talk(2)
     talkers = [Talker(mouths=mouths, opening=loudness, batch=size) for size in (16, batch)]
     blocks = ([wave], cut(wave, [333, 1]))
     one, other = (
-        list(watcher(talker=talker).mouths(speech, FPS, 50, NO_SHIFT, read=12)) for talker, speech in zip(talkers, blocks, strict=True)
+        list(mouth_generator(talker=talker).mouths(speech, FPS, 50, NO_SHIFT, read=12)) for talker, speech in zip(talkers, blocks, strict=True)
     )
     assert max(talkers[1].seen) <= max(batch, 8)
     for a, b in zip(one, other, strict=True):
-        assert (a.lips, a.follows) == (b.lips, b.follows)
+        assert (a.measurement, a.follows) == (b.measurement, b.follows)
         assert (a.lower is None and b.lower is None) or np.array_equal(a.lower, b.lower)
 
 
-def test_only_the_first_mouths_are_read_where_no_more_are_wanted(watcher: Callable[..., Watcher], clip: Clip) -> None:
-    drawn = list(watcher().mouths([talk(2)], FPS, 50, NO_SHIFT, read=30))
-    assert [mouth.lips is not None for mouth in drawn] == [index < 30 and index not in clip.gap for index in range(50)]
+def test_only_the_first_mouths_are_read_where_no_more_are_wanted(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    drawn = list(mouth_generator().mouths([talk(2)], FPS, 50, NO_SHIFT, read=30))
+    assert [mouth.measurement is not None for mouth in drawn] == [index < 30 and index not in clip.gap for index in range(50)]
 
 
-def test_with_the_first_mouth_that_is_read_it_is_known_how_one_that_hears_nothing_looks(watcher: Callable[..., Watcher]) -> None:
+def test_with_the_first_mouth_that_is_read_it_is_known_how_one_that_hears_nothing_looks(mouth_generator: Callable[..., MouthGenerator]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.3, 2 * RATE).astype(np.float32)
-    watching_all, watching_none = watcher(), watcher()
+    watching_all, watching_none = mouth_generator(), mouth_generator()
     first = next(watching_all.mouths([noise], FPS, 50, NO_SHIFT, read=50))
-    assert first.lips is not None
+    assert first.measurement is not None
     assert watching_all.silent
-    assert max(lips.opening for lips in watching_all.silent) < first.lips.opening - 0.03
+    assert max(measurement.opening for measurement in watching_all.silent) < first.measurement.opening - 0.03
     assert next(watching_none.mouths([noise], FPS, 50, NO_SHIFT, read=0)).lower is not None
     assert not watching_none.silent
 
 
 @pytest.mark.parametrize(("frames", "asked", "given"), [(10, 25, 10), (25, 10, 10), (0, 5, 0), (5, 0, 0), (24, 24, 24)])
 def test_there_are_as_many_mouths_as_frames_are_asked_for_and_in_sight(
-    watcher: Callable[..., Watcher], clip: Clip, frames: int, asked: int, given: int
+    mouth_generator: Callable[..., MouthGenerator], clip: Clip, frames: int, asked: int, given: int
 ) -> None:
-    drawn = list(watcher(clip.frames[:frames]).mouths([talk(1)], FPS, asked, NO_SHIFT, read=5))
-    assert [mouth.lips is not None for mouth in drawn] == [number < 5 for number in range(given)]
+    drawn = list(mouth_generator(clip.frames[:frames]).mouths([talk(1)], FPS, asked, NO_SHIFT, read=5))
+    assert [mouth.measurement is not None for mouth in drawn] == [number < 5 for number in range(given)]
 
 
-def test_a_video_that_shows_no_face_is_no_trouble(watcher: Callable[..., Watcher], clip: Clip) -> None:
-    drawn = list(watcher([clip.frames[index] for index in clip.gap]).mouths([talk(1)], FPS, 4, NO_SHIFT, read=4))
-    assert [(mouth.lower, mouth.lips) for mouth in drawn] == [(None, None)] * 4
+def test_a_video_that_shows_no_face_is_no_trouble(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    drawn = list(mouth_generator([clip.frames[index] for index in clip.gap]).mouths([talk(1)], FPS, 4, NO_SHIFT, read=4))
+    assert [(mouth.lower, mouth.measurement) for mouth in drawn] == [(None, None)] * 4
 
 
-def test_it_is_said_which_mouth_follows_the_one_before(watcher: Callable[..., Watcher], clip: Clip) -> None:
+def test_it_is_said_which_mouth_follows_the_one_before(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
     """Forth and back is going on, also where the video turns; a jump is not."""
     order = [0, 1, 2, 2, 1, 0, 5, 6, 30, 29]
-    drawn = watcher([clip.frames[index] for index in order]).mouths([talk(1)], FPS, 10, NO_SHIFT, read=0)
+    drawn = mouth_generator([clip.frames[index] for index in order]).mouths([talk(1)], FPS, 10, NO_SHIFT, read=0)
     assert [mouth.follows for mouth in drawn] == [False, True, True, True, True, True, False, True, False, True]
 
 
 def test_few_large_frames_wait_however_large_the_batch(
-    watcher: Callable[..., Watcher], clip: Clip, mouths: Mouths, monkeypatch: pytest.MonkeyPatch
+    mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: Mouths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mouth_generation, "_HELD_BYTES", 3 * clip.frames[0].i420().nbytes)
     taken = 0
@@ -119,7 +119,7 @@ def test_few_large_frames_wait_however_large_the_batch(
             yield frame
 
     talker = Talker(mouths=mouths, opening=loudness, batch=128)
-    for given, _ in enumerate(watcher(frames(), talker).mouths([talk(2)], FPS, 50, NO_SHIFT, read=0), start=1):
+    for given, _ in enumerate(mouth_generator(frames(), talker).mouths([talk(2)], FPS, 50, NO_SHIFT, read=0), start=1):
         assert taken - given < 3
     assert max(talker.seen) == 3
 
@@ -127,20 +127,20 @@ def test_few_large_frames_wait_however_large_the_batch(
 # -- smoothing ----------------------------------------------------------------------------------------------------------------------------
 
 
-def lips(opening: float) -> Lips:
-    return Lips(opening=opening, width=2 * opening, score=0.9)
+def measurement(opening: float) -> MouthMeasurement:
+    return MouthMeasurement(opening=opening, width=2 * opening, score=0.9)
 
 
-def mouths_of(openings: Iterable[float | None], cuts: Iterable[int] = (0,)) -> list[Mouth]:
+def mouths_of(openings: Iterable[float | None], cuts: Iterable[int] = (0,)) -> list[GeneratedMouth]:
     """Return mouths with these openings, None where nothing was read; at `cuts` another shot begins."""
     starts = set(cuts)
     return [
-        Mouth(lower=None, lips=None if opening is None else lips(opening), follows=number not in starts)
+        GeneratedMouth(lower=None, measurement=None if opening is None else measurement(opening), follows=number not in starts)
         for number, opening in enumerate(openings)
     ]
 
 
-def openings_of(mouths: Iterable[Mouth]) -> list[float | None]:
+def openings_of(mouths: Iterable[GeneratedMouth]) -> list[float | None]:
     return [None if seen is None else seen.opening for _, seen in smoothed(mouths)]
 
 
@@ -192,7 +192,7 @@ def test_next_to_a_gap_or_a_cut_a_mouth_stays_as_it_was_read() -> None:
 def test_smoothing_is_two_frames_late() -> None:
     taken = 0
 
-    def counted() -> Iterator[Mouth]:
+    def counted() -> Iterator[GeneratedMouth]:
         nonlocal taken
         for mouth in mouths_of([0.1] * 20):
             taken += 1

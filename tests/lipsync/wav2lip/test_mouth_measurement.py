@@ -11,7 +11,7 @@ from heygem_daemon.lipsync.geometry.mouth_model import opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.wav2lip.framing import Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader, Lips
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurement, MouthMeasurer
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -19,7 +19,7 @@ from tests.lipsync.conftest import Clip
 from tests.lipsync.wav2lip.talker import SHOWN, Mouths
 
 
-def read_again(reader: LipReader, frames: Iterable[Frame], tracks: FaceTracks) -> tuple[np.ndarray, np.ndarray]:
+def read_again(reader: MouthMeasurer, frames: Iterable[Frame], tracks: FaceTracks) -> tuple[np.ndarray, np.ndarray]:
     """Return (read, seen), each [n, 2]: opening and width as read from the framed lower face of each frame, and as tracked."""
     reference = mean_face(tracks)
     framing, read, seen = Framing(tracks, reference), [], []
@@ -28,14 +28,14 @@ def read_again(reader: LipReader, frames: Iterable[Frame], tracks: FaceTracks) -
         if box is None or face is None:
             continue
         landmarks = tracks.landmarks(frame.index, frame.index + 1)[0]
-        lips = reader.read(frame, landmarks, box, box.face(frame)[TOP:].astype(np.float32), reference)
-        assert lips.score > 0.9
-        read.append((lips.opening, lips.width))
+        measurement = reader.read(frame, landmarks, box, box.face(frame)[TOP:].astype(np.float32), reference)
+        assert measurement.score > 0.9
+        read.append((measurement.opening, measurement.width))
         seen.append((float(opening_of(face.canonical)), float(width_of(face.canonical))))
     return np.array(read), np.array(seen)
 
 
-def test_a_frames_own_lower_face_has_its_own_lips(reader: LipReader, clip: Clip) -> None:
+def test_a_frames_own_lower_face_has_its_own_lips(reader: MouthMeasurer, clip: Clip) -> None:
     read, seen = read_again(reader, clip.frames[::4], clip.tracks)
     assert len(read) > 10
     np.testing.assert_allclose(read[:, 0], seen[:, 0], atol=0.02)
@@ -44,7 +44,7 @@ def test_a_frames_own_lower_face_has_its_own_lips(reader: LipReader, clip: Clip)
 
 
 def test_the_lips_of_a_real_talker_are_read_as_they_are_tracked(
-    reader: LipReader, shared_media: Path, weights: Path, tmp_path: Path
+    reader: MouthMeasurer, shared_media: Path, weights: Path, tmp_path: Path
 ) -> None:
     info = probe(shared_media / "vr_face2_844_25_h264.mp4")
     assert info.video is not None
@@ -57,7 +57,7 @@ def test_the_lips_of_a_real_talker_are_read_as_they_are_tracked(
     assert 0.9 < np.polyfit(seen[:, 0], read[:, 0], 1)[0] < 1.1
 
 
-def of_generated(reader: LipReader, clip: Clip, reference: np.ndarray, lower: np.ndarray, index: int = SHOWN) -> Lips:
+def of_generated(reader: MouthMeasurer, clip: Clip, reference: np.ndarray, lower: np.ndarray, index: int = SHOWN) -> MouthMeasurement:
     """Return the lips of `lower`, float32 [n, 96, 3], on a frame of the clip."""
     box = Framing(clip.tracks, reference)(index)
     assert box is not None
@@ -65,28 +65,28 @@ def of_generated(reader: LipReader, clip: Clip, reference: np.ndarray, lower: np
     return reader.read(clip.frames[index], landmarks, box, lower, reference)
 
 
-def test_the_wider_a_mouth_is_drawn_the_wider_it_is_read(reader: LipReader, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
+def test_the_wider_a_mouth_is_drawn_the_wider_it_is_read(reader: MouthMeasurer, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
     opening = [of_generated(reader, clip, reference, lower).opening for lower in mouths.lower]
     assert opening[-1] > opening[0] + 0.06
     assert np.corrcoef(opening, np.arange(len(opening)))[0, 1] > 0.97
 
 
 def test_what_is_read_is_the_generated_mouth_not_that_of_the_frame(
-    reader: LipReader, clip: Clip, reference: np.ndarray, mouths: Mouths
+    reader: MouthMeasurer, clip: Clip, reference: np.ndarray, mouths: Mouths
 ) -> None:
     """The same mouth on frames in which the head is elsewhere."""
     on = [of_generated(reader, clip, reference, mouths.lower[-1], index) for index in (0, SHOWN, 35, 49)]
-    assert np.ptp([lips.opening for lips in on]) < 0.02
-    assert np.ptp([lips.width for lips in on]) < 0.03
+    assert np.ptp([measurement.opening for measurement in on]) < 0.02
+    assert np.ptp([measurement.width for measurement in on]) < 0.03
 
 
-def test_fewer_rows_are_laid_where_they_belong(reader: LipReader, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
+def test_fewer_rows_are_laid_where_they_belong(reader: MouthMeasurer, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
     whole, less = (of_generated(reader, clip, reference, mouths.lower[12][skipped:]) for skipped in (0, 6))
     assert abs(whole.opening - less.opening) < 0.01
     assert abs(whole.width - less.width) < 0.02
 
 
-def test_neither_frame_nor_picture_is_written_into(reader: LipReader, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
+def test_neither_frame_nor_picture_is_written_into(reader: MouthMeasurer, clip: Clip, reference: np.ndarray, mouths: Mouths) -> None:
     lower, planes = mouths.lower[5].copy(), clip.frames[SHOWN].i420().copy()
     of_generated(reader, clip, reference, lower)
     assert np.array_equal(lower, mouths.lower[5])

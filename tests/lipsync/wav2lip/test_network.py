@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, _Convolution, folded, published_layout
+from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, _Convolution, fold_batch_norms, published_layout
 from tests.lipsync.wav2lip.conftest import Weights
 
 ROWS = (1, 2, 7, 24, 44, 47, 63, 95)
@@ -104,7 +104,7 @@ def test_a_folded_batch_norm_is_the_same_as_one_that_was_not(recipe: Weights, dr
 
 def test_every_published_tensor_has_its_place_and_nothing_else_has(recipe: Weights, network: Wav2Lip) -> None:
     assert set(recipe) == set(published_layout())
-    assert set(folded(recipe)) == set(network.state_dict())
+    assert set(fold_batch_norms(recipe)) == set(network.state_dict())
     assert sum(weight.numel() for name, weight in recipe.items() if "running" not in name and "batches" not in name) == 36_298_035
 
 

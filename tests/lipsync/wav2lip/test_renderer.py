@@ -14,7 +14,7 @@ from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import FaceReader
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
-from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer, steadied
+from heygem_daemon.lipsync.wav2lip.renderer import PasteRenderer, reduce_flicker
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from tests.lipsync.conftest import Clip
@@ -123,18 +123,18 @@ def flickering(count: int, deviation: float = 1.5) -> np.ndarray:
 
 def test_still_skin_flickers_less() -> None:
     before, now, after = flickering(3)
-    assert (steadied(before, now, after) - 128).std() < 0.75 * (now - 128).std()
+    assert (reduce_flicker(before, now, after) - 128).std() < 0.75 * (now - 128).std()
 
 
 def test_what_holds_still_stays_as_it_is(mouths: Mouths) -> None:
     picture = mouths.lower[3]
-    np.testing.assert_allclose(steadied(picture, picture, picture), picture, atol=1e-4)
+    np.testing.assert_allclose(reduce_flicker(picture, picture, picture), picture, atol=1e-4)
 
 
 def test_a_mouth_that_opens_is_not_smeared(mouths: Mouths) -> None:
     shut, between, wide_open = mouths.lower[0], mouths.lower[4], mouths.lower[-1]
     moving = np.maximum(np.abs(between - shut), np.abs(between - wide_open)).max(2) > 60
-    change = np.abs(steadied(shut, between, wide_open) - between).max(2)
+    change = np.abs(reduce_flicker(shut, between, wide_open) - between).max(2)
     assert moving.sum() > 30
     assert change[moving].max() < 0.5
 
@@ -143,7 +143,7 @@ def test_an_edge_that_moves_stays_sharp_while_the_skin_beside_it_is_steadied() -
     noisy = flickering(3)
     for number, picture in enumerate(noisy):
         picture[:, : 40 + 4 * number] -= 80
-    done = steadied(*noisy)
+    done = reduce_flicker(*noisy)
     np.testing.assert_allclose(done[:, 38:50], noisy[1, :, 38:50], atol=0.1)
     assert (done - 128)[:, 60:].std() < 0.75 * (noisy[1] - 128)[:, 60:].std()
 

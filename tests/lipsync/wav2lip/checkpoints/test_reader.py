@@ -20,12 +20,12 @@ from torch import nn
 
 from heygem_daemon.core.errors import SetupError
 from heygem_daemon.lipsync.wav2lip import load_network
-from heygem_daemon.lipsync.wav2lip.checkpoints.formats import recognise
+from heygem_daemon.lipsync.wav2lip.checkpoints.formats import detect_kind
 from heygem_daemon.lipsync.wav2lip.checkpoints.reader import Kind, read
 from heygem_daemon.lipsync.wav2lip.checkpoints.safetensors_header import is_tensor_file
-from heygem_daemon.lipsync.wav2lip.network import folded, published_layout
+from heygem_daemon.lipsync.wav2lip.network import fold_batch_norms, published_layout
 from tests.lipsync.wav2lip.conftest import SAVERS, Weights, save_old_torch, save_torch, save_zip
-from tests.lipsync.wav2lip.recipe import recipe_weights
+from tests.lipsync.wav2lip.recipe import untrained_weights
 
 
 def refusal(path: Path) -> SetupError:
@@ -43,7 +43,7 @@ def assert_same(found: Weights, expected: Weights) -> None:
 
 @pytest.fixture(scope="session")
 def light_folded(light: Weights) -> Weights:
-    return folded(light)
+    return fold_batch_norms(light)
 
 
 # -- what is read -------------------------------------------------------------------------------------------------------------------------
@@ -73,15 +73,15 @@ def test_a_generator_within_a_larger_module_in_half_precision_without_counters_i
     state = {f"model.generator.{name}": value.half() for name, value in light.items() if not name.endswith("tracked")}
     save_torch(tmp_path / "w.pth", {"model": state, "ema": {"step": torch.zeros(())}, "loss": 0.3})
     halves = {name: value.half().float() for name, value in light.items()}
-    assert_same(read(tmp_path / "w.pth").weights, folded(halves))
+    assert_same(read(tmp_path / "w.pth").weights, fold_batch_norms(halves))
 
 
 def test_safetensors_of_full_size_are_read_and_work(tmp_path: Path) -> None:
-    weights = recipe_weights()
+    weights = untrained_weights()
     safetensors.torch.save_file(weights, tmp_path / "w.safetensors")
     contents = read(tmp_path / "w.safetensors")
     assert contents.kind is Kind.SAFETENSORS
-    assert_same(contents.weights, folded(weights))
+    assert_same(contents.weights, fold_batch_norms(weights))
     network = load_network(tmp_path / "w.safetensors")
     assert not network.training
     with torch.inference_mode():
@@ -356,4 +356,4 @@ def test_a_garbled_head_of_safetensors_is_refused(head: bytes, tmp_path: Path) -
 
 
 def test_recognising_a_kind_needs_no_torch(light_file: Path) -> None:
-    assert recognise(light_file) is Kind.TORCH_OLD
+    assert detect_kind(light_file) is Kind.TORCH_OLD

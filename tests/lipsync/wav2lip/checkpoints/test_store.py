@@ -16,7 +16,7 @@ from heygem_daemon.core.errors import SetupError
 from heygem_daemon.durable import rename_exclusive
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint, add, checkpoints, find, load, measured_offset, verified
-from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded
+from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, fold_batch_norms
 from tests.lipsync.wav2lip.conftest import Weights, save_torch
 
 NAME = "wav2lip-gan"
@@ -85,7 +85,7 @@ def test_a_checkpoint_is_converted_and_remembers_where_it_came_from(installed: C
     network = load(installed)
     assert isinstance(network, Wav2Lip)
     assert not network.training
-    assert all(torch.equal(network.state_dict()[name], value) for name, value in folded(light).items())
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in fold_batch_norms(light).items())
 
 
 def current_umask() -> int:
@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_written_is_said(empty: Path, light_file: Path) 
 def test_a_changed_checkpoint_is_found_refused_and_mended_by_adding_it_again(models: Path, light_file: Path) -> None:
     damage(models)
     listed = checkpoints(models)[0]
-    listed.notes.write_text('{"offset_ms": 20}', encoding="utf-8")
+    listed.calibration_path.write_text('{"offset_ms": 20}', encoding="utf-8")
     assert not verified(listed).is_usable
     with pytest.raises(SetupError) as caught:
         load(listed)
