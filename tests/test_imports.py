@@ -193,6 +193,12 @@ def test_the_core_is_pure() -> None:
             assert not _top_level(module) & impure, module
 
 
+def test_the_daemon_reads_the_time_from_its_clock_port() -> None:
+    for module, part in PARTS.items():
+        if part == "daemon":
+            assert not _top_level(module) & {"time", "datetime"}, module
+
+
 def test_heavy_libraries_stay_where_the_pictures_are_made() -> None:
     for module, part in PARTS.items():
         if part not in HEAVY_PARTS:
