@@ -1,29 +1,32 @@
-"""The atlas renderer keeps the contract of renderers, and what it promises beyond it."""
+"""The atlas renderer keeps the contract of renderers, and more."""
 
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.lipsync.atlas import store
-from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.face_tracks import TracksWriter
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
+from tests.lipsync.conftest import Clip
 from tests.lipsync.renderer_contract import RendererContract, Stage, same, syllables
 
 
 class TestAtlasIsARenderer(RendererContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def stage(cls, clip, renderer, prepared):
+    def stage(cls, clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> Stage:
         points = clip.tracks.landmarks(0, clip.tracks.frames)[..., :2]
         (x0, y0), (x1, y1) = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
         margin = 0.6 * (x1 - x0)
@@ -31,7 +34,7 @@ class TestAtlasIsARenderer(RendererContract):
         return Stage(renderer=renderer, prepared=prepared, frames=clip.frames, faceless=frozenset(clip.gap), face=box)
 
 
-def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip, renderer, prepared):
+def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:
     wide = replace(syllables(50), opening=np.ones(50, np.float32))
     done = list(renderer.render(prepared, clip.frames, [wide]))
     change = [np.abs(after.frame.y.astype(int) - before.y.astype(int)).mean() for before, after in zip(clip.frames, done, strict=True)]
@@ -39,8 +42,10 @@ def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip, renderer, prepar
     assert change[27] == 0 < change[28] < change[40] / 2
 
 
-def test_what_prepare_left_is_used_again(clip, renderer, prepared, monkeypatch):
-    def fail(*_, **__):
+def test_a_prepared_workspace_is_used_again(
+    clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
         raise AssertionError("the video was read again")
 
     monkeypatch.setattr(VideoReader, "frames", fail)
@@ -50,7 +55,7 @@ def test_what_prepare_left_is_used_again(clip, renderer, prepared, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["absent", "older", "crops", "garbage"])
-def test_a_damaged_workspace_is_not_trusted(prepared, tmp_path, damage, monkeypatch):
+def test_a_damaged_workspace_is_not_trusted(prepared: PreparedAtlas, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     presenter = prepared.presenter
     crops = tmp_path / "mouths.bin"
     crops.write_bytes((presenter.workspace / "mouths.bin").read_bytes())
@@ -66,7 +71,7 @@ def test_a_damaged_workspace_is_not_trusted(prepared, tmp_path, damage, monkeypa
     assert store.load(tmp_path) is None
 
 
-def test_crops_are_lossless(clip, prepared):
+def test_crops_are_lossless(clip: Clip, prepared: PreparedAtlas) -> None:
     presenter = prepared.presenter
     x, y = presenter.origins[3]
     crop = presenter.crop(3)
@@ -75,7 +80,7 @@ def test_crops_are_lossless(clip, prepared):
     assert np.array_equal(crop, frame.bgr((int(x), int(y), int(x) + width, int(y) + height)))
 
 
-def test_a_video_without_a_face_is_refused(clip, renderer, tmp_path):
+def test_a_video_without_a_face_is_refused(clip: Clip, renderer: AtlasRenderer, tmp_path: Path) -> None:
     with TracksWriter(tmp_path / "none", size=(384, 384), frame_rate=Fraction(25)) as writer:
         for _ in range(50):
             writer.append(None, score=0.0, shot=0)
@@ -85,13 +90,13 @@ def test_a_video_without_a_face_is_refused(clip, renderer, tmp_path):
     assert refused.value.code == "no_face"
 
 
-def test_progress_of_the_harvest_runs_to_its_end(clip, renderer, tmp_path):
-    steps = []
+def test_the_progress_of_the_harvest_runs_to_its_end(clip: Clip, renderer: AtlasRenderer, tmp_path: Path) -> None:
+    steps: list[Progress] = []
     renderer.prepare(probe(clip.path), clip.tracks, tmp_path, steps.append)
     assert (steps[-1].stage, steps[-1].done) == ("harvest", steps[-1].total)
 
 
-def test_a_still_portrait_speaks(portrait, weights, tmp_path):
+def test_a_still_portrait_speaks(portrait: Path, weights: Path, tmp_path: Path) -> None:
     info = probe(portrait)
     frames = list(VideoReader(info).frames())
     (found,) = FaceTracker(weights).follow(frames[0])
@@ -102,13 +107,13 @@ def test_a_still_portrait_speaks(portrait, weights, tmp_path):
     ready = renderer.prepare(info, tracks, tmp_path / "atlas", lambda _: None)
     done = list(renderer.render(ready, frames * 24, [syllables(24)]))
     tracker = FaceTracker(weights)
-    seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
-    assert np.corrcoef(seen, [one.target_opening for one in done])[0, 1] > 0.9
-    assert max(seen) > min(seen) + 0.05
+    measured = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
+    assert np.corrcoef(measured, [one.target_opening for one in done])[0, 1] > 0.9
+    assert max(measured) > min(measured) + 0.05
     assert not same(done[0].frame, frames[0])
 
 
-def test_a_real_presenter_shows_the_opening_that_is_asked(shared_media: Path, weights, tmp_path):
+def test_a_real_presenter_shows_the_target_opening(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     info = probe(shared_media / "vr_face2_844_25_h264.mp4")
     frames = list(VideoReader(info).frames(0, 60))
     size = (frames[0].width, frames[0].height)
@@ -117,12 +122,20 @@ def test_a_real_presenter_shows_the_opening_that_is_asked(shared_media: Path, we
     ready = renderer.prepare(info, tracks, tmp_path / "atlas", lambda _: None)
     done = list(renderer.render(ready, frames, [syllables(60)]))
     tracker = FaceTracker(weights)
-    seen = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
-    asked = [one.target_opening for one in done]
-    assert np.corrcoef(seen, asked)[0, 1] > 0.93
-    assert 0.7 < np.polyfit(asked, seen, 1)[0] < 1.2
+    measured = [float(lip_opening(tracker.follow(one.frame)[0].landmarks[None])[0]) for one in done]
+    target = [one.target_opening for one in done]
+    assert np.corrcoef(measured, target)[0, 1] > 0.93
+    assert 0.7 < np.polyfit(target, measured, 1)[0] < 1.2
 
 
-def test_rest_is_asked_for_after_the_motion_ended(clip, renderer, prepared):
+def test_the_mouth_rests_after_the_motion_ended(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:
     done = list(renderer.render(prepared, clip.frames[:12], [syllables(3)]))
     assert done[-1].target_opening == pytest.approx(float(opening_of(prepared.presenter.mouth.rest)), abs=0.02)
+
+
+def test_the_keys_of_the_stored_arrays_stay_so_that_older_caches_are_read(prepared: PreparedAtlas) -> None:
+    with np.load(prepared.presenter.workspace / "presenter.npz") as arrays:
+        stored = sorted(arrays.files)
+    presenter = ["reference", "sharpness", "origins", "extents", "skins", "is_clear", "correction"]
+    mouth, faces = ["rest", "weight", "open_basis", "width_basis"], ["index", "picture", "canonical", "angles", "scale"]
+    assert stored == sorted(["head", *presenter, *mouth, *faces])

@@ -1,59 +1,61 @@
 """The path through the atlas is the cheapest one, also when it must be decided early."""
 
+from collections.abc import Sequence
 from itertools import pairwise, product
 
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex, FixedLagViterbi, join_costs, lip_features
+from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
+from heygem_daemon.lipsync.atlas.retrieval import CANDIDATES, LAG, CandidateIndex, FixedLagViterbi, join_costs, lip_features
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 
 
-def walked(transition, costs, **options):
-    path = FixedLagViterbi(transition, **options)
+def decided_path(joins: Float64, costs: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> list[int]:
+    path = FixedLagViterbi(joins, lag=lag, candidates=candidates)
     rows = [row for step in costs for row in path.push(step)]
     return rows + path.flush()
 
 
-def price(transition, costs, rows):
-    return sum(costs[t, row] for t, row in enumerate(rows)) + sum(transition[a, b] for a, b in pairwise(rows))
+def path_cost(joins: Float64, costs: Float64, rows: Sequence[int]) -> float:
+    return float(sum(costs[t, row] for t, row in enumerate(rows)) + sum(joins[a, b] for a, b in pairwise(rows)))
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_with_enough_look_ahead_it_is_the_cheapest_of_all_paths(seed):
+def test_with_enough_look_ahead_the_path_is_the_cheapest_of_all(seed: int) -> None:
     noise = np.random.default_rng(seed)
-    transition, costs = noise.random((4, 4)), noise.random((6, 4))
-    best = min(product(range(4), repeat=6), key=lambda rows: price(transition, costs, rows))
-    assert walked(transition, costs, lag=6) == list(best)
+    joins, costs = noise.random((4, 4)), noise.random((6, 4))
+    best = min(product(range(4), repeat=6), key=lambda rows: path_cost(joins, costs, rows))
+    assert decided_path(joins, costs, lag=6) == list(best)
 
 
-def test_a_short_look_ahead_costs_a_few_per_cent_at_most():
+def test_a_short_look_ahead_costs_a_few_per_cent_at_most() -> None:
     noise = np.random.default_rng(3)
     shapes = np.cumsum(noise.normal(0, 0.006, (200, 160)), axis=0) / 8
-    transition = join_costs(shapes, np.arange(200))
+    joins = join_costs(shapes, np.arange(200))
     wanted = shapes[noise.integers(0, 200, 30)].repeat(8, axis=0) + noise.normal(0, 0.001, (240, 160))
     costs = np.linalg.norm(wanted[:, None] - shapes[None], axis=2) / 0.012
-    best = price(transition, costs, walked(transition, costs, lag=240, candidates=200))
-    assert price(transition, costs, walked(transition, costs)) < 1.04 * best
+    best = path_cost(joins, costs, decided_path(joins, costs, lag=240, candidates=200))
+    assert path_cost(joins, costs, decided_path(joins, costs)) < 1.04 * best
 
 
-def test_the_look_ahead_is_what_was_asked_for():
+def test_a_row_is_decided_lag_steps_later() -> None:
     path = FixedLagViterbi(np.zeros((3, 3)), lag=4)
     assert [len(path.push(np.arange(3.0))) for _ in range(7)] == [0, 0, 0, 0, 1, 1, 1]
     assert len(path.flush()) == 4
     assert path.flush() == []
 
 
-def test_after_a_flush_the_path_begins_anew():
-    transition = np.full((2, 2), 100.0)
-    np.fill_diagonal(transition, 0)
-    path = FixedLagViterbi(transition, lag=2)
+def test_after_a_flush_the_path_begins_anew() -> None:
+    joins = np.full((2, 2), 100.0)
+    np.fill_diagonal(joins, 0)
+    path = FixedLagViterbi(joins, lag=2)
     first = [*path.push(np.array([0.0, 1])), *path.flush()]
     assert first == [0]
     assert [*path.push(np.array([1.0, 0])), *path.flush()] == [1]
 
 
-def test_playing_on_is_free_and_jumping_is_not():
+def test_playing_on_is_free_and_jumping_is_not() -> None:
     costs = join_costs(np.zeros((6, 160)), np.array([0, 1, 2, 10, 11, 12]))
     assert costs[0, 1] == costs[3, 4] == 0
     assert costs[0, 0] == costs[0, 2] == 0.25
@@ -61,48 +63,61 @@ def test_playing_on_is_free_and_jumping_is_not():
     assert costs[2, 3] == pytest.approx(1.2)
 
 
-def candidate_index(clip_faces, **changes):
-    count = len(clip_faces)
-    given = {
-        "angles": np.zeros((count, 3)),
-        "sharpness": np.full(count, 50.0),
-        "index": np.arange(count),
-        "is_clear": np.ones(count, bool),
-    } | changes
-    return CandidateIndex(canonical=clip_faces, **given)
+def candidate_index(
+    faces: Float64,
+    *,
+    angles: Float64 | None = None,
+    sharpness: Float64 | None = None,
+    index: Int64 | None = None,
+    is_clear: Bool | None = None,
+) -> CandidateIndex:
+    """Return candidates that face the camera, are equally sharp, follow each other, and are clear, if not given otherwise."""
+    count = len(faces)
+    return CandidateIndex(
+        canonical=faces,
+        angles=np.zeros((count, 3)) if angles is None else angles,
+        sharpness=np.full(count, 50.0) if sharpness is None else sharpness,
+        index=np.arange(count) if index is None else index,
+        is_clear=np.ones(count, bool) if is_clear is None else is_clear,
+    )
 
 
 @pytest.fixture
-def mouth(face) -> MouthModel:
+def mouth(face: Float64) -> MouthModel:
     return learn_mouth(face[None], face)
 
 
-def test_the_mouth_that_was_asked_for_is_the_cheapest(mouth):
+def test_the_mouth_nearest_to_the_target_is_the_cheapest(mouth: MouthModel) -> None:
     faces = np.stack([mouth.target(opening, 0.5) for opening in np.linspace(0, 1, 9)])
     assert int(candidate_index(faces).target_costs(faces[6], np.zeros(3)).argmin()) == 6
 
 
-def test_a_head_turned_the_same_way_is_cheaper(mouth):
+def test_a_head_turned_the_same_way_is_cheaper(mouth: MouthModel) -> None:
     faces = np.stack([mouth.target(0.5, 0.5)] * 2)
     costs = candidate_index(faces, angles=np.array([[0.0, 0, 0], [14, 0, 0]])).target_costs(faces[0], np.array([12.0, 0, 0]))
     assert costs[1] < costs[0]
 
 
-def test_blurred_and_covered_mouths_are_dearer(mouth):
+def test_blurred_and_covered_mouths_cost_more(mouth: MouthModel) -> None:
     faces = np.stack([mouth.target(0.5, 0.5)] * 3)
     candidates = candidate_index(faces, sharpness=np.array([50.0, 5, 50]), is_clear=np.array([True, True, False]))
     sharp, blurred, covered = candidates.target_costs(faces[0], np.zeros(3))
     assert sharp < blurred < covered
 
 
-def test_neighbours_exist_only_where_the_video_goes_on(mouth):
+def test_neighbours_exist_only_where_the_video_goes_on(mouth: MouthModel) -> None:
     candidates = candidate_index(np.stack([mouth.rest] * 4), index=np.array([5, 6, 9, 10]))
-    assert (candidates.neighbour(0, 1), candidates.neighbour(1, 1), candidates.neighbour(2, -1), candidates.neighbour(3, -1)) == (1, 1, 2, 2)
+    assert (candidates.neighbour(0, 1), candidates.neighbour(1, 1), candidates.neighbour(2, -1), candidates.neighbour(3, -1)) == (
+        1,
+        1,
+        2,
+        2,
+    )
     assert not candidates.is_jump(0, 1)
     assert candidates.is_jump(1, 2)
 
 
-def test_lip_features_measure_rms_distance(mouth):
+def test_lip_features_measure_rms_distance(mouth: MouthModel) -> None:
     moved = mouth.rest.copy()
     moved[:, 1] += 0.03
     assert np.linalg.norm(lip_features(moved[None]) - lip_features(mouth.rest[None])) == pytest.approx(0.03)

@@ -1,4 +1,4 @@
-"""Real faces as pictures and frames, placed where a test wants them."""
+"""Real faces as images and frames, placed where a test wants them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def face(portrait: Path) -> Image:
 
 @pytest.fixture(scope="session")
 def scene(face: Image) -> Callable[..., Image]:
-    """Make a picture of `size` (width, height): the face at every (x, y, scale) given, before the wall number `wall`."""
+    """Make an image of `size` (width, height): the face at every (x, y, scale) given, before the wall number `wall`."""
 
     def make(*faces: tuple[float, float, float], size: tuple[int, int] = (640, 360), wall: int = 0) -> Image:
         stains = np.random.default_rng(wall).integers(20, 236, (9, 16), dtype=np.uint8)
@@ -41,7 +41,7 @@ def scene(face: Image) -> Callable[..., Image]:
 
 
 def as_frame(image: Image, index: int = 0) -> Frame:
-    """Return a BGR picture as a decoded frame, BT.709, limited range; odd sizes have a chroma sample more."""
+    """Return a BGR image as a decoded frame, BT.709, limited range; odd sizes have a chroma sample more."""
     height, width = image.shape[:2]
     blue, green, red = (image[:, :, i].astype(np.float64) for i in range(3))
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue

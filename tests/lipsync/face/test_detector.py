@@ -1,4 +1,4 @@
-"""Finding faces in a picture."""
+"""Finding faces in an image."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heygem_daemon.lipsync.arrays import Image
-from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, weighted_nms, distinct, overlap, tile_levels
+from heygem_daemon.lipsync.face.detector import Detection, FaceDetector, anchors, distinct, overlap, tile_levels, weighted_nms
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from tests.lipsync.face.conftest import as_frame
 
@@ -51,7 +51,7 @@ def test_a_face_found_in_two_tiles_is_one_face() -> None:
 
 
 @given(st.integers(64, 4096), st.integers(64, 4096))
-def test_every_level_of_tiles_covers_the_picture_and_overlaps_by_half(width: int, height: int) -> None:
+def test_every_level_of_tiles_covers_the_image_and_overlaps_by_half(width: int, height: int) -> None:
     whole, *levels = tile_levels(width, height)
     assert whole == [Roi(x=width / 2, y=height / 2, size=max(width, height))]
     for level in filter(None, levels):
@@ -63,13 +63,13 @@ def test_every_level_of_tiles_covers_the_picture_and_overlaps_by_half(width: int
 
 
 @pytest.mark.parametrize("decoded", [False, True])
-def test_every_face_of_a_picture_is_found_once(detector: FaceDetector, scene: Callable[..., Image], decoded: bool) -> None:
+def test_every_face_of_an_image_is_found_once(detector: FaceDetector, scene: Callable[..., Image], decoded: bool) -> None:
     image = scene((20, 50, 1.0), (360, 70, 0.8))
     view = ImageView(as_frame(image) if decoded else image)
     faces = sorted(detector.detect(view, Roi(x=320, y=180, size=640)), key=lambda face: face.x)
     assert len(faces) == 2
-    assert (faces[0].x, faces[0].y) == (pytest.approx(20 + 126, abs=10), pytest.approx(50 + 120, abs=20))
-    assert (faces[1].x, faces[1].y) == (pytest.approx(360 + 0.8 * 126, abs=10), pytest.approx(70 + 0.8 * 120, abs=20))
+    assert [face.x for face in faces] == [pytest.approx(20 + 126, abs=10), pytest.approx(360 + 0.8 * 126, abs=10)]
+    assert [face.y for face in faces] == [pytest.approx(50 + 120, abs=20), pytest.approx(70 + 0.8 * 120, abs=20)]
     assert [face.width for face in faces] == [pytest.approx(102, rel=0.35), pytest.approx(82, rel=0.35)]
 
 
@@ -81,6 +81,6 @@ def test_a_tilted_head_is_reported_with_its_angle(detector: FaceDetector, face: 
     assert np.degrees(found[0].angle) == pytest.approx(degrees, abs=6)
 
 
-def test_a_picture_without_a_face_has_none(detector: FaceDetector) -> None:
+def test_an_image_without_a_face_has_none(detector: FaceDetector) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     assert detector.detect(ImageView(noise), Roi(x=200, y=150, size=400)) == []

@@ -45,7 +45,7 @@ def test_the_landmarks_follow_the_face_down_to_twenty_pixels_between_the_eyes(
     assert np.median(error) < 0.03, "parts of the distance between the eyes"
 
 
-def test_a_decoded_frame_gives_the_landmarks_of_its_picture(mesh: FaceMesh, face: Image) -> None:
+def test_a_decoded_frame_gives_the_landmarks_of_its_image(mesh: FaceMesh, face: Image) -> None:
     a, _ = mesh.refine(ImageView(face), HEAD)
     b, _ = mesh.refine(ImageView(as_frame(face)), HEAD)
     assert np.median(np.linalg.norm(a - b, axis=1)) < 0.3

@@ -20,7 +20,7 @@ def points(x: float, y: float = 180, width: float = 60) -> np.ndarray:
     return landmarks
 
 
-def seen(track: int, frames: range, x: float, width: float = 60) -> Tracklet:
+def tracklet(track: int, frames: range, x: float, width: float = 60) -> Tracklet:
     summary = Tracklet([track])
     for frame in frames:
         summary.add(frame, points(x, width=width), SIZE)
@@ -31,37 +31,42 @@ def seen(track: int, frames: range, x: float, width: float = 60) -> Tracklet:
     ("selection", "wanted"), [("largest", 1), ("left", 0), ("right", 2), ("center", 1), (0, 0), (1, 1), (2, 2), (9, 2)]
 )
 def test_a_face_is_selected_by_size_or_place(selection: FaceSelection, wanted: int) -> None:
-    crowd = [seen(2, range(50), 600), seen(0, range(50), 90), seen(1, range(50), 330, width=90)]
+    crowd = [tracklet(2, range(50), 600), tracklet(0, range(50), 90), tracklet(1, range(50), 330, width=90)]
     assert chosen_tracks(crowd, selection, SIZE) == {wanted}
 
 
 def test_of_two_equal_faces_the_central_one_is_the_largest() -> None:
-    assert chosen_tracks([seen(0, range(50), 60), seen(1, range(50), 340)], "largest", SIZE) == {1}
+    assert chosen_tracks([tracklet(0, range(50), 60), tracklet(1, range(50), 340)], "largest", SIZE) == {1}
 
 
-def test_the_longest_seen_outweighs_a_large_passer_by() -> None:
-    assert chosen_tracks([seen(0, range(100), 200), seen(1, range(40, 55), 400, width=110)], "largest", SIZE) == {0}
+def test_the_person_in_view_longest_outweighs_a_large_passer_by() -> None:
+    assert chosen_tracks([tracklet(0, range(100), 200), tracklet(1, range(40, 55), 400, width=110)], "largest", SIZE) == {0}
 
 
 @pytest.mark.parametrize("selection", ["left", "right", "center"])
 def test_places_are_counted_without_passers_by_and_background(selection: FaceSelection) -> None:
-    crowd = [seen(0, range(100), 330), seen(1, range(10), 20), seen(2, range(100), 620, width=12), seen(3, range(9), 325, width=50)]
+    crowd = [
+        tracklet(0, range(100), 330),
+        tracklet(1, range(10), 20),
+        tracklet(2, range(100), 620, width=12),
+        tracklet(3, range(9), 325, width=50),
+    ]
     assert 0 in chosen_tracks(crowd, selection, SIZE)
 
 
 def test_a_track_that_was_broken_is_one_person() -> None:
-    broken = [seen(0, range(40), 200), seen(5, range(45, 100), 210), seen(1, range(100), 450)]
+    broken = [tracklet(0, range(40), 200), tracklet(5, range(45, 100), 210), tracklet(1, range(100), 450)]
     assert chosen_tracks(broken, "left", SIZE) == {0, 5}
     assert chosen_tracks(broken, "right", SIZE) == {1}
 
 
-def test_a_presenter_who_comes_back_elsewhere_is_taken_again_but_no_chance_find() -> None:
-    wanderer = [seen(0, range(60), 120), seen(1, range(70, 120), 500), seen(2, range(62, 66), 320)]
+def test_a_presenter_who_comes_back_elsewhere_is_selected_again_but_no_short_track() -> None:
+    wanderer = [tracklet(0, range(60), 120), tracklet(1, range(70, 120), 500), tracklet(2, range(62, 66), 320)]
     assert chosen_tracks(wanderer, "largest", SIZE) == {0, 1}
 
 
-def test_two_who_are_seen_together_are_never_taken_together() -> None:
-    both = [seen(0, range(60), 120, width=80), seen(1, range(30, 90), 500)]
+def test_two_persons_in_one_frame_are_never_selected_together() -> None:
+    both = [tracklet(0, range(60), 120, width=80), tracklet(1, range(30, 90), 500)]
     assert chosen_tracks(both, "largest", SIZE) == {0}
 
 

@@ -32,7 +32,7 @@ def test_a_change_of_light_is_no_cut(room: Callable[[float], Float32], light: fl
     assert not is_shot_boundary(room(0), room(0) * np.float32(light))
 
 
-def test_the_noise_of_a_black_picture_is_no_cut() -> None:
+def test_the_noise_of_a_black_image_is_no_cut() -> None:
     noise = np.random.default_rng(0).normal(16, 3, (2, 36, 64)).astype(np.float32)
     assert not is_shot_boundary(noise[0], noise[1])
 
@@ -41,9 +41,9 @@ def test_another_place_is_a_cut(room: Callable[[float], Float32], scene: Callabl
     assert is_shot_boundary(room(0), ImageView(scene((190, 60, 1.1), wall=1)).thumbnail())
 
 
-def test_a_fade_to_grey_of_an_even_picture_is_no_cut() -> None:
+def test_a_fade_to_grey_of_an_even_image_is_no_cut() -> None:
     assert not is_shot_boundary(np.full((36, 64), 16, np.float32), np.full((36, 64), 90, np.float32))
 
 
-def test_black_before_the_picture_is_a_cut(room: Callable[[float], Float32]) -> None:
+def test_black_before_the_image_is_a_cut(room: Callable[[float], Float32]) -> None:
     assert is_shot_boundary(np.full_like(room(0), 16), room(0))

@@ -54,7 +54,7 @@ def test_a_clip_is_tracked_on_every_frame(portrait_clip: Path, weights: Path, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.npy", "landmarks.f32", "tracks.json"]
 
 
-def test_a_still_picture_is_a_video_of_one_frame(track: Callable[..., FaceTracks], face: Image) -> None:
+def test_a_still_image_is_a_video_of_one_frame(track: Callable[..., FaceTracks], face: Image) -> None:
     tracks = track([face])
     assert tracks.frames == 1
     assert tracks.valid.tolist() == [True]
@@ -94,10 +94,10 @@ def test_missing_models_are_a_matter_of_the_setup(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_frame(weights: Path, tmp_path: Path, face: Image) -> None:
-    heard: list[Progress] = []
+    steps: list[Progress] = []
     frames = (as_frame(face, i) for i in range(4))
-    track_video(frames, size=(256, 256), frame_rate=RATE, models=weights, directory=tmp_path, total=3, on_progress=heard.append)
-    assert [(step.stage, step.done, step.total) for step in heard] == [
+    track_video(frames, size=(256, 256), frame_rate=RATE, models=weights, directory=tmp_path, total=3, on_progress=steps.append)
+    assert [(step.stage, step.done, step.total) for step in steps] == [
         ("analyse", 1, 3),
         ("analyse", 2, 3),
         ("analyse", 3, 3),
@@ -122,7 +122,7 @@ def test_no_frame_of_a_real_clip_is_lost(shared_media: Path, weights: Path, tmp_
     assert np.median(np.linalg.norm(landmarks[:, 33] - landmarks[:, 263], axis=1)) == pytest.approx(eyes, rel=0.12)
 
 
-def test_real_clips_cut_together_are_told_apart_at_the_exact_frame(shared_media: Path, weights: Path, tmp_path: Path) -> None:
+def test_real_clips_cut_together_are_separated_at_the_exact_frame(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     a, b = shared_media / "vr_face2_844_25_h264.mp4", shared_media / "vr_face4_700_30_h264.mp4"
     graph = ";".join(
         [

@@ -75,7 +75,7 @@ def test_a_cut_ends_every_track_and_loses_no_frame(tracker: FaceTracker, scene: 
 
 
 @pytest.mark.parametrize("scale", [0.33, 0.5])
-def test_a_small_face_in_a_large_picture_is_followed(tracker: FaceTracker, scene: Scene, scale: float) -> None:
+def test_a_small_face_in_a_large_image_is_followed(tracker: FaceTracker, scene: Scene, scale: float) -> None:
     """At 0.33 the outer corners of the eyes are 21 pixels apart."""
     for i in range(3):
         faces = tracker.follow(scene((1200 + i, 600, scale), size=(1920, 1080)))
@@ -119,4 +119,4 @@ def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> N
     detector = CountingDetector(weights)
     schedule = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))
     film = [np.random.default_rng(i).integers(0, 256, (15, 20, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1) for i in range(50)]
-    assert work(schedule, detector, film) == 10, "one square for a small picture, every fifth frame"
+    assert work(schedule, detector, film) == 10, "one square for a small image, every fifth frame"

@@ -1,4 +1,4 @@
-"""Opening of lips, and the offset between two curves."""
+"""The opening of lips, and the offset between two curves."""
 
 from fractions import Fraction
 
@@ -37,12 +37,12 @@ def test_the_offset_is_found_between_frames(frames_late: float, rate: Fraction) 
     assert r > 0.99
 
 
-def test_frames_without_a_face_do_not_count() -> None:
+def test_frames_without_a_face_are_left_out() -> None:
     times = np.arange(250) / 25
-    asked, obtained = curve(times), curve(times - 0.08)
-    obtained[40:90] = np.nan
-    asked[200:205] = np.nan
-    offset, r = sync_offset(asked, obtained, RATE)
+    target, measured = curve(times), curve(times - 0.08)
+    measured[40:90] = np.nan
+    target[200:205] = np.nan
+    offset, r = sync_offset(target, measured, RATE)
     assert offset == pytest.approx(80, abs=2)
     assert r > 0.99
 
