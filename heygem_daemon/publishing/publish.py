@@ -32,11 +32,11 @@ class _Pending:
     job: Job
     item: Item
     result: Mapping[str, Any]
-    checked: Future[None]
+    verification: Future[None]
 
 
 class FolderPublisher:
-    """The `Publisher` port for one outputs folder. `verify` raises HeygemError for a result that is not what its metrics say."""
+    """The `Publisher` port for one outputs folder. `verify` raises HeygemError for a result that differs from the worker's report."""
 
     def __init__(self, outputs: Path, threads: int = 1, *, verify: Callable[..., None] = verify_result) -> None:
         self._outputs = outputs
@@ -64,17 +64,17 @@ class FolderPublisher:
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
         """Start to verify and fsync what this attempt staged; `poll` renames and returns it."""
-        checked = self._pool.submit(_check, self._staged(item, token).result, result, self._verify)
-        self._pending[token] = _Pending(job=job, item=item, result=result, checked=checked)
+        verification = self._pool.submit(_check, self._staged(item, token).result, result, self._verify)
+        self._pending[token] = _Pending(job=job, item=item, result=result, verification=verification)
 
     def poll(self) -> Iterable[Published]:
         """Rename the verified results into outputs, without waiting; return these, and the failed ones with their problem."""
-        ready = [token for token, pending in self._pending.items() if pending.checked.done()]
+        ready = [token for token, pending in self._pending.items() if pending.verification.done()]
         return [Published(token=token, problem=self._finish(token, self._pending.pop(token))) for token in ready]
 
     def _finish(self, token: str, pending: _Pending) -> HeygemError | None:
         try:
-            pending.checked.result()
+            pending.verification.result()
             self._move_into_outputs(token, pending)
         except HeygemError as problem:
             return problem
@@ -88,11 +88,11 @@ class FolderPublisher:
     def _move_into_outputs(self, token: str, pending: _Pending) -> None:
         job, item = pending.job, pending.item
         staged = self._staged(item, token)
-        home = folder_inside(self._outputs, job.output)
+        folder = folder_inside(self._outputs, job.output)
         for extra, name in ((staged.thumbnail, item.thumbnail), (staged.explain, item.explain)):
             if name and extra.exists():
                 self._rename(extra, job, name)
-        published_index.add(home, job, item, staged.result, pending.result)
+        published_index.add(folder, job, item, staged.result, pending.result)
         self._rename(staged.result, job, item.output)
 
     def _rename(self, source: Path, job: Job, relative: str) -> None:
@@ -105,7 +105,7 @@ class FolderPublisher:
         """Delete what this attempt staged; if it is being verified, it is no longer published."""
         pending = self._pending.pop(token, None)
         if pending:
-            pending.checked.cancel()
+            pending.verification.cancel()
         self._staging.remove(token)
 
     def published_result(self, job: Job, item: Item) -> Mapping[str, Any] | None:

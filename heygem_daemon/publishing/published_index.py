@@ -48,11 +48,11 @@ def matching_result(folder: Path, job: Job, item: Item) -> Mapping[str, Any] | N
     return result if isinstance(result, dict) and _same_sources(entry.get("sources"), _sources(job, item)) else None
 
 
-def _same_sources(then: object, now: Mapping[str, list[int] | None]) -> bool:
+def _same_sources(before: object, now: Mapping[str, list[int] | None]) -> bool:
     """Return whether the inputs are unchanged. One that cannot be read at the moment counts as unchanged."""
-    if not isinstance(then, dict) or then.keys() != now.keys():
+    if not isinstance(before, dict) or before.keys() != now.keys():
         return False
-    return all(stamp is None or then[path] is None or then[path] == stamp for path, stamp in now.items())
+    return all(stamp is None or before[path] is None or before[path] == stamp for path, stamp in now.items())
 
 
 def _entries(folder: Path) -> dict[str, Any]:

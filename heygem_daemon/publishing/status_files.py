@@ -20,7 +20,7 @@ _NOT_YET_CLAIMED: Final = frozenset({State.SETTLING, State.WAITING})
 
 
 class StatusFiles:
-    """The `StatusWriter` port for one outputs folder. Every method but `withdraw` raises TransientError (outputs_offline, disk_full)."""
+    """The `StatusWriter` port for one outputs folder. Every method but `remove` raises TransientError (outputs_offline, disk_full)."""
 
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs

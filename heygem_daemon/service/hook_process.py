@@ -52,18 +52,18 @@ def run(
             child = _start(command, file, environment)
     except (OSError, ValueError) as problem:  # ValueError: a NUL in a word
         return HookResult(problem=f"{command[0]} cannot be started: {getattr(problem, 'strerror', None) or problem}")
-    watch = _Watch(child)
+    reader = _OutputReader(child)
     try:
-        why = watch.follow(deadline, stop, clock)
+        kill_reason = reader.follow(deadline, stop, clock)
     finally:
         code = kill_and_reap(child, REAP_SECONDS)
         if child.stdout is not None:
             child.stdout.close()
-    if why:
+    if kill_reason:
         return HookResult(
-            problem=f"It took longer than {seconds:g} s" if why == "late" else "The daemon ended before it did", output=watch.text
+            problem=f"It took longer than {seconds:g} s" if kill_reason == "late" else "The daemon ended before it did", output=reader.text
         )
-    return HookResult(problem=_how(code), code=code, output=watch.text)
+    return HookResult(problem=_describe_exit(code), code=code, output=reader.text)
 
 
 def _start(command: Sequence[str], stdin: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -73,7 +73,7 @@ def _start(command: Sequence[str], stdin: IO[bytes], environment: Mapping[str, s
     return child
 
 
-class _Watch:
+class _OutputReader:
     """Reads a program's output until the program itself has ended: its children may hold the pipe open for ever."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
@@ -115,7 +115,7 @@ class _Watch:
         return self._tail.text.strip()
 
 
-def _how(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if not code:
         return ""
     return f"It was killed by signal {-code}" if code < 0 else f"It ended with code {code}"

@@ -92,13 +92,13 @@ class JobHooks:
         if not self._hooks:
             return
         if self._is_closing:
-            self._drop(status, "The daemon is ending")
+            self._skip(status, "The daemon is ending")
         elif self._queue.qsize() >= self._queue_size:
-            self._drop(status, f"{self._queue_size} jobs wait for their hooks already")
-        elif self._start():
+            self._skip(status, f"{self._queue_size} jobs wait for their hooks already")
+        elif self._ensure_thread():
             self._queue.put(status)
         else:
-            self._drop(status, "No thread can be started")
+            self._skip(status, "No thread can be started")
 
     def close(self, seconds: float) -> None:
         self._is_closing = True
@@ -109,9 +109,9 @@ class JobHooks:
         self._stop.set()
         self._thread.join(KILL_SECONDS)
 
-    def _start(self) -> bool:
+    def _ensure_thread(self) -> bool:
         if self._thread is None:
-            thread = threading.Thread(target=self._work, name="hooks", daemon=True)
+            thread = threading.Thread(target=self._run_queue, name="hooks", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the system's limit of tasks
@@ -119,17 +119,17 @@ class JobHooks:
             self._thread = thread
         return True
 
-    def _work(self) -> None:
+    def _run_queue(self) -> None:
         while (status := self._queue.get()) is not None:
             for hook in self._hooks:
                 try:
-                    self._call(hook, status)
+                    self._run_hook(hook, status)
                 except Exception:  # noqa: BLE001 - the border of a hook; see the house rules
-                    self._failed(hook, status, "An internal error of the daemon", exc_info=True)
+                    self._log_failure(hook, status, "An internal error of the daemon", exc_info=True)
 
-    def _call(self, hook: Hook, status: JobStatus) -> None:
+    def _run_hook(self, hook: Hook, status: JobStatus) -> None:
         if self._stop.is_set():
-            self._failed(hook, status, "The daemon ended before its turn")
+            self._log_failure(hook, status, "The daemon ended before its turn")
             return
         started = self._clock()
         environment = {**environment_of(status, os.environ), **hook.environment}
@@ -140,11 +140,11 @@ class JobHooks:
             self._log("hook_finished", level="debug", job_id=status.job, job=status.name, hook=hook.name, seconds=seconds)
             return
         output = result.output if hook.name == "command" else ""
-        self._failed(hook, status, hook.reason(result), seconds=seconds, output=output or None)
+        self._log_failure(hook, status, hook.reason(result), seconds=seconds, output=output or None)
 
-    def _drop(self, status: JobStatus, reason: str) -> None:
+    def _skip(self, status: JobStatus, reason: str) -> None:
         for hook in self._hooks:
-            self._failed(hook, status, reason)
+            self._log_failure(hook, status, reason)
 
-    def _failed(self, hook: Hook, status: JobStatus, reason: str, **fields: object) -> None:
+    def _log_failure(self, hook: Hook, status: JobStatus, reason: str, **fields: object) -> None:
         self._log("hook_failed", level="warning", job_id=status.job, job=status.name, hook=hook.name, reason=reason, **fields)

@@ -24,10 +24,10 @@ MAX_VALUE_LENGTH: Final = 48 * 1024
 """Characters; from 64 KiB on journald compresses and journalctl needs --all."""
 MAX_NAME_LENGTH: Final = 64
 
-_OUR_OWN: Final = frozenset({"event", "level", "message", "exception"})
+_KEYS_WITH_OTHER_NAMES: Final = frozenset({"event", "level", "message", "exception"})
 """Keys of the line that are stored in fields of another name."""
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Z0-9_]")
-_SHOWN_AS_IS: Final = re.compile(r"([\n\t])")
+_NEWLINE_OR_TAB: Final = re.compile(r"([\n\t])")
 
 
 def journal_entry(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
@@ -40,7 +40,7 @@ def journal_entry(_logger: WrappedLogger, _method: str, line: EventDict) -> Even
         "SYSLOG_IDENTIFIER": IDENTIFIER,
         "HEYGEM_EVENT": event.name,
     }
-    entry |= {field_name(key): field_value(value) for key, value in line.items() if key not in _OUR_OWN}
+    entry |= {field_name(key): field_value(value) for key, value in line.items() if key not in _KEYS_WITH_OTHER_NAMES}
     if "exception" in line:
         entry["HEYGEM_TRACEBACK"] = field_value(line["exception"])
     return entry
@@ -56,7 +56,7 @@ def field_value(value: object) -> str:
     text = truncated(_text(value), MAX_VALUE_LENGTH)
     if text.isprintable():
         return text
-    return "".join(part if part in {"\n", "\t"} else escape_name(part) for part in _SHOWN_AS_IS.split(text))
+    return "".join(part if part in {"\n", "\t"} else escape_name(part) for part in _NEWLINE_OR_TAB.split(text))
 
 
 def _text(value: object) -> str:

@@ -92,10 +92,10 @@ class StructLog:
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         if LEVELS[level] < self._threshold:
             return
-        given = {key: value for key, value in fields.items() if value is not None}
-        if self._journal is None or not getattr(self._journal, level)(event, **given):
+        line_fields = {key: value for key, value in fields.items() if value is not None}
+        if self._journal is None or not getattr(self._journal, level)(event, **line_fields):
             with suppress(OSError):  # a closed pipe or a full disk is no reason to stop making results
-                getattr(self._stream, level)(event, **given)
+                getattr(self._stream, level)(event, **line_fields)
 
 
 def _logger(writer: object, processors: Iterable[Any]) -> Any:

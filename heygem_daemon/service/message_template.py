@@ -30,7 +30,7 @@ class _Formatter(string.Formatter):
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         value = kwargs.get(str(key))
         if value is None:
-            return self._stand_in()
+            return self._placeholder()
         return value
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -40,13 +40,13 @@ class _Formatter(string.Formatter):
             return (format_spec or ", ").join(str(each) for each in value)
         if format_spec.startswith("#"):
             one, _, many = format_spec[1:].partition("|")
-            return f"{value} {one if value == 1 else many or one + 's'}" if value else self._stand_in()
+            return f"{value} {one if value == 1 else many or one + 's'}" if value else self._placeholder()
         try:
             return format(value, format_spec)
         except (TypeError, ValueError):  # a field of another type than the template expects is shown as it is
             return str(value)
 
-    def _stand_in(self) -> str:
+    def _placeholder(self) -> str:
         if self._missing is None:
             raise _MissingError
         return self._missing

@@ -44,20 +44,20 @@ class SystemdNotifier:
         self._sent_at: float | None = None
 
     def ready(self) -> None:
-        self._enter("READY=1")
+        self._set_phase("READY=1")
 
     def reloading(self) -> None:
-        self._enter(f"RELOADING=1\nMONOTONIC_USEC={round(self._clock() * 1e6)}")
+        self._set_phase(f"RELOADING=1\nMONOTONIC_USEC={round(self._clock() * 1e6)}")
 
     def stopping(self) -> None:
-        self._enter("STOPPING=1")
+        self._set_phase("STOPPING=1")
 
     def status(self, line: str) -> None:
         self._line = escape_name(line)[:MAX_STATUS_LENGTH]  # a line break in a name would be a message of its own
-        self._catch_up()
+        self._send_pending()
 
     def alive(self) -> None:
-        self._catch_up()
+        self._send_pending()
         if self.watchdog_seconds is None:
             return
         now = self._clock()
@@ -67,12 +67,12 @@ class SystemdNotifier:
             self._alive_at = now
             self._alarm(self.watchdog_seconds * ALARM_FRACTION)
 
-    def _enter(self, phase: str) -> None:
+    def _set_phase(self, phase: str) -> None:
         if phase != self._phase:
             self._phase, self._is_phase_sent = phase, False
-        self._catch_up()
+        self._send_pending()
 
-    def _catch_up(self) -> None:
+    def _send_pending(self) -> None:
         """Send what was delayed or not accepted: the phase at once, the status line at most every STATUS_SECONDS."""
         if not self._is_phase_sent:
             self._is_phase_sent = self._send(self._phase)

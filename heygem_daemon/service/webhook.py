@@ -34,14 +34,14 @@ class RetryableDeliveryError(DeliveryError):
 
 def deliver(address: str, body: bytes, *, seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
     """Post `body`; retry after a failed connection and after a server error. Raises DeliveryError."""
-    request, shown = _request(address, body)
+    request, server = _request(address, body)
     for length in PAUSES:
         try:
-            return _post(request, shown, seconds)
+            return _post(request, server, seconds)
         except RetryableDeliveryError as problem:
             sys.stderr.write(f"{problem}\n")  # the last line of output if our time is over before the next try
             pause(length)
-    return _post(request, shown, seconds)
+    return _post(request, server, seconds)
 
 
 def _request(address: str, body: bytes) -> tuple[Request, str]:
@@ -73,18 +73,18 @@ def _opener() -> OpenerDirector:
     return opener
 
 
-def _post(request: Request, shown: str, seconds: float) -> None:
+def _post(request: Request, server: str, seconds: float) -> None:
     """Try once. The body of an answer is never read."""
     try:
         _opener().open(request, timeout=seconds).close()
     except HTTPError as answer:
         answer.close()
         kind = RetryableDeliveryError if answer.code >= SERVER_ERROR else DeliveryError
-        raise kind(f"{shown} answered {answer.code} {str(answer.reason)[:MAX_REASON_LENGTH]}") from None
+        raise kind(f"{server} answered {answer.code} {str(answer.reason)[:MAX_REASON_LENGTH]}") from None
     except URLError as problem:
-        raise RetryableDeliveryError(f"{shown} cannot be reached: {_describe(problem.reason)}") from None
+        raise RetryableDeliveryError(f"{server} cannot be reached: {_describe(problem.reason)}") from None
     except (HTTPException, OSError) as problem:
-        raise RetryableDeliveryError(f"{shown} broke off: {_describe(problem)}") from None
+        raise RetryableDeliveryError(f"{server} broke off: {_describe(problem)}") from None
     except ValueError:
         raise DeliveryError("The address is not valid") from None
 

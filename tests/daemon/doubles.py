@@ -105,7 +105,7 @@ class NextTickPublisher(FolderPublisher):
         self._handed_over.append((job, item, token, result))
 
     def poll(self) -> Iterable[Published]:
-        wait([pending.checked for pending in self._pending.values()])
+        wait([pending.verification for pending in self._pending.values()])
         published = list(super().poll())
         for job, item, token, result in self._handed_over:
             super().publish(job, item, token, result)

@@ -32,8 +32,8 @@ def scan_of(inbox: Path, name: str) -> ScannedDrop:
 
 def claimed_job(inbox: Path, name: str, job_id: str = "job-1", shown: str = "") -> Job:
     """Claim the drop as the daemon does, and return its job."""
-    home = CLAIMS.claim(scan_of(inbox, name), job_id)
-    return Job(id=job_id, name=shown or name, inbox=str(inbox), claimed=str(home), output="out", flat=not name)
+    claim_dir = CLAIMS.claim(scan_of(inbox, name), job_id)
+    return Job(id=job_id, name=shown or name, inbox=str(inbox), claimed=str(claim_dir), output="out", flat=not name)
 
 
 def tree(folder: Path) -> list[str]:
@@ -48,9 +48,9 @@ def content(entries: tuple[Entry, ...]) -> list[tuple[str, int, int]]:
 def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", ".hidden", "videos/x.part")
     before = tree(inbox / "lesson-01")
-    home = CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
-    assert home == inbox / ".heygem/claimed/job-1"
-    assert tree(home / "lesson-01") == before
+    claim_dir = CLAIMS.claim(scan_of(inbox, "lesson-01"), "job-1")
+    assert claim_dir == inbox / ".heygem/claimed/job-1"
+    assert tree(claim_dir / "lesson-01") == before
     assert not (inbox / "lesson-01").exists()
     assert CLAIMS.claimed(str(inbox)) == ["job-1"]
 
@@ -58,8 +58,8 @@ def test_a_claim_moves_the_whole_drop_into_the_jobs_folder(inbox: Path) -> None:
 def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
     scanned = scan_of(inbox, "lesson-01")
-    home = CLAIMS.claim(scanned, "job-1")
-    assert CLAIMS.listing(home) == (home / "lesson-01", scanned.entries)
+    claim_dir = CLAIMS.claim(scanned, "job-1")
+    assert CLAIMS.listing(claim_dir) == (claim_dir / "lesson-01", scanned.entries)
 
 
 def test_the_root_of_a_claimed_job_is_its_drop_and_offline_when_it_is_gone(inbox: Path) -> None:
@@ -121,9 +121,9 @@ def test_of_four_racing_processes_exactly_one_gets_each_drop(inbox: Path) -> Non
     for racer in racers:
         racer.join(60)
     assert [racer.exitcode for racer in racers] == [0, 0, 0, 0]
-    homes = sorted((inbox / ".heygem/claimed").iterdir())
-    assert sorted(home.name.split("-")[1] for home in homes) == [f"{number:03}" for number in range(drops)]
-    assert all(tree(home / f"drop-{home.name.split('-')[1]}") == ["speech.wav", "videos/a.mp4"] for home in homes)
+    claim_dirs = sorted((inbox / ".heygem/claimed").iterdir())
+    assert sorted(claim_dir.name.split("-")[1] for claim_dir in claim_dirs) == [f"{number:03}" for number in range(drops)]
+    assert all(tree(claim_dir / f"drop-{claim_dir.name.split('-')[1]}") == ["speech.wav", "videos/a.mp4"] for claim_dir in claim_dirs)
 
 
 def test_unclaiming_puts_the_drop_back_as_it_was(inbox: Path) -> None:
@@ -165,9 +165,9 @@ def test_nothing_is_concluded_about_the_claims_of_an_inbox_that_is_offline(inbox
 def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt", "speech.ready", "lesson-01/speech.wav")
     scanned = scan_of(inbox, "")
-    home = CLAIMS.claim(scanned, "job-1")
-    root, entries = CLAIMS.listing(home)
-    assert (root, content(entries)) == (home / "flat", content(scanned.entries))
+    claim_dir = CLAIMS.claim(scanned, "job-1")
+    root, entries = CLAIMS.listing(claim_dir)
+    assert (root, content(entries)) == (claim_dir / "flat", content(scanned.entries))
     assert tree(root) == ["job.toml", "speech.wav", "videos/a.mp4"]
     assert tree(inbox) == sorted([".heygem-inbox", "lesson-01/speech.wav", "readme.txt", ".heygem/claimed/job-1/.flat", *(
         f".heygem/claimed/job-1/flat/{path}" for path in tree(root)
@@ -301,10 +301,10 @@ def test_a_retry_finds_its_own_inputs_among_namesakes(inbox: Path) -> None:
         fill(inbox / "lesson-01", "speech.wav", content=str(number))
         jobs.append(claimed_job(inbox, "lesson-01", f"job-{number}"))
         CLAIMS.finish(jobs[-1], "_failed", "why")
-    home = CLAIMS.restore(jobs[1])
-    assert home == inbox / ".heygem/claimed/job-1"
-    assert tree(home) == ["lesson-01/speech.wav"]
-    assert (home / "lesson-01/speech.wav").read_text() == "1"
+    claim_dir = CLAIMS.restore(jobs[1])
+    assert claim_dir == inbox / ".heygem/claimed/job-1"
+    assert tree(claim_dir) == ["lesson-01/speech.wav"]
+    assert (claim_dir / "lesson-01/speech.wav").read_text() == "1"
     assert sorted(path.name for path in (inbox / "_failed").iterdir()) == ["lesson-01", "lesson-01-3"]
 
 
@@ -312,9 +312,9 @@ def test_a_retried_flat_form_is_flat_again(inbox: Path) -> None:
     fill(inbox, "speech.wav", "videos/a.mp4")
     job = claimed_job(inbox, "", shown="speech")
     assert CLAIMS.finish(job, "_failed", "why") == inbox / "_failed/speech"
-    home = CLAIMS.restore(job)
-    assert home
-    assert CLAIMS.listing(home)[0] == CLAIMS.root(job) == home / "flat"
+    claim_dir = CLAIMS.restore(job)
+    assert claim_dir
+    assert CLAIMS.listing(claim_dir)[0] == CLAIMS.root(job) == claim_dir / "flat"
     CLAIMS.unclaim(str(inbox), job.id)
     assert tree(inbox) == [".heygem-inbox", "speech.wav", "videos/a.mp4"]
 

@@ -36,22 +36,22 @@ def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wait_for(inspector: MediaInspector, signature: str, drop: Path, recordings: list[str], videos: list[str]) -> Inspection:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        finding = inspector.inspect("job", signature, inbox="inbox", root=drop, recordings=recordings, videos=videos)
-        if finding is not None:
-            return finding
+        inspection = inspector.inspect("job", signature, inbox="inbox", root=drop, recordings=recordings, videos=videos)
+        if inspection is not None:
+            return inspection
         time.sleep(0.01)
     raise AssertionError("the inspection took too long")
 
 
 def test_good_files_are_measured_and_bad_ones_named(inspector: MediaInspector, drop: Path) -> None:
-    finding = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4", "videos/text.mp4"])
-    assert finding.seconds == pytest.approx({"speech.wav": 2.0, "videos/a.mp4": 1.0}, abs=0.05)
-    assert {path: problem.code for path, problem in finding.problems.items()} == {"videos/text.mp4": "not_a_video"}
+    inspection = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4", "videos/text.mp4"])
+    assert inspection.seconds == pytest.approx({"speech.wav": 2.0, "videos/a.mp4": 1.0}, abs=0.05)
+    assert {path: problem.code for path, problem in inspection.problems.items()} == {"videos/text.mp4": "not_a_video"}
 
 
 def test_a_silent_recording_is_reported(inspector: MediaInspector, drop: Path) -> None:
-    finding = wait_for(inspector, "1", drop, ["silent.wav"], [])
-    assert finding.problems["silent.wav"].code == "audio_silent"
+    inspection = wait_for(inspector, "1", drop, ["silent.wav"], [])
+    assert inspection.problems["silent.wav"].code == "audio_silent"
 
 
 def test_an_inspection_does_not_wait(inspector: MediaInspector, drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +84,15 @@ def test_another_signature_starts_anew(inspector: MediaInspector, drop: Path, tm
 
 
 def test_a_file_that_vanished_is_a_problem_of_that_file_alone(inspector: MediaInspector, drop: Path) -> None:
-    finding = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/gone.mp4"])
-    assert set(finding.problems) == {"videos/gone.mp4"}
-    assert finding.problems["videos/gone.mp4"].retryable
-    assert "speech.wav" in finding.seconds
+    inspection = wait_for(inspector, "1", drop, ["speech.wav"], ["videos/gone.mp4"])
+    assert set(inspection.problems) == {"videos/gone.mp4"}
+    assert inspection.problems["videos/gone.mp4"].retryable
+    assert "speech.wav" in inspection.seconds
 
 
 def test_a_name_that_breaks_everything_is_reported_and_not_lost(inspector: MediaInspector, drop: Path) -> None:
-    finding = wait_for(inspector, "1", drop, [], ["videos/nul\0.mp4"])
-    assert set(finding.problems) == {"videos/nul\0.mp4"}
+    inspection = wait_for(inspector, "1", drop, [], ["videos/nul\0.mp4"])
+    assert set(inspection.problems) == {"videos/nul\0.mp4"}
 
 
 def test_forgetting_an_unknown_drop_is_fine(inspector: MediaInspector) -> None:

@@ -56,8 +56,8 @@ def claim(inbox: Path) -> list[str]:
     scanned = only_drop(inbox)
 
     def act() -> list[str]:
-        home = CLAIMS.claim(scanned, "job-1")
-        return [entry.path for entry in CLAIMS.listing(home)[1]]
+        claim_dir = CLAIMS.claim(scanned, "job-1")
+        return [entry.path for entry in CLAIMS.listing(claim_dir)[1]]
 
     return as_person(HEYGEM, act)
 

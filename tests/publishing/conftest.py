@@ -20,15 +20,15 @@ def outputs(tmp_path: Path) -> Path:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     """A job of two items, its inputs claimed."""
-    home = tmp_path / "inbox/.heygem/claimed/job-1"
-    (home / "lesson-01/videos").mkdir(parents=True)
+    claim_dir = tmp_path / "inbox/.heygem/claimed/job-1"
+    (claim_dir / "lesson-01/videos").mkdir(parents=True)
     for path in ("speech.wav", "videos/a.mp4", "videos/b.mp4"):
-        (home / "lesson-01" / path).write_text(path)
+        (claim_dir / "lesson-01" / path).write_text(path)
     items = tuple(
         Item(key=key, recording="speech.wav", video=f"videos/{key}.mp4", output=f"{key}.mp4", thumbnail=f"thumbnails/{key}.jpg")
         for key in ("a", "b")
     )
-    return Job(id="job-1", name="lesson-01", inbox=str(tmp_path / "inbox"), claimed=str(home), output="lesson-01", items=items)
+    return Job(id="job-1", name="lesson-01", inbox=str(tmp_path / "inbox"), claimed=str(claim_dir), output="lesson-01", items=items)
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def test_what_was_discarded_is_never_published_even_when_it_is_verified_already(
     work(publisher, job, "t1", rendered)
     publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
-        pending.checked.result(60)
+        pending.verification.result(60)
     publisher.discard("t1")
     assert list(publisher.poll()) == []
     assert not (outputs / "lesson-01").exists()
@@ -295,7 +295,7 @@ def test_outputs_that_go_away_before_the_rename_are_reported_and_the_work_is_not
     work(publisher, job, "t1", rendered)
     publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
-        pending.checked.result(60)
+        pending.verification.result(60)
     outputs.rename(outputs.with_name("unmounted"))
     assert problem_of(wait_for(publisher)).code == "outputs_offline"
 
@@ -334,7 +334,7 @@ def test_a_full_disk_waits_with_its_own_code(
     work(publisher, job, "t1", rendered)
     publisher.publish(job, item_of(job), "t1", worker_result)
     for pending in publisher._pending.values():
-        pending.checked.result(60)
+        pending.verification.result(60)
     fill_up(small_disk)
     problem = problem_of(wait_for(publisher))
     assert problem.code == "disk_full"
