@@ -125,12 +125,15 @@ def _module_of(imported: str) -> str | None:
 
 
 def _circle(edges: dict[str, set[str]]) -> list[str]:
-    """Return the nodes of a circle in a directed graph, [] where there is none."""
-    left = {node: set(targets) for node, targets in edges.items()}
-    while leaves := [node for node, targets in left.items() if not targets & left.keys()]:
-        for node in leaves:
+    """Return the nodes of the circles in a directed graph and of the ways between them, [] where there is none."""
+    left = dict(edges)
+    while True:
+        targets = {target for node in left for target in left[node]}
+        ends = [node for node in left if node not in targets or not left[node] & left.keys()]
+        if not ends:
+            return sorted(left)
+        for node in ends:
             del left[node]
-    return sorted(left)
 
 
 def _top_level(module: str) -> set[str]:

