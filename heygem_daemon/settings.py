@@ -67,7 +67,7 @@ class Intake(_Section):
 class Limits(_Section):
     recording_seconds: float = Field(3 * 3600, gt=0, description="Longest recording.")
     video_seconds: float = Field(3 * 3600, gt=0, description="Longest video.")
-    megapixels: float = Field(40.0, gt=0, description="Largest picture.")
+    megapixels: float = Field(40.0, gt=0, description="Largest frame.")
     file_bytes: int = Field(64 * GIB, gt=0, description="Largest file.")
     streams: int = Field(16, gt=0, description="Most streams in one file.")
     items: int = Field(500, gt=0, description="Most results from one drop (recordings x videos).")
@@ -115,7 +115,7 @@ class Wav2Lip(_Section):
 class Retry(_Section):
     attempts: int = Field(3, ge=1, description="Starts of one result that may end with a dead worker.")
     backoff_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (30.0, 120.0, 600.0), min_length=1, description="Waits after a passing trouble."
+        (30.0, 120.0, 600.0), min_length=1, description="Waits after a passing problem."
     )
     breaker_failures: int = Field(3, ge=1, description="Device failures in a row that pause the queue.")
     breaker_seconds: float = Field(300.0, gt=0, description="How long the queue then pauses.")
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=lambda: _home("/var/cache/heygem", "XDG_CACHE_HOME", ".cache"), description="Learned presenters.")
     weights: Path = Field(default_factory=_weights, description="The model files.")
     corpus: Path = Field(
-        default_factory=lambda given: Path(given["state"]) / "corpus", description="What `heygem learn` keeps: sound and numbers."
+        default_factory=lambda given: Path(given["state"]) / "corpus", description="What `heygem learn` keeps: audio and numbers."
     )
     intake: Intake = Intake()
     limits: Limits = Limits()

@@ -31,7 +31,7 @@ _IS_OPEN: Final = "state NOT IN ('succeeded', 'partial', 'failed', 'rejected', '
 
 
 class SqliteLedger:
-    """The `Ledger` port. Every call is one transaction; trouble with the disk or a lock is a TransientError (`io_error`).
+    """The `Ledger` port. Every call is one transaction; a failing disk or lock is a TransientError (`io_error`).
 
     `damaged` is where a ledger that could not be read was moved to at opening, None where all was well: then this one began
     empty, and the caller should adopt the folders it finds claimed.

@@ -34,7 +34,7 @@ _GROUPS: Final = tuple([viseme_index(name) for name in group] for group in (_BIL
 _WEIGHT_RANGE: Final = (0.1, 0.8)
 """Viseme weights between which an articulation grows from 0 to 1."""
 _LEAD: Final = 0.045
-"""Lips are in place this long (s) before the speech sound is at its clearest [f v .02-.06, p b m .06-.08]."""
+"""Lips are in place this long (s) before the phone is at its clearest [f v .02-.06, p b m .06-.08]."""
 _FADE: Final = 0.06
 """An articulation comes and goes over this time (s): a lip does not jump."""
 
