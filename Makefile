@@ -17,7 +17,7 @@ AVDATA ?=
 # make train-driver TRAINING="--seed 1 --out FILE"   further words for python -m training
 TRAINING ?=
 
-# sudo make install DESTDIR=/some/where PREFIX=/usr   what else can be said: scripts/install.sh, docs/installation.md
+# sudo make install DESTDIR=/some/where PREFIX=/usr   all variables: scripts/install.sh, docs/installation.md
 DESTDIR ?=
 PREFIX ?= /usr/local
 PURGE ?=
@@ -65,7 +65,7 @@ lint: setup  ## ruff: rules and format
 types: setup  ## mypy, strict
 	@$(BIN)/mypy
 
-fmt: setup  ## mend what ruff can mend
+fmt: setup  ## fix what ruff can fix
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 

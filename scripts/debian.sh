@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# What setup.sh and install.sh share: words to the user, Debian packages, and the parts of Python that Debian splits off. Sourced.
-# The one who sources it names itself in `program`.
+# Common to setup.sh and install.sh: messages, Debian packages, and the parts of Python that Debian splits off. Sourced.
+# The script that sources it sets its name in `program`.
 
 # One entry per need; alternatives by "|" are names of the same thing in different releases, the newest first.
 # shellcheck disable=SC2034  # used by those who source this
 runtime_packages=(
     ffmpeg                        # reads and writes every media file
-    espeak-ng                     # says how the words of a script sound
+    espeak-ng                     # the pronunciation of the words of a script
     "libgl1" "libglib2.0-0t64|libglib2.0-0"   # opencv-python opens them
     gcc libc6-dev pkg-config libsystemd-dev   # systemd-python comes as source only
 )
 
-say() { printf '== %s\n' "$*"; }
+info() { printf '== %s\n' "$*"; }
 fail() { printf "${program:?}: %s\n" "$@" >&2; exit 1; }
 
-# again TRIES COMMAND...: for what a network can spoil.
+# again TRIES COMMAND...: for commands that need the network.
 again() {
     local tries=$1 try
     shift
@@ -68,10 +68,10 @@ install_debian() {
     may_install || fail "these Debian packages are missing: ${*//|*/}" \
         "Installing them needs root, or sudo. Ask an administrator to run:" \
         "  apt-get install --no-install-recommends ${*//*|/}"
-    say "Debian packages: ${*//|*/}"
+    info "Debian packages: ${*//|*/}"
     again 3 apt update -qq || fail "apt-get update failed; check the network and /etc/apt, then run it again"
     for need in "$@"; do names+=("$(available "$need")"); done
-    again 3 apt install -y --no-install-recommends "${names[@]}" || fail "apt-get install failed (see above); mend it, then run it again"
+    again 3 apt install -y --no-install-recommends "${names[@]}" || fail "apt-get install failed (see above); fix it, then run it again"
 }
 
 ensure_debian_packages() {
@@ -112,6 +112,6 @@ pip_install() {
     again 3 "$python" -m pip install --disable-pip-version-check --no-input --retries 5 $quiet \
         ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt "$@" ||
         fail "pip could not install the package (the reason is above)." \
-            "If it is the network or a proxy: mend it and run it again; what was fetched is kept." \
+            "If it is the network or a proxy: fix it and run it again; what was fetched is kept." \
             "Behind a company index: set PIP_INDEX_URL=https://..."
 }

@@ -1,4 +1,4 @@
-"""`make demo`: put a drop into ./inbox as a person would, let the real daemon work, and say where the result lies."""
+"""`make demo`: put a drop into ./inbox as a person would, let the real daemon work, and print where the result lies."""
 
 import argparse
 import os
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def demo(own_drop: Path | None, voice: str) -> int:
-    """Drop, wait, tell."""
+    """Put the drop into the inbox, wait for its job, print the results."""
     subprocess.run([*heygem("init-inbox"), str(INBOX)], check=True, stdout=subprocess.DEVNULL)
     running = daemon_of(INBOX)
     name = put_drop(own_drop, voice)
@@ -68,7 +68,7 @@ def demo(own_drop: Path | None, voice: str) -> int:
     else:
         with daemon() as process:
             status = wait(name, process)
-    tell(status)
+    print_results(status)
     return 0 if status.state is State.SUCCEEDED else 1
 
 
@@ -150,7 +150,7 @@ def wait(name: str, process: subprocess.Popen[bytes] | None) -> JobStatus:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting the daemon", total=100)
         while True:
-            # Asked before the status is read: what a daemon wrote last is then seen.
+            # Checked before the status is read, so that the last status of a daemon is not missed.
             ended = process.poll() is not None if process else daemon_of(INBOX) is None
             status = read_status(name)
             if status is not None:
@@ -158,7 +158,7 @@ def wait(name: str, process: subprocess.Popen[bytes] | None) -> JobStatus:
                 if status.state in FINAL:
                     return status
             if ended:
-                raise DemoError(why_it_ended(process))
+                raise DemoError(end_of_daemon(process))
             time.sleep(0.2)
 
 
@@ -176,17 +176,17 @@ def show(bar: Progress, task: TaskID, status: JobStatus) -> None:
     bar.update(task, completed=done, description=escape(words[:70]))
 
 
-def why_it_ended(process: subprocess.Popen[bytes] | None) -> str:
+def end_of_daemon(process: subprocess.Popen[bytes] | None) -> str:
     if process is None:
         return "The daemon that watched the inbox is gone; `make demo` starts one of its own."
     lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-    return "\n".join(["The daemon ended without finishing the drop. Its last words:", *lines, f"All of them: {LOG}"])
+    return "\n".join(["The daemon ended without finishing the drop. The end of its log:", *lines, f"All of it: {LOG}"])
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
-def tell(status: JobStatus) -> None:
+def print_results(status: JobStatus) -> None:
     """Print where everything lies and, for what failed, the sentence and the hint."""
     folder = OUTPUTS / status.output
     for item in status.items:
@@ -197,9 +197,9 @@ def tell(status: JobStatus) -> None:
         if item.thumbnail:
             line("Thumbnail", folder / item.thumbnail, "before and after")
         if item.error:
-            tell_error(item.video, item.error)
+            print_error(item.video, item.error)
     if status.error and status.error not in [item.error for item in status.items]:
-        tell_error(status.name, status.error)
+        print_error(status.name, status.error)
     line("Status", folder / "status.json", str(status.state))
     if LOG.is_file():
         line("Log", LOG)
@@ -209,7 +209,7 @@ def line(title: str, path: Path, remark: str = "") -> None:
     console.print(f"{title:<10} [bold]{escape(str(path))}[/bold]  {escape(remark)}".rstrip(), soft_wrap=True)
 
 
-def tell_error(about: str, error: ErrorStatus) -> None:
+def print_error(about: str, error: ErrorStatus) -> None:
     console.print(f"[red]{escape(about)}: {escape(error.message)}[/red] ({error.code})", soft_wrap=True)
     if error.hint:
         console.print(f"  {escape(error.hint)}", soft_wrap=True)

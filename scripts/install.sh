@@ -55,7 +55,7 @@ ensure_models() {
     mkdir -p "$scratch"
     cp weights/*.tflite "$scratch" 2>/dev/null || true
     if ! models_are_right env "$scratch"; then
-        say "the model files"
+        info "the model files"
         HEYGEM_CONFIG=/dev/null "$current/bin/heygem" models fetch --weights "$scratch" || fail "the model files could not be fetched (see above)"
     fi
     chmod 755 "$1" # for the service's user to read
@@ -99,25 +99,25 @@ put_in_place() {
     ensure_models "$scratch"
     ensure_config
     warm_up "$1"
-    tell_systemd
+    reload_systemd
 }
 
 do_install() {
     if [ -n "${DESTDIR:-}" ]; then
         stage "$DESTDIR"
         stage_config "$DESTDIR"
-        say "the files lie in $DESTDIR; the program, the users and the model files come with an installation without DESTDIR"
+        info "the files lie in $DESTDIR; the program, the users and the model files come with an installation without DESTDIR"
         return 0
     fi
     require_root install
     prepare
     put_in_place "$release"
     if service_runs_another_than "$release"; then
-        say "the service still runs the release before this one; sudo make upgrade restarts it with the new one"
+        info "the service still runs the release before this one; sudo make upgrade restarts it with the new one"
     else
         remove_others "$release"
     fi
-    tell_next
+    print_next_steps
 }
 
 do_upgrade() {
@@ -130,10 +130,10 @@ do_upgrade() {
         restart_or_go_back "$release" "$before"
     fi
     remove_others "$release"
-    say "release ${release##*/} is installed$(service_is_up && echo ' and running')"
+    info "release ${release##*/} is installed$(service_is_up && echo ' and running')"
 }
 
-tell_next() {
+print_next_steps() {
     printf '\n%s\n' "heygem is installed. Next:"
     printf '  %s\n' "sudo systemctl enable --now heygem" "sudo heygem check" "journalctl -fu heygem"
 }

@@ -18,7 +18,7 @@ system_python() {
     printf '%s\n' "$python"
 }
 
-# snapshot SCRATCH: the sources as they are now, apart: the checkout may change meanwhile, and gets no files of root.
+# snapshot SCRATCH: the sources as they are now, copied: the checkout may change meanwhile, and gets no files of root.
 snapshot() {
     local scratch=$1
     mkdir -p "$scratch/source/weights" "$scratch/dist"
@@ -32,8 +32,8 @@ digest() { sha256sum | cut -c1-16; }
 
 # What the libraries depend on. As long as it stays the same, a new release shares them with the old.
 libraries_fingerprint() {
-    local asked='import sys, tomllib; print(tomllib.load(sys.stdin.buffer)["project"]["dependencies"])'
-    { "$1" -VV; realpath "$1"; "$1" -c "$asked" <"$2/source/pyproject.toml"; cat "$2/source/constraints.txt"; echo "${TORCH_INDEX:-}"; } | digest
+    local print_dependencies='import sys, tomllib; print(tomllib.load(sys.stdin.buffer)["project"]["dependencies"])'
+    { "$1" -VV; realpath "$1"; "$1" -c "$print_dependencies" <"$2/source/pyproject.toml"; cat "$2/source/constraints.txt"; echo "${TORCH_INDEX:-}"; } | digest
 }
 
 # fingerprint PYTHON SCRATCH: of everything that a release is made of.
@@ -43,7 +43,7 @@ fingerprint() {
 
 pack() { tar -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -C "$1" source dist; }
 
-# build PYTHON SCRATCH RELEASE: make it, unless it is there and complete. Only a complete one bears `.complete`.
+# build PYTHON SCRATCH RELEASE: make it, unless it is there and complete. Only a complete one holds `.complete`.
 build() {
     local python=$1 scratch=$2 release=$3 libraries
     [ ! -e "$release/.complete" ] || return 0
@@ -51,11 +51,11 @@ build() {
     rm -rf "$release"
     mkdir -p "$releases"
     if [ -e "$current/.complete" ] && [ "$(cat "$current/.libraries")" = "$libraries" ]; then
-        say "release ${release##*/}, with the libraries of $(basename "$(readlink "$current")")"
+        info "release ${release##*/}, with the libraries of $(basename "$(readlink "$current")")"
         take_libraries "$python" "$release"
         pip_install "$release/bin/python" --no-deps --force-reinstall "$scratch/source"
     else
-        say "release ${release##*/} with $("$python" -V) (the first time, torch makes this take some minutes)"
+        info "release ${release##*/} with $("$python" -V) (the first time, torch makes this take some minutes)"
         "$python" -m venv "$release"
         pip_install "$release/bin/python" "$scratch/source"
     fi

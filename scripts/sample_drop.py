@@ -18,7 +18,7 @@ FRAME_RATE: Final = 25
 SECONDS: Final = 7
 SIZE: Final = 640
 FACE: Final = (224.0, 178.0)
-"""What stays in the middle of the picture: below the face, in pixels of the portrait."""
+"""The point of the portrait, in pixels, that stays in the middle of the frame: below the face."""
 ZOOM: Final = 1.95
 
 SENTENCES: Final = {
@@ -43,7 +43,7 @@ def speech_command(voice: str, path: Path) -> tuple[str, ...]:
 
 
 def film(path: Path) -> None:
-    """Write the portrait as a clip of SECONDS at FRAME_RATE, without sound."""
+    """Write the portrait as a clip of SECONDS at FRAME_RATE, without audio."""
     encoder = subprocess.Popen(encode_command(path), stdin=subprocess.PIPE)
     with encoder, cast("IO[bytes]", encoder.stdin) as sink:
         for frame in frames():

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What an installation has to do with a systemd that runs: tell it, ask it, restart the service and see whether it comes up. Sourced.
+# What an installation does with a running systemd: reload it, query it, restart the service and check that it comes up. Sourced.
 
 systemd_runs() { [ -d /run/systemd/system ]; }
 
-tell_systemd() {
+reload_systemd() {
     if ! systemd_runs; then
-        say "systemd does not run here (a container?): the unit is in place, and is read at the next boot"
+        info "systemd does not run here (a container?): the unit is in place, and is read at the next boot"
         return 0
     fi
     systemctl daemon-reload
@@ -23,7 +23,7 @@ service_runs_another_than() {
     [[ $command != "$1"/* ]]
 }
 
-# Up means: READY was said, and it neither fell nor was restarted in the seconds after.
+# Up means: the service sent READY, and it neither failed nor was restarted in the seconds after.
 comes_up() {
     systemctl reset-failed heygem 2>/dev/null || true
     systemctl restart heygem || return 1
@@ -34,15 +34,15 @@ comes_up() {
 # restart_or_go_back RELEASE BEFORE: with the new one, or, where that does not come up, with the one before.
 restart_or_go_back() {
     local release=$1 before=$2
-    say "restarting the service (what it works on may take its grace time to finish)"
+    info "restarting the service (what it works on may take its grace time to finish)"
     if comes_up; then return 0; fi
-    say "release ${release##*/} did not come up; its last words:"
+    info "release ${release##*/} did not come up; the end of its log:"
     journalctl --unit=heygem --no-pager --lines=15 --output=cat >&2 || true
     if [ ! -e "$before/.complete" ] || [ "$before" = "$release" ]; then
         fail "there is no release to go back to: journalctl -u heygem, heygem check"
     fi
     activate "$before"
-    tell_systemd
+    reload_systemd
     if comes_up; then
         remove_others "$before"
         fail "went back to release ${before##*/}, which is running. The reason is above, and in journalctl -u heygem."

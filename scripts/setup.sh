@@ -15,11 +15,11 @@ program=setup
 
 venv=.venv
 stamp=$venv/.set-up
-# What the tests of an installation need: the real programs that read its files, and a computer with a share.
+# What the tests of an installation need: the real programs that read its files, and servers of network shares.
 testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps)
 testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along
 
-# Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to say.
+# Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to speak.
 training_packages=(
     flite festival festlex-cmu festlex-poslex festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-ru
     fortunes fortunes-min fortunes-br fortunes-cs fortunes-de fortunes-es fortunes-it fortunes-pl fortunes-ru fortunes-zh
@@ -34,7 +34,7 @@ ensure_system() {
     fi
 }
 
-# Servers are wanted for their programs: where one was not there before, it shall not go on running, nor start with the computer.
+# Servers are needed for their programs only: one that was not installed before is stopped, and does not start at boot.
 ensure_testing_packages() {
     local unit idle=()
     is_debian || return 0
@@ -64,11 +64,11 @@ find_python() {
 
 ensure_venv() {
     local python
-    # The programs in a .venv name its folder: after a move they are of no use.
+    # The programs in a .venv name its folder: after a move they do not work.
     if grep -qsF "$(pwd -P)/$venv" "$venv/bin/activate" && "$venv/bin/python" -c 'import pip' 2>/dev/null; then return 0; fi
     python=$(find_python) || exit 1
     ensure_python_parts "$python"
-    say "$venv with $("$python" -V)"
+    info "$venv with $("$python" -V)"
     rm -rf "$venv"
     "$python" -m venv "$venv"
 }
@@ -81,20 +81,20 @@ fingerprint() {
 ensure_package() {
     ensure_venv
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then return 0; fi
-    say "the package and its tools (the first time, torch makes this take some minutes)"
+    info "the package and its tools (the first time, torch makes this take some minutes)"
     pip_install "$venv/bin/python" -e '.[dev]'
     warm_up
     fingerprint >"$stamp"
 }
 
-# librosa compiles parts of itself at its first use (8 s and more); done here, the first worker does not stand there "queued" for it.
+# librosa compiles parts of itself at its first use (8 s and more); done here, the first job does not wait for it.
 warm_up() {
     "$venv/bin/python" -c "import librosa; librosa.filters.mel(sr=16000, n_fft=512, n_mels=80)"
 }
 
 ensure_models() {
     "$venv/bin/python" -m heygem_daemon models verify --weights weights >/dev/null 2>&1 && return 0
-    say "the model files"
+    info "the model files"
     "$venv/bin/python" -m heygem_daemon models fetch --weights weights
 }
 

@@ -19,7 +19,7 @@ PROJECT: Final = "heygem-daemon"
 
 
 def runtime_packages() -> dict[str, str]:
-    """Return every package installed because the project runs on it, with the package that asks for it. No extras, no tools."""
+    """Return every package installed because the project runs on it, with the package that requires it. No extras, no tools."""
     found: dict[str, str] = {}
     waiting = [PROJECT]
     while waiting:

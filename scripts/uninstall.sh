@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes the service and its program: `sudo make uninstall`. The configuration, the ledger and everybody's files stay, and it says where.
+# Removes the service and its program: `sudo make uninstall`. The configuration, the ledger and everybody's files stay; their places are printed.
 #
 #   PREFIX, DESTDIR             as at the installation
 #   PURGE=1                     also the configuration, the ledger, the model files and the cache; never the inboxes and outputs
@@ -28,16 +28,16 @@ remove_files() {
 
 purge() {
     rm -rf "$root${config%/*}" "$root$state" "$root$cache" "$root/etc/systemd/system/heygem.service.d"
-    say "removed too: ${config%/*}, $state, $cache and drop-ins of the unit"
+    info "removed too: ${config%/*}, $state, $cache and drop-ins of the unit"
 }
 
-tell_what_stays() {
+print_kept() {
     local kept=() each
     for each in "${config%/*}" "$state" "$cache"; do [ ! -e "$root$each" ] || kept+=("$each"); done
     if [ ${#kept[@]} -gt 0 ]; then
-        say "kept: ${kept[*]}; sudo make uninstall PURGE=1 removes them (or: rm -r ${kept[*]})"
+        info "kept: ${kept[*]}; sudo make uninstall PURGE=1 removes them (or: rm -r ${kept[*]})"
     fi
-    say "kept in any case: ${inbox%/*} with the inputs and results, the user heygem and the group heygem-users, to whom they belong"
+    info "kept in any case: ${inbox%/*} with the inputs and results, the user heygem and the group heygem-users, to whom they belong"
 }
 
 [ -n "$root" ] || [ "$(id -u)" -eq 0 ] || fail "this changes the system and needs root: sudo make uninstall"
@@ -45,6 +45,6 @@ if [ -z "$root" ] && systemd_runs && [ -e "$lib/systemd/system/heygem.service" ]
     systemctl disable --now --quiet heygem
 fi
 remove_files
-[ -n "$root" ] || tell_systemd
+[ -n "$root" ] || reload_systemd
 [ "${PURGE:-}" != 1 ] || purge
-tell_what_stays
+print_kept

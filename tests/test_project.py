@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from heygem_daemon.cli.app import app
 from heygem_daemon.core.status import JobStatus
+from scripts import sample_drop
 from scripts.demo import free_name
 from scripts.error_page import PAGE as ERRORS
 from scripts.error_page import error_page
@@ -109,9 +111,9 @@ def test_a_package_without_a_line_is_found_missing() -> None:
 
 def test_every_direct_dependency_has_a_tested_version(root: Path) -> None:
     project: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = {re.split(r"[<>=; ]", each)[0] for each in (*project["dependencies"], *project["optional-dependencies"]["dev"])}
+    direct = {re.split(r"[<>=; ]", each)[0] for each in (*project["dependencies"], *project["optional-dependencies"]["dev"])}
     pinned = set(re.findall(r"^([\w-]+)==", (root / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    assert asked - pinned == set()
+    assert direct - pinned == set()
 
 
 def test_no_tracked_file_is_large(tracked: list[Path]) -> None:
@@ -133,8 +135,19 @@ def test_no_tracked_file_names_a_path_of_some_machine(tracked: list[Path], root:
 # -- the demo ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip of the sample drops: the same one whatever is spoken."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    sample_drop.film(path)
+    return path
+
+
 @pytest.mark.parametrize("voice", ["en", "zh"])
-def test_the_sample_drop_is_a_silent_clip_and_some_seconds_of_speech(tmp_path: Path, voice: str) -> None:
+def test_the_sample_drop_is_a_silent_clip_and_some_seconds_of_speech(
+    tmp_path: Path, voice: str, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_drop, "film", lambda path: shutil.copyfile(film, path))
     folder = make_sample(tmp_path / "demo", voice=voice)
     video = _stream(folder / "videos" / "eileen-collins.mp4")
     assert (video["codec_type"], video["width"], video["height"]) == ("video", SIZE, SIZE)

@@ -1,4 +1,4 @@
-"""share/completion, loaded by the real shells: what is offered after the words that somebody typed."""
+"""share/completion, loaded by the real shells: what is offered after the words that were typed."""
 
 import os
 import shutil
@@ -9,20 +9,20 @@ from typing import Final
 
 import pytest
 
-ASK_BASH: Final = """
+COMPLETE_IN_BASH: Final = """
 . "$1"; shift
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 $(complete -p heygem | sed 's/.*-F \\([^ ]*\\) .*/\\1/') heygem
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-ASK_ZSH: Final = """
+COMPLETE_IN_ZSH: Final = """
 _arguments() { print -l -- "$@" }
 _files() { print FILES }
 script=$1; shift
 words=("$@") CURRENT=$#
 . $script
 """
-ASK_FISH: Final = 'source $argv[1]; complete --do-complete "$argv[2..]"'
+COMPLETE_IN_FISH: Final = 'source $argv[1]; complete --do-complete "$argv[2..]"'
 
 
 @pytest.fixture
@@ -31,48 +31,48 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def ask(shell: str, root: Path, environment: dict[str, str], *words: str) -> str:
+def complete(shell: str, root: Path, environment: dict[str, str], *words: str) -> str:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = str(root / "share" / "completion" / f"heygem.{shell}")
     command = {
-        "bash": ("bash", "--norc", "-c", ASK_BASH, "bash", script, *words),
-        "zsh": ("zsh", "-f", "-c", ASK_ZSH, "zsh", script, *words),
-        "fish": ("fish", "--no-config", "-c", ASK_FISH, script, *words),
+        "bash": ("bash", "--norc", "-c", COMPLETE_IN_BASH, "bash", script, *words),
+        "zsh": ("zsh", "-f", "-c", COMPLETE_IN_ZSH, "zsh", script, *words),
+        "fish": ("fish", "--no-config", "-c", COMPLETE_IN_FISH, script, *words),
     }[shell]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    assert told.stderr == ""
-    return told.stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert done.stderr == ""
+    return done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_commands_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
-    told = ask(shell, root, environment, "heygem", "s")
-    assert "status" in told
-    assert "sweep" in told
-    assert "render" not in told
+    offered = complete(shell, root, environment, "heygem", "s")
+    assert "status" in offered
+    assert "sweep" in offered
+    assert "render" not in offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_commands_of_commands_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
-    told = ask(shell, root, environment, "heygem", "models", "f")
-    assert "fetch" in told
-    assert "verify" not in told
+    offered = complete(shell, root, environment, "heygem", "models", "f")
+    assert "fetch" in offered
+    assert "verify" not in offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_options_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
-    told = ask(shell, root, environment, "heygem", "run", "--until")
-    assert "--until-idle" in told
-    assert "--inbox" not in told
+    offered = complete(shell, root, environment, "heygem", "run", "--until")
+    assert "--until-idle" in offered
+    assert "--inbox" not in offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_where_the_program_has_nothing_to_say_files_are_offered(
+def test_files_are_offered_where_the_program_has_no_completion(
     shell: str, root: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "speech.wav").touch()
     monkeypatch.chdir(tmp_path)
-    told = ask(shell, root, environment, "heygem", "render", "spee")
-    offered = {"bash": "", "zsh": "FILES", "fish": "speech.wav"}  # bash: `complete -o default`
-    assert told.strip() == offered[shell]
+    offered = complete(shell, root, environment, "heygem", "render", "spee")
+    expected = {"bash": "", "zsh": "FILES", "fish": "speech.wav"}  # bash: `complete -o default`
+    assert offered.strip() == expected[shell]

@@ -112,11 +112,11 @@ def test_a_configuration_that_is_there_is_never_touched(root: Path, installed: P
     assert config.read_text(encoding="utf-8") == "mine\n"
 
 
-def test_uninstalling_leaves_the_configuration_and_says_so(root: Path, installed: Path) -> None:
-    told = make(root, "uninstall", installed)
+def test_uninstalling_leaves_the_configuration_and_prints_that(root: Path, installed: Path) -> None:
+    done = make(root, "uninstall", installed)
     assert tree(installed).keys() == {"etc/heygem/heygem.toml"}
-    assert "/etc/heygem" in told.stdout
-    assert "PURGE=1" in told.stdout
+    assert "/etc/heygem" in done.stdout
+    assert "PURGE=1" in done.stdout
 
 
 def test_uninstalling_leaves_the_files_of_others(root: Path, installed: Path) -> None:
@@ -133,24 +133,24 @@ def test_uninstalling_leaves_the_files_of_others(root: Path, installed: Path) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize(("script", "command"), [("install.sh", "install"), ("install.sh", "upgrade"), ("uninstall.sh", "uninstall")])
-def test_without_root_it_says_how(root: Path, script: str, command: str) -> None:
+def test_without_root_it_prints_the_command(root: Path, script: str, command: str) -> None:
     if any(not folder.stat().st_mode & 0o001 for folder in (root, *root.parents)):
         pytest.skip("the checkout lies where nobody else can look")
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    told = subprocess.run(
+    done = subprocess.run(
         (*nobody, "bash", f"scripts/{script}", command), capture_output=True, text=True, check=False, timeout=60, cwd=root
     )
-    assert told.returncode == 1
-    assert f"sudo make {command}" in told.stderr
+    assert done.returncode == 1
+    assert f"sudo make {command}" in done.stderr
 
 
 def test_a_python_that_the_service_cannot_see_is_refused(root: Path, tmp_path: Path) -> None:
     assert str(tmp_path).startswith("/tmp/")
     hidden = tmp_path / "python3"
     shutil.copy("/usr/bin/python3", hidden)
-    told = run_functions(root, "system_python", PYTHON=str(hidden))
-    assert told.returncode == 1
-    assert "which the service cannot see" in told.stderr
+    done = run_functions(root, "system_python", PYTHON=str(hidden))
+    assert done.returncode == 1
+    assert "which the service cannot see" in done.stderr
 
 
 def test_the_python_of_the_system_is_taken(root: Path) -> None:
@@ -158,10 +158,10 @@ def test_the_python_of_the_system_is_taken(root: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-def test_shellcheck_has_nothing_to_say(root: Path) -> None:
+def test_shellcheck_finds_nothing(root: Path) -> None:
     scripts = [path for path in (root / "scripts").glob("*.sh") if path.read_text(encoding="utf-8").startswith("#!")]
     assert {"install.sh", "uninstall.sh", "setup.sh"} <= {path.name for path in scripts}
-    told = subprocess.run(
+    done = subprocess.run(
         ("shellcheck", "--external-sources", "--check-sourced", *map(str, scripts)),
         capture_output=True,
         text=True,
@@ -169,4 +169,4 @@ def test_shellcheck_has_nothing_to_say(root: Path) -> None:
         timeout=60,
         cwd=root,
     )
-    assert (told.returncode, told.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (0, "")

@@ -18,8 +18,8 @@ def test_the_page_is_current() -> None:
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
 def test_the_page_is_without_mistakes() -> None:
-    told = subprocess.run(("mandoc", "-Tlint", "-Wwarning", str(PAGE)), capture_output=True, text=True, check=False, timeout=60)
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    done = subprocess.run(("mandoc", "-Tlint", "-Wwarning", str(PAGE)), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def words() -> str:
     """The page as a reader sees it, in one line."""
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")
-    told = subprocess.run(("mandoc", "-Tascii", "-Owidth=1000", str(PAGE)), capture_output=True, text=True, check=True, timeout=60).stdout
-    return re.sub(r".\x08", "", told)
+    done = subprocess.run(("mandoc", "-Tascii", "-Owidth=1000", str(PAGE)), capture_output=True, text=True, check=True, timeout=60).stdout
+    return re.sub(r".\x08", "", done)
 
 
 def test_every_command_has_its_section(words: str) -> None:
@@ -56,8 +56,8 @@ def test_text_is_no_command_of_roff(text: str, roff: str) -> None:
     assert escaped(text) == roff
 
 
-def test_the_journal_is_asked_as_the_page_about_it_asks(root: Path, words: str) -> None:
-    told = (root / "docs" / "journal.md").read_text(encoding="utf-8")
-    asked = [" ".join(each.split()) for each in re.findall(r"journalctl -u heygem [^\n]*", words)]
-    assert len(asked) == 4
-    assert [command for command in asked if command not in told] == []
+def test_the_commands_of_the_journal_are_those_of_its_page(root: Path, words: str) -> None:
+    page = (root / "docs" / "journal.md").read_text(encoding="utf-8")
+    commands = [" ".join(each.split()) for each in re.findall(r"journalctl -u heygem [^\n]*", words)]
+    assert len(commands) == 4
+    assert [command for command in commands if command not in page] == []

@@ -1,4 +1,4 @@
-"""Releases: how a new one takes over from the old, and how the old one comes back. With a systemctl that does as it is told."""
+"""Releases: how a new one takes over from the old, and how the old one comes back. The systemctl here is a function of the test."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ sleep() { :; }
 journalctl() { :; }
 up() { [ ! -e "$current/broken" ]; }
 systemctl() {
-    echo "$*" >>"$SYSTEM/asked"
+    echo "$*" >>"$SYSTEM/calls"
     case $1 in
     restart) up ;;
     is-active) up && [ -n "${READY:-}" ] ;;
@@ -49,7 +49,7 @@ def in_system(system: Path, script: str, **environment: str) -> subprocess.Compl
 
 
 def installed(system: Path) -> set[str]:
-    return {path.name for path in system.iterdir() if path.is_file()} - {"asked"}
+    return {path.name for path in system.iterdir() if path.is_file()} - {"calls"}
 
 
 UPGRADE: Final = 'activate "$releases/new"; restart_or_go_back "$releases/new" "$releases/old"; remove_others "$releases/new"'
@@ -68,9 +68,9 @@ def test_after_an_upgrade_the_old_release_is_gone(system: Path) -> None:
     assert [path.name for path in (system / "opt" / "releases").iterdir()] == ["new"]
 
 
-@pytest.mark.parametrize(("trouble", "environment"), [("does not start", {}), ("falls after its start", {"RESTARTS": "1"})])
-def test_a_release_that_does_not_come_up_gives_way_to_the_old_one(system: Path, trouble: str, environment: dict[str, str]) -> None:
-    if trouble == "does not start":
+@pytest.mark.parametrize(("problem", "environment"), [("does not start", {}), ("falls after its start", {"RESTARTS": "1"})])
+def test_a_release_that_does_not_come_up_gives_way_to_the_old_one(system: Path, problem: str, environment: dict[str, str]) -> None:
+    if problem == "does not start":
         (system / "opt" / "releases" / "new" / "broken").touch()
     did = in_system(system, UPGRADE, **environment)
     assert did.returncode == 1
@@ -78,15 +78,15 @@ def test_a_release_that_does_not_come_up_gives_way_to_the_old_one(system: Path, 
     assert (system / "opt" / "venv").readlink() == Path("releases/old")
     assert installed(system) == {UNIT, "only-old"}
     assert (system / UNIT).read_text(encoding="utf-8") == "old"
-    asked = (system / "asked").read_text(encoding="utf-8").splitlines()
-    assert [word for word in asked if word.startswith(("restart", "daemon-reload"))] == [
+    calls = (system / "calls").read_text(encoding="utf-8").splitlines()
+    assert [word for word in calls if word.startswith(("restart", "daemon-reload"))] == [
         "restart heygem",
         "daemon-reload",
         "restart heygem",
     ]
 
 
-def test_a_first_release_that_does_not_come_up_stays_to_be_mended(system: Path) -> None:
+def test_a_first_release_that_does_not_come_up_stays_to_be_repaired(system: Path) -> None:
     (system / "opt" / "releases" / "old" / "broken").touch()
     did = in_system(system, 'restart_or_go_back "$releases/old" "$releases/old"')
     assert did.returncode == 1
@@ -112,7 +112,7 @@ def test_a_new_release_shares_the_libraries_and_leaves_the_old_one_as_it_was(tmp
     new = old.with_name("new")
     assert (new / library.relative_to(old)).samefile(library)
     assert (old / "pyvenv.cfg").read_text(encoding="utf-8") == "as it was"
-    told = subprocess.run(
+    done = subprocess.run(
         (str(new / "bin" / "python"), "-c", "import sys; print(sys.prefix)"), capture_output=True, text=True, check=True, timeout=60
     )
-    assert told.stdout.strip() == str(new)
+    assert done.stdout.strip() == str(new)

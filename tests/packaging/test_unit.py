@@ -42,17 +42,17 @@ def test_systemd_understands_every_line(unit: str, tmp_path: Path) -> None:
     path = tmp_path / "heygem.service"
     # What it starts need not be installed on the machine of the test.
     path.write_text(unit.replace("/opt/heygem/venv/bin/heygem run", "/bin/true"), encoding="utf-8")
-    told = analyze("verify", "--man=no", "--recursive-errors=no", str(path))
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    done = analyze("verify", "--man=no", "--recursive-errors=no", str(path))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @needs_systemd
 def test_the_service_is_hardly_exposed(root: Path) -> None:
-    told = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", "--no-pager", str(root / "systemd" / "heygem.service"))
-    assert told.returncode == 0, told.stdout
+    done = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", "--no-pager", str(root / "systemd" / "heygem.service"))
+    assert done.returncode == 0, done.stdout
 
 
-def test_every_line_of_the_hardening_says_what_it_is_for(unit: str) -> None:
+def test_every_line_of_the_hardening_has_its_reason(unit: str) -> None:
     lines = unit[unit.index(HARDENING) : unit.index("[Install]")].splitlines()
     bare = [line for before, line in pairwise(lines) if re.match(r"\w+=", line) and not before.startswith("#")]
     assert bare == []

@@ -38,8 +38,8 @@ def system(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def apply(program: str, system: Path, *words: str) -> None:
-    told = subprocess.run((program, f"--root={system}", *words, "heygem.conf"), capture_output=True, text=True, check=True, timeout=60)
-    assert not re.search(r"fail|ignor|unknown|invalid", told.stderr, flags=re.IGNORECASE), told.stderr
+    done = subprocess.run((program, f"--root={system}", *words, "heygem.conf"), capture_output=True, text=True, check=True, timeout=60)
+    assert not re.search(r"fail|ignor|unknown|invalid", done.stderr, flags=re.IGNORECASE), done.stderr
 
 
 def number(system: Path, kind: str, name: str) -> int:
@@ -94,7 +94,7 @@ def test_a_folder_made_with_a_narrow_umask_can_still_be_moved_by_the_service(sys
 
 def _effective(path: Path, user: int) -> str:
     """Return what the ACL lets this user do, after the mask."""
-    told = subprocess.run(("getfacl", "--numeric", "--absolute-names", str(path)), capture_output=True, text=True, check=True, timeout=60)
-    found = re.search(rf"^user:{user}:(\S+)(?:\s+#effective:(\S+))?$", told.stdout, flags=re.MULTILINE)
-    assert found, told.stdout
+    done = subprocess.run(("getfacl", "--numeric", "--absolute-names", str(path)), capture_output=True, text=True, check=True, timeout=60)
+    found = re.search(rf"^user:{user}:(\S+)(?:\s+#effective:(\S+))?$", done.stdout, flags=re.MULTILINE)
+    assert found, done.stdout
     return found[2] or found[1]

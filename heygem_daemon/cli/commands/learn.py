@@ -75,8 +75,8 @@ def show(settings: Settings) -> ExitCode:
     weights = Table("", "weights", "date", "learned from", "judged on", "opening r")
     for card in cards:
         mark = "in force" if in_force is not None and card.number == in_force.number else ""
-        figures = f"{card.before['opening_r']:.3f} -> {card.after['opening_r']:.3f}"
-        weights.add_row(mark, str(card.number), card.date, f"{card.hours:.2f} h, {card.people} people", card.judged_on, figures)
+        opening = f"{card.before['opening_r']:.3f} -> {card.after['opening_r']:.3f}"
+        weights.add_row(mark, str(card.number), card.date, f"{card.hours:.2f} h, {card.people} people", card.judged_on, opening)
     weights.add_row("in force" if in_force is None else "", "shipped", "", "", "", "")
     console.print(weights)
     return ExitCode.OK

@@ -22,21 +22,21 @@ def test_a_good_folder_passes_everything_and_stays_empty(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_deed_that_fails_is_named() -> None:
+def test_the_step_that_fails_is_named() -> None:
     outcome = probe_filesystem(Path("/proc"))
     assert outcome.failed == "create"
     assert outcome.problem is not None
 
 
 @needs_root
-def test_a_folder_of_others_refuses_the_first_deed(site: Path) -> None:
+def test_a_folder_of_others_refuses_the_first_step(site: Path) -> None:
     outcome = as_person(HEYGEM, lambda: probe_filesystem(site))
     assert outcome.failed == "create"
     assert outcome.problem is not None
     assert outcome.problem.errno == errno.EACCES
 
 
-def test_a_clock_that_goes_wrong_is_measured(tmp_path: Path) -> None:
+def test_a_clock_that_is_wrong_is_measured(tmp_path: Path) -> None:
     ahead = probe_filesystem(tmp_path, clock=lambda: time.time() - 100).skew
     behind = probe_filesystem(tmp_path, clock=lambda: time.time() + 100).skew
     assert 99 < ahead < 101
@@ -63,7 +63,7 @@ def test_what_somebody_else_gave_our_name_stays_his(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_leases_that_tell_nothing_count_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+def test_leases_that_prove_nothing_count_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     monkeypatch.setattr(filesystem_probe, "has_writer", lambda descriptor: answer)
     assert not probe_filesystem(tmp_path).has_leases
 

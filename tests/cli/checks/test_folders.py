@@ -1,4 +1,4 @@
-"""One folder, looked at as a user of its own; what a finding says to do is done, and looked at again."""
+"""One directory, checked as a user of its own; the fix of each finding is executed, and the directory checked again."""
 
 import os
 import subprocess
@@ -36,14 +36,14 @@ def look(directory: Directory, me: Identity, ahead: float = 0.0) -> list[Finding
     return [finding for finding in found if finding.severity is not Severity.OK]
 
 
-def fix(directory: Directory, me: Identity) -> list[str]:
-    """Do what the findings say until nothing is left; return what they said."""
-    said: list[str] = []
+def apply_fixes(directory: Directory, me: Identity) -> list[str]:
+    """Execute the fixes until nothing is found; return the findings."""
+    problems: list[str] = []
     while found := look(directory, me):
-        said.append(found[0].what)
-        assert len(said) < 5, said
+        problems.append(found[0].what)
+        assert len(problems) < 5, problems
         subprocess.run(["sh", "-c", found[0].fix.replace("heygem init-inbox", "touch -- ") + marker(found[0])], check=True)
-    return said
+    return problems
 
 
 def marker(finding: Finding) -> str:
@@ -70,27 +70,27 @@ def test_a_folder_of_somebody_else_becomes_ours_by_the_command_printed(site: Pat
     folder = installed(site / "folder", 0o2755, ALICE.uid)
     (refused,) = [finding for finding in look(Directory(role=use, path=folder), me) if "cannot create" in finding.what]
     assert f"in {use} {folder}, which belongs to {ALICE.uid}" in refused.what
-    fix(Directory(role=use, path=folder), me)
+    apply_fixes(Directory(role=use, path=folder), me)
     assert folder.stat().st_uid == HEYGEM.uid
 
 
 @pytest.mark.parametrize("mode", [0o2570, 0o2070])
 def test_our_own_folder_that_is_closed_to_us_is_opened(site: Path, me: Identity, mode: int) -> None:
-    assert fix(Directory(role=Role.OUTPUTS, path=installed(site / "outputs", mode)), me)
+    assert apply_fixes(Directory(role=Role.OUTPUTS, path=installed(site / "outputs", mode)), me)
 
 
 def test_a_closed_folder_above_is_the_one_that_is_named(site: Path, me: Identity) -> None:
     home = installed(site / "home", 0o700, ALICE.uid, ALICE.groups[0])
     inbox = installed(home / "inbox")
     (inbox / ".heygem-inbox").touch()
-    assert fix(inbox_at(inbox), me) == [f"{HEYGEM.uid} cannot get to inbox {inbox}: {home} is closed"]
+    assert apply_fixes(inbox_at(inbox), me) == [f"{HEYGEM.uid} cannot get to inbox {inbox}: {home} is closed"]
 
 
 def test_a_folder_of_node_exporter_stays_its_own(site: Path, me: Identity) -> None:
     folder = installed(site / "textfile", 0o755, ALICE.uid, ALICE.groups[0])
     (finding,) = look(Directory(role=Role.METRICS, path=folder), me)
     assert finding.fix == f"setfacl -m u:{HEYGEM.uid}:rwx {folder}"
-    assert fix(Directory(role=Role.METRICS, path=folder), me)
+    assert apply_fixes(Directory(role=Role.METRICS, path=folder), me)
     assert folder.stat().st_uid == ALICE.uid
 
 
@@ -110,12 +110,12 @@ def test_an_inbox_without_its_marker_is_offline(site: Path, me: Identity) -> Non
     assert (finding.severity, finding.fix) == (Severity.ERROR, f"heygem init-inbox {site / 'inbox'}")
 
 
-def test_a_drop_that_cannot_be_claimed_is_named_with_its_mend(site: Path, me: Identity) -> None:
+def test_a_drop_that_cannot_be_claimed_is_named_with_its_fix(site: Path, me: Identity) -> None:
     inbox = installed(site / "inbox")
     (inbox / ".heygem-inbox").touch()
     as_person(ALICE, (inbox / "lesson 1").mkdir, umask=0o022)
     (inbox / ".DS_Store").mkdir()
-    assert fix(inbox_at(inbox), me) == [f"The server has no right to move lesson 1, which belongs to {ALICE.uid}."]
+    assert apply_fixes(inbox_at(inbox), me) == [f"The server has no right to move lesson 1, which belongs to {ALICE.uid}."]
 
 
 def test_inputs_that_cannot_be_deleted_are_found(site: Path, me: Identity) -> None:
@@ -124,7 +124,7 @@ def test_inputs_that_cannot_be_deleted_are_found(site: Path, me: Identity) -> No
         (inbox / path).mkdir(parents=True)
     (inbox / ".heygem-inbox").rmdir()
     (inbox / ".heygem-inbox").touch()
-    assert len(fix(inbox_at(inbox), me)) == 1
+    assert len(apply_fixes(inbox_at(inbox), me)) == 1
     assert os.listdir(inbox / "_done") == []
 
 
@@ -153,7 +153,7 @@ def test_a_ledger_in_memory_is_lost_at_the_next_start(memory: Path, me: Identity
     assert "lies in memory (tmpfs)" in finding.what
 
 
-def test_a_full_disk_and_a_read_only_one_are_told_apart(memory: Path, me: Identity) -> None:
+def test_a_full_disk_and_a_read_only_one_are_distinguished(memory: Path, me: Identity) -> None:
     directory = Directory(role=Role.OUTPUTS, path=memory, least_bytes=2**20)
     (memory / "large").write_bytes(b"x" * (2**20 - 8192))
     assert any("kept in reserve: nothing will start" in finding.what for finding in look(directory, me))
@@ -163,7 +163,7 @@ def test_a_full_disk_and_a_read_only_one_are_told_apart(memory: Path, me: Identi
     assert finding.fix == f"mount -o remount,rw {memory}"
 
 
-def test_a_dead_share_is_told_without_touching_it(dead_share: Path, me: Identity) -> None:
+def test_a_dead_share_is_reported_without_touching_it(dead_share: Path, me: Identity) -> None:
     finding = folders.unresponsive(inbox_at(dead_share / "inbox"), me, 10.0)
     assert f"does not answer within 10 s (fuse at {dead_share})" in finding.what
     assert finding.fix == f"umount -l {dead_share} && mount {dead_share}"
@@ -175,7 +175,7 @@ def test_a_ledger_on_a_network_file_system_is_an_error(fs_type: str, severity: S
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_an_inbox_on_a_network_file_system_is_polled_and_the_interval_is_said() -> None:
+def test_an_inbox_on_a_network_file_system_is_polled_and_the_interval_is_reported() -> None:
     (finding,) = volumes.kind(inbox_at(Path("/inbox")), Mount(point="/", fs_type="cifs"))
     assert finding.severity is Severity.NOTE
     assert "scanned every 5 s" in finding.what

@@ -22,7 +22,7 @@ def test_a_daemon_that_holds_the_ledger_is_found_without_touching_its_lock(tmp_p
     assert finding.what == f"a daemon (process 4242) is using {tmp_path}"
 
 
-def test_a_journal_is_missed_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_journal_is_an_error_only_where_it_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "JOURNAL_SOCKET", tmp_path / "socket")
     assert machine.journal("auto").severity is Severity.NOTE
     assert machine.journal("journal").severity is Severity.ERROR

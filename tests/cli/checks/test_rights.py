@@ -21,7 +21,7 @@ def found(folder: Path, me: Identity, use: Role = Role.INBOX) -> list[Finding]:
     return [each for each in rights.findings(Directory(role=use, path=folder), me) if each.severity is not Severity.OK]
 
 
-def obey(finding: Finding) -> None:
+def apply_fix(finding: Finding) -> None:
     subprocess.run(["sh", "-c", finding.fix], check=True)
 
 
@@ -29,23 +29,23 @@ def acl(folder: Path, *entries: str) -> None:
     subprocess.run(["setfacl", "-m", ",".join(entries), str(folder)], check=True)
 
 
-def test_an_installed_inbox_is_all_well_and_says_who_may(site: Path, service: Identity) -> None:
+def test_an_installed_inbox_is_all_well_and_lists_who_may(site: Path, service: Identity) -> None:
     inbox = installed(site / "inbox")
     assert found(inbox, service) == []
-    (said,) = rights.findings(Directory(role=Role.INBOX, path=inbox), service)
-    assert said.what == f"{HEYGEM.uid} and the group {USERS_GROUP} (nobody is in it) can put drops into inbox {inbox}"
+    (shown,) = rights.findings(Directory(role=Role.INBOX, path=inbox), service)
+    assert shown.what == f"{HEYGEM.uid} and the group {USERS_GROUP} (nobody is in it) can put drops into inbox {inbox}"
 
 
 @pytest.mark.parametrize(
     ("mode", "words"),
     [(0o750, "nobody but"), (0o2750, "nobody but"), (0o770, "setgid"), (0o2777, "everybody"), (0o3777, "everybody")],
 )
-def test_an_inbox_with_wrong_rights_is_mended_by_the_command_printed(site: Path, service: Identity, mode: int, words: str) -> None:
+def test_an_inbox_with_wrong_rights_is_fixed_by_the_command_printed(site: Path, service: Identity, mode: int, words: str) -> None:
     inbox = installed(site / "in box", mode)
     (finding,) = found(inbox, service)
     assert finding.severity is Severity.WARNING
     assert words in finding.what
-    obey(finding)
+    apply_fix(finding)
     assert found(inbox, service) == []
 
 
@@ -53,7 +53,7 @@ def test_outputs_that_people_cannot_read_are_found(site: Path, service: Identity
     outputs = installed(site / "outputs", 0o2700)
     (finding,) = found(outputs, service, Role.OUTPUTS)
     assert f"can read outputs {outputs}" in finding.what
-    obey(finding)
+    apply_fix(finding)
     assert found(outputs, service, Role.OUTPUTS) == []
 
 
@@ -76,7 +76,7 @@ def test_a_state_that_others_can_write_is_an_error_until_the_command_was_run(
     me = Identity(name=str(HEYGEM.uid), uid=service.uid, gid=service.gid, groups=service.groups, is_run_by_root=True)
     (finding,) = found(state, me, Role.STATE)
     assert finding.severity is Severity.ERROR
-    obey(finding)
+    apply_fix(finding)
     assert found(state, me, Role.STATE) == []
 
 

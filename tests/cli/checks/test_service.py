@@ -69,7 +69,7 @@ def test_a_unit_of_another_user_is_checked_as_that_user(service: Identity) -> No
         ({**SHOWN, "ActiveState": "failed"}, Severity.WARNING, "failed"),
     ],
 )
-def test_how_it_stands_with_the_service_is_said(shown: dict[str, str], severity: Severity, words: str, service: Identity) -> None:
+def test_the_state_of_the_service_is_reported(shown: dict[str, str], severity: Severity, words: str, service: Identity) -> None:
     (finding,) = unit.findings(shown, [], service)
     assert finding.severity is severity
     assert words in finding.what

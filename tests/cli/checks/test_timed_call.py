@@ -10,7 +10,7 @@ import pytest
 from heygem_daemon.cli.checks.timed_call import call_all
 
 
-def test_answers_come_in_the_order_of_the_questions() -> None:
+def test_results_come_in_the_order_of_the_functions() -> None:
     def later(answer: str, seconds: float) -> str:
         time.sleep(seconds)
         return answer
@@ -18,11 +18,11 @@ def test_answers_come_in_the_order_of_the_questions() -> None:
     assert call_all([partial(later, "slow", 0.1), partial(later, "fast", 0)], 10) == ["slow", "fast"]
 
 
-def test_a_long_answer_arrives_whole() -> None:
+def test_a_long_result_arrives_whole() -> None:
     assert call_all([lambda: "x" * 10**6], 10) == ["x" * 10**6]
 
 
-def test_what_hangs_is_given_up_and_the_others_are_heard() -> None:
+def test_what_hangs_is_given_up_and_the_others_return() -> None:
     begun = time.monotonic()
     assert call_all([signal.pause, lambda: 1], 2) == [None, 1]
     assert time.monotonic() - begun < 30
@@ -32,7 +32,7 @@ def test_a_dead_share_holds_nobody_up(dead_share: Path) -> None:
     assert call_all([lambda: os.listdir(dead_share), lambda: ["alive"]], 2) == [None, ["alive"]]
 
 
-def test_a_question_that_fails_fails_here() -> None:
+def test_what_a_function_raises_is_raised_here() -> None:
     def fail() -> None:
         raise FileNotFoundError(2, "gone")
 
@@ -46,23 +46,23 @@ def test_no_process_is_left() -> None:
     assert set(psutil.Process().children()) <= before
 
 
-def test_what_was_asked_finishes_though_its_asker_is_killed(tmp_path: Path) -> None:
+def test_a_function_finishes_though_its_caller_is_killed(tmp_path: Path) -> None:
     begun, finished = tmp_path / "begun", tmp_path / "finished"
 
     def work() -> None:
         begun.touch()
-        while os.getppid() == asker:
+        while os.getppid() == caller:
             time.sleep(0.01)
         finished.touch()
 
-    asker = os.fork()
-    if asker == 0:
-        asker = os.getpid()
+    caller = os.fork()
+    if caller == 0:
+        caller = os.getpid()
         call_all([work], 60)
         os._exit(0)
     wait_for(begun)
-    os.kill(asker, signal.SIGKILL)
-    os.waitpid(asker, 0)
+    os.kill(caller, signal.SIGKILL)
+    os.waitpid(caller, 0)
     wait_for(finished)
 
 
