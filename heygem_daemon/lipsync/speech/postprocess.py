@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
+from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.motion import viseme_index
 from heygem_daemon.lipsync.speech.model import Calibration, MotionPrediction
 from heygem_daemon.lipsync.speech.stream import Curve
@@ -54,9 +55,7 @@ def mouth_curve(rows: PredictedRows, calibration: Calibration) -> Curve:
     """Return the curve of all rows; the first and last REACH of them lack context."""
     speaking = _speaking(rows, _BEFORE, _AFTER)
     opening = calibration.opening_mean + calibration.opening_gain * rows.prediction.opening
-    low, high = calibration.shut
-    shut = np.clip((rows.prediction.shut - low) / (high - low), 0, 1)
-    opening = np.clip(opening, 0, _WIDEST_OPENING) * (1 - shut * shut * (3 - 2 * shut))
+    opening = np.clip(opening, 0, _WIDEST_OPENING) * (1 - smoothstep(rows.prediction.shut, *calibration.shut))
     opening = opening * (1 - np.maximum(rows.gate, _bilabial_closure(rows.posteriors))) * speaking
     width_moves = _speaking(rows, _WIDTH_AROUND, _WIDTH_AROUND)
     width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.prediction.width) * width_moves
