@@ -30,6 +30,7 @@ from training.espeak import espeak
 
 SECONDS = Fraction(23, 10)
 SENTENCE = "Good evening. My father says that they have a new map of the bay."
+Still = tuple[RenderRequest, RenderReport, list[tuple[str, ...]]]
 Made = tuple[RenderRequest, RenderReport, list[tuple[float, Progress]]]
 
 
@@ -176,37 +177,37 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     verify_result(again.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=report.seconds, size=(report.width, report.height))
 
 
-def test_a_still_image_speaks_too(place: Path, session: RenderSession, portrait: Path) -> None:
+@pytest.fixture(scope="module")
+def still(place: Path, session: RenderSession, portrait: Path) -> Still:
+    """The request, the report and every external command of a render of a still image, with a transcript and a diagnostic image."""
     recording = write_wav(place / "short.wav", talk(1.0))
-    request = request_in(place / "still", recording, portrait, options=RenderOptions(fit="video"))
-    report = session.render(request)
+    options = RenderOptions(fit="video", text=SENTENCE, language="en-us")
+    request = request_in(place / "still", recording, portrait, explain=place / "still" / "result.explain.png", options=options)
+    commands: list[tuple[str, ...]] = []
+    start = run._start
+
+    def recorded(command: Sequence[str], *, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+        commands.append(tuple(command))
+        return start(command, stdin=stdin, stdout=stdout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_start", recorded)
+        return request, session.render(request), commands
+
+
+def test_a_still_image_speaks_too(still: Still) -> None:
+    request, report, _ = still
     assert report.frames == round(Fraction(report.frame_rate))
     assert report.mouth_correlation is None or report.mouth_correlation > 0.5
     frames = list(VideoReader(probe(request.output)).frames())
     assert np.abs(frames[0].y.astype(int) - frames[len(frames) // 2].y).max() > 20
 
 
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """Every external command, recorded at the one place that executes them."""
-    executed: list[tuple[str, ...]] = []
-    start = run._start
-
-    def recorded(command: Sequence[str], *, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
-        executed.append(tuple(command))
-        return start(command, stdin=stdin, stdout=stdout)
-
-    monkeypatch.setattr(run, "_start", recorded)
-    return executed
-
-
-def test_the_recording_is_decoded_twice_at_most_for_measuring_transcript_motion_image_and_result(
-    place: Path, session: RenderSession, recording: Path, clip: Path, commands: list[tuple[str, ...]]
-) -> None:
-    options = RenderOptions(text=SENTENCE, language="en-us")
-    request = request_in(place / "counted", recording, clip, explain=place / "counted" / "result.explain.png", options=options)
-    report = session.render(request)
-    decodings = [command for command in commands if command[0] == "ffmpeg" and any(word.endswith(str(recording)) for word in command)]
+def test_the_recording_is_decoded_twice_at_most_for_measuring_transcript_motion_image_and_result(still: Still) -> None:
+    request, report, commands = still
+    decodings = [
+        command for command in commands if command[0] == "ffmpeg" and any(word.endswith(str(request.recording)) for word in command)
+    ]
     assert len(decodings) == 2
     assert report.explained
     assert report.stage_seconds["script"] > 0
