@@ -93,10 +93,10 @@ class Claims(Protocol):
         """Return the text of the job.toml among the drop's entries, None without one (bytes that are not UTF-8 are replaced)."""
         ...
 
-    def root(self, job: Job) -> Path:
+    def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it cannot be read."""
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of its `files` cannot be read."""
         ...
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:

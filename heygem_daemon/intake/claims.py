@@ -120,18 +120,20 @@ class FolderClaims:
         except OSError as failed:
             raise error("io_error", problem=f"{failed.strerror} ({JOB_TOML})") from failed
 
-    def root(self, job: Job) -> Path:
+    def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it cannot be read."""
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of its `files` cannot be read."""
         claim_dir = Path(job.claimed)
         with inbox_errors(Path(job.inbox), self._marker):
             found = drop_in(claim_dir)
         if found is None:
             raise error("share_offline", path=escape_name(str(claim_dir)))
-        if not may_read(found[1]):
-            raise permission_error(found[1], "read", Path(job.inbox))
-        return found[1]
+        root = found[1]
+        for path in (root, *(root / file for file in files)):
+            if not may_read(path):
+                raise permission_error(path, "read", Path(job.inbox))
+        return root
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.

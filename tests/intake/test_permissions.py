@@ -121,6 +121,19 @@ def test_a_claimed_drop_that_became_unreadable_waits_with_the_command_that_opens
     assert str(inbox / ".heygem") in refused.value.hint
 
 
+def test_a_file_of_a_claimed_drop_that_became_unreadable_waits_too(inbox: Path) -> None:
+    copy(inbox, umask=0o002)
+    claim(inbox)
+    job = Job(id="job-1", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job-1"), output="out")
+    video = Path(job.claimed) / "lesson" / "videos" / "a.mp4"
+    video.chmod(0o600)
+    files = ("speech.wav", "videos/a.mp4")
+    assert as_person(HEYGEM, lambda: CLAIMS.root(job, files[:1])) == Path(job.claimed) / "lesson"
+    with pytest.raises(TransientError, match="videos/a.mp4") as refused:
+        as_person(HEYGEM, lambda: CLAIMS.root(job, files))
+    assert refused.value.code == "permission_denied"
+
+
 def test_a_drop_of_a_group_that_is_not_ours_is_given_to_ours_first(inbox: Path) -> None:
     copy(inbox, umask=0o022)
     for path in (inbox / "lesson", *(inbox / "lesson").rglob("*")):
