@@ -46,7 +46,7 @@ class PhoneticDriver:
     def motion(
         self, speech: Iterable[Float32], frame_rate: Fraction, frames: int, alignment: Alignment | None = None
     ) -> Iterator[MouthMotion]:
-        """Yield motion in blocks of about eight seconds. script: when each phoneme is spoken, where the words are known."""
+        """Yield motion in blocks of about eight seconds. alignment: when each phoneme is spoken, where the words are known."""
         return sample(self.curve(speech, alignment), frame_rate, frames, LEAD)
 
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
