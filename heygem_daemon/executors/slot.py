@@ -208,7 +208,7 @@ class Slot:
     def _on_death(self, problem: str, process: WorkerProcess) -> list[WorkerMessage]:
         """Report the death, with the end of stderr, and plan the next start."""
         tail = process.stderr_tail()
-        problem = f"{problem}; last words: {tail}" if tail else problem
+        problem = f"{problem}; its last output: {tail}" if tail else problem
         order, self._order = self._order, None
         self.log("worker_died", level="error", worker=self.name, pid=process.pid, problem=problem)
         self._discard_process()

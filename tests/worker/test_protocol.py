@@ -2,6 +2,7 @@
 
 import pytest
 
+from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
@@ -12,7 +13,9 @@ MESSAGES: list[Message] = [
     WorkerReady(worker="cpu", device="2 CPU cores", models={"face_mesh": "ab" * 32}),
     WorkProgress(token="t", stage="render", done=3, total=7),
     WorkSucceeded(token="t", result={"frames": 25, "frame_rate": "24000/1001", "warnings": ["hdr_toned"], "sync_offset_ms": None}),
-    WorkFailed(token="t", kind="input", failure=Failure(code="no_face", message="Kein Gesicht in \n “ü”", hint="", retryable=False)),
+    WorkFailed(
+        token="t", kind=ErrorKind.INPUT, failure=Failure(code="no_face", message="Kein Gesicht in \n “ü”", hint="", retryable=False)
+    ),
 ]
 
 

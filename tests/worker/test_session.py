@@ -49,7 +49,8 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(
         refused = run(executor, render_order("t1", tmp_path, recording, tmp_path / "bad.mp4"))[-1]
         assert isinstance(refused, WorkFailed)
         assert (refused.kind, refused.failure.code) == ("input", "not_a_video")
-        unowned = run(executor, dataclasses.replace(render_order("t3", tmp_path, recording, portrait), options=RenderOptions(engine="wav2lip")))[-1]
+        wav2lip_order = dataclasses.replace(render_order("t3", tmp_path, recording, portrait), options=RenderOptions(engine="wav2lip"))
+        unowned = run(executor, wav2lip_order)[-1]
         assert isinstance(unowned, WorkFailed)
         assert (unowned.kind, unowned.failure.code) == ("setup", "checkpoint_missing")
         assert "mine" in unowned.failure.message

@@ -1,17 +1,18 @@
 """`heygem learn`: footage into the local corpus, the corpus into weights, weights into force; and the way back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from heygem_daemon.cli.exit_codes import ExitCode
+from heygem_daemon.cli.progress_bars import add_bar, progress_bars
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.adaptation.adapt import learn as learn_from
@@ -25,7 +26,6 @@ from heygem_daemon.lipsync.device import use_threads
 from heygem_daemon.lipsync.engines import EngineContext, engine
 from heygem_daemon.lipsync.face_tracks import parse_selection
 from heygem_daemon.lipsync.progress import OnProgress, throttled
-from heygem_daemon.lipsync.progress import Progress as Step
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits
 
@@ -121,8 +121,12 @@ def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who,
         limits=media_limits(settings),
     )
     results, videos = [], videos_in(paths)
-    with _progress() as progress:
-        for each in gatherer.gather(videos, person=who.person, same_person=who.same_person, on_progress=_tracker(progress)):
+    with progress_bars(Console(stderr=True), transient=True) as progress:
+
+        def on_progress(path: Path) -> OnProgress:
+            return _bar(progress, names.escape_name(path.name))
+
+        for each in gatherer.gather(videos, person=who.person, same_person=who.same_person, on_progress=on_progress):
             results.append(each)
             if keep:
                 gatherer.keep(each)
@@ -157,12 +161,9 @@ def _learn(settings: Settings, clips: Sequence[AvClip], *, dry_run: bool) -> Non
         )
         return
     local = LocalWeights(settings.weights)
-    with _progress() as progress:
-        task = progress.add_task("learning", stage="", total=None)
+    with progress_bars(Console(stderr=True), transient=True) as progress:
         store = phonetic_store(settings.weights)
-        trial, card = learn_from(
-            clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_progress_callback(progress, task)
-        )
+        trial, card = learn_from(clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_bar(progress, "learning"))
     _print_trial(trial, card, dry_run=dry_run)
 
 
@@ -202,22 +203,5 @@ def _refuse(problem: HeygemError) -> ExitCode:
     return ExitCode.PROBLEM
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield progress
-
-
-def _tracker(progress: Progress) -> Callable[[Path], OnProgress]:
-    def track(path: Path) -> OnProgress:
-        return _progress_callback(progress, progress.add_task(escape(names.escape_name(path.name)), stage="", total=None))
-
-    return track
-
-
-def _progress_callback(progress: Progress, task: TaskID) -> OnProgress:
-    def show(step: Step) -> None:
-        progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
-
-    return throttled(show)
+def _bar(progress: Progress, title: str) -> OnProgress:
+    return throttled(add_bar(progress, title))

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from heygem_daemon.cli.exit_codes import ExitCode
+from heygem_daemon.cli.progress_bars import add_bar, progress_bars
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import describe_warning
 from heygem_daemon.lipsync.pipeline import RenderSession
-from heygem_daemon.lipsync.progress import OnProgress
-from heygem_daemon.lipsync.progress import Progress as Step
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits, wav2lip_options
@@ -41,15 +38,12 @@ def render(
         wav2lip=wav2lip_options(settings),
     )
     options = replace(settings.engine.render_options(), language=language)
-    failures = 0
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    console, failures = Console(stderr=True), 0
+    with progress_bars(console) as progress:
         for video in videos:
             request = _request(options, recording, video, out / f"{stems[str(video)]}.mp4", script)
-            task = progress.add_task(escape(names.escape_name(video.name)), stage="", total=None)
             try:
-                report = session.render(request, _progress_callback(progress, task))
+                report = session.render(request, add_bar(progress, names.escape_name(video.name)))
             except HeygemError as problem:
                 failures += 1
                 console.print(f"{names.escape_name(str(video))}: {problem.message}", style="red", markup=False, highlight=False)
@@ -71,13 +65,6 @@ def _request(options: RenderOptions, recording: Path, video: Path, output: Path,
         script=None if script is None else script.absolute(),
         options=options,
     )
-
-
-def _progress_callback(progress: Progress, task: TaskID) -> OnProgress:
-    def show(step: Step) -> None:
-        progress.update(task, stage=step.stage, completed=step.done, total=step.total or None)
-
-    return show
 
 
 def _summary(report: RenderReport) -> str:

@@ -12,7 +12,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folde
 
 
 @as_root
-def test_root_is_told_to_work_as_the_user_whose_folder_it_is(
+def test_root_must_work_as_the_user_who_owns_the_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["heygem", "learn", "my film.mp4"])
