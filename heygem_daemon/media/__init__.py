@@ -1,10 +1,10 @@
-"""Pictures and sound in and out of files, by ffmpeg: probing, reading, writing and checking. Knows no jobs and no faces.
+"""Read and write video and audio files with ffmpeg: probe, decode, encode, check. Nothing here knows of jobs or faces.
 
     probe     what is this file, and is it allowed            ->  MediaInfo
-    reader    its pictures, one after the other                ->  Frame, Frame, ...
-    speech    its sound, as mono blocks                        ->  float32, float32, ...
-    writer    pictures + recording                             ->  one mp4
-    verify    is that mp4 what it should be
+    reader    its frames, one after the other                  ->  Frame, Frame, ...
+    speech    its audio, as mono blocks                        ->  float32, float32, ...
+    writer    frames + recording                               ->  one mp4
+    verify    is that mp4 complete and of the right length
 
-`commands` builds every command line as a tuple, `run` is the one place that executes one.
+`commands` builds every command line as a tuple; only `run` executes them.
 """

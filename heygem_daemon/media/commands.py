@@ -1,4 +1,4 @@
-"""Every command line of this package, built by pure functions. Nothing here executes; paths are arguments, never shell text."""
+"""Build every command line of this package, by pure functions. Nothing is executed here; paths are arguments, never shell text."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -17,20 +17,21 @@ PROTOCOLS: Final = "file,pipe"
 QUIET: Final = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
 SEEK_MARGIN_FRAMES: Final = 3
-"""How far before the wanted frame a seek aims: the deinterlacer looks one frame back, frame doubling needs the one before."""
+"""Frames between the target of a seek and the frame wanted: the deinterlacer and frame doubling each need the frame before."""
 
 AAC_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 AAC_BITS: Final = 192_000
 AAC_BITS_PER_CHANNEL: Final = 64_000
+"""Sample rates in Hz that AAC allows (ISO/IEC 14496-3, samplingFrequencyIndex), and bits/s."""
 
 
 def file_url(path: Path) -> str:
-    """Return `path` so that no part of it can be read as an option or another protocol."""
+    """Return `path` as a URL, so that ffmpeg takes no part of it for an option or another protocol."""
     return f"file:{path}"
 
 
 def _opened(path: Path) -> dict[str, str]:
-    """Options that open a file as what its extension says, without reading any other file or the network."""
+    """Return the options that open a file with the demuxer of its extension, without reading any other file or the network."""
     return {"f": demuxer(path), "protocol_whitelist": PROTOCOLS}
 
 
@@ -61,12 +62,12 @@ def _compile(output: Any) -> Command:
 def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, seek: bool = True) -> Command:
     """Write frames start..stop-1 to standard output as I420, at the constant rate `video.frame_rate`.
 
-    Time stamps are kept (`-copyts`), counted from the first picture, and rounded to the grid of the frame rate, so a frame's number
-    is a property of the file and not of where reading began. seek: jump to the key frame before `start`; else decode from the first.
+    Time stamps are kept (`-copyts`), counted from the first frame, and rounded to the grid of the frame rate, so a frame has the same
+    number wherever reading began. seek: jump to the key frame before `start`; else decode from the first.
     """
     video = info.video
     if video is None:
-        raise ValueError(f"{info.path.name} has no pictures")
+        raise ValueError(f"{info.path.name} has no video track")
     options: dict[str, Any] = _opened(info.path)
     ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate
     if seek and video.is_seekable and start and ahead > 0:
@@ -78,34 +79,37 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
 
 
 def decode_speech(path: Path, *, rate: int) -> Command:
-    """Write the first sound track to standard output as mono int16; in float ffmpeg would mix two channels to up to 1.41."""
-    sound = ffmpeg.input(file_url(path), **_opened(path))["a:0"]
-    return _compile(ffmpeg.output(sound, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
+    """Write the first audio track to standard output as mono int16; as float ffmpeg would mix two channels to up to 1.41."""
+    audio = ffmpeg.input(file_url(path), **_opened(path))["a:0"]
+    return _compile(ffmpeg.output(audio, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
 
 
 def count_frames(path: Path) -> Command:
-    """Decode everything; print the streams with the number of frames found as JSON, and every defect on standard error."""
+    """Decode everything; print the streams with their number of frames as JSON, and every error on standard error."""
     return _ffprobe(path, "-err_detect", "explode", "-count_frames", "-show_streams")
 
 
 def aac_rate(sample_rate: int) -> int:
-    """Return the sample rate AAC can carry: the recording's own, else the next one above, at most 96 kHz."""
+    """Return the sample rate of the AAC track in Hz: the recording's own where AAC has it, else the next one above, at most 96 kHz."""
     return min((rate for rate in AAC_RATES if rate >= sample_rate), default=AAC_RATES[0])
 
 
 def aac_bits(channels: int) -> int:
-    """Return bits per second: 192 kb/s, and 64 kb/s for each channel of surround sound."""
+    """Return bits/s: 192 kb/s, or 64 kb/s for each channel where that is more (surround)."""
     return max(AAC_BITS, AAC_BITS_PER_CHANNEL * channels)
 
 
-def _sound(recording: Path, audio: AudioStream, *, at_least: Fraction | None) -> Any:
-    """The recording from its first to its last sample, time stamps counted in samples: it can neither be cut nor drift."""
+def _audio_track(recording: Path, audio: AudioStream, *, at_least: Fraction | None) -> Any:
+    """Return the recording from its first to its last sample, with time stamps counted in samples: it can neither be cut nor drift.
+
+    at_least: length in s up to which silence is added.
+    """
     rate = aac_rate(audio.sample_rate)
-    sound = ffmpeg.input(file_url(recording), **_opened(recording))[str(audio.index)]
-    sound = sound.filter("aresample", rate).filter("asetpts", "N/SR/TB")
+    track = ffmpeg.input(file_url(recording), **_opened(recording))[str(audio.index)]
+    track = track.filter("aresample", rate).filter("asetpts", "N/SR/TB")
     if at_least is not None:
-        sound = sound.filter("apad", whole_len=-(-at_least * rate // 1))
-    return sound
+        track = track.filter("apad", whole_len=-(-at_least * rate // 1))
+    return track
 
 
 def _tags(colour: Colour) -> dict[str, str]:
@@ -124,7 +128,7 @@ def encode(
     recording: Path,
     audio: AudioStream,
     frames: int,
-    pad_sound: bool,
+    pad_audio: bool,
     quality: int,
     preset: str,
     text: Path | None = None,
@@ -132,19 +136,19 @@ def encode(
 ) -> Command:
     """Read I420 frames of the size of `like` from standard input and write one mp4 with the recording.
 
-    pad_sound: silence after the recording up to the end of the picture. text, font: a file with a visible label, and its font.
+    pad_audio: add silence after the recording up to the end of the video. text, font: a file with a visible label, and its font.
     """
     size = f"{like.width}x{like.height}"
-    picture = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(like.frame_rate))["v:0"]
+    video = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(like.frame_rate))["v:0"]
     if text is not None and font is not None:
         small = max(12, like.height // 40)
         placed = {"x": small // 2, "y": f"h-th-{small // 2}", "fontsize": small, "fontcolor": "white", "box": 1, "boxcolor": "black@0.5"}
-        picture = picture.filter("drawtext", textfile=str(text), fontfile=str(font), expansion="none", boxborderw=small // 4, **placed)
-    picture = picture.filter("setsar", str(like.sample_aspect))
-    sound = _sound(recording, audio, at_least=Fraction(frames) / like.frame_rate if pad_sound else None)
+        video = video.filter("drawtext", textfile=str(text), fontfile=str(font), expansion="none", boxborderw=small // 4, **placed)
+    video = video.filter("setsar", str(like.sample_aspect))
+    track = _audio_track(recording, audio, at_least=Fraction(frames) / like.frame_rate if pad_audio else None)
     output = ffmpeg.output(
-        picture,
-        sound,
+        video,
+        track,
         file_url(path),
         f="mp4",
         vcodec="libx264",

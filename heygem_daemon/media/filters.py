@@ -8,15 +8,15 @@ PLAIN: Final = {"yuv420p", "yuvj420p"}
 
 
 def as_decoded(stream: Any, video: VideoStream, start: int) -> Any:
-    """Pictures of the decoder (rotation already applied by ffmpeg) -> frames start, start + 1 ... as `video` describes them."""
+    """Turn the decoded frames of a stream (ffmpeg has applied the rotation) into frames start, start + 1 ... as `video` describes them."""
     if not video.is_still:
         stream = _on_grid(stream, video, start)
     width, height = decoded_size(video)
-    return _converted(stream, video).filter("scale", width, height)  # it may change within a stream (calls recorded by a browser)
+    return _converted(stream, video).filter("scale", width, height)  # the size may change within a stream (calls recorded by a browser)
 
 
 def _on_grid(stream: Any, video: VideoStream, start: int) -> Any:
-    """Pictures by time stamp -> pictures start, start + 1 ... of the constant rate; the first one fills what is missing before it."""
+    """Turn frames with time stamps into frames start, start + 1 ... of the constant rate; the first one is repeated for those before it."""
     stream = stream.filter("setpts", f"PTS-{video.start / video.time_base}" if video.is_seekable else "PTS-STARTPTS")
     if video.is_interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
@@ -26,8 +26,8 @@ def _on_grid(stream: Any, video: VideoStream, start: int) -> Any:
 
 
 def decoded_size(video: VideoStream) -> tuple[int, int]:
-    """Return width and height of the pictures these filters give: an odd-sized source is made even only after them, in the reader,
-    because ffmpeg's `pad` works in whole chroma samples and would drop the odd column."""
+    """Return width and height of the frames after these filters. An odd size is made even only later, in the reader, because ffmpeg's
+    `pad` works in whole chroma samples and would drop the odd column."""
     turned = video.rotation % 180 == 90
     shown = (video.coded_height, video.coded_width) if turned else (video.coded_width, video.coded_height)
     width, height = (even - 1 if odd == even - 1 else even for odd, even in zip(shown, (video.width, video.height), strict=True))
@@ -35,7 +35,7 @@ def decoded_size(video: VideoStream) -> tuple[int, int]:
 
 
 def _tone_mapped(stream: Any, colour: Colour) -> Any:
-    """PQ or HLG -> BT.709. Diffuse white lies at 203 cd/m2 (ITU-R BT.2408), so that skin keeps its brightness."""
+    """Convert PQ or HLG to BT.709. Diffuse white is at 203 cd/m2 (ITU-R BT.2408), so that skin keeps its brightness."""
     stream = stream.filter(
         "zscale",
         transferin=colour.transfer,
@@ -50,7 +50,7 @@ def _tone_mapped(stream: Any, colour: Colour) -> Any:
 
 
 def is_rgb(pixel_format: str) -> bool:
-    """Whether the decoder gives red, green and blue (or grey or a palette) and not luma and chroma."""
+    """Return whether the decoder gives red, green and blue (or grey or a palette) and not luma and chroma."""
     return pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "gray", "ya", "mono"))
 
 
@@ -59,12 +59,12 @@ def has_alpha(pixel_format: str) -> bool:
 
 
 def _converted(stream: Any, video: VideoStream) -> Any:
-    """Any pixel format -> 8-bit 4:2:0 in `video.colour`. 8-bit 4:2:0 itself passes through bit by bit, in its own range."""
+    """Convert any pixel format to 8-bit 4:2:0 in `video.colour`. What is 8-bit 4:2:0 already is not changed, nor is its range."""
     source = video.source_colour
     if source.is_hdr:
         return _tone_mapped(stream, source)
     if video.is_still or is_rgb(video.pixel_format):
-        if has_alpha(video.pixel_format):  # what is transparent becomes black, not whatever colour hides under it
+        if has_alpha(video.pixel_format):  # transparent pixels become black, instead of the colour stored in them
             stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1).filter("format", "gbrp")
         options = {} if is_rgb(video.pixel_format) else {"in_color_matrix": "bt601", "in_range": "full" if source.full_range else "limited"}
         width, height = decoded_size(video)

@@ -1,6 +1,6 @@
-"""Which files are taken, by extension, and the one demuxer each may be opened with.
+"""The file extensions that are accepted, and the one demuxer each is opened with.
 
-Letting ffmpeg guess would open a playlist named `clip.mp4` as a playlist, and read whatever files or hosts it lists.
+If ffmpeg guessed, it would open a playlist named `clip.mp4` as a playlist and read the files and hosts that it lists.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ DEMUXERS: Final = {
     ".ogg": "ogg",
     ".opus": "ogg",
     ".wma": "asf",
-    # The "pipe" demuxers read one picture; image2 would take "%d" and "*" in a name as a pattern over other files.
+    # The "pipe" demuxers read one image; image2 would take "%d" and "*" in a name as a pattern over other files.
     ".png": "png_pipe",
     ".jpg": "jpeg_pipe",
     ".jpeg": "jpeg_pipe",
@@ -35,10 +35,10 @@ DEMUXERS: Final = {
 
 
 def demuxer(path: Path) -> str:
-    """Return the demuxer of the file's extension (any case). Raises KeyError for one that is not taken."""
+    """Return the demuxer of the file's extension (any case). Raises KeyError for one that is not accepted."""
     return DEMUXERS[path.suffix.lower()]
 
 
 def display_name(path: Path) -> str:
-    """Return the file's name fit for a message: what cannot be printed is escaped, everything else stays readable."""
+    """Return the file's name for a message, with what cannot be printed escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in path.name)

@@ -1,4 +1,4 @@
-"""One decoded picture, kept as the decoder gave it: planar YUV 4:2:0, so that untouched pixels stay untouched."""
+"""A decoded frame, kept as the decoder gave it: planar YUV 4:2:0, so that untouched pixels stay bit-identical."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,14 +29,14 @@ FRACTION_BITS: Final = 5
 
 @dataclass(frozen=True, kw_only=True)
 class YuvSpace:
-    """How the planes of a frame mean colour: `matrix` as ffprobe names it, and whether luma uses 0-255 or 16-235."""
+    """The colour space of a frame: `matrix` as ffprobe names it, and whether luma uses 0-255 or 16-235."""
 
     matrix: str
     full_range: bool
 
     @property
     def weights(self) -> tuple[float, float, float]:
-        """Kr, Kg, Kb: what red, green and blue add to luma."""
+        """Kr, Kg, Kb: the weights of red, green and blue in luma."""
         kr, kb = LUMA_WEIGHTS[self.matrix]
         return kr, 1 - kr - kb, kb
 
@@ -52,9 +52,9 @@ class YuvSpace:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """Picture `index` of its source. y: uint8 [h, w]; u, v: uint8 [ceil(h/2), ceil(w/2)].
+    """Frame `index` of its source. y: uint8 [h, w]; u, v: uint8 [ceil(h/2), ceil(w/2)].
 
-    Frames are values: nothing writes into a plane after the frame was made.
+    Nothing writes into a plane after the frame was made.
     """
 
     index: int
@@ -93,7 +93,7 @@ class Frame:
         return np.concatenate([self.y.reshape(-1), self.u.reshape(-1), self.v.reshape(-1)])
 
     def clip(self, box: Box | None) -> Box:
-        """Return the part of `box` that lies in the picture (the whole picture for None); empty boxes have no area."""
+        """Return the part of `box` that lies in the frame (the whole frame for None); it may be empty."""
         if box is None:
             return (0, 0, self.width, self.height)
         x0, y0, x1, y1 = box
@@ -101,7 +101,7 @@ class Frame:
         return (x0, y0, min(max(x1, x0), self.width), min(max(y1, y0), self.height))
 
     def bgr(self, box: Box | None = None) -> Plane:
-        """Return uint8 [h, w, 3], blue first, of `box` clipped to the picture, by the frame's own matrix and range.
+        """Return uint8 [h, w, 3], blue first, of `box` clipped to the frame, by the frame's own matrix and range.
 
         Each chroma sample colours its 2x2 block, so that `paste` of unchanged pixels changes nothing but rounding.
         """
@@ -123,7 +123,7 @@ class Frame:
 
         Luma changes exactly at masked pixels. A chroma sample changes where any pixel of its 2x2 block is masked: to the mean
         of the block's pasted colours and, for its unmasked pixels, its original colour. Everything else stays bit-identical.
-        What of `box` lies outside the picture is ignored. Raises ValueError when `bgr` or `mask` do not have the size of `box`.
+        The part of `box` outside the frame is ignored. Raises ValueError when `bgr` or `mask` do not have the size of `box`.
         """
         shape = (box[3] - box[1], box[2] - box[0])
         if bgr.shape != (*shape, 3) or mask.shape != shape:
@@ -156,7 +156,7 @@ def _blocks(start: int, stop: int) -> npt.NDArray[np.intp]:
 
 
 def _block_sum(values: npt.NDArray[np.float32], origin: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Sum `values` (float32 [h, w], its corner at pixel `origin` = x, y) over the 2x2 chroma blocks of the picture."""
+    """Sum `values` (float32 [h, w], its corner at pixel `origin` = x, y) over the 2x2 chroma blocks of the frame."""
     (height, width), left, top = values.shape, origin[0] % 2, origin[1] % 2
     even = np.pad(values, ((top, (top + height) % 2), (left, (left + width) % 2)))
     rows = even[0::2] + even[1::2]
@@ -166,7 +166,7 @@ def _block_sum(values: npt.NDArray[np.float32], origin: tuple[int, int]) -> npt.
 
 @dataclass(frozen=True, kw_only=True)
 class _DecodeTables:
-    """What each 8-bit code adds to blue, green and red: int16 [256] each, in 1/32 of a code, rounding included in `y`."""
+    """The contribution of each 8-bit code to blue, green and red: int16 [256] each, in 1/32 of a code; `y` includes the rounding."""
 
     y: npt.NDArray[np.int16]
     bu: npt.NDArray[np.int16]

@@ -1,11 +1,11 @@
-"""The machine-readable label of every result: this picture was partly made by a trained model."""
+"""The machine-readable label of every result: parts of this video were made by a trained model."""
 
 import uuid
 from pathlib import Path
 from typing import Final
 
 SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC digital source type of a real picture of which parts were made by a trained model."""
+"""IPTC digital source type of a real image of which parts were made by a trained model."""
 
 LABEL: Final = "AI-generated: the mouth in this video was synthesised to match a recording."
 

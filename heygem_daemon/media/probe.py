@@ -1,7 +1,7 @@
-"""Look into a file without trusting it, and say what is wrong with it in the words of the table of errors.
+"""Inspect a file without trusting it, and raise the error of the table that describes what is wrong with it.
 
-What is left open: between this check and a later read the file could be exchanged by somebody who can write into its directory;
-the demuxer and the protocols stay fixed for every read, so such a file still cannot make ffmpeg open another one.
+Remaining risk: between this check and a later read, whoever can write into the directory could exchange the file; the demuxer and
+the protocols are fixed for every read, so even then ffmpeg cannot be made to open another file.
 """
 
 import json
@@ -21,11 +21,14 @@ from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
 __all__ = ["IMAGE_EXTENSIONS", "RECORDING_EXTENSIONS", "VIDEO_EXTENSIONS", "check_recording", "check_video", "probe"]
 
 SMALLEST_SIDE: Final = 64
+"""Pixels. No face is looked for in less."""
 TAIL_SECONDS: Final = 10.0
+"""s at the end of a file whose packets are read to find its real end."""
 MISSING_SECONDS: Final = 1.0
-MISSING_SHARE: Final = 0.02
+MISSING_FRACTION: Final = 0.02
+"""A file is truncated when more than either of these is missing of the length in its header."""
 EXACT_CONTAINERS: Final = frozenset({"mov", "matroska", "flac"})
-"""Containers whose header says how long the file is (an mp3 or a raw aac only lets one guess)."""
+"""Containers whose header has the exact length (that of an mp3 or a raw aac is only an estimate)."""
 
 HDR_WARNING: Final = "{name} is an HDR video; it was converted to standard colours (BT.709)."
 VARIABLE_WARNING: Final = "{name} has a variable frame rate; it was read at a constant {rate:.5g} frames per second."
@@ -34,9 +37,12 @@ Json = dict[str, Any]
 
 
 def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    """Return what `path` holds. Raises InputError: symlink, not_a_file, file_too_large, too_many_streams; not_a_video (or, for the
-    extension of a sound file, audio_unreadable) where the content is not what the extension says, video_truncated where its end is
-    missing so that it cannot be opened. Raises TransientError where it cannot be read at all, or ffprobe is not installed."""
+    """Return what `path` holds.
+
+    Raises InputError: symlink, not_a_file, file_too_large, too_many_streams; not_a_video (or, for the extension of an audio file,
+    audio_unreadable) where the content does not match the extension, video_truncated where its end is missing so that it cannot be
+    opened. Raises TransientError where it cannot be read at all, SetupError where ffprobe is not installed.
+    """
     size = _check_file(path, limits)
     extension = path.suffix.lower()
     if extension not in DEMUXERS:
@@ -52,7 +58,7 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
 
 
 def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    """Return `probe(path)` of a file with sound. Raises, beside what `probe` raises: audio_unreadable, audio_empty, audio_truncated,
+    """Return `probe(path)` of a file with audio. Raises, besides what `probe` raises: audio_unreadable, audio_empty, audio_truncated,
     audio_too_long."""
     name = display_name(path)
     if path.suffix.lower() not in RECORDING_EXTENSIONS and not path.is_symlink():
@@ -70,7 +76,7 @@ def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaIn
 
 
 def check_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    """Return `probe(path)` of a video or picture. Raises, beside what `probe` raises: not_a_video, video_truncated, video_too_long,
+    """Return `probe(path)` of a video or still image. Raises, besides what `probe` raises: not_a_video, video_truncated, video_too_long,
     video_too_large, video_too_small."""
     name = display_name(path)
     if path.suffix.lower() not in VIDEO_EXTENSIONS | IMAGE_EXTENSIONS and not path.is_symlink():
@@ -126,7 +132,7 @@ def _ask(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
 
 
 def _unreadable(path: Path) -> Exception:
-    """Return the error for a file ffprobe cannot open: an mp4 without its index was cut off, anything else is no media."""
+    """Return the error for a file that ffprobe cannot open: an mp4 without its index is truncated, anything else is not a media file."""
     extension, name = path.suffix.lower(), display_name(path)
     if extension in RECORDING_EXTENSIONS - VIDEO_EXTENSIONS or extension not in DEMUXERS:
         return error("audio_unreadable" if extension in DEMUXERS else "not_a_video", name=name)
@@ -169,13 +175,13 @@ def _last_time(path: Path, limits: MediaLimits, *, since: float) -> float | None
 
 
 def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
-    """Whether the file holds clearly less than its header promises."""
+    """Return whether the file holds clearly less than its header declares."""
     if info.container in {"avi", "wav"}:
-        promised = int.from_bytes(_head(info.path)[4:8], "little")
-        is_open_ended = promised in {0, 0xFFFFFFFF} or _head(info.path)[:4] != b"RIFF"
-        return not is_open_ended and promised + 8 > info.size + MISSING_SHARE * info.size
+        declared = int.from_bytes(_head(info.path)[4:8], "little")
+        is_open_ended = declared in {0, 0xFFFFFFFF} or _head(info.path)[:4] != b"RIFF"
+        return not is_open_ended and declared + 8 > info.size + MISSING_FRACTION * info.size
     if info.container not in EXACT_CONTAINERS or info.seconds <= 0:
         return False
-    end = info.seconds + (float(info.start) if info.container == "mov" else 0.0)  # Matroska notes the end, not the length
+    end = info.seconds + (float(info.start) if info.container == "mov" else 0.0)  # Matroska stores the end, not the length
     last = _last_time(info.path, limits, since=max(end - TAIL_SECONDS, 0.0))
-    return last is None or end - last > max(MISSING_SECONDS, MISSING_SHARE * info.seconds)
+    return last is None or end - last > max(MISSING_SECONDS, MISSING_FRACTION * info.seconds)

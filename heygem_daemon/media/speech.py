@@ -1,4 +1,4 @@
-"""The sound of a recording as mono blocks, and its exact length."""
+"""Decode the audio of a recording into mono blocks, and measure its exact length."""
 
 import math
 import os
@@ -20,9 +20,10 @@ from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
 SPEECH_RATE: Final = 16000
+"""Hz."""
 
 SILENCE_DB: Final = -60.0
-"""A recording whose loudest sample lies below this is silence with noise on it: speech peaks above -45 dB even in bad recordings."""
+"""dB of full scale. With its loudest sample below this a recording is silent but for noise: even bad ones of speech peak above -45 dB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,12 @@ class SpeechMeasure:
 
 
 def frame_count(seconds: Fraction, frame_rate: Fraction) -> int:
-    """Return how many frames last as long as `seconds` of speech, at least one: the length rule of every result."""
+    """Return the number of frames of a result: as long as `seconds` of speech, at least one."""
     return max(round(seconds * frame_rate), 1)
 
 
 def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
-    """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz; goes on after damaged stretches.
+    """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz; goes on after damaged parts.
 
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
     cannot be read or the decoder was killed.
@@ -55,8 +56,10 @@ def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE)
 
 
 def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
-    """Decode the whole recording once. Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long (what a
-    header says about the length may be wrong; this counts)."""
+    """Decode the whole recording once and measure it; the length in a header may be wrong.
+
+    Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long.
+    """
     return _measured(speech_blocks(path), display_name(path), limits)
 
 
@@ -127,17 +130,17 @@ class _Spool:
 
 def _int16_blocks(path: Path, rate: int, block: int) -> Generator[npt.NDArray[np.int16], None, None]:
     """Yield int16 [block]; see `speech_blocks`."""
-    with FfmpegReader(commands.decode_speech(path, rate=rate)) as child:
+    with FfmpegReader(commands.decode_speech(path, rate=rate)) as decoder:
         done = False
         started = False
         while not done:
             samples = np.empty(block, np.int16)
-            got = child.read_into(samples.data.cast("B")) // samples.itemsize
+            got = decoder.read_into(samples.data.cast("B")) // samples.itemsize
             done = got < block
             if got:
                 started = True
                 yield samples[:got]
-        end = child.wait()
+        end = decoder.wait()
     if end.code < 0 or "Input/output error" in end.stderr:
         raise error("io_error", problem=f"{display_name(path)}: {end.last_error_line}")
     if end.code != 0 and not started:

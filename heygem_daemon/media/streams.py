@@ -1,4 +1,4 @@
-"""From ffprobe's JSON to the streams of `types`: frame rate, rotation, colour, shape."""
+"""Turn ffprobe's JSON into the streams of `types`: frame rate, rotation, colour, size."""
 
 from fractions import Fraction
 from typing import Any, Final
@@ -9,13 +9,16 @@ from heygem_daemon.media.types import BT709, AudioStream, Colour, VideoStream
 Json = dict[str, Any]
 
 STILL_RATE: Final = Fraction(25)
+"""Frames/s of a result made from a still image."""
 STILL_LONGEST_SIDE: Final = 1920
+"""Pixels; larger photos are scaled down."""
 HIGHEST_RATE: Final = 240
+"""Frames/s; what is above is a time base and no frame rate."""
 STANDARD_RATES: Final = tuple(
     Fraction(*r) for r in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1), (60000, 1001), (60, 1))
 )
 SAME_RATE: Final = Fraction(1, 200)
-"""Average and nominal rate closer than this mean a constant rate: a dropped frame here and there, or a rounded duration."""
+"""Relative difference of average and nominal rate up to which the rate is constant: a few dropped frames, or a rounded duration."""
 
 UNKNOWN: Final = {"", "unknown", "unspecified", "reserved", "N/A"}
 INTERLACED: Final = {"tt", "bb", "tb", "bt"}
@@ -30,7 +33,7 @@ def rational(text: object) -> Fraction | None:
 
 
 def seconds_of(described: Json) -> float | None:
-    """Return the duration of a stream or container, wherever it is noted; None where it is not."""
+    """Return the duration of a stream or container in s; None where ffprobe gives none."""
     length = rational(described.get("duration"))
     if length is None:  # Matroska: "00:01:02.500000000"
         parts = str(described.get("tags", {}).get("DURATION", "")).split(":")
@@ -44,7 +47,7 @@ def choose_rate(nominal: Fraction | None, average: Fraction | None) -> tuple[Fra
     """Return the constant rate a stream is read at, and whether its own rate is variable.
 
     nominal is ffprobe's r_frame_rate (the coarsest grid all time stamps fit), average its avg_frame_rate. Where they agree the rate
-    is constant and nominal is exact. Otherwise: nominal where it is an ordinary rate of which up to half the frames were left out
+    is constant and nominal is exact. Otherwise: nominal where it is an ordinary rate of which up to half the frames are missing
     (phones, screen recordings), else the standard rate nearest to the average, or the next one above it, so that no motion is lost.
     """
     if nominal is not None and not 0 < nominal <= HIGHEST_RATE:
@@ -70,7 +73,7 @@ def _standard(rate: Fraction) -> Fraction:
 
 
 def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> VideoStream | None:
-    """Return the largest picture track that is not a cover image; None where there is none."""
+    """Return the largest video track that is not a cover image; None where there is none."""
     tracks = [s for s in report["streams"] if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
     if not tracks:
         return None
@@ -113,7 +116,7 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
 
 
 def audio_stream(report: Json, container_seconds: float) -> AudioStream | None:
-    """Return the first sound track; None where there is none."""
+    """Return the first audio track; None where there is none."""
     track = next((s for s in report["streams"] if s.get("codec_type") == "audio"), None)
     if track is None:
         return None
@@ -136,7 +139,7 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def _rotation(track: Json, frames: list[Json]) -> int:
-    """Return the clockwise turn that makes the picture upright: 0, 90, 180 or 270 (other angles leave the shape as it is)."""
+    """Return the clockwise turn that makes the frame upright: 0, 90, 180 or 270 degrees (0 for any other angle)."""
     notes = list(track.get("side_data_list", [])) + [note for frame in frames[:1] for note in frame.get("side_data_list", [])]
     angle = next((float(note["rotation"]) for note in notes if "rotation" in note), 0.0)
     turn = round(-angle) % 360

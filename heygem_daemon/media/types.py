@@ -1,4 +1,4 @@
-"""What is known about a media file before a frame of it is decoded."""
+"""The properties of a media file that are known before a frame of it is decoded, and the limits for them."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Colour:
-    """Colour tags as ffprobe names them (`bt709`, `smpte170m`, ...); None where the file says nothing."""
+    """Colour tags as ffprobe names them (`bt709`, `smpte170m`, ...); None where the file has none."""
 
     primaries: str | None = None
     transfer: str | None = None
@@ -25,12 +25,12 @@ BT709: Final = Colour(primaries="bt709", transfer="bt709", matrix="bt709")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoStream:
-    """A picture track as it will be decoded: upright (rotation applied), 8-bit 4:2:0, constant frame rate, even size.
+    """A video track as it is decoded: upright (rotation applied), 8-bit 4:2:0, constant frame rate, even size.
 
     `frame_rate` is exact; for variable frame rate it is the constant rate it is read at. `frames` is the number of frames at
     that rate (exact after decoding only; from the container it may be off by some). `colour` is that of the decoded frames;
-    `source_colour` and the coded size are those of the file. `start` is the time of the first picture, `time_base` the unit of
-    the file's time stamps, both in s. `is_seekable`: a picture has the same time stamp after a seek as in order.
+    `source_colour` and the coded size are those of the file. `start` is the time of the first frame, `time_base` the unit of
+    the file's time stamps, both in s. `is_seekable`: a frame has the same time stamp after a seek as in order.
     """
 
     width: int
@@ -89,7 +89,7 @@ class MediaInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
-    """What a file may at most be; `probe_seconds` of wall clock bound every command that inspects it."""
+    """The largest file that is accepted; every command that inspects one may take `probe_seconds`. See settings.Limits."""
 
     recording_seconds: float = 3 * 3600
     video_seconds: float = 3 * 3600

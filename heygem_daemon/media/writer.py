@@ -1,7 +1,7 @@
 """Write frames and a recording into one mp4, with one lossy encode.
 
-The sound is always encoded anew (AAC, 192 kb/s) and never copied: a copied stream would bring its own edit list, priming and gaps,
-and then neither its start nor its length would be known to be right.
+The audio is always encoded anew (AAC, 192 kb/s) and never copied: a copied stream would bring its own edit list, priming and gaps,
+and neither its start nor its length would be certain.
 """
 
 import tempfile
@@ -21,7 +21,6 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.run import Completed, FfmpegWriter
 from heygem_daemon.media.types import VideoStream
 
-# The one that knows Chinese and Japanese comes first.
 FONTS: Final = (
     Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
@@ -29,17 +28,18 @@ FONTS: Final = (
     Path("/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"),
     Path("/usr/share/fonts/truetype/freefont/FreeSans.ttf"),
 )
+"""The first one that exists is used; the one with Chinese and Japanese comes first."""
 
 
 class VideoWriter:
-    """A context manager: write exactly `frames` frames of the size of `like`; leaving the block without an error completes the file,
+    """A context manager that writes exactly `frames` frames of the size of `like`; leaving the block without an error completes the file,
     leaving it with one removes it.
 
-    fit: "video" pads the sound with silence to the end of the picture; "audio" leaves it as it is. Sound is never cut.
+    fit: "video" pads the audio with silence to the end of the video; "audio" leaves it as it is. Audio is never cut.
     quality: x264 CRF. preset: x264's; at CRF 16 "veryfast" takes 47 ms of one core for a 1080x1920 frame of a real presenter, "medium"
     111 ms for a file of the same size and 1.3 dB more (51.9 and 53.2 dB: neither is visible).
-    visible_label: a line of text shown at the bottom left; where the server has no font it is left out and `warnings` says so.
-    Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`), each with what ffmpeg said last.
+    visible_label: a line of text shown at the bottom left; where the server has no font it is left out, with an entry in `warnings`.
+    Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`), each with the last error of ffmpeg.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class VideoWriter:
         self._recording, self._label, self._fonts = recording, visible_label, tuple(fonts)
         self._written = 0
         self._resources = ExitStack()
-        self._child: FfmpegWriter | None = None
+        self._encoder: FfmpegWriter | None = None
 
     def __enter__(self) -> Self:
         audio = probe(self._recording).audio
@@ -74,37 +74,37 @@ class VideoWriter:
             recording=self._recording,
             audio=audio,
             frames=self._frames,
-            pad_sound=self._fit == "video",
+            pad_audio=self._fit == "video",
             quality=self._quality,
             preset=self._preset,
             text=text,
             font=font,
         )
         try:
-            self._child = self._resources.enter_context(FfmpegWriter(command))
+            self._encoder = self._resources.enter_context(FfmpegWriter(command))
         except HeygemError:
             self._resources.close()
             raise
         return self
 
     def write(self, frame: Frame) -> None:
-        """Append `frame`; waits while the encoder is busy."""
-        if self._child is None:
+        """Append `frame`; wait while the encoder is busy."""
+        if self._encoder is None:
             raise ValueError("write outside the with block")
         if (frame.width, frame.height) != (self._like.width, self._like.height):
             raise ValueError(f"a frame of {frame.width}x{frame.height} in a video of {self._like.width}x{self._like.height}")
         try:
-            self._child.write(frame.i420().data)
+            self._encoder.write(frame.i420().data)
         except BrokenPipeError:
-            raise self._failure(self._child.wait()) from None
+            raise self._failure(self._encoder.wait()) from None
         self._written += 1
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        child, self._child = self._child, None
+        encoder, self._encoder = self._encoder, None
         complete = False
         try:
-            if child is not None and kind is None:
-                self._complete(child)
+            if encoder is not None and kind is None:
+                self._complete(encoder)
                 complete = True
         finally:
             self._resources.close()
@@ -112,10 +112,10 @@ class VideoWriter:
                 with suppress(OSError):
                     self.path.unlink(missing_ok=True)
 
-    def _complete(self, child: FfmpegWriter) -> None:
+    def _complete(self, encoder: FfmpegWriter) -> None:
         if self._written != self._frames:
-            raise error("encode_failed", problem=f"{self._written} of {self._frames} pictures were written")
-        end = child.finish()
+            raise error("encode_failed", problem=f"{self._written} of {self._frames} frames were written")
+        end = encoder.finish()
         if end.code != 0:
             raise self._failure(end)
         try:

@@ -5,17 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 MakeFile = Callable[..., Path]
+Decode = Callable[..., npt.NDArray[np.uint8]]
+Turn = Callable[[Path, int], Path]
 
-# Every frame has its own grey level and a pattern that moves: neighbours never look alike.
-PICTURE = "testsrc2=s={size}:r={rate}:d={seconds}"
+# Every frame has its own grey level and a pattern that moves: no two consecutive frames are alike.
+TEST_VIDEO = "testsrc2=s={size}:r={rate}:d={seconds}"
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
 def ffmpeg(*arguments: object) -> None:
-    """Run ffmpeg; fail with what it says."""
+    """Run ffmpeg; fail with its error output."""
     done = subprocess.run(
         ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)], capture_output=True, timeout=120, check=False
     )
@@ -24,17 +27,17 @@ def ffmpeg(*arguments: object) -> None:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
-    """Make a moving test picture: clip("a.mp4", *encoder options, size=, rate=, seconds=, filters=, inputs=)."""
+    """Make a moving test video: clip("a.mp4", *encoder options, size=, rate=, seconds=, filters=, inputs=)."""
     folder = tmp_path_factory.mktemp("clips")
 
     def make(
-        name: str, *options: object, size: str = "160x120", rate: str = "25", seconds: float = 2, filters: str = "null", sound: bool = False
+        name: str, *options: object, size: str = "160x120", rate: str = "25", seconds: float = 2, filters: str = "null", audio: bool = False
     ) -> Path:
         path = folder / name
         if not path.exists():
-            picture = ("-f", "lavfi", "-i", PICTURE.format(size=size, rate=rate, seconds=seconds))
-            tone = ("-f", "lavfi", "-i", f"sine=440:d={seconds}") if sound else ()
-            ffmpeg(*picture, *tone, "-vf", filters, *(options or X264), f"file:{path}")
+            video = ("-f", "lavfi", "-i", TEST_VIDEO.format(size=size, rate=rate, seconds=seconds))
+            tone = ("-f", "lavfi", "-i", f"sine=440:d={seconds}") if audio else ()
+            ffmpeg(*video, *tone, "-vf", filters, *(options or X264), f"file:{path}")
         return path
 
     return make
@@ -42,7 +45,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
 
 @pytest.fixture(scope="session")
 def tone(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
-    """Make a sound: tone("a.wav", *encoder options, seconds=, rate=, channels=, source=)."""
+    """Make an audio file: tone("a.wav", *encoder options, seconds=, rate=, channels=, source=)."""
     folder = tmp_path_factory.mktemp("tones")
 
     def make(
@@ -61,10 +64,10 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
 
 
 @pytest.fixture(scope="session")
-def decoded() -> Callable[..., np.ndarray]:
-    """Decode with plain ffmpeg options, apart from the product: decoded(path, *options) -> uint8 [bytes]."""
+def decoded() -> Decode:
+    """Decode with plain ffmpeg options, without the code under test: decoded(path, *options) -> uint8 [bytes]."""
 
-    def decode(path: Path, *options: object) -> np.ndarray:
+    def decode(path: Path, *options: object) -> npt.NDArray[np.uint8]:
         command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", *map(str, options), "-f", "rawvideo", "-"]
         return np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout, np.uint8)
 
@@ -72,7 +75,7 @@ def decoded() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture
-def turned(tmp_path: Path) -> Callable[[Path, int], Path]:
+def turned(tmp_path: Path) -> Turn:
     """Copy an mp4 with another display matrix in its video track header (ISO 14496-12, 8.3.2): 16.16 fixed point a b u c d v."""
 
     def turn(source: Path, angle: int) -> Path:

@@ -56,7 +56,7 @@ def test_frames_in_order_are_decoded_from_the_first() -> None:
     )
 
 
-def test_frames_from_the_middle_are_sought_a_little_before() -> None:
+def test_frames_from_the_middle_are_decoded_from_a_little_before() -> None:
     command = commands.decode_frames(info(CLIP), start=33, stop=40)
     assert command == (
         *("ffmpeg", "-f", "mov", "-copyts", "-noaccurate_seek", "-protocol_whitelist", "file,pipe", "-ss", "1.101000"),
@@ -68,7 +68,7 @@ def test_frames_from_the_middle_are_sought_a_little_before() -> None:
     assert "-ss" not in commands.decode_frames(info(replace(CLIP, is_seekable=False)), start=33)
 
 
-def test_each_kind_of_picture_gets_its_filters() -> None:
+def test_each_kind_of_video_gets_its_filters() -> None:
     ten_bit = graph(commands.decode_frames(info(replace(CLIP, pixel_format="yuv422p10le"))))
     assert "scale=flags=bicubic+accurate_rnd+full_chroma_int:in_range=limited:out_range=limited[s2];[s2]format=yuv420p" in ten_bit
     interlaced = graph(commands.decode_frames(info(replace(CLIP, is_interlaced=True))))
@@ -98,7 +98,7 @@ def test_the_result_is_encoded_once_and_labelled() -> None:
         recording=Path("a.wav"),
         audio=audio,
         frames=300,
-        pad_sound=True,
+        pad_audio=True,
         quality=16,
         preset="veryfast",
     )
@@ -122,5 +122,5 @@ def test_aac_keeps_the_rate_it_can_carry(own: int, carried: int) -> None:
     assert commands.aac_rate(own) == carried
 
 
-def test_surround_sound_gets_more_bits() -> None:
+def test_surround_audio_gets_more_bits() -> None:
     assert [commands.aac_bits(channels) for channels in (1, 2, 6)] == [192_000, 192_000, 384_000]

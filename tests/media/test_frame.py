@@ -1,6 +1,7 @@
-"""Frames: colours by the book, and pasting that touches nothing else."""
+"""Frames: colours by the standards, and pasting that changes nothing else."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ def grey(width: int = 24, height: int = 18) -> Frame:
     return Frame.from_i420(np.full(width * height * 3 // 2, 128, np.uint8), width=width, height=height, index=0, space=BT709)
 
 
-def by_the_book(frame: Frame) -> np.ndarray:
+def by_the_standard(frame: Frame) -> npt.NDArray[np.float64]:
     """ITU-R BT.709 section 3 and its kin, in double precision: bgr float64 [h, w, 3], 0-255, clipped."""
     kr, kb = LUMA_WEIGHTS[frame.space.matrix]
     offset, span, chroma = (0, 255, 255) if frame.space.full_range else (16, 219, 224)
@@ -34,7 +35,7 @@ def by_the_book(frame: Frame) -> np.ndarray:
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: f"{s.matrix}-{'full' if s.full_range else 'limited'}")
 def test_colours_follow_the_matrix_and_range_of_the_frame(space: YuvSpace) -> None:
     frame = noise(space=space)
-    assert np.abs(frame.bgr() - by_the_book(frame)).max() <= 0.5 + 2 / 32  # rounding, and two table entries of 1/32 step
+    assert np.abs(frame.bgr() - by_the_standard(frame)).max() <= 0.5 + 2 / 32  # rounding, and two table entries of 1/32 step
 
 
 def test_a_box_is_the_same_as_the_part_of_the_whole() -> None:
@@ -42,7 +43,7 @@ def test_a_box_is_the_same_as_the_part_of_the_whole() -> None:
     assert np.array_equal(frame.bgr((5, 3, 18, 14)), frame.bgr()[3:14, 5:18])
 
 
-def test_a_box_is_clipped_to_the_picture() -> None:
+def test_a_box_is_clipped_to_the_frame() -> None:
     frame = noise()
     assert np.array_equal(frame.bgr((-4, -4, 100, 5)), frame.bgr()[:5])
     assert frame.bgr((30, 0, 40, 5)).shape == (5, 0, 3)
@@ -90,7 +91,7 @@ def test_a_block_masked_by_half_takes_half_of_the_new_chroma() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: f"{s.matrix}-{'full' if s.full_range else 'limited'}")
-def test_pasting_what_was_read_changes_a_natural_picture_by_rounding_only(space: YuvSpace) -> None:
+def test_pasting_what_was_read_changes_a_natural_image_by_rounding_only(space: YuvSpace) -> None:
     frame = noise(space=space)
     packed = (frame.i420() // 4 + 96).astype(np.uint8)  # muted: every colour lies inside RGB, so nothing is clipped
     calm = Frame.from_i420(packed, width=24, height=18, index=0, space=space)

@@ -1,22 +1,27 @@
-"""Reading pictures: the right ones, in the right order, from anywhere, in bounded memory."""
+"""Read frames: the right ones, in the right order, from anywhere, in bounded memory."""
 
 import tracemalloc
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heygem_daemon.core.errors import InputError, TransientError
+from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import check_video
-from heygem_daemon.media.reader import VideoReader, forth_and_back
+from heygem_daemon.media.reader import VideoReader, ping_pong
+from tests.media.conftest import Decode, MakeFile, Turn
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 LOSSLESS = (*X264, "-qp", 0)
 BFRAMES = ("-c:v", "libx264", "-preset", "medium", "-bf", 3, "-g", 30, "-pix_fmt", "yuv420p")
-# Grey of frame N is 16 + 4 N: one look at a pixel tells which frame it is.
+# Grey of frame N is 16 + 4 N, so a pixel shows which frame it is.
 NUMBERED = "geq=lum='16+4*N':cb=128:cr=128"
 
 
@@ -24,25 +29,25 @@ def reader(path: Path, **options: int) -> VideoReader:
     return VideoReader(check_video(path), **options)
 
 
-def stacked(frames) -> np.ndarray:
+def stacked(frames: Iterable[Frame]) -> npt.NDArray[np.uint8]:
     """uint8 [frames, bytes]"""
     return np.stack([frame.i420() for frame in frames])
 
 
-def numbers(frames) -> list[int]:
+def numbers(frames: Iterable[Frame]) -> list[int]:
     return [round((float(frame.y.mean()) - 16) / 4) for frame in frames]
 
 
 @given(st.integers(1, 50), st.integers(0, 500))
-def test_forth_and_back_moves_by_one_and_never_repeats_an_end(frames: int, position: int) -> None:
-    here, there = forth_and_back(position, frames), forth_and_back(position + 1, frames)
+def test_ping_pong_moves_by_one_and_never_repeats_an_end(frames: int, position: int) -> None:
+    here, there = ping_pong(position, frames), ping_pong(position + 1, frames)
     assert 0 <= here < frames
     assert abs(here - there) == (1 if frames > 1 else 0)
     if position < frames:
         assert here == position
 
 
-def test_frames_are_the_decoders_own_bit_by_bit(clip, decoded) -> None:
+def test_frames_are_the_decoders_own_bit_by_bit(clip: MakeFile, decoded: Decode) -> None:
     path = clip("plain.mp4")
     ours = stacked(reader(path).frames())
     assert np.array_equal(ours.reshape(-1), decoded(path))
@@ -53,7 +58,7 @@ HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265
 INTERLACED = (*X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", "-g", 12)
 UNEVEN = "setpts='(N+mod(N*N,7)*.12+gt(N,20)*9)/25/TB'"
 
-SEEKABLE = {
+SEEKABLE: Final[dict[str, dict[str, Any]]] = {
     "cfr.mp4": {"options": (*X264, "-g", 12)},
     "film-bframes.mp4": {"options": BFRAMES, "rate": "24000/1001"},
     "ntsc-bframes.mkv": {"options": BFRAMES, "rate": "30000/1001"},
@@ -72,7 +77,7 @@ SEEKABLE = {
 
 
 @pytest.mark.parametrize("name", SEEKABLE)
-def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip, name: str) -> None:
+def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip: MakeFile, name: str) -> None:
     recipe = dict(SEEKABLE[name])
     source = reader(clip(name, *recipe.pop("options"), seconds=3, **recipe))
     whole = stacked(source.frames())
@@ -88,27 +93,27 @@ def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip, name: 
 
 
 @pytest.mark.parametrize("extension", ["mkv", "mp4"])
-def test_variable_frame_rate_is_read_by_its_time_stamps(clip, extension: str) -> None:
+def test_variable_frame_rate_is_read_by_its_time_stamps(clip: MakeFile, extension: str) -> None:
     times = [0, 1, 2, 4, 5, 9, 10, 11, 12, 16, 17, 18, 19, 20, 21]
     expression = "+".join(f"eq(N,{n})*{time}" for n, time in enumerate(times))
     filters = f"{NUMBERED},setpts='({expression})/30/TB'"
     path = clip(f"stamped.{extension}", *LOSSLESS, "-fps_mode", "passthrough", rate="30", seconds=0.5, filters=filters)
     source = reader(path)
     assert source.video.frame_rate == 30
-    assert source.video.is_variable == (extension == "mp4")  # Matroska's writer notes the nominal rate as the average
+    assert source.video.is_variable == (extension == "mp4")  # Matroska's writer stores the nominal rate as the average
     expected = [max(n for n, time in enumerate(times) if time <= tick) for tick in range(22)]
     assert numbers(source.frames()) == expected
 
 
-def test_sound_that_starts_before_the_picture_does_not_shift_the_picture(clip, tone) -> None:
-    picture = clip("numbered.mp4", *LOSSLESS, filters=NUMBERED)
-    late = tone("late.mkv", "-itsoffset", 0.5, "-i", picture, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", "aac")
+def test_audio_that_starts_before_the_video_does_not_shift_the_video(clip: MakeFile, tone: MakeFile) -> None:
+    video = clip("numbered.mp4", *LOSSLESS, filters=NUMBERED)
+    late = tone("late.mkv", "-itsoffset", 0.5, "-i", video, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", "aac")
     assert numbers(reader(late).frames(0, 4)) == [0, 1, 2, 3]
     assert numbers(reader(late).frames(30, 33)) == [30, 31, 32]
 
 
 @pytest.mark.parametrize("angle", [90, 180])
-def test_rotated_pictures_come_upright(clip, turned, decoded, angle: int) -> None:
+def test_rotated_video_comes_upright(clip: MakeFile, turned: Turn, decoded: Decode, angle: int) -> None:
     flat = clip("plain.mp4")
     first = next(reader(turned(flat, angle)).frames())
     upright = decoded(flat, "-vf", {90: "transpose=clock", 180: "hflip,vflip"}[angle], "-frames:v", 1)
@@ -116,7 +121,7 @@ def test_rotated_pictures_come_upright(clip, turned, decoded, angle: int) -> Non
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p"])
-def test_an_odd_size_repeats_its_last_column_and_row(clip, decoded, pixels: str) -> None:
+def test_an_odd_size_repeats_its_last_column_and_row(clip: MakeFile, decoded: Decode, pixels: str) -> None:
     path = clip(f"odd-{pixels}.mkv", "-c:v", "ffv1", "-pix_fmt", pixels, filters="scale=161:121", seconds=0.2)
     first, source = next(reader(path).frames()), decoded(path, "-frames:v", 1)
     luma = source[: 161 * 121].reshape(121, 161)
@@ -130,7 +135,8 @@ def test_an_odd_size_repeats_its_last_column_and_row(clip, decoded, pixels: str)
 
 
 def flat_colour(path: Path) -> list[int]:
-    return next(reader(path).frames()).bgr()[60, 80].tolist()
+    blue, green, red = next(reader(path).frames()).bgr()[60, 80]
+    return [int(blue), int(green), int(red)]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,7 @@ def flat_colour(path: Path) -> list[int]:
         ("colour-alpha.png", ("-frames:v", 1, "-pix_fmt", "rgba")),
     ],
 )
-def test_colour_survives_every_pixel_format(clip, name: str, options: tuple) -> None:
+def test_colour_survives_every_pixel_format(clip: MakeFile, name: str, options: tuple[object, ...]) -> None:
     """An orange in RGB, coded by ffmpeg with the usual matrix of each format, is orange again."""
     yuv = not any(word in name for word in ("rgb", "png", "jpg"))
     matrix = ",scale=out_color_matrix=bt601:out_range=" + ("full" if "full" in name else "limited") if yuv else ""
@@ -157,7 +163,7 @@ def test_colour_survives_every_pixel_format(clip, name: str, options: tuple) -> 
 
 
 @pytest.mark.parametrize(("pixels", "top"), [("yuvj420p", 255), ("yuv420p10le", 1023), ("yuvj444p", 255)])
-def test_full_range_stays_full_range(clip, pixels: str, top: int) -> None:
+def test_full_range_stays_full_range(clip: MakeFile, pixels: str, top: int) -> None:
     ramp = f"format={pixels},geq=lum='min(X*{(top + 1) // 128},{top})':cb={(top + 1) // 2}:cr={(top + 1) // 2}"
     path = clip(f"ramp-{pixels}.mkv", "-c:v", "ffv1", "-pix_fmt", pixels, "-color_range", "pc", filters=ramp, seconds=0.2)
     frame = next(reader(path).frames())
@@ -165,14 +171,14 @@ def test_full_range_stays_full_range(clip, pixels: str, top: int) -> None:
     assert (int(frame.y.min()), int(frame.y.max())) == (0, 255)
 
 
-def test_what_is_transparent_becomes_black(clip) -> None:
+def test_transparent_pixels_become_black(clip: MakeFile) -> None:
     path = clip("ghost.png", "-frames:v", 1, filters="format=rgba,geq=r=220:g=130:b=40:a='255*gt(X,79)'")
-    picture = next(reader(path).frames()).bgr()
-    assert picture[60, 40].max() <= 2
-    assert picture[60, 120].tolist() == pytest.approx([40, 130, 220], abs=4)
+    video = next(reader(path).frames()).bgr()
+    assert video[60, 40].max() <= 2
+    assert video[60, 120].tolist() == pytest.approx([40, 130, 220], abs=4)
 
 
-def test_diffuse_white_of_an_hdr_video_stays_bright_and_colours_stay_apart(clip) -> None:
+def test_diffuse_white_of_an_hdr_video_stays_bright_and_colours_stay_apart(clip: MakeFile) -> None:
     """58 % PQ is 203 cd/m2, diffuse white (ITU-R BT.2408): 16 + 0.58 * 219 = 143 in 8 bit, 572 in 10 bit."""
     pq = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:lossless=1", "-pix_fmt", "yuv420p10le")
     tags = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
@@ -186,7 +192,7 @@ def test_diffuse_white_of_an_hdr_video_stays_bright_and_colours_stay_apart(clip)
     assert int(white.max()) - int(white.min()) <= 4
 
 
-def test_interlaced_lines_are_put_together(clip) -> None:
+def test_interlaced_lines_are_put_together(clip: MakeFile) -> None:
     """A bright bar that jumps between fields leaves combs; after deinterlacing neighbouring lines agree."""
     motion = "format=yuv420p,geq=lum='if(lt(mod(X+8*N,160),40),235,16)':cb=128:cr=128,tinterlace=interleave_top,fieldorder=tff"
     options = (*X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1")
@@ -201,7 +207,7 @@ def test_interlaced_lines_are_put_together(clip) -> None:
 # -- stills -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_still_is_a_video_of_one_frame_that_repeats(clip) -> None:
+def test_a_still_is_a_video_of_one_frame_that_repeats(clip: MakeFile) -> None:
     source = reader(clip("still.png", "-frames:v", 1))
     assert source.video.frame_rate == Fraction(25)
     assert source.frame_count() == 1
@@ -210,20 +216,20 @@ def test_a_still_is_a_video_of_one_frame_that_repeats(clip) -> None:
     assert all(frame is frames[0] for frame in frames)
 
 
-def test_a_large_still_is_scaled_down_and_an_odd_one_made_even(clip) -> None:
+def test_a_large_still_is_scaled_down_and_an_odd_one_made_even(clip: MakeFile) -> None:
     assert next(reader(clip("large.jpg", "-frames:v", 1, size="3000x2000")).frames()).y.shape == (1280, 1920)
     odd = next(reader(clip("odd.png", "-frames:v", 1, filters="scale=161:121")).frames())
     assert odd.y.shape == (122, 162)
 
 
 def exif(orientation: int) -> bytes:
-    """An APP1 segment that says nothing but the orientation (EXIF 2.3, tag 0x0112)."""
+    """An APP1 segment with nothing but the orientation (EXIF 2.3, tag 0x0112)."""
     tiff = b"MM\0*\0\0\0\x08\0\x01" + b"\x01\x12\0\x03\0\0\0\x01" + orientation.to_bytes(2, "big") + b"\0\0" + b"\0\0\0\0"
     body = b"Exif\0\0" + tiff
     return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
 
 
-def test_a_photo_taken_upright_comes_upright(clip, tmp_path: Path) -> None:
+def test_a_photo_taken_upright_comes_upright(clip: MakeFile, tmp_path: Path) -> None:
     flat, path = clip("photo.jpg", "-frames:v", 1, "-q:v", 2), tmp_path / "photo.jpg"
     data = flat.read_bytes()
     path.write_bytes(data[:2] + exif(6) + data[2:])
@@ -237,34 +243,34 @@ def test_a_photo_taken_upright_comes_upright(clip, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "mpeg1.mpg", "one-key-frame.mp4", "vfr.mkv"])
 @pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, True)])
-def test_playing_back_by_chunks_shows_the_very_frames(clip, name: str, chunk: int, is_counted: bool) -> None:
+def test_playing_backwards_by_chunks_gives_the_same_frames(clip: MakeFile, name: str, chunk: int, is_counted: bool) -> None:
     recipe = dict(SEEKABLE[name])
     path = clip(name, *recipe.pop("options"), seconds=3, **recipe)
     whole = stacked(reader(path).frames())
     count = len(whole) * 2 + 20
     source = reader(path, chunk_bytes=chunk * whole.shape[1])
     played = list(source.play(count, len(whole) if is_counted else None))
-    assert [frame.index for frame in played] == [forth_and_back(i, len(whole)) for i in range(count)]
+    assert [frame.index for frame in played] == [ping_pong(i, len(whole)) for i in range(count)]
     assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
 
 
-def test_a_chunk_may_be_a_single_frame(clip) -> None:
+def test_a_chunk_may_be_a_single_frame(clip: MakeFile) -> None:
     path = clip("eight.mp4", seconds=0.32)
     assert [frame.index for frame in reader(path, chunk_bytes=1).play(17)] == [*range(8), *range(6, 0, -1), 0, 1, 2]
 
 
-def test_a_short_play_reads_only_what_it_shows(clip) -> None:
+def test_a_short_play_reads_only_what_it_shows(clip: MakeFile) -> None:
     assert [frame.index for frame in reader(clip("plain.mp4")).play(7)] == list(range(7))
 
 
-def test_two_frames_alternate(clip) -> None:
+def test_two_frames_alternate(clip: MakeFile) -> None:
     path = clip("two.mp4", seconds=0.08)
     assert [frame.index for frame in reader(path).play(6)] == [0, 1, 0, 1, 0, 1]
     assert [frame.index for frame in reader(path, chunk_bytes=1).play(5)] == [0, 1, 0, 1, 0]
 
 
-def test_a_file_whose_seeks_mislead_is_decoded_from_its_start(clip, tmp_path: Path) -> None:
-    """The index calls pictures key frames that are none (ISO 14496-12, 8.6.2): what is decoded after a seek is a smear."""
+def test_a_file_whose_seeks_mislead_is_decoded_from_its_start(clip: MakeFile, tmp_path: Path) -> None:
+    """The index lists key frames that are none (ISO 14496-12, 8.6.2): what is decoded after a seek is a smear."""
     data = bytearray(clip("cfr.mp4", *X264, "-g", 12, seconds=3).read_bytes())
     table = data.index(b"stss") + 8
     for place in range(table + 8, table + 4 + 4 * int.from_bytes(data[table : table + 4], "big"), 4):
@@ -273,9 +279,9 @@ def test_a_file_whose_seeks_mislead_is_decoded_from_its_start(clip, tmp_path: Pa
     path.write_bytes(data)
     whole = stacked(reader(path).frames())
     sought = list(reader(path).frames(42, 47))
-    assert not np.array_equal(stacked(sought), whole[42:47]), "this file does not show what the test is about"
+    assert not np.array_equal(stacked(sought), whole[42:47]), "this file does not show the fault that the test needs"
     played = list(reader(path, chunk_bytes=25 * whole.shape[1]).play(140))
-    assert [frame.index for frame in played] == [forth_and_back(i, 75) for i in range(140)]
+    assert [frame.index for frame in played] == [ping_pong(i, 75) for i in range(140)]
     assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
 
 
@@ -289,7 +295,7 @@ def peak_of_play(path: Path, count: int, chunk_bytes: int) -> int:
     return peak
 
 
-def test_memory_of_playing_back_does_not_grow_with_the_video(clip) -> None:
+def test_memory_of_playing_backwards_does_not_grow_with_the_video(clip: MakeFile) -> None:
     size, chunk = 160 * 120 * 3 // 2, 40 * 160 * 120 * 3 // 2
     short, long = clip("cfr.mp4", *X264, "-g", 12, seconds=3), clip("long.mp4", *X264, "-g", 50, seconds=14)
     small, large = peak_of_play(short, 170, chunk), peak_of_play(long, 710, chunk)
@@ -300,7 +306,7 @@ def test_memory_of_playing_back_does_not_grow_with_the_video(clip) -> None:
 # -- damage -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_middle_is_read_as_far_as_possible(clip, tmp_path: Path) -> None:
+def test_a_damaged_middle_is_read_as_far_as_possible(clip: MakeFile, tmp_path: Path) -> None:
     path = tmp_path / "damaged.mp4"
     data = bytearray(clip("cfr.mp4", *X264, "-g", 12, seconds=3).read_bytes())
     middle = len(data) // 2
@@ -310,7 +316,7 @@ def test_a_damaged_middle_is_read_as_far_as_possible(clip, tmp_path: Path) -> No
     assert 60 <= len(frames) <= 76
 
 
-def test_pictures_that_cannot_be_decoded_are_refused(clip, tmp_path: Path) -> None:
+def test_pictures_that_cannot_be_decoded_are_refused(clip: MakeFile, tmp_path: Path) -> None:
     path = tmp_path / "noise.mp4"
     data = bytearray(clip("plain.mp4").read_bytes())
     start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
@@ -321,13 +327,13 @@ def test_pictures_that_cannot_be_decoded_are_refused(clip, tmp_path: Path) -> No
     assert caught.value.code == "video_undecodable"
 
 
-def test_a_file_that_lost_its_end_since_it_was_counted_is_no_short_video(clip) -> None:
+def test_a_file_that_lost_its_end_since_it_was_counted_is_no_short_video(clip: MakeFile) -> None:
     with pytest.raises(TransientError) as caught:
         list(reader(clip("plain.mp4"), frame_count=90).play(90))
     assert caught.value.code == "io_error"
 
 
-def test_a_file_that_vanished_may_come_back(clip, tmp_path: Path) -> None:
+def test_a_file_that_vanished_may_come_back(clip: MakeFile, tmp_path: Path) -> None:
     path = tmp_path / "gone.mp4"
     path.write_bytes(clip("plain.mp4").read_bytes())
     source = reader(path)
@@ -337,7 +343,7 @@ def test_a_file_that_vanished_may_come_back(clip, tmp_path: Path) -> None:
     assert caught.value.code == "io_error"
 
 
-def test_leaving_early_ends_the_decoder(clip) -> None:
+def test_leaving_early_ends_the_decoder(clip: MakeFile) -> None:
     frames = reader(clip("long.mp4", *X264, "-g", 50, seconds=14)).frames()
     child_of = Path("/proc/thread-self/children")
     before = child_of.read_text().split()
@@ -351,7 +357,7 @@ def test_leaving_early_ends_the_decoder(clip) -> None:
 
 
 @pytest.mark.parametrize("codec", ["hevc", "h264"])
-def test_real_clips_are_read_as_ffmpeg_decodes_them(shared_media: Path, decoded, codec: str) -> None:
+def test_real_clips_are_read_as_ffmpeg_decodes_them(shared_media: Path, decoded: Decode, codec: str) -> None:
     for path in sorted(shared_media.glob(f"*_{codec}.mp4")):
         source = reader(path)
         ours = stacked(source.frames(0, 12))

@@ -1,4 +1,4 @@
-"""Running commands: nothing outlives its purpose."""
+"""Run commands, and leave no process behind."""
 
 import os
 import subprocess
@@ -10,10 +10,11 @@ import pytest
 
 from heygem_daemon.core.errors import EngineError, SetupError
 from heygem_daemon.media.run import FfmpegReader, FfmpegWriter, capture
+from tests.media.conftest import MakeFile
 
 
 def wait_until_gone(pid: int, seconds: float = 60) -> bool:
-    """Whether process `pid` ends (or is a zombie nobody waits for) within `seconds`."""
+    """Return whether process `pid` ends (or is a zombie nobody waits for) within `seconds`."""
     stat, deadline = Path(f"/proc/{pid}/stat"), time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -25,13 +26,13 @@ def wait_until_gone(pid: int, seconds: float = 60) -> bool:
     return False
 
 
-def test_a_missing_program_is_a_fault_of_the_installation() -> None:
+def test_a_missing_program_is_a_setup_error() -> None:
     with pytest.raises(SetupError, match="no-such-program is not installed") as caught:
         capture(("no-such-program",), seconds=5)
     assert caught.value.code == "ffmpeg_missing"
 
 
-def test_output_complaints_and_exit_code_are_kept_apart() -> None:
+def test_output_errors_and_exit_code_are_kept_apart() -> None:
     done = capture(("sh", "-c", "echo fine; echo 'first\nlast' >&2; exit 3"), seconds=5)
     assert (done.code, done.stdout, done.last_error_line) == (3, b"fine\n", "last")
 
@@ -44,7 +45,7 @@ def test_a_command_over_its_time_is_killed_with_everything_it_started(tmp_path: 
     assert wait_until_gone(int(pid_file.read_text()))
 
 
-def test_a_flood_of_complaints_neither_blocks_the_child_nor_is_kept_whole() -> None:
+def test_a_flood_of_errors_neither_blocks_the_child_nor_is_kept_whole() -> None:
     with FfmpegReader(("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo end >&2; printf data")) as child:
         data = bytearray(10)
         assert child.read_into(memoryview(data)) == 4
@@ -53,19 +54,19 @@ def test_a_flood_of_complaints_neither_blocks_the_child_nor_is_kept_whole() -> N
     assert len(end.stderr) <= 8192
 
 
-def test_a_child_that_sends_nothing_is_given_up() -> None:
+def test_a_child_that_sends_nothing_is_killed() -> None:
     with FfmpegReader(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
         child.read_into(memoryview(bytearray(1)))
     assert caught.value.code == "timed_out"
 
 
-def test_a_child_that_takes_nothing_is_given_up() -> None:
+def test_a_child_that_takes_nothing_is_killed() -> None:
     with FfmpegWriter(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
         child.write(memoryview(bytes(3_000_000)))
     assert caught.value.code == "timed_out"
 
 
-def test_writing_to_an_ended_child_says_so() -> None:
+def test_writing_to_an_ended_child_raises() -> None:
     with FfmpegWriter(("true",)) as child, pytest.raises(BrokenPipeError):
         child.write(memoryview(bytes(3_000_000)))
 
@@ -104,7 +105,7 @@ with writer:
 """
 
 
-def test_ffmpeg_ends_by_itself_when_its_parent_is_killed(clip, tone, tmp_path: Path) -> None:
+def test_ffmpeg_ends_by_itself_when_its_parent_is_killed(clip: MakeFile, tone: MakeFile, tmp_path: Path) -> None:
     video = clip("orphan.mp4", size="640x480", seconds=4)
     command = (sys.executable, "-c", ORPHANS, str(video), str(tone("plain.wav")), str(tmp_path / "out.mp4"))
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)

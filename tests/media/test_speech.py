@@ -1,9 +1,10 @@
-"""Speech as blocks, and its exact length."""
+"""Decode speech into blocks, and measure its exact length."""
 
 import errno
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +12,16 @@ import pytest
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
+from tests.media.conftest import MakeFile
 
 
-def refusal(path: Path, **limits: float) -> str:
+def refusal(path: Path, **limits: Any) -> str:
     with pytest.raises(InputError) as caught:
         measure_speech(path, MediaLimits(**limits))
     return caught.value.code
 
 
-def test_blocks_are_the_recording_cut_anywhere(tone) -> None:
+def test_blocks_are_the_recording_cut_anywhere(tone: MakeFile) -> None:
     path = tone("plain.wav")
     whole = np.concatenate(list(speech_blocks(path)))
     small = list(speech_blocks(path, block=777))
@@ -29,11 +31,11 @@ def test_blocks_are_the_recording_cut_anywhere(tone) -> None:
     assert len(whole) == 32000
 
 
-def test_blocks_come_at_the_rate_asked_for_and_mixed_to_one_channel(tone) -> None:
+def test_blocks_come_at_the_wanted_rate_and_mixed_to_one_channel(tone: MakeFile) -> None:
     stereo = tone("stereo.wav", source="aevalsrc=.5*sin(880*t)|.1*sin(880*t):s={rate}:d={seconds}")
-    sound = np.concatenate(list(speech_blocks(stereo, rate=8000)))
-    assert len(sound) == 16000
-    assert np.abs(sound).max() == pytest.approx(0.3, abs=0.02)
+    audio = np.concatenate(list(speech_blocks(stereo, rate=8000)))
+    assert len(audio) == 16000
+    assert np.abs(audio).max() == pytest.approx(0.3, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +48,11 @@ def test_blocks_come_at_the_rate_asked_for_and_mixed_to_one_channel(tone) -> Non
         ("kind.ogg", ("-c:a", "libopus", "-ar", 48000)),
     ],
 )
-def test_encoder_delay_is_no_part_of_the_speech(tone, name: str, options: tuple) -> None:
+def test_encoder_delay_is_no_part_of_the_speech(tone: MakeFile, name: str, options: tuple[object, ...]) -> None:
     assert float(measure_speech(tone(name, *options)).seconds) == pytest.approx(2, abs=0.03)
 
 
-def test_length_peak_and_level_are_measured(tone) -> None:
+def test_length_peak_and_level_are_measured(tone: MakeFile) -> None:
     measure = measure_speech(tone("sine.wav", source="sine=440:r={rate}:d={seconds},volume=4"))
     assert measure.seconds == Fraction(2)
     assert measure.peak_db == pytest.approx(20 * np.log10(0.5), abs=0.2)
@@ -71,27 +73,27 @@ def test_frames_last_as_long_as_the_speech(seconds: Fraction, rate: Fraction, fr
     assert frame_count(seconds, rate) == frames
 
 
-def test_silence_is_refused_and_a_whisper_is_not(tone) -> None:
+def test_silence_is_refused_and_a_whisper_is_not(tone: MakeFile) -> None:
     assert refusal(tone("silent.wav", source="anullsrc=r={rate},atrim=end={seconds}")) == "audio_silent"
     assert refusal(tone("hiss.wav", source="anoisesrc=a=.0003:r={rate}:d={seconds}")) == "audio_silent"
     assert measure_speech(tone("whisper.wav", source="anoisesrc=a=.02:r={rate}:d={seconds}")).peak_db < -30
 
 
-def test_a_recording_without_a_sample_is_empty(tone) -> None:
+def test_a_recording_without_a_sample_is_empty(tone: MakeFile) -> None:
     assert refusal(tone("none.wav", "-t", 0)) == "audio_empty"
 
 
-def test_a_recording_longer_than_its_header_says_is_still_bounded(tone) -> None:
+def test_a_recording_longer_than_in_its_header_is_still_bounded(tone: MakeFile) -> None:
     assert refusal(tone("plain.wav"), recording_seconds=1.0) == "audio_too_long"
 
 
-def test_noise_called_sound_is_unreadable(tmp_path: Path) -> None:
+def test_noise_with_the_extension_of_audio_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "noise.flac"
     path.write_bytes(np.random.default_rng(0).integers(0, 256, 50_000, dtype=np.uint8).tobytes())
     assert refusal(path) == "audio_unreadable"
 
 
-def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone, tmp_path: Path) -> None:
+def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone: MakeFile, tmp_path: Path) -> None:
     path = tone("plain.mp3")
     decoded_anew = np.concatenate(list(speech_blocks(path)))
     with decoded_speech(path, tmp_path / "cache") as speech:
@@ -103,7 +105,7 @@ def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone, tmp
         assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_without_room_for_decoded_speech_the_recording_is_decoded_again(tone, tmp_path: Path) -> None:
+def test_without_room_for_decoded_speech_the_recording_is_decoded_again(tone: MakeFile, tmp_path: Path) -> None:
     path, blocked = tone("plain.wav"), tmp_path / "file"
     blocked.write_bytes(b"")
     with decoded_speech(path, blocked) as speech:
@@ -111,7 +113,9 @@ def test_without_room_for_decoded_speech_the_recording_is_decoded_again(tone, tm
         assert np.array_equal(np.concatenate(list(speech.blocks())), np.concatenate(list(speech_blocks(path))))
 
 
-def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(
+    tone: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class FullDisk(io.BytesIO):
         def write(self, data: object) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -122,7 +126,7 @@ def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(tone, tmp_p
         assert sum(map(len, speech.blocks())) == 32000
 
 
-def test_decoding_refuses_what_measuring_refuses(tone, tmp_path: Path) -> None:
+def test_decoding_refuses_what_measuring_refuses(tone: MakeFile, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught, decoded_speech(tone("none.wav", "-t", 0), tmp_path):
         pass
     assert caught.value.code == "audio_empty"

@@ -1,44 +1,46 @@
-"""Checking results: nothing wrong passes."""
+"""Check results: none with an error passes."""
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heygem_daemon.core.errors import EngineError
 from heygem_daemon.media.verify import verify_result
+from tests.media.conftest import MakeFile
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac")
-RIGHT = {"frames": 50, "frame_rate": Fraction(25), "seconds": 2.0, "size": (160, 120)}
+EXPECTED: dict[str, Any] = {"frames": 50, "frame_rate": Fraction(25), "seconds": 2.0, "size": (160, 120)}
 
 
 @pytest.fixture(scope="module")
-def result(clip) -> Path:
-    return clip("result.mp4", *X264, sound=True)
+def result(clip: MakeFile) -> Path:
+    return clip("result.mp4", *X264, audio=True)
 
 
-def test_a_right_result_passes(result: Path) -> None:
-    verify_result(result, **RIGHT)
+def test_a_correct_result_passes(result: Path) -> None:
+    verify_result(result, **EXPECTED)
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"frames": 51}, "50 pictures and not 51"),
+        ({"frames": 51}, "50 frames and not 51"),
         ({"frame_rate": Fraction(24)}, "frame rate is 25 and not 24"),
-        ({"seconds": 2.2}, "sound lasts 2.0"),
+        ({"seconds": 2.2}, "audio lasts 2.0"),
         ({"size": (160, 122)}, "160x120 pixels and not 160x122"),
     ],
 )
-def test_what_differs_is_named(result: Path, wrong: dict, words: str) -> None:
+def test_what_differs_is_named(result: Path, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(EngineError, match=words) as caught:
-        verify_result(result, **(RIGHT | wrong))
+        verify_result(result, **(EXPECTED | wrong))
     assert caught.value.code == "result_invalid"
 
 
-def test_a_result_without_sound_is_invalid(clip) -> None:
+def test_a_result_without_audio_is_invalid(clip: MakeFile) -> None:
     with pytest.raises(EngineError, match="tracks"):
-        verify_result(clip("plain.mp4"), **RIGHT)
+        verify_result(clip("plain.mp4"), **EXPECTED)
 
 
 def test_a_damaged_result_is_invalid(result: Path, tmp_path: Path) -> None:
@@ -48,22 +50,22 @@ def test_a_damaged_result_is_invalid(result: Path, tmp_path: Path) -> None:
     path = tmp_path / "damaged.mp4"
     path.write_bytes(data)
     with pytest.raises(EngineError) as caught:
-        verify_result(path, **RIGHT)
+        verify_result(path, **EXPECTED)
     assert caught.value.code == "result_invalid"
 
 
-def test_a_result_cut_off_is_invalid(result: Path, tmp_path: Path) -> None:
+def test_a_truncated_result_is_invalid(result: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(result.read_bytes()[:-2000])
     with pytest.raises(EngineError) as caught:
-        verify_result(path, **RIGHT)
+        verify_result(path, **EXPECTED)
     assert caught.value.code == "result_invalid"
 
 
-def test_sound_that_starts_late_is_invalid(tone, clip) -> None:
-    picture = clip("plain.mp4")
+def test_audio_that_starts_late_is_invalid(tone: MakeFile, clip: MakeFile) -> None:
+    video = clip("plain.mp4")
     late = tone(
-        "late.mp4", "-i", picture, "-map", "1:v", "-map", "0:a", "-c:v", "copy", "-c:a", "aac", "-af", "asetpts=PTS+.3/TB", seconds=2.2
+        "late.mp4", "-i", video, "-map", "1:v", "-map", "0:a", "-c:v", "copy", "-c:a", "aac", "-af", "asetpts=PTS+.3/TB", seconds=2.2
     )
     with pytest.raises(EngineError, match="starts at"):
-        verify_result(late, **RIGHT)
+        verify_result(late, **EXPECTED)
