@@ -48,9 +48,6 @@ class CandidateRules:
     priorities: Mapping[str, int] = field(default_factory=dict)
     """Inbox path -> priority of its drops."""
 
-    def priority(self, inbox: str) -> int:
-        return self.priorities.get(inbox, 0)
-
 
 class CandidateTracker:
     """Follows the drops of all inboxes until each is a job. With `until_idle` nothing is waited for that may never come."""
@@ -93,7 +90,7 @@ class CandidateTracker:
     @property
     def statuses(self) -> list[JobStatus]:
         """Return the statuses of the drops on their way in, the first seen first."""
-        return [candidate.status(self.rules.priority(inbox)) for (inbox, _), candidate in self._candidates.items()]
+        return [candidate.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), candidate in self._candidates.items()]
 
     @property
     def is_inspecting(self) -> bool:
@@ -166,15 +163,15 @@ class CandidateTracker:
             return candidate.waits("share", scanned.problem.message, scanned.problem)
         if scanned.unreadable:
             return candidate.waits("share", f"Not all of it can be looked at: {names.escape_name(scanned.unreadable)}")
-        if is_settled:
-            return self._check_complete(candidate, now)
-        if candidate.settling.is_settled(now.monotonic, base * INSPECT_AT):
-            self._inspect(candidate, self._plan(scanned.entries, scanned.name, None))
+        if is_settled or candidate.settling.is_settled(now.monotonic, base * INSPECT_AT):
+            plan = drop.plan(scanned.entries, flat=not scanned.name, limits=self.rules.limits)
+            if is_settled:
+                return self._check_complete(candidate, plan, now)
+            self._inspect(candidate, plan)
         size = policy.human_bytes(drop.total_bytes(scanned.entries))
         return candidate.waits("settling", f"Waiting for the copy to finish ({size} so far)")
 
-    def _check_complete(self, candidate: Candidate, now: ClockReading) -> Candidate | Inspection:
-        plan = self._plan(candidate.scanned.entries, candidate.scanned.name, None)
+    def _check_complete(self, candidate: Candidate, plan: Plan, now: ClockReading) -> Candidate | Inspection:
         missing = plan.incomplete
         if plan.rejected or missing:
             if missing is None or self._is_overdue(candidate, now):
@@ -208,9 +205,6 @@ class CandidateTracker:
             return True
         return now.monotonic - candidate.settling.changed_at >= self.rules.incomplete_seconds
 
-    def _plan(self, entries: tuple[Entry, ...], name: str, job_toml: str | None) -> Plan:
-        return drop.plan(entries, job_toml=job_toml, flat=not name, limits=self.rules.limits)
-
     def _report(self, before: Candidate, after: Candidate, now: ClockReading) -> Candidate:
         """Write the status of a waiting drop where it changed; a status that cannot be written is tried again at the next scan."""
         changed = (after.reason, after.waiting_for) != (before.reason, before.waiting_for)
@@ -224,7 +218,7 @@ class CandidateTracker:
             return replace(after, reported=False)
         self._reports_left -= 1
         try:
-            self._status_writer.write_job(after.status(self.rules.priority(after.scanned.inbox)))
+            self._status_writer.write_job(after.status(self.rules.priorities.get(after.scanned.inbox, 0)))
         except TransientError as problem:
             self._log("status_unwritable", level="warning", job_id=after.job_id, error_code=problem.code, reason=problem.message)
             return replace(after, reported=False)
@@ -257,14 +251,15 @@ class CandidateTracker:
     def _build_job(self, candidate: Candidate, claimed: Path, inspection: Inspection, now: ClockReading) -> Job | None:
         """Return the job of a claimed folder, None where somebody wrote to it until the last moment."""
         scanned = candidate.scanned
-        priority = self.rules.priority(scanned.inbox)
+        priority = self.rules.priorities.get(scanned.inbox, 0)
         if scanned.cancel:
             job = new_job(candidate, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         root, entries = self._claims.listing(claimed)
         if _content(entries) != _content(scanned.entries):
             return None
-        plan = self._plan(entries, scanned.name, self._claims.job_toml(root, entries))
+        job_toml = self._claims.job_toml(root, entries)
+        plan = drop.plan(entries, job_toml=job_toml, flat=not scanned.name, limits=self.rules.limits)
         return new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
 
 

@@ -14,8 +14,8 @@ class Intervals:
 
     scan: float
     network_scan: float
+    grace: float
     sweep: float = 3600.0
-    grace: float = 20.0
     shortest: float = 0.05
     busy: float = 0.2
     ledger: float = 10.0
@@ -40,4 +40,4 @@ class RuntimeConfig:
     item_seconds: float
     outputs: str
     reserve_bytes: int
-    history_seconds: float = 0.0
+    history_seconds: float

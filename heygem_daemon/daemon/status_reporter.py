@@ -75,23 +75,13 @@ class StatusReporter:
     _recent: list[JobStatus] | None = None
     _unwritable: dict[str, float] = field(default_factory=dict)
 
-    def write(self, now: ClockReading, state: str) -> None:
-        """Write what is due. When outputs cannot be written the status waits for a while; nothing is lost, the ledger has it."""
-        self._write(now, state, WRITES_PER_TICK)
-
-    def finish(self, now: ClockReading) -> None:
-        """Write everything that is left, without a limit, before the daemon ends."""
-        self._written.clear()
-        self._unwritable.clear()
-        self._retry_at = self._heartbeat_at = 0.0
-        self._write(now, "stopped", None)
-
-    def job_ended(self, job: Job, now: ClockReading) -> None:
-        """Call the hooks: all of the job is over, its inputs are archived."""
-        self.hooks.job_ended(job_status(job, now=now.wall, links=self._links(job)))
-
-    def _write(self, now: ClockReading, state: str, limit: int | None) -> None:
-        self._take_changes()
+    def write(self, now: ClockReading, state: str, limit: int | None = WRITES_PER_TICK) -> None:
+        """Write what is due, the status of `limit` jobs at most. When outputs cannot be written the status waits for a while; nothing is
+        lost, the ledger has it."""
+        changed = self.store.take_changed()
+        self._dirty |= changed
+        if any(job.state in FINAL for job in changed.values()):
+            self._recent = None
         context = StatusContext(now=now, positions=self._positions())
         is_heartbeat = now.monotonic >= self._heartbeat_at
         if is_heartbeat:
@@ -106,30 +96,32 @@ class StatusReporter:
             self.log("status_unwritable", level="warning", error_code=problem.code, reason=problem.message)
         if now.monotonic >= self._retry_at:
             for job in due[:limit]:
-                self._try_job(job, context)
+                self._write_job(job, context)
 
-    def _take_changes(self) -> None:
-        changed = self.store.take_changed()
-        self._dirty |= changed
-        if any(job.state in FINAL for job in changed.values()):
-            self._recent = None
+    def finish(self, now: ClockReading) -> None:
+        """Write everything that is left, without a limit, before the daemon ends."""
+        self._written.clear()
+        self._unwritable.clear()
+        self._retry_at = self._heartbeat_at = 0.0
+        self.write(now, "stopped", limit=None)
+
+    def job_ended(self, job: Job, now: ClockReading) -> None:
+        """Call the hooks: all of the job is over, its inputs are archived."""
+        self.hooks.job_ended(job_status(job, now=now.wall, links=self._links(job)))
 
     # -- the jobs -------------------------------------------------------------------------------------------------
 
-    def _try_job(self, job: Job, context: StatusContext) -> None:
+    def _write_job(self, job: Job, context: StatusContext) -> None:
         """Write the status of one job: a folder that cannot be written (deleted and made a file, a link, read-only) must not keep the
         others from being written."""
         try:
-            self._write_job(job, context)
+            self.status_writer.write_job(self._status(job, context))
         except TransientError as problem:
             if job.id not in self._unwritable:
                 self.log("status_unwritable", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             self._unwritable[job.id] = context.now.monotonic + RETRY_SECONDS
-        else:
-            self._unwritable.pop(job.id, None)
-
-    def _write_job(self, job: Job, context: StatusContext) -> None:
-        self.status_writer.write_job(self._status(job, context))
+            return
+        self._unwritable.pop(job.id, None)
         del self._dirty[job.id]
         if job.state in FINAL:
             self._shown.pop(job.id, None)

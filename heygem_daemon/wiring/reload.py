@@ -63,12 +63,12 @@ class Reload:
             self.adapters.log("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
             return
         changed = changes(self.settings, read)
-        late = [change for change in changed if change.setting in RESTART_REQUIRED]
-        self.settings = _keeping(self.settings, read)
+        deferred = [change for change in changed if change.setting in RESTART_REQUIRED]
+        self.settings = _with_values_in_force(self.settings, read)
         self._apply(daemon, {change.setting.partition(".")[0] for change in changed})
-        self.adapters.log("config_reloaded", changes=[str(change) for change in changed if change not in late])
-        if late:
-            self.adapters.log("config_needs_restart", level="warning", changes=[str(change) for change in late])
+        self.adapters.log("config_reloaded", changes=[str(change) for change in changed if change not in deferred])
+        if deferred:
+            self.adapters.log("config_needs_restart", level="warning", changes=[str(change) for change in deferred])
 
     def _apply(self, daemon: Daemon, sections: Collection[str]) -> None:
         settings, log = self.settings, self.adapters.log
@@ -87,7 +87,7 @@ def _refuse_unknown_engine(settings: Settings) -> None:
         raise ConfigurationError(f"engine.name: {settings.engine.name} is none of {', '.join(engine_names())}")
 
 
-def _keeping(before: Settings, after: Settings) -> Settings:
+def _with_values_in_force(before: Settings, after: Settings) -> Settings:
     """Return `after` with the values of RESTART_REQUIRED as they are in force."""
     kept: dict[str, Any] = {}
     for setting in RESTART_REQUIRED:
