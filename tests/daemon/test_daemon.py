@@ -43,6 +43,19 @@ def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_on
     assert media_harness.events_named("drop_claimed")
 
 
+def test_a_drop_waits_while_its_files_are_being_opened_and_is_scanned_again_soon(
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.daemon.inspector, "inspect", lambda *_arguments, **_options: None)
+    harness.drop("lesson")
+    harness.tick()
+    assert harness.tick(SETTLE + 0.1) == pytest.approx(harness.daemon.config.intervals.busy)
+    assert (harness.state("lesson"), harness.status("lesson").waiting_for) == ("settling", "inspection")
+    monkeypatch.undo()
+    harness.tick(harness.daemon.config.intervals.busy)
+    assert harness.events_named("drop_claimed")
+
+
 def test_ready_beside_the_drop_means_now(harness: DaemonHarness) -> None:
     harness.drop("lesson")
     (harness.inbox / "lesson.ready").touch()
