@@ -48,7 +48,7 @@ class Adapters:
     hooks: Hooks
     metrics_exporter: MetricsExporter
     apply: Callable[[Settings], None]
-    """Hands new settings to the adapters that can change while the daemon works."""
+    """Hands new settings to those of the product's adapters that can change while the daemon works."""
 
 
 def production_adapters(settings: Settings, log: StructLog) -> Adapters:
