@@ -12,7 +12,6 @@ from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import describe_warning
-from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.settings import Settings
 from heygem_daemon.wiring.config_mapping import media_limits, wav2lip_options
@@ -27,6 +26,8 @@ def render(
     except OSError as problem:
         typer.echo(f"heygem: {out}: {problem.strerror}", err=True)
         return ExitCode.PROBLEM
+    from heygem_daemon.lipsync.pipeline import RenderSession  # noqa: PLC0415  (torch is slow to import)
+
     stems = names.output_stems([str(video) for video in videos])
     session = RenderSession(
         models_dir=settings.weights,
