@@ -1,4 +1,4 @@
-"""Writes and renames that survive a power cut and never overwrite by accident. A leaf: every adapter may use it, it uses none."""
+"""Write and rename files so that it survives a power cut and overwrites nothing by accident. Imports nothing of the package."""
 
 import ctypes
 import errno
@@ -9,21 +9,21 @@ from typing import Final
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
-_NOT_OFFERED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def rename_exclusive(source: Path, target: Path) -> None:
     """Rename `source` to `target`, atomically; FileExistsError when `target` exists (a plain rename would silently replace a file).
 
-    Where the file system does not offer renameat2(RENAME_NOREPLACE) (NFS, older CIFS), a look before the rename must do.
+    Where the file system does not support renameat2(RENAME_NOREPLACE) (NFS, older CIFS), it is only checked before the rename.
     """
     renameat2 = getattr(_libc, "renameat2", None)
     if renameat2 is not None:
         if renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
             return
         number = ctypes.get_errno()
-        if number not in _NOT_OFFERED:
+        if number not in _UNSUPPORTED:
             raise OSError(number, os.strerror(number), str(source), None, str(target))
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(source), None, str(target))
@@ -47,18 +47,18 @@ def _numbered(name: str, *, is_file: bool) -> Iterator[str]:
     number = 2
     while True:
         end = f"-{number}{suffix}"
-        # Linux file systems hold 255 bytes; a long name gives way to its number.
+        # Linux file systems allow 255 bytes; a long name is cut to make room for its number.
         yield os.fsdecode(os.fsencode(stem)[: 255 - len(os.fsencode(end))]) + end
         number += 1
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut. Shares that know no fsync of a folder are left to their server."""
+    """Make the names in a folder survive a power cut. On shares without fsync of folders that is up to their server."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as failed:
-        if failed.errno not in _NOT_OFFERED | {errno.EBADF}:
+        if failed.errno not in _UNSUPPORTED | {errno.EBADF}:
             raise
     finally:
         os.close(descriptor)

@@ -27,7 +27,7 @@ class ConfigurationError(Exception):
 
 
 def _home(system: str, variable: str, fallback: str) -> Path:
-    """Return the system directory where an installation made it, else the user's own."""
+    """Return the system directory where it exists and is writable, else the user's own."""
     if os.access(system, os.W_OK):
         return Path(system)
     return Path(os.environ.get(variable) or Path.home() / fallback) / "heygem"
@@ -47,7 +47,7 @@ def _as_inbox(value: object) -> object:
 
 
 class Inbox(_Section):
-    """A watched folder. `priority` is given to every drop in it that names none itself."""
+    """A watched folder. `priority` is that of every drop in it that names none itself."""
 
     path: Path
     priority: int = Field(0, ge=-100, le=100)
@@ -59,7 +59,7 @@ class Intake(_Section):
     incomplete_seconds: float = Field(
         120.0, ge=0, description="A drop that lacks something, or has an unreadable file, is refused after this."
     )
-    scan_seconds: float = Field(2.0, ge=0.1, description="Look at every inbox at least this often, whatever the events say.")
+    scan_seconds: float = Field(2.0, ge=0.1, description="Scan every inbox at least this often; file system events only make it sooner.")
     network_scan_seconds: float = Field(5.0, ge=0.1, description="The same on network file systems.")
     answer_seconds: float = Field(10.0, ge=0.1, description="An inbox that does not answer for this long counts as offline.")
 
@@ -109,7 +109,7 @@ class Wav2Lip(_Section):
     licence_confirmed: bool = Field(
         False, description="true confirms that the use here keeps to the licence of the checkpoint: research and other non-commercial use."
     )
-    detail: bool = Field(True, description="Engine wav2lip: lay the presenter's own skin over what 96 pixels cannot show.")
+    detail: bool = Field(True, description="Engine wav2lip: add the presenter's own skin texture, which 96 pixels cannot show.")
 
 
 class Retry(_Section):

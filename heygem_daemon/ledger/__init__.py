@@ -1,1 +1,1 @@
-"""The queue and the memory of the daemon."""
+"""Adapters of the port `Ledger`: the queue and the history of jobs."""

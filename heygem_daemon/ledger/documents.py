@@ -1,4 +1,4 @@
-"""Jobs and items as JSON text: lossless for every name a file system can give, tolerant of fields of other versions."""
+"""Write jobs and items as JSON text and read them back: every name that a file system can give survives, unknown keys are ignored."""
 
 import json
 import math
@@ -16,7 +16,7 @@ _STORED_NAMES: Final[Mapping[str, str]] = {"on_hold": "held", "backoff_count": "
 
 
 def job_document(job: Job) -> str:
-    """Return the job without its items."""
+    """Return the document of a job, without its items."""
     document = _stored(job)
     del document["items"]
     document["options"] = asdict(job.options)
@@ -46,12 +46,12 @@ def _stored(record: Job | Item) -> dict[str, Any]:
 
 
 def _dump(document: Mapping[str, Any]) -> str:
-    """ASCII only: a lone surrogate becomes an escape and comes back as it was."""
+    """Return JSON text in ASCII: a lone surrogate becomes an escape and comes back as it was."""
     return json.dumps(_plain(document), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as JSON has it; a float that is not finite (a correlation over silence) becomes null."""
+    """Return the value as JSON can hold it; a float that is not finite (a correlation over silence) becomes null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The ledger in memory: the twin of the SQLite one for tests and for `heygem render`. It forgets everything with its process."""
+"""The ledger in memory, for tests: the same behaviour as the SQLite one, gone with its process."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from heygem_daemon.ledger.documents import item_document, job_document, read_ite
 
 
 class MemoryLedger:
-    """Keeps documents, not objects, so that what comes back went through the same text as in the other ledger."""
+    """The `Ledger` port. Keeps documents, not objects, so that what it returns went through the same text as in the other ledger."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, tuple[str, tuple[str, ...]]] = {}

@@ -1,7 +1,7 @@
-"""The ledger on disk: one SQLite file, the only queue there is.
+"""The ledger on disk: one SQLite file that holds the queue.
 
-WAL with synchronous=FULL: what `put` returned from is there after a power cut (about 2 ms on a local disk). The file must lie on
-a local disk: SQLite's locks and shared memory are not reliable over NFS or SMB, and nothing here can notice that.
+WAL with synchronous=FULL: once `put` has returned, the job is there after a power cut (about 2 ms on a local disk). The file must be on
+a local disk: SQLite's locks and shared memory are not reliable over NFS or SMB, and this cannot be detected here.
 The command line opens the same file from another process while the daemon runs.
 """
 
@@ -20,6 +20,7 @@ from heygem_daemon.core.job import Item, Job
 from heygem_daemon.ledger.documents import item_document, job_document, read_item, read_job
 
 BUSY_MS: Final = 10_000
+"""ms to wait for a lock of another process."""
 MODE: Final = 0o660
 """The daemon's group may leave requests."""
 
@@ -33,12 +34,12 @@ _IS_OPEN: Final = "state NOT IN ('succeeded', 'partial', 'failed', 'rejected', '
 class SqliteLedger:
     """The `Ledger` port. Every call is one transaction; a failing disk or lock is a TransientError (`io_error`).
 
-    `damaged` is where a ledger that could not be read was moved to at opening, None where all was well: then this one began
-    empty, and the caller should adopt the folders it finds claimed.
+    `damaged` is the path to which an unreadable ledger was moved at opening, None where there was none. If it is set, this ledger is
+    new and empty, and the caller should adopt the claimed folders that it finds.
     """
 
     def __init__(self, path: Path, *, repair: bool = True) -> None:
-        """Open or begin the ledger at `path`. `repair`: move a damaged one aside; otherwise it raises (for all but the daemon).
+        """Open the ledger at `path`, created if there is none. repair: move a damaged one aside instead of raising (for the daemon only).
 
         Raises TransientError (`io_error`), SetupError (`ledger_newer`).
         """
@@ -88,7 +89,7 @@ class SqliteLedger:
     def take_requests(self) -> Sequence[tuple[str, str]]:
         with self._reading() as connection:
             is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM requests)").fetchone()[0]
-        if not is_any:  # asked at every tick: spare the disk a write
+        if not is_any:  # called in every round of the daemon: spare the disk a write
             return []
         with self._transaction() as connection:
             taken = connection.execute("SELECT verb, target FROM requests ORDER BY number").fetchall()
@@ -96,7 +97,7 @@ class SqliteLedger:
         return taken
 
     def healthy(self) -> bool:
-        """Whether the file is still the one that was opened, and takes a write lock."""
+        """Return whether the file is still the one that was opened, and can be locked for writing."""
         try:
             with self._transaction() as connection:
                 connection.execute("SELECT count(*) FROM requests").fetchone()
@@ -108,7 +109,7 @@ class SqliteLedger:
         self._connection.close()
 
     def _select(self, condition: str, parameters: tuple[Any, ...] = ()) -> list[Job]:
-        """Return the jobs that meet a condition over the table jobs, in order of arrival."""
+        """Return the jobs that meet a condition on the table jobs, oldest first."""
         items: dict[str, list[Item]] = {}
         with self._reading() as connection:
             jobs = connection.execute(f"SELECT id, document FROM jobs WHERE {condition} ORDER BY number", parameters).fetchall()  # noqa: S608
@@ -138,13 +139,13 @@ class SqliteLedger:
                     self._connection.execute("ROLLBACK")
                 raise
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # a mistake of ours, not of the disk
+            raise  # a bug of ours, not an error of the disk
         except sqlite3.DatabaseError as problem:
             raise error("io_error", problem=f"{self._path.name}: {problem}") from problem
 
 
 def _put_items(connection: sqlite3.Connection, job: Job) -> None:
-    """Write the items that changed, and only those: one of 500 moves at a time."""
+    """Write only the items that changed: of up to 500, one changes at a time."""
     documents = [item_document(item) for item in job.items]
     kept = dict(connection.execute("SELECT position, document FROM items WHERE job = ?", (_column(job.id),)).fetchall())
     changed = [position for position, document in enumerate(documents) if kept.get(position) != document]
@@ -161,12 +162,12 @@ def _put_items(connection: sqlite3.Connection, job: Job) -> None:
 
 
 def _column(text: str) -> str:
-    """Return text that SQLite can store; the documents hold the original."""
+    """Return text that SQLite can store; the documents have the original."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Return a checked connection to a ledger of the present version, made if there was none."""
+    """Return a checked connection to a ledger of the present version; create the file if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, MODE)
@@ -188,7 +189,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 class _DamageError(sqlite3.DatabaseError):
-    """The integrity check found something."""
+    """The integrity check found an error."""
 
 
 def _is_damage(problem: sqlite3.DatabaseError) -> bool:
@@ -197,7 +198,7 @@ def _is_damage(problem: sqlite3.DatabaseError) -> bool:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # first, so that of two processes that open a new ledger one waits
+    connection.execute("BEGIN IMMEDIATE")  # first, so that when two processes open a new ledger, one waits
     try:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
@@ -214,7 +215,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script; executescript() would commit the transaction that guards it."""
+    """Split a script into statements; executescript() would commit the transaction around it."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -224,7 +225,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _move_aside(path: Path) -> Path:
-    """Keep a damaged ledger for whoever wants to look into it, side files and all."""
+    """Rename a damaged ledger with its side files, so that it can be inspected, and return its new path."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     names = (f"{path.name}.damaged-{stamp}-{number}" for number in count(1))
     target = next(path.with_name(name) for name in names if not path.with_name(name).exists())

@@ -1,4 +1,4 @@
-"""What every ledger must do. A suite for an adapter inherits from LedgerContract and gives a fixture `ledger`."""
+"""The contract of every ledger: the tests of an adapter inherit from LedgerContract and define a fixture `ledger`."""
 
 import pytest
 
@@ -57,7 +57,7 @@ class LedgerContract:
         assert ledger.get("x") == changed
         assert len(ledger.recent(9)) == 1
 
-    def test_a_figure_that_is_no_number_is_unknown(self, ledger: Ledger) -> None:
+    def test_a_metric_that_is_not_finite_becomes_none(self, ledger: Ledger) -> None:
         ledger.put(job(item(result={"mouth_correlation": float("nan"), "speed": float("inf"), "fps": 25.0}), id="x"))
         found = ledger.get("x")
         assert found is not None
@@ -107,9 +107,9 @@ class LedgerContract:
         ledger.put(job(item("b"), id="old"))
         assert [each.key for each in ledger.recent(1)[0].items] == ["b"]
 
-    def test_wishes_are_taken_once_in_order(self, ledger: Ledger) -> None:
-        for wish in (("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")):
-            ledger.request(*wish)
+    def test_requests_are_taken_once_in_order(self, ledger: Ledger) -> None:
+        for request in (("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")):
+            ledger.request(*request)
         assert list(ledger.take_requests()) == [("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")]
         assert list(ledger.take_requests()) == []
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from heygem_daemon.core.errors import HeygemError, SetupError, TransientError
-from heygem_daemon.core.job import TRANSITIONS, State
+from heygem_daemon.core.job import TRANSITIONS, Item, State
 from heygem_daemon.ledger.memory import MemoryLedger
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from tests.core.making import item, job
@@ -82,7 +82,7 @@ def test_only_the_items_that_changed_are_written(ledger: SqliteLedger) -> None:
     assert ledger._connection.total_changes - before == 3  # the job, one row out, one row in
 
 
-def test_the_database_itself_refuses_what_makes_no_sense(ledger: SqliteLedger) -> None:
+def test_the_database_itself_refuses_invalid_rows(ledger: SqliteLedger) -> None:
     ledger.put(RICH)
     for statement in (
         "UPDATE jobs SET state = 'lost'",
@@ -145,9 +145,9 @@ def test_nobody_but_the_daemon_moves_a_damaged_ledger(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["ledger.sqlite3"]
 
 
-def test_two_damages_in_one_second_are_both_kept(path: Path) -> None:
+def test_two_damaged_ledgers_of_one_second_are_both_kept(path: Path) -> None:
     path.parent.mkdir()
-    kept = set()
+    kept: set[Path | None] = set()
     for number in range(2):
         path.write_bytes(f"not a database {number}".encode() * 100)
         kept.add(reopened(path).damaged)
@@ -162,17 +162,17 @@ def test_a_ledger_of_a_newer_version_is_left_alone(path: Path, ledger: SqliteLed
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_made_is_trouble_with_the_disk(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TransientError) as told:
+    with pytest.raises(TransientError) as caught:
         SqliteLedger(tmp_path / "file" / "ledger.sqlite3")
-    assert told.value.code == "io_error"
+    assert caught.value.code == "io_error"
 
 
-# -- trouble while it is open -----------------------------------------------------------------------------------------
+# -- errors while it is open ------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_trouble_that_passes(ledger: SqliteLedger) -> None:
+def test_a_full_disk_is_a_transient_error(ledger: SqliteLedger) -> None:
     ledger.put(RICH)
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -184,7 +184,7 @@ def test_a_full_disk_is_trouble_that_passes(ledger: SqliteLedger) -> None:
     assert ledger.get("rich") == RICH
 
 
-def test_a_lock_that_is_never_released_is_trouble_that_passes(path: Path, ledger: SqliteLedger) -> None:
+def test_a_lock_that_is_never_released_is_a_transient_error(path: Path, ledger: SqliteLedger) -> None:
     ledger._connection.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -246,7 +246,7 @@ ITEMS = st.lists(st.sampled_from("klmn"), unique=True, max_size=3).flatmap(
 
 
 class LedgerLife(RuleBasedStateMachine):
-    """The ledger on disk, opened again now and then, answers like the one in memory."""
+    """The ledger on disk, opened again now and then, returns the same as the one in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -256,10 +256,10 @@ class LedgerLife(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.ledger = SqliteLedger(Path(self.folder.name) / "ledger.sqlite3")
-        self.ledger._connection.execute("PRAGMA synchronous = OFF")  # power cuts are not the matter here
+        self.ledger._connection.execute("PRAGMA synchronous = OFF")  # power cuts are not tested here
 
     @rule(job_id=NAMES, name=NAMES, items=ITEMS, state=st.sampled_from(State), finished=st.none() | st.floats(0, 100))
-    def put(self, job_id: str, name: str, items: tuple, state: State, finished: float | None) -> None:  # type: ignore[type-arg]
+    def put(self, job_id: str, name: str, items: tuple[Item, ...], state: State, finished: float | None) -> None:
         changed = job(*items, id=job_id, name=name, output=name, state=state, finished_at=finished)
         self.model.put(changed)
         self.ledger.put(changed)
