@@ -22,6 +22,14 @@ settings.register_profile("explore", settings.get_profile("heygem"), derandomize
 settings.load_profile("heygem")
 
 
+SLOWEST = ("tests/e2e/", "tests/lipsync/wav2lip/")
+"""Files that are begun first, so that no process is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Let torch and OpenCV compute in one thread, whatever a session of the test before has set."""
