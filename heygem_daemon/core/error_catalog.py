@@ -1,6 +1,6 @@
 """The table of errors: code -> kind, sentence and hint. One table in one file, however long, so that a code is looked up in one place.
 
-A code is stable: scripts may match on it. The sentence is written for a presenter, the hint says what to do.
+A code is stable: scripts may match on it. The sentence is written for a presenter, the hint names what to do.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The table of warnings: each stands beside a finished result that somebody should look at.
 
-A code is stable: scripts may match on it. The sentence is written for a presenter, the hint says what to do.
+A code is stable: scripts may match on it. The sentence is written for a presenter, the hint names what to do.
 """
 
 from collections.abc import Mapping

@@ -37,14 +37,14 @@ def test_a_recording_and_videos_make_a_drop() -> None:
     assert found.problems == {}
 
 
-def test_several_recordings_in_audios_speak_every_video() -> None:
+def test_recordings_in_audios_are_combined_with_every_video() -> None:
     found = plan_of("Audios/zh.mp3", "Audios/en.wav", "Videos/a.mp4", "VIDEOS/b.mp4", "Audios/take.mov")
     assert found.recordings == ("Audios/en.wav", "Audios/take.mov", "Audios/zh.mp3")
     assert verdict(found) == (None, None)
     assert [each.key for each in items(found, {})] == ["en/b", "en/a", "take/b", "take/a", "zh/b", "zh/a"]
 
 
-def test_the_sound_of_a_video_is_the_recording_only_where_there_is_no_audio_file() -> None:
+def test_the_audio_of_a_video_is_the_recording_only_where_there_is_no_audio_file() -> None:
     assert plan_of("talk.mp4", "videos/a.mp4").recordings == ("talk.mp4",)
     assert plan_of("talk.mp4", "speech.wav", "videos/a.mp4").recordings == ("speech.wav",)
     assert plan_of("talk.mp4", "audios/speech.wav", "videos/a.mp4").recordings == ("audios/speech.wav",)
@@ -65,7 +65,7 @@ def test_what_may_still_be_copied_is_incomplete() -> None:
     assert verdict(plan_of()) == ("no_recording", None)
     assert verdict(plan_of("speech.wav", "videos/notes.txt")) == ("no_videos", None)
     assert verdict(plan_of("speech.wav", "videos/deeper/a.mp4")) == ("no_videos", None)
-    assert verdict(plan_of("speech.wav", "pictures/a.mp4")) == ("no_videos", None)
+    assert verdict(plan_of("speech.wav", "clips/a.mp4")) == ("no_videos", None)
 
 
 def test_temporary_and_foreign_files_do_not_count() -> None:
@@ -78,7 +78,7 @@ def test_temporary_and_foreign_files_do_not_count() -> None:
 # -- empty files ------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_file_that_is_all_there_is_is_still_being_copied() -> None:
+def test_a_drop_of_empty_files_only_is_still_being_copied() -> None:
     assert verdict(plan_of(entry("speech.wav", 0), VIDEO)) == ("no_recording", None)
     assert verdict(plan_of(SPEECH, entry("videos/a.mp4", 0))) == ("no_videos", None)
     assert verdict(plan_of(entry("audios/a.wav", 0), VIDEO)) == ("no_recording", None)
@@ -123,11 +123,11 @@ def test_a_bad_video_fails_alone(bad: Entry, expected: str) -> None:
         (entry("speech.wav", 65 * 2**30), "file_too_large"),
     ],
 )
-def test_a_bad_recording_spoils_the_drop(bad: Entry, expected: str) -> None:
+def test_a_bad_recording_rejects_the_drop(bad: Entry, expected: str) -> None:
     assert verdict(plan_of(bad, VIDEO)) == (None, expected)
 
 
-def test_a_bad_recording_among_several_spoils_its_row_only() -> None:
+def test_a_bad_recording_among_several_fails_its_items_only() -> None:
     found = plan_of("audios/a.wav", entry("audios/b.wav", 5, Kind.SYMLINK), "videos/x.mp4", "videos/y.mp4")
     assert verdict(found) == (None, None)
     states = {each.key: each.state for each in items(found, {})}
@@ -152,7 +152,7 @@ def test_the_limits_hold() -> None:
     assert (large.code, large.message) == ("file_too_large", "speech.wav is larger than the limit of 999 B.")
 
 
-def test_job_toml_is_obeyed_or_refused() -> None:
+def test_job_toml_is_applied_or_refused() -> None:
     assert plan([SPEECH, VIDEO], job_toml="priority = 7", limits=LIMITS).options.priority == 7
     assert code(plan([SPEECH, VIDEO], job_toml="prio = 7", limits=LIMITS).rejected) == "unknown_option"
     assert code(plan([SPEECH, VIDEO], job_toml="priority =", limits=LIMITS).rejected) == "bad_job_toml"
@@ -161,7 +161,7 @@ def test_job_toml_is_obeyed_or_refused() -> None:
 # -- the flat form ----------------------------------------------------------------------------------------------------
 
 
-def test_of_the_flat_form_only_what_makes_a_drop_counts() -> None:
+def test_in_the_flat_form_only_media_and_job_toml_are_part_of_the_drop() -> None:
     for path in ("speech.wav", "talk.mov", "job.toml", "videos/a.mp4", "AUDIOS/b.wav", "videos"):
         assert is_drop_file(path, flat=True)
     for path in ("README.txt", "lesson-02/speech.wav", "lesson-02/videos/a.mp4", ".heygem/claimed/x/speech.wav", "_done/speech.wav"):
@@ -222,7 +222,7 @@ ENTRIES = st.builds(entry, PATHS, st.sampled_from([0, 1, 2**40]), st.sampled_fro
 
 
 @given(st.lists(ENTRIES, max_size=8, unique_by=lambda each: each.path), st.booleans())
-def test_whatever_lies_there_the_plan_is_consistent(entries: list[Entry], flat: bool) -> None:
+def test_the_plan_of_any_listing_is_consistent(entries: list[Entry], flat: bool) -> None:
     found = plan(entries, flat=flat, limits=LIMITS)
     assert (found.incomplete is None) == bool(found.recordings and found.videos)
     assert set(found.problems) <= {*found.recordings, *found.videos}

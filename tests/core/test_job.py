@@ -9,7 +9,7 @@ def states(*each: State, **changes: object) -> State:
     return job(*(item(str(number), state) for number, state in enumerate(each)), **changes).rollup(1).state
 
 
-def test_a_move_the_table_does_not_have_is_refused() -> None:
+def test_a_transition_that_the_table_does_not_have_is_refused() -> None:
     with pytest.raises(IllegalTransitionError, match="teacher-a: succeeded -> queued"):
         item(state=State.SUCCEEDED).transition(State.QUEUED)
     assert item().transition(State.RUNNING, reason="why").reason == "why"
@@ -19,7 +19,7 @@ def test_the_table_knows_every_state_an_item_can_reach() -> None:
     assert {state for moves in TRANSITIONS.values() for state in moves} | {State.QUEUED} == set(TRANSITIONS)
 
 
-def test_a_published_item_never_moves_again() -> None:
+def test_a_published_item_never_changes_its_state() -> None:
     assert TRANSITIONS[State.SUCCEEDED] == frozenset()
 
 
@@ -42,13 +42,13 @@ def test_the_state_of_a_job_follows_from_its_items(items: tuple[State, ...], imp
     assert states(*items) is implied
 
 
-def test_a_held_job_waits_unless_it_runs_or_is_over() -> None:
+def test_a_job_on_hold_waits_unless_it_runs_or_is_over() -> None:
     assert states(State.QUEUED, on_hold=True) is State.WAITING
     assert states(State.RUNNING, State.QUEUED, on_hold=True) is State.RUNNING
     assert states(State.SUCCEEDED, on_hold=True) is State.SUCCEEDED
 
 
-def test_a_job_without_items_concludes_nothing() -> None:
+def test_a_job_without_items_keeps_its_state() -> None:
     assert states() is State.QUEUED
     assert states(failure=failure()) is State.REJECTED
 
@@ -79,7 +79,7 @@ def test_an_item_is_ready_when_it_waits_for_nothing() -> None:
     assert {state for state in TRANSITIONS if item(state=state).is_final} == FINAL & set(TRANSITIONS)
 
 
-def test_a_failure_remembers_its_error() -> None:
+def test_a_failure_keeps_the_fields_of_its_error() -> None:
     remembered = Failure.of(error("audio_silent", name="speech.wav"))
     assert remembered.code == "audio_silent"
     assert remembered.message == "The recording speech.wav is silent from beginning to end."
@@ -87,5 +87,5 @@ def test_a_failure_remembers_its_error() -> None:
     assert not remembered.retryable
 
 
-def test_a_job_tells_the_log_who_it_is() -> None:
+def test_a_job_gives_the_log_its_id_and_name() -> None:
     assert job().log_context() == {"job_id": "20261122-231500-lesson-01-k3f9", "job": "lesson-01"}

@@ -8,7 +8,7 @@ def test_an_absent_file_asks_for_nothing() -> None:
     assert parse_job_toml("") == (JobOptions(), None)
 
 
-def test_every_wish_is_understood() -> None:
+def test_every_option_is_parsed() -> None:
     lines = (
         'engine = "rewrite"',
         'fit = "video"',
@@ -32,7 +32,7 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ('fit = "both"', 'fit must be "audio" or "video".'),
         ("fit = 1", 'fit must be "audio" or "video".'),
@@ -58,12 +58,12 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
         ("a = " + "[" * 5000, ""),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(line: str, told: str) -> None:
+def test_a_wrong_value_is_named_with_what_is_allowed(line: str, expected: str) -> None:
     options, problem = parse_job_toml(line)
     assert options == JobOptions()
     assert problem is not None
     assert problem.code == "bad_job_toml"
-    assert told in problem.message
+    assert expected in problem.message
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(line: str, told: str) -> No
     [
         ('enginne = "x"', 'Did you mean "engine"?'),
         ("Quality = 3", 'Did you mean "quality"?'),
-        ("[wishes]\nfit = 3", "The keys are engine, "),
+        ("[options]\nfit = 3", "The keys are engine, "),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest_one(line: str, hint: str) -> None:
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(line: str, hint: str) -> None:
     _, problem = parse_job_toml(line)
     assert problem is not None
     assert problem.code == "unknown_option"

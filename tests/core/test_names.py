@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from heygem_daemon.core.names import MAX_STEM_BYTES, control_of, escape_name, is_ignored, is_valid_name, new_job_id, output_stems, slug
 
 FILE_NAMES = st.binary(min_size=1, max_size=255).map(lambda raw: os.fsdecode(raw.replace(b"/", b"_").replace(b"\0", b"_")))
-"""What a Linux file system can give: any bytes but two."""
+"""Every name that a Linux file system can give: any bytes but two."""
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_an_ordinary_name_counts(name: str) -> None:
     assert not is_ignored(name)
 
 
-def test_a_control_file_names_its_drop_and_its_wish() -> None:
+def test_a_control_file_names_its_drop_and_its_request() -> None:
     assert control_of("lesson 1.5.Hold") == ("lesson 1.5", "hold")
     assert control_of(".hold") is None
     assert control_of("lesson.mp4") is None
@@ -38,16 +38,16 @@ def test_a_control_file_names_its_drop_and_its_wish() -> None:
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\udcffb", "..", ".", "", "a/b", "x" * 201, "老" * 67, "a\x85", "a\u2028b"])
-def test_a_name_that_could_do_harm_is_not_clean(name: str) -> None:
+def test_a_harmful_name_is_not_valid(name: str) -> None:
     assert not is_valid_name(name)
 
 
 @pytest.mark.parametrize("name", ["speech.wav", "Lehrer – Übung (1).mp4", "老师.mp4", "x" * 200, "...", "a b", "-rf", "👩‍🏫.mp4"])
-def test_an_unusual_but_valid_name_is_clean(name: str) -> None:
+def test_an_unusual_name_is_valid(name: str) -> None:
     assert is_valid_name(name)
 
 
-def test_what_cannot_be_shown_is_shown_as_an_escape() -> None:
+def test_what_cannot_be_shown_is_escaped() -> None:
     assert escape_name("a\nb\x1b[31m") == r"a\x0ab\x1b[31m"
     assert escape_name(os.fsdecode(b"caf\xe9.wav")) == r"caf\xe9.wav"
     assert escape_name("gpj\u202e4pm.exe") == r"gpj\u202e4pm.exe"
@@ -79,7 +79,7 @@ def test_every_id_is_a_safe_folder_name(name: str, now: float, entropy: str) -> 
     assert not is_ignored(job_id)
 
 
-def test_namesakes_are_told_apart_by_their_suffix_then_by_number() -> None:
+def test_equal_stems_are_distinguished_by_their_suffix_then_by_number() -> None:
     paths = ["videos/teacher.mp4", "videos/teacher.mov", "videos/Teacher.MP4", "videos/teacher", "Videos/teacher.mov"]
     assert list(output_stems(paths).values()) == ["teacher", "teacher-mov", "Teacher-mp4", "teacher-2", "teacher-mov-2"]
 
@@ -110,7 +110,7 @@ def test_no_two_results_share_a_name_whatever_the_client(names: list[str]) -> No
         assert len(stem.encode()) <= MAX_STEM_BYTES + 1
 
 
-def test_long_namesakes_stay_within_the_limit() -> None:
+def test_long_equal_stems_stay_within_the_limit() -> None:
     stems = output_stems([f"{'老' * 60}{suffix}" for suffix in (".mp4", ".mov", ".MOV")]).values()
     assert len(set(stems)) == 3
     assert max(len(stem.encode()) for stem in stems) <= MAX_STEM_BYTES

@@ -200,5 +200,5 @@ def test_the_estimate_follows_the_source_and_the_speech() -> None:
     ("count", "words"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (1_500_000_000, "1.5 GB"), (64 * 10**12, "64.0 TB")],
 )
-def test_sizes_are_told_in_decimal_words(count: int, words: str) -> None:
+def test_sizes_have_decimal_units(count: int, words: str) -> None:
     assert human_bytes(count) == words

@@ -65,7 +65,7 @@ def test_the_ledger_is_durable_and_open_to_its_group_only(path: Path, ledger: Sq
     assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_the_command_line_leaves_wishes_while_the_daemon_works(path: Path, ledger: SqliteLedger) -> None:
+def test_the_command_line_leaves_requests_while_the_daemon_works(path: Path, ledger: SqliteLedger) -> None:
     other = SqliteLedger(path, repair=False)
     ledger.put(RICH)
     assert other.get("rich") == RICH

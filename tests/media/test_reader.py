@@ -316,7 +316,7 @@ def test_a_damaged_middle_is_read_as_far_as_possible(clip: MakeFile, tmp_path: P
     assert 60 <= len(frames) <= 76
 
 
-def test_pictures_that_cannot_be_decoded_are_refused(clip: MakeFile, tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_decoded_is_refused(clip: MakeFile, tmp_path: Path) -> None:
     path = tmp_path / "noise.mp4"
     data = bytearray(clip("plain.mp4").read_bytes())
     start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
