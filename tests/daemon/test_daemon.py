@@ -294,6 +294,13 @@ def test_a_result_that_fails_its_check_is_not_published(media_harness: DaemonHar
     assert not list((media_harness.outputs / "lesson").glob("*.mp4"))
 
 
+@pytest.mark.parametrize(("code", "is_retryable"), [("no_face", False), ("internal", True)])
+def test_the_status_of_a_failed_item_keeps_whether_trying_again_can_help(harness: DaemonHarness, code: str, is_retryable: bool) -> None:
+    problem = harness.finish("lesson", f'text = "fail {code}"\n').items[0].error
+    assert problem is not None
+    assert (problem.code, problem.retryable) == (code, is_retryable)
+
+
 def test_a_crash_between_rename_and_ledger_does_not_render_again(harness: DaemonHarness) -> None:
     harness.drop("lesson")
     before: Ledger = harness.ledger
