@@ -96,7 +96,7 @@ class Claims(Protocol):
     def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of its `files` cannot be read."""
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read."""
         ...
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
