@@ -1,4 +1,4 @@
-"""What several tests ask of processes that they did not start themselves."""
+"""Checks of processes that a test did not start itself."""
 
 import time
 from pathlib import Path

@@ -5,95 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
 
 import pytest
 
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkSucceeded
-from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
+from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.executors.slot import WorkerTimeouts
 from heygem_daemon.executors.worker_process import describe_exit
-from heygem_daemon.lipsync.engines import NO_OPTIONS
-from heygem_daemon.media.types import MediaLimits
+from tests.executors.conftest import ROOT, Clock, Lines, Make, scripted_command
 from tests.executors.contract import ExecutorContract, collect, failed, order, outcome_of, run, succeeded, wait_free
 from tests.processes import is_alive, read_line_soon, wait_gone
-
-ROOT: Final = Path(__file__).resolve().parents[2]
-
-
-class Lines:
-    """A log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, object]] = []
-
-    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
-        self.lines.append({"event": event, "level": level, **fields})
-
-    def of(self, event: str) -> list[dict[str, object]]:
-        return [line for line in self.lines if line["event"] == event]
-
-
-class Clock:
-    """A clock that stands still until a test advances it: no time-out depends on the speed of the machine."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Make(Protocol):
-    def __call__(
-        self, devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
-    ) -> LocalExecutor: ...
-
-
-@pytest.fixture
-def log() -> Lines:
-    return Lines()
-
-
-def scripted_command(folder: Path) -> Callable[[str, str], tuple[str, ...]]:
-    """Return (name, device) -> the command line of a worker with a scripted session."""
-    setup = WorkerSetup(
-        models=folder,
-        cache=folder,
-        threads=1,
-        cache_bytes=0,
-        limits=MediaLimits(),
-        wav2lip=NO_OPTIONS,
-        session="tests.executors.sessions:ScriptedSession",
-    )
-    return lambda name, device: (*worker_command(setup, name, device), "--heartbeat-seconds", "0.1")
-
-
-@pytest.fixture
-def make(tmp_path: Path, log: Lines) -> Iterator[Make]:
-    """Make executors with scripted workers, and stop them in the end."""
-    made: list[LocalExecutor] = []
-
-    def make(
-        devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
-    ) -> LocalExecutor:
-        executor = LocalExecutor(
-            devices,
-            scripted_command(tmp_path),
-            log=log,
-            timeouts=WorkerTimeouts(**{"pause": 0.1, **timeouts}),
-            environment={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-            clock=clock or time.monotonic,
-        )
-        executor.start()
-        made.append(executor)
-        return executor
-
-    yield make
-    for executor in made:
-        executor.stop(0.0)
 
 
 @pytest.fixture
@@ -304,8 +227,8 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from heygem_daemon.executors.local import LocalExecutor\n"
+        "from tests.executors.conftest import scripted_command\n"
         "from tests.executors.contract import order, wait_free\n"
-        "from tests.executors.test_local import scripted_command\n"
         "path = Path(sys.argv[1])\n"
         "executor = LocalExecutor(['cpu'], scripted_command(path), log=lambda *a, **k: None)\n"
         "wait_free(executor)\n"

@@ -11,8 +11,8 @@ import pytest
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkProgress, WorkSucceeded
 from heygem_daemon.processes import start
 from heygem_daemon.worker.protocol import Heartbeat, Message, decode, encode_order
+from tests.executors.conftest import scripted_command
 from tests.executors.contract import DEADLINE_SECONDS, order
-from tests.executors.test_local import scripted_command
 from tests.processes import read_line_soon, wait_gone
 
 ROOT = Path(__file__).resolve().parents[2]
