@@ -1,11 +1,11 @@
-"""Do the lips meet on p, b and m? Speech with known phoneme times, by voices that the weights were not trained on.
+"""Measure whether the lips meet on p, b and m, with speech of known phoneme times by voices that the weights were not trained on.
 
-    python -m benchmarks.closures [--count 12]                    what the driver asks for
-    python -m benchmarks.closures --render VIDEO... --out DIR     and what is seen in rendered videos
+    python -m benchmarks.closures [--count 12]                    in the motion that the driver computes
+    python -m benchmarks.closures --render VIDEO... --out DIR     and in rendered videos
 
 flite and espeak-ng speak (scripts/setup.sh --training). A closure is found where the opening falls below 15 % of its 95th percentile
-within 40 ms of the phoneme; in videos also by 15 % of the way from its 2nd to its 95th, for presenters whose shut lips the tracker
-does not see as 0.
+within 40 ms of the phoneme; in videos also by 15 % of the way from its 2nd to its 95th, for presenters whose closed lips the tracker
+does not measure as 0.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import soundfile
 import torch
 
 from heygem_daemon.core.render_options import RenderOptions
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.motion import viseme_index
@@ -44,80 +45,93 @@ _VOICES = (
     ("es", "es+klatt4"),
     ("en", "flite awb"),
 )
-_NEAR = 0.04
+_NEAR_S = 0.04
 _GAP_S = 0.5
+"""Silence after each sentence of a rendered recording."""
 _MODELS = Path("weights")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """A sentence: wave float32 [n] at 16 kHz, and when lips should meet in it, (start, end) in s."""
+class SpokenSentence:
+    """wave: float32 [n] at 16 kHz; closures: when the lips should meet, (start, end) in s."""
 
     text: str
     language: str
-    wave: np.ndarray
+    wave: Float32
     closures: list[tuple[float, float]]
 
 
-def say(language: str, voice: str, count: int) -> list[Said]:
-    said = []
+def speak(language: str, voice: str, count: int) -> list[SpokenSentence]:
+    """Return `count` sentences, spoken by flite or espeak-ng."""
+    spoken = []
     with tempfile.TemporaryDirectory() as folder:
         for text in sentences(language, seed=7)[:count]:
-            spoken = flite.speak(text, "awb", Path(folder)) if voice == "flite awb" else espeak.espeak().speak(text, voice)
-            closures = [(p.start, p.end) for p in spoken[1] if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == viseme_index("PP")]
-            said.append(Said(text=text, language={"cmn": "cmn-latn-pinyin"}.get(language, language), wave=spoken[0], closures=closures))
-    return said
+            wave, phones = flite.speak(text, "awb", Path(folder)) if voice == "flite awb" else espeak.espeak().speak(text, voice)
+            closures = [(p.start, p.end) for p in phones if (visemes_of_ipa(p.ipa) or [(0, 1.0)])[0][0] == viseme_index("PP")]
+            code = "cmn-latn-pinyin" if language == "cmn" else language
+            spoken.append(SpokenSentence(text=text, language=code, wave=wave, closures=closures))
+    return spoken
 
 
-def low(opening: np.ndarray, floor: float = 0.0) -> np.ndarray:
-    return opening < floor + 0.15 * (np.nanpercentile(opening, 95) - floor)
+def is_closed(opening: Float32, floor: float = 0.0) -> Bool:
+    """Return bool [T]: below 15 % of the way from `floor` to the 95th percentile."""
+    return np.asarray(opening < floor + 0.15 * (np.nanpercentile(opening, 95) - floor))
 
 
-def met(shut: np.ndarray, times: np.ndarray, closures: Iterable[tuple[float, float]]) -> int:
-    return sum(bool(shut[(times >= start - _NEAR) & (times <= end + _NEAR)].any()) for start, end in closures)
+def count_found(closed: Bool, times: Float64, closures: Iterable[tuple[float, float]]) -> int:
+    """Return in how many of `closures` the lips are closed at some time, give or take 40 ms. times: float64 [T], s."""
+    return sum(bool(closed[(times >= start - _NEAR_S) & (times <= end + _NEAR_S)].any()) for start, end in closures)
 
 
-def asked(driver: PhoneticDriver, voice: str, said: list[Said]) -> None:
-    """Print what the driver asks for, by the sound alone and with the words."""
-    counts, shares = [0, 0], [[], []]
-    for one in said:
-        times = np.arange(0, len(one.wave) / SAMPLE_RATE, 0.02)
-        for which, script in enumerate((None, align_recording(driver, one.wave, one.text, one.language))):
-            shut = low(motion_at(driver, one.wave, times, script).opening)
-            counts[which] += met(shut, times, one.closures)
-            shares[which].append(float(shut.mean()))
-    total = sum(len(one.closures) for one in said)
-    print(f"{voice} | {total} | {counts[0] / total:.0%} | {counts[1] / total:.0%} | {np.mean(shares[0]):.0%}, {np.mean(shares[1]):.0%}")
+def measure_driver(driver: PhoneticDriver, voice: str, spoken_sentences: list[SpokenSentence]) -> None:
+    """Print the closures in the driver's motion, from the audio alone and with the transcript."""
+    counts = [0, 0]
+    fractions: tuple[list[float], list[float]] = ([], [])
+    for sentence in spoken_sentences:
+        times = np.arange(0, len(sentence.wave) / SAMPLE_RATE, 0.02)
+        alignments = (None, align_recording(driver, sentence.wave, sentence.text, sentence.language))
+        for which, alignment in enumerate(alignments):
+            closed = is_closed(motion_at(driver, sentence.wave, times, alignment).opening)
+            counts[which] += count_found(closed, times, sentence.closures)
+            fractions[which].append(float(closed.mean()))
+    total = sum(len(sentence.closures) for sentence in spoken_sentences)
+    found, closed_time = [f"{count / total:.0%}" for count in counts], [f"{np.mean(each):.0%}" for each in fractions]
+    print(f"{voice} | {total} | {' | '.join(found)} | {', '.join(closed_time)}")
 
 
-def rendered(session: RenderSession, voice: str, said: list[Said], video: Path, out: Path, with_words: bool) -> None:
-    """Print what a video shows that speaks all of it."""
+def measure_rendered(
+    session: RenderSession, voice: str, spoken_sentences: list[SpokenSentence], video: Path, out: Path, with_transcript: bool
+) -> None:
+    """Render a video that speaks all sentences, and print the closures in it."""
     gap = np.zeros(round(_GAP_S * SAMPLE_RATE), np.float32)
-    starts = np.cumsum([0] + [len(one.wave) + len(gap) for one in said]) / SAMPLE_RATE
-    name = f"{video.stem}__{voice.replace(' ', '_')}{'__words' if with_words else ''}"
+    starts = np.cumsum([0] + [len(sentence.wave) + len(gap) for sentence in spoken_sentences]) / SAMPLE_RATE
+    name = f"{video.stem}__{voice.replace(' ', '_')}{'__transcript' if with_transcript else ''}"
     recording, output = out / f"{name}.wav", out / f"{name}.mp4"
-    soundfile.write(recording, np.concatenate([part for one in said for part in (one.wave, gap)]), SAMPLE_RATE)
-    words = RenderOptions(text=" ".join(one.text for one in said), language=said[0].language) if with_words else RenderOptions()
-    session.render(RenderRequest(recording=recording, video=video, output=output, options=words))
-    opening, rate = seen(output)
+    soundfile.write(recording, np.concatenate([part for sentence in spoken_sentences for part in (sentence.wave, gap)]), SAMPLE_RATE)
+    options = RenderOptions()
+    if with_transcript:
+        options = RenderOptions(text=" ".join(sentence.text for sentence in spoken_sentences), language=spoken_sentences[0].language)
+    session.render(RenderRequest(recording=recording, video=video, output=output, options=options))
+    opening, rate = measured_opening(output)
     times = np.arange(len(opening)) / rate
-    closures = [(at + start, at + end) for at, one in zip(starts, said, strict=False) for start, end in one.closures]
-    found = [met(low(opening, floor), times, closures) / len(closures) for floor in (0.0, float(np.nanpercentile(opening, 2)))]
+    closures = [(at + start, at + end) for at, one in zip(starts, spoken_sentences, strict=False) for start, end in one.closures]
+    floors = (0.0, float(np.nanpercentile(opening, 2)))
+    found = [count_found(is_closed(opening, floor), times, closures) / len(closures) for floor in floors]
     print(
-        f"{video.stem} | {voice}{' with the script' if with_words else ''} | {len(closures)} | {found[0]:.0%} | {found[1]:.0%}"
-        f" | {low(opening).mean():.0%}",
+        f"{video.stem} | {voice}{' with the transcript' if with_transcript else ''} | {len(closures)} | {found[0]:.0%} | {found[1]:.0%}"
+        f" | {is_closed(opening).mean():.0%}",
         flush=True,
     )
 
 
-def seen(result: Path) -> tuple[np.ndarray, float]:
-    """Return the lip opening in a video, float32 [n], NaN where no face is seen, and its frame rate."""
+def measured_opening(result: Path) -> tuple[Float32, float]:
+    """Return the lip opening in a video, float32 [T], NaN where no face is found, and its frame rate."""
     info = probe(result)
     reader = VideoReader(info)
     tracker = FaceTracker(_MODELS, frame_rate=reader.video.frame_rate)
     with closing(reader.frames()) as frames:
-        followed = [tracker.follow(frame) for frame in frames]
-    opening = [float(lip_opening(faces[0].landmarks[None])[0]) if faces else np.nan for faces in followed]
+        tracked = [tracker.follow(frame) for frame in frames]
+    opening = [float(lip_opening(faces[0].landmarks[None])[0]) if faces else np.nan for faces in tracked]
     return np.array(opening, np.float32), float(reader.video.frame_rate)
 
 
@@ -129,19 +143,19 @@ def main() -> None:
     parser.add_argument("--voices", nargs="+", default=[voice for _, voice in _VOICES])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    spoken = {voice: say(language, voice, options.count) for language, voice in _VOICES if voice in options.voices}
+    spoken = {voice: speak(language, voice, options.count) for language, voice in _VOICES if voice in options.voices}
     driver = PhoneticDriver(load(shipped_weights()))
-    print("voice | closures | by the sound | with the script | of all the time shut (sound, script)")
-    for voice, said in spoken.items():
-        asked(driver, voice, said)
+    print("voice | closures | from the audio | with the transcript | of all the time closed (audio, transcript)")
+    for voice, spoken_sentences in spoken.items():
+        measure_driver(driver, voice, spoken_sentences)
     if options.render:
         options.out.mkdir(parents=True, exist_ok=True)
         session = RenderSession(models_dir=_MODELS, cache_dir=options.out / "cache", device="auto")
-        print("video | voice | closures | shut | shut above the presenter's least | of all the time shut")
+        print("video | voice | closures | closed | closed above the presenter's minimum | of all the time closed")
         for video in options.render:
-            for voice, said in spoken.items():
-                for with_words in (False, True):
-                    rendered(session, voice, said, video.absolute(), options.out.absolute(), with_words)
+            for voice, spoken_sentences in spoken.items():
+                for with_transcript in (False, True):
+                    measure_rendered(session, voice, spoken_sentences, video.absolute(), options.out.absolute(), with_transcript)
 
 
 if __name__ == "__main__":

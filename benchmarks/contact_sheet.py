@@ -1,9 +1,9 @@
-"""Lay a result beside its source on one picture: whole faces and zoomed mouths, where it matters most.
+"""Show a result beside its source on one image: whole faces and zoomed mouths, at the frames that matter most.
 
-    python benchmarks/contact_sheet.py SOURCE RESULT SHEET.png [--models weights] [--frames 10,11,12 | --columns 8]
+    python -m benchmarks.contact_sheet SOURCE RESULT SHEET.png [--models weights] [--frames 10,11,12 | --columns 8]
 
-Rows: source face, result face, source mouth, result mouth, difference of the faces (x 4). Columns, unless --frames names them: lips
-shut, wide open, rounded, at rest (where the mouth moves least), as the face mesh sees them in the result.
+Rows: source face, result face, source mouth, result mouth, difference of the faces (x 4). Columns, unless --frames gives their numbers:
+lips closed, wide open, rounded, at rest (where the mouth moves least), as the face mesh measures them in the result.
 """
 
 import argparse
@@ -23,7 +23,9 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 
 TILE = 260
+"""Pixels of a side of a tile."""
 FACE_SIDE, MOUTH_SIDE = 2.6, 0.95
+"""Sides of the squares cut from a frame, in distances of the outer eye corners."""
 
 
 def images(path: Path) -> Iterator[Frame]:
@@ -32,7 +34,7 @@ def images(path: Path) -> Iterator[Frame]:
 
 
 def landmarks(path: Path, models: Path) -> Float32:
-    """Return float32 [T, 468, 3], NaN where no face is seen."""
+    """Return float32 [T, 468, 3], in pixels, NaN where no face is found."""
     tracker, found = FaceTracker(models), []
     for frame in images(path):
         faces = tracker.follow(frame)
@@ -40,21 +42,21 @@ def landmarks(path: Path, models: Path) -> Float32:
     return np.array(found)
 
 
-def moments(points: Float32, columns: int) -> list[tuple[int, str]]:
-    """Return (frame, label) of shut, wide open, rounded and resting mouths, each kind spread over the clip."""
-    opening = np.nan_to_num(lip_opening(points), nan=np.nanmedian(lip_opening(points)))
+def select_frames(points: Float32, columns: int) -> list[tuple[int, str]]:
+    """Return (frame number, label) of closed, wide open, rounded and resting mouths, each kind spread over the clip."""
+    opening = np.nan_to_num(lip_opening(points), nan=float(np.nanmedian(lip_opening(points))))
     corners = points[:, OUTER_CORNERS[0]] - points[:, OUTER_CORNERS[1]]
     eyes = points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]]
-    width = np.nan_to_num(np.linalg.norm(corners, axis=1) / np.linalg.norm(eyes, axis=1), nan=9.0)
+    width = np.nan_to_num(np.asarray(np.linalg.norm(corners, axis=1) / np.linalg.norm(eyes, axis=1)), nan=9.0)
     motion = np.convolve(np.abs(np.gradient(opening)) if len(opening) > 1 else opening, np.ones(9), "same")
     rounded = width + np.where(opening > np.percentile(opening, 40), 0, 9)
-    kinds = {"shut": opening, "open": -opening, "rounded": rounded, "rest": motion + opening}
+    kinds = {"closed": opening, "open": -opening, "rounded": rounded, "rest": motion + opening}
     edges = np.linspace(0, len(points), max(1, columns // len(kinds)) + 1).astype(int)
     chosen = [(a + int(score[a:b].argmin()), name) for name, score in kinds.items() for a, b in pairwise(edges) if b > a]
     return sorted(set(chosen))
 
 
-def square(image: Image, centre: Float32, side: float) -> Image:
+def cut_square(image: Image, centre: Float32, side: float) -> Image:
     """Cut a square of `side` pixels around `centre`, scaled to a tile."""
     scale = TILE / side
     matrix = np.array([[scale, 0, TILE / 2 - scale * centre[0]], [0, scale, TILE / 2 - scale * centre[1]]])
@@ -62,26 +64,26 @@ def square(image: Image, centre: Float32, side: float) -> Image:
 
 
 def column(source: Image, result: Image, points: Float32, label: str) -> Image:
-    """Return one column of the sheet."""
+    """Return one column of the sheet. points: float32 [468, 3], the face in the result."""
     eye = float(np.linalg.norm(points[EYE_CORNERS[0], :2] - points[EYE_CORNERS[1], :2]))
     face, mouth = points[[2, 152], :2].mean(0) - (0, 0.2 * eye), points[list(LIPS), :2].mean(0)
-    tiles = [square(image, face, FACE_SIDE * eye) for image in (source, result)]
-    tiles += [square(image, mouth, MOUTH_SIDE * eye) for image in (source, result)]
+    tiles = [cut_square(image, face, FACE_SIDE * eye) for image in (source, result)]
+    tiles += [cut_square(image, mouth, MOUTH_SIDE * eye) for image in (source, result)]
     tiles.append(np.clip(cv2.absdiff(tiles[0], tiles[1]).astype(int) * 4, 0, 255).astype(np.uint8))
     cv2.putText(tiles[0], label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 255, 255), 1, cv2.LINE_AA)
     return np.vstack(tiles)
 
 
-def sheet(source: Path, result: Path, points: Float32, wanted: Sequence[tuple[int, str]]) -> Image:
-    """Return the contact sheet of the frames `wanted` (number, label). The source may be a single picture."""
-    numbers = {number for number, _ in wanted}
-    made = {frame.index: frame.bgr() for frame in images(result) if frame.index in numbers}
-    origin: dict[int, Image] = {}
+def contact_sheet(source: Path, result: Path, points: Float32, selected: Sequence[tuple[int, str]]) -> Image:
+    """Return the contact sheet of the frames `selected` (number, label). The source may be a still image."""
+    numbers = {number for number, _ in selected}
+    results = {frame.index: frame.bgr() for frame in images(result) if frame.index in numbers}
+    sources: dict[int, Image] = {}
     for frame in images(source):
         if frame.index in numbers or frame.index == 0:
-            origin[frame.index] = frame.bgr()
-    shown = [(n, label) for n, label in wanted if np.isfinite(points[n]).all() and n in made]
-    return np.hstack([column(origin.get(n, origin[0]), made[n], points[n], f"{n} {label}") for n, label in shown])
+            sources[frame.index] = frame.bgr()
+    shown = [(n, label) for n, label in selected if np.isfinite(points[n]).all() and n in results]
+    return np.hstack([column(sources.get(n, sources[0]), results[n], points[n], f"{n} {label}") for n, label in shown])
 
 
 def main() -> None:
@@ -94,8 +96,8 @@ def main() -> None:
     parser.add_argument("--frames", type=lambda text: [int(n) for n in text.split(",")])
     options = parser.parse_args()
     points = landmarks(options.result, options.models)
-    wanted = [(n, "") for n in options.frames] if options.frames else moments(points, options.columns)
-    cv2.imwrite(str(options.sheet), sheet(options.source, options.result, points, wanted))
+    selected = [(n, "") for n in options.frames] if options.frames else select_frames(points, options.columns)
+    cv2.imwrite(str(options.sheet), contact_sheet(options.source, options.result, points, selected))
     print(options.sheet)
 
 

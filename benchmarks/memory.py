@@ -1,8 +1,8 @@
-"""Peak memory of a worker: a 10-second and a 5-minute 1080p video with speech of the same lengths.
+"""Measure the peak memory of a worker: a 10-second and a 5-minute 1080p video with speech of the same lengths.
 
-    python benchmarks/memory.py VIDEO [--seconds 10 300]
+    python -m benchmarks.memory VIDEO [--seconds 10 300]
 
-VIDEO (any talking clip) is looped forth and scaled to 1080p. Each length runs in a process of its own with an empty cache; the peak is the
+VIDEO (any talking clip) is looped and scaled to 1080p. Each length runs in a process of its own with an empty cache; the peak is the
 kernel's (ru_maxrss) of that process, its ffmpeg children apart.
 """
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-RUN = """
+RENDER = """
 import json, resource, sys
 from pathlib import Path
 from heygem_daemon.lipsync.pipeline import RenderSession
@@ -28,10 +28,11 @@ print(json.dumps({"peak_mib": own, "largest_child_mib": child, "frames": report.
 """
 
 
-def material(source: Path, folder: Path, seconds: float) -> None:
-    picture = "scale=1920:1080:force_original_aspect_ratio=decrease,pad=1920:1080:(ow-iw)/2:(oh-ih)/2,format=yuv420p"
+def make_inputs(source: Path, folder: Path, seconds: float) -> None:
+    """Write video.mp4 and speech.wav of that length into `folder`."""
+    filters = "scale=1920:1080:force_original_aspect_ratio=decrease,pad=1920:1080:(ow-iw)/2:(oh-ih)/2,format=yuv420p"
     common = ("ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", str(source), "-t", str(seconds))
-    subprocess.run((*common, "-an", "-vf", picture, "-preset", "ultrafast", "-r", "25", str(folder / "video.mp4")), check=True)
+    subprocess.run((*common, "-an", "-vf", filters, "-preset", "ultrafast", "-r", "25", str(folder / "video.mp4")), check=True)
     subprocess.run((*common, "-vn", "-ac", "1", str(folder / "speech.wav")), check=True)
 
 
@@ -44,12 +45,12 @@ def main() -> None:
     for seconds in options.seconds:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            material(options.video, folder, seconds)
-            run = (sys.executable, "-c", RUN, str(folder), str(options.weights.absolute()))
-            told = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-            stages = ", ".join(f"{stage} {taken:.1f} s" for stage, taken in told["stages"].items())
-            peaks = f"peak {told['peak_mib']:.0f} MiB (largest ffmpeg child {told['largest_child_mib']:.0f} MiB)"
-            print(f"{seconds:6.0f} s  {told['frames']:6} frames  {peaks}  {stages}", flush=True)
+            make_inputs(options.video, folder, seconds)
+            command = (sys.executable, "-c", RENDER, str(folder), str(options.weights.absolute()))
+            measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            stages = ", ".join(f"{stage} {duration:.1f} s" for stage, duration in measured["stages"].items())
+            peaks = f"peak {measured['peak_mib']:.0f} MiB (largest ffmpeg child {measured['largest_child_mib']:.0f} MiB)"
+            print(f"{seconds:6.0f} s  {measured['frames']:6} frames  {peaks}  {stages}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How fast the atlas renderer draws, on one core or a GPU, without decoding and encoding.
+"""Measure how fast the atlas renderer draws, on one core or a GPU, without decoding and encoding.
 
-python benchmarks/render_speed.py VIDEO [--device cpu|cuda:0] [--frames 200] [--models weights]
+python -m benchmarks.render_speed VIDEO [--device cpu|cuda:0] [--frames 200] [--models weights]
 """
 
 import argparse
@@ -20,8 +20,8 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 
 
-def syllables(count: int, rate: float) -> MouthMotion:
-    """Return motion that opens and shuts four times a second."""
+def syllable_motion(count: int, rate: float) -> MouthMotion:
+    """Return motion that opens and closes four times a second."""
     times = np.arange(count) / rate
     visemes = np.zeros((count, len(VISEMES)), np.float32)
     visemes[:, 0] = 1
@@ -44,13 +44,15 @@ def main() -> None:
     frames = list(VideoReader(info).frames(0, options.frames))
     with tempfile.TemporaryDirectory() as scratch:
         size, rate = (info.video.width, info.video.height), info.video.frame_rate
-        tracks = track_video(VideoReader(info).frames(), size=size, frame_rate=rate, models=options.models, directory=Path(scratch) / "tracks")
+        tracks = track_video(
+            VideoReader(info).frames(), size=size, frame_rate=rate, models=options.models, directory=Path(scratch) / "tracks"
+        )
         renderer = AtlasRenderer(options.device, options.models)
-        began = time.perf_counter()
+        start = time.perf_counter()
         prepared = renderer.prepare(info, tracks, Path(scratch) / "atlas", lambda _: None)
-        prepared_s = time.perf_counter() - began
+        prepared_s = time.perf_counter() - start
         wall, cpu = time.perf_counter(), time.process_time()
-        count = sum(1 for _ in renderer.render(prepared, frames, [syllables(len(frames), float(rate))]))
+        count = sum(1 for _ in renderer.render(prepared, frames, [syllable_motion(len(frames), float(rate))]))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     scale = float(np.median(prepared.presenter.faces.scale))
     print(f"{options.video.name}: {size[0]}x{size[1]}, eye corners {scale:.0f} px apart, device {options.device}")

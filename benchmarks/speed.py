@@ -1,6 +1,6 @@
-"""Frames per second of every stage, and the ratio to a plain ffmpeg decode + x264 encode of the same clip in the same run.
+"""Measure the frames per second of every stage, and the ratio to a plain ffmpeg decode + x264 encode of the same clip in the same run.
 
-python benchmarks/speed.py RECORDING VIDEO [--rounds 2]
+python -m benchmarks.speed RECORDING VIDEO [--weights weights] [--device cpu]
 """
 
 import argparse
@@ -16,12 +16,13 @@ from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 def transcode(video: Path, frames: int, target: Path) -> float:
     """Return the seconds that ffmpeg needs for as many frames at the settings of our encoder."""
     command = ("ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", str(video), "-frames:v", str(frames), "-an")
-    began = time.monotonic()
+    start = time.monotonic()
     subprocess.run((*command, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-pix_fmt", "yuv420p", str(target)), check=True)
-    return time.monotonic() - began
+    return time.monotonic() - start
 
 
-def show(label: str, report: RenderReport, wall: float, plain: float) -> None:
+def print_stages(label: str, report: RenderReport, wall: float, plain: float) -> None:
+    """Print what a render took. wall, plain: the s that it and the plain transcode took."""
     print(f"{label}: {report.frames} frames in {wall:.1f} s = {report.frames / wall:.1f} fps; plain {report.frames / plain:.1f} fps;"
           f" ratio {wall / plain:.1f}")  # fmt: skip
     for stage, seconds in report.stage_seconds.items():
@@ -42,10 +43,10 @@ def main() -> None:
         )
         request = RenderRequest(recording=options.recording.absolute(), video=options.video.absolute(), output=folder / "out.mp4")
         for label in ("new presenter", "known presenter"):
-            began = time.monotonic()
+            start = time.monotonic()
             report = session.render(request, lambda _: None)
-            wall = time.monotonic() - began
-            show(label, report, wall, transcode(options.video, report.frames, folder / "plain.mp4"))
+            wall = time.monotonic() - start
+            print_stages(label, report, wall, transcode(options.video, report.frames, folder / "plain.mp4"))
 
 
 if __name__ == "__main__":
