@@ -6,18 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
+from heygem_daemon.core.ports import Log
 from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
 from heygem_daemon.executors.slot import DEFAULT_TIMEOUTS, Slot, WorkerTimeouts
 from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.media.types import MediaLimits
-
-
-class Log(Protocol):
-    """core.ports.Log. Events written here: worker_started, worker_died, worker_output."""
-
-    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +41,10 @@ def worker_command(setup: WorkerSetup, name: str, device: str) -> tuple[str, ...
 class LocalExecutor:
     """An Executor with one worker per entry of `devices` ("cpu", "cuda:0", ...).
 
-    command: (name, device) -> argument list. environment: the workers' whole environment; None = ours. Nothing here waits, except
-    `stop`, and a moment (a second at most) for a killed process to end. The kernel ends a worker with the thread that started it,
-    so start and poll in a thread that lives as long as the daemon: the main one.
+    command: (name, device) -> argument list. log: gets worker_started, worker_died and worker_output. environment: the workers'
+    whole environment; None = ours. Nothing here waits, except `stop`, and a moment (a second at most) for a killed process to end.
+    The kernel ends a worker with the thread that started it, so start and poll in a thread that lives as long as the daemon: the
+    main one.
     """
 
     def __init__(

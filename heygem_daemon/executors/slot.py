@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure
+from heygem_daemon.core.ports import Log
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkerView, WorkFailed, WorkOrder, WorkSucceeded
 from heygem_daemon.executors.worker_process import WorkerProcess
 from heygem_daemon.worker.protocol import Heartbeat, ProtocolError, decode, encode_order
@@ -15,10 +16,6 @@ _BREAKING: Final = frozenset({ErrorKind.ENGINE, ErrorKind.DEVICE})
 """Kinds of failure after which the next attempt is made in a fresh worker."""
 _DYING_SECONDS: Final = 0.2
 """The pipes of a dying process close a moment before it counts as ended."""
-
-
-class _Log(Protocol):
-    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +46,7 @@ class Slot:
     name: str
     device: str
     command: Sequence[str]
-    log: _Log
+    log: Log
     timeouts: WorkerTimeouts
     environment: Mapping[str, str] | None
     clock: Callable[[], float]
