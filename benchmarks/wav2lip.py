@@ -41,11 +41,11 @@ from heygem_daemon.lipsync.progress import StageClock
 from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.lipsync.wav2lip import mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
-from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator, run
-from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, folded
+from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator, generate_rows
+from heygem_daemon.lipsync.wav2lip.network import SIDE, Wav2Lip, fold_batch_norms
 from heygem_daemon.media.frame import Frame, YuvSpace
 from heygem_daemon.media.speech import speech_blocks
-from tests.lipsync.wav2lip.recipe import recipe_weights
+from tests.lipsync.wav2lip.synthetic_weights import untrained_weights
 
 Array = np.ndarray
 Draw = Callable[[Array, Array], Array]
@@ -134,7 +134,7 @@ def steps(weights: Mapping[str, Tensor], device: str) -> dict[str, Draw]:
 
     def ours(kind: type[Wav2Lip], layout: torch.memory_format = torch.channels_last, dtype: torch.dtype = torch.float32) -> Wav2Lip:
         network = kind()
-        network.load_state_dict(folded(weights))
+        network.load_state_dict(fold_batch_norms(weights))
         return network.eval().to(device, dtype, memory_format=layout)
 
     naive, plain, whole, lower = Naive(weights).to(device), ours(Whole, torch.contiguous_format), ours(Whole), ours(Wav2Lip)
@@ -143,12 +143,12 @@ def steps(weights: Mapping[str, Tensor], device: str) -> dict[str, Draw]:
         "naive": lambda m, f: usual(naive, m, f),
         "+ batch norms folded": lambda m, f: usual(plain, m, f),
         "+ channels_last": lambda m, f: usual(whole, m, f),
-        "+ input made on the device": lambda m, f: run(whole, m, f).cpu().numpy(),
-        "+ lower half only": lambda m, f: run(lower, m, f).cpu().numpy(),
+        "+ input made on the device": lambda m, f: generate_rows(whole, m, f).cpu().numpy(),
+        "+ lower half only": lambda m, f: generate_rows(lower, m, f).cpu().numpy(),
     }
     for dtype in (torch.float16, torch.bfloat16) if device != "cpu" else ():
         short = ours(Wav2Lip, dtype=dtype)
-        lines[f"+ {dtype}"] = lambda m, f, short=short: run(short, m, f).float().cpu().numpy()
+        lines[f"+ {dtype}"] = lambda m, f, short=short: generate_rows(short, m, f).float().cpu().numpy()
     return lines | {f"ours: {generator.arithmetic.name}, {generator.batch} at once": generator}
 
 
@@ -353,7 +353,7 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         if options.checkpoint is None:
             options.checkpoint = options.out / "random.pth"
-            torch.save({"state_dict": recipe_weights()}, options.checkpoint)
+            torch.save({"state_dict": untrained_weights()}, options.checkpoint)
         if options.video is not None:
             compare_videos(made_job(options), options.rounds)
         apart(compare_generators, options)

@@ -28,17 +28,17 @@ from heygem_daemon.lipsync.pipeline import LoadedEngine, RenderSession
 from heygem_daemon.lipsync.render_request import RenderRequest
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import load_weights
-from heygem_daemon.lipsync.wav2lip.driver import LipsDriver, PictureDriver, Trained
+from heygem_daemon.lipsync.wav2lip.driver import CalibratedModel, MouthImageDriver, MouthMotionDriver
 from heygem_daemon.lipsync.wav2lip.framing import Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import LipReader
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import speech_blocks
 
 BLUR: Final = 0.8
 """Pixels of the face."""
-DRIVERS: Final = {"wav2lip": PictureDriver, "wav2lip+atlas": LipsDriver}
+DRIVERS: Final = {"wav2lip": MouthImageDriver, "wav2lip+atlas": MouthMotionDriver}
 
 
 class StandIn:
@@ -73,11 +73,11 @@ def shrunk(result: Path, target: Path, weights: Path, cache: Path) -> Iterator[n
                 yield cv2.GaussianBlur(box.face(frame)[TOP:].astype(np.float32), (0, 0), BLUR)
 
 
-def calmest(companion: PhoneticDriver, recording: Path, target: Path, frames: int) -> int:
+def calmest(fallback_driver: PhoneticDriver, recording: Path, target: Path, frames: int) -> int:
     """Return the number of a frame whose lips are asked to be shut."""
     video = probe(target).video
     rate = video.frame_rate if video else Fraction(25)
-    return int(np.argmin(np.concatenate([block.opening for block in companion.motion(speech_blocks(recording), rate, frames)])))
+    return int(np.argmin(np.concatenate([block.opening for block in fallback_driver.motion(speech_blocks(recording), rate, frames)])))
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     cache = options.out / "cache"
     session = RenderSession(options.weights, cache, device="auto", wav2lip=Wav2LipOptions(licence_confirmed=True))
-    companion, reader = PhoneticDriver(load_weights(options.weights)), LipReader(options.weights)
+    fallback_driver, reader = PhoneticDriver(load_weights(options.weights)), MouthMeasurer(options.weights)
     print(f"{'target':24} {'engine':14} {'r':>6} {'lag_ms':>6} " + " ".join(f"{name:>15}" for name in COLUMNS), flush=True)
     for pair in options.pairs:
         target, recording = (Path(part).absolute() for part in pair.split("="))
@@ -98,10 +98,12 @@ def main() -> None:
         for engine, output in outputs.items():
             if engine != "rewrite":
                 lower = list(shrunk(outputs["rewrite"], target, options.weights, cache))
-                trained = Trained(generator=StandIn(lower, calmest(companion, recording, target, len(lower))), sha256="", shift=Fraction(0))
+                trained = CalibratedModel(
+                    generator=StandIn(lower, calmest(fallback_driver, recording, target, len(lower))), sha256="", shift=Fraction(0)
+                )
                 session._loaded[engine] = LoadedEngine(
                     engine=ENGINES[engine],
-                    driver=DRIVERS[engine](trained, companion, reader),
+                    driver=DRIVERS[engine](trained, fallback_driver, reader),
                     renderer=ENGINES[engine].renderer(EngineContext(models=options.weights, device=choose_device("auto"))),
                 )
             report = session.render(RenderRequest(recording=recording, video=target, output=output, options=RenderOptions(engine=engine)))

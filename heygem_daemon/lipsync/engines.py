@@ -63,21 +63,21 @@ def _phonetic_driver(context: EngineContext) -> "Driver":
     return PhoneticDriver(load_weights(context.models))
 
 
-def _wav2lip_driver(context: EngineContext, *, reads_lips: bool) -> "Driver":
+def _wav2lip_driver(context: EngineContext, *, measures_mouth: bool) -> "Driver":
     from heygem_daemon.lipsync.wav2lip.loading import load_driver  # noqa: PLC0415  (torch is slow to import)
 
     options = context.wav2lip
     return load_driver(
-        context.models, context.device, options.checkpoint, licence_confirmed=options.licence_confirmed, reads_lips=reads_lips
+        context.models, context.device, options.checkpoint, licence_confirmed=options.licence_confirmed, measures_mouth=measures_mouth
     )
 
 
 def _image_driver(context: EngineContext) -> "Driver":
-    return _wav2lip_driver(context, reads_lips=False)
+    return _wav2lip_driver(context, measures_mouth=False)
 
 
 def _lip_driver(context: EngineContext) -> "Driver":
-    return _wav2lip_driver(context, reads_lips=True)
+    return _wav2lip_driver(context, measures_mouth=True)
 
 
 def _atlas_renderer(context: EngineContext) -> "Renderer[Any]":

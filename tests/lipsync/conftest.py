@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
 from heygem_daemon.lipsync.geometry.landmarks import lower_face_weight
@@ -47,6 +48,16 @@ def clip(portrait_clip: Path, weights: Path) -> Clip:
             writer.finish()
 
     return Clip(path=portrait_clip, frames=frames, tracks=FaceTracks.open(cached("tracks", track) / "gap"))
+
+
+@pytest.fixture(scope="session")
+def prepared(clip: Clip) -> PreparedAtlas:
+    """The portrait as the atlas renderer learned it; the paste renderer uses the same."""
+
+    def prepare(workspace: Path) -> PreparedAtlas:
+        return AtlasRenderer().prepare(probe(clip.path), clip.tracks, workspace, lambda _: None)
+
+    return prepare(cached("atlas", prepare))  # the results of the first process are read
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from heygem_daemon.lipsync import RenderReport, RenderRequest, RenderSession, sp
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip
 from tests.lipsync.driver_contract import RATE, talk
-from tests.lipsync.wav2lip.recipe import compact_weights
+from tests.lipsync.wav2lip.synthetic_weights import compact_weights
 
 KEYWORD_ONLY, POSITIONAL = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
 

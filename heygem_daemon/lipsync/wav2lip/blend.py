@@ -1,4 +1,4 @@
-"""A generated lower face, laid over the frame so that nobody sees where: a mask of the face itself, its light, and its own skin."""
+"""Blend a generated lower face into the frame, with a soft mask that follows the face, and the colour and the detail of the frame."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,27 +20,31 @@ from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
 
 _JAW: Final = JAW[3:-3]
+"""Landmarks of the lower edge of the mask."""
 _CHIN: Final = slice(4, -4)
-"""The corners of `_JAW` that sink when the mouth opens."""
+"""Those of `_JAW` that sink when the mouth opens."""
 _CHEEKS: Final = (426, 326, 97, 206)
-"""The upper edge of the mask: beside and below the nose."""
-_PULLED_IN: Final = 0.06
+"""Landmarks of the upper edge of the mask: beside and below the nose."""
+_SIDE_INSET: Final = 0.06
 _CHIN_ROOM: Final = 0.05
-"""How far the mask stays inside the face at its sides, and reaches beyond the chin, in IOD: a jaw that opens further moves the chin."""
+"""IOD by which the mask stays inside the face at its sides, and reaches beyond the chin: a jaw that opens further moves the chin."""
 _SOFTNESS: Final = 0.045
+"""IOD, the standard deviation of the blur of the mask."""
 _MARGIN: Final = 0.2
+"""IOD around the mask that are processed."""
 _LIP_ROOM: Final = 0.1
-"""Around the lips the colour is not compared: they may be open here and closed there. In IOD."""
+"""IOD around the lips where the colour is not compared: they may be open in one image and shut in the other."""
 _BORDER: Final = 3.0
-"""Pixels of the generated face at its edges that are not used: a convolution knows nothing beyond them."""
-_AROUND: Final = 0.7
-_ALIKE: Final = 9.0
-"""Grey levels by which frame and generated face may differ, without their detail, for the frame's detail to belong there too."""
+"""Pixels of the generated face at its edges that are not used: convolutions lack context there."""
+_SIMILARITY_BLUR: Final = 0.7
+"""Standard deviation in cells of the blur of the difference between frame and generated face."""
+_SIMILAR: Final = 9.0
+"""Grey levels by which the two may differ, without their detail, where the detail of the frame is added to the generated face."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patch:
-    """What to lay over a frame. lower: float32 [52, 96, 3] in 0-255, blue first; strength: 0-1; has_detail: add the frame's own skin."""
+    """A generated lower face. lower: float32 [52, 96, 3] in 0-255, blue first; strength: 0-1; has_detail: add the detail of the frame."""
 
     lower: Float32
     box: FaceBox
@@ -48,19 +52,19 @@ class Patch:
     has_detail: bool
 
 
-def lay_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> Frame:
+def blend_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> Frame:
     """Return the frame with the patch on its face; pixels outside the mask stay bit-identical."""
     outline = mask_outline(face)
     margin = _MARGIN * face.scale
     roi = region_between(frame, outline.min(0) - margin, outline.max(0) + margin, face.scale, device)
-    over, inside = _enlarged(roi, patch)
+    generated, inside = _warped(roi, patch)
     mask = _soft_mask(roi, outline) * inside
     skin = shrink((mask > 0.5).float()[None], roi.cell)[0] * (1 - lip_mask(roi, roi.local(face.points), _LIP_ROOM))
-    over = over + enlarge(colour_membrane(roi, over, skin), roi.cell)
+    generated = generated + enlarge(colour_membrane(roi, generated, skin), roi.cell)
     if patch.has_detail:
-        over = over + _detail(roi, over)
+        generated = generated + _detail(roi, generated)
     alpha = mask * patch.strength
-    blended = roi.image + (over - roi.image) * alpha
+    blended = roi.image + (generated - roi.image) * alpha
     return frame.paste(roi.box, to_bgr(blended), changed_pixels(torch.zeros_like(alpha, dtype=torch.bool), alpha))
 
 
@@ -70,14 +74,14 @@ def mask_outline(face: Face) -> Float64:
     middle = cheeks.mean(0)
     outward = jaw - middle
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    moved = np.full(len(jaw), -_PULLED_IN)
+    moved = np.full(len(jaw), -_SIDE_INSET)
     moved[_CHIN] = _CHIN_ROOM
     points = np.concatenate([jaw + face.scale * moved[:, None] * outward, cheeks])
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
 
 
-def _enlarged(roi: RoiTensor, patch: Patch) -> tuple[Tensor, Tensor]:
-    """Return the generated face in the canvas, float32 [3, h, w], and float32 [h, w]: 1 well inside of it, 0 outside."""
+def _warped(roi: RoiTensor, patch: Patch) -> tuple[Tensor, Tensor]:
+    """Return the generated face in the region, float32 [3, h, w], and float32 [h, w]: 1 well inside of it, 0 outside."""
     device = roi.image.device
     matrix = torch.from_numpy(patch.box.inverse).float().to(device)
     x, y = pixel_grid(roi.size, device)
@@ -94,12 +98,12 @@ def _soft_mask(roi: RoiTensor, outline: Float64) -> Tensor:
     return enlarge(blur(inside[None], _SOFTNESS * roi.scale / roi.cell), roi.cell)[0]
 
 
-def _detail(roi: RoiTensor, over: Tensor) -> Tensor:
-    """Return the detail of the frame, float32 [3, h, w], where both look alike without it: skin, beard, teeth of a mouth equally open.
+def _detail(roi: RoiTensor, generated: Tensor) -> Tensor:
+    """Return the detail of the frame, float32 [3, h, w], where both are similar without it: skin, beard, teeth of a mouth equally open.
 
-    Detail is what is finer than a cell. That is 1.5 pixels of the generated face, which is blurred by about one.
+    Detail is what is finer than a cell, which is 1.5 pixels of the generated face, which is blurred by about one.
     """
     coarse = shrink(roi.image, roi.cell)
-    difference = blur((coarse - shrink(over, roi.cell)).abs().amax(0)[None], _AROUND)
-    alike = enlarge(torch.exp(-((difference / _ALIKE) ** 2)), roi.cell)
-    return (roi.image - enlarge(coarse, roi.cell)) * alike
+    difference = blur((coarse - shrink(generated, roi.cell)).abs().amax(0)[None], _SIMILARITY_BLUR)
+    similar = enlarge(torch.exp(-((difference / _SIMILAR) ** 2)), roi.cell)
+    return (roi.image - enlarge(coarse, roi.cell)) * similar

@@ -1,7 +1,7 @@
-"""Where Wav2Lip looks: a box around the face as the detector of its training data framed it, turned upright with the head.
+"""Crop the face that Wav2Lip sees: a box as the detector of its training data framed it, turned upright with the head.
 
 The checkpoints were trained on boxes of S3FD (Zhang et al. 2017), stretched to 96x96 pixels whatever their shape. The box here comes
-from the mean face of the person, posed as the head is in the frame: it does not breathe with the talking jaw.
+from the mean face of the person, posed as the head is in the frame: it does not change size with the jaw.
 """
 
 from collections.abc import Iterator
@@ -22,32 +22,32 @@ from heygem_daemon.media.frame import Frame
 
 _OVAL: Final = tuple(sorted({*JAW, *OVAL_TOP}))
 _EDGES: Final = (-0.005, 0.115, -0.005, 0.045)
-"""Left, top, right and bottom edge of the box beyond the face oval, in parts of the oval's width and height. Fitted to the mean box of
-three detectors of the same training data (WIDER FACE) on 14 people, |yaw| <= 22 degrees: intersection over union .935, off by 1.3 % of the
-height at the sides and the chin and 2.4 % at the forehead from person to person. S3FD itself could not be had. The bottom holds what the
-reference adds to the box, 10 pixels, on a face of 200; without it the chin is cut off in 44 % of the frames. See docs/wav2lip.md."""
-_SMOOTHED_OVER: Final = 2
-"""Frames on either side that a box is averaged with: the reference averages five, forwards, through cuts."""
+"""Left, top, right and bottom edge of the box beyond the face oval, in fractions of its width and height. Fitted to the mean box of three
+detectors of the same training data (WIDER FACE) on 14 people, |yaw| <= 22 degrees: intersection over union .935, off by 1.3 % of the
+height at the sides and the chin and 2.4 % at the forehead from person to person. S3FD itself was not available. The bottom includes what
+the reference adds to the box, 10 pixels, on a face of 200; without it the chin is cut off in 44 % of the frames. See docs/wav2lip.md."""
+_SMOOTHING_REACH: Final = 2
+"""Frames on either side that a box is averaged with: the reference averages five, forwards, also across cuts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceBox:
-    """A parallelogram of the picture. matrix: float64 [2, 3], from pixels of the 96x96 face (centres at whole numbers) to the picture's."""
+    """A parallelogram in the image. matrix: float64 [2, 3], from pixels of the 96x96 face (centres at whole numbers) to image pixels."""
 
     matrix: Float64
 
     @cached_property
     def inverse(self) -> Float64:
-        """float64 [2, 3], from pixels of the picture to those of the face."""
+        """float64 [2, 3], from pixels of the image to those of the face."""
         return np.asarray(cv2.invertAffineTransform(self.matrix), np.float64)
 
     @property
     def enlargement(self) -> float:
-        """How many pixels of the picture one pixel of the face covers in each direction, in the geometric mean."""
+        """Pixels of the image per pixel of the face, the geometric mean of both directions."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
     def face(self, frame: Frame) -> Image:
-        """Return uint8 [96, 96, 3], blue first. Large faces are averaged, not sampled: sampling noise would make the mouth tremble."""
+        """Return uint8 [96, 96, 3], blue first. Large faces are averaged, not sampled: sampling noise would make the mouth jitter."""
         corners = cv2.transform(np.array([[[-1.0, -1.0], [SIDE, -1.0], [SIDE, SIDE], [-1.0, SIDE]]]), self.matrix)[0]
         x0, y0 = (int(v) for v in np.floor(corners.min(0)))
         factor = max(1, int(self.enlargement))
@@ -67,7 +67,7 @@ class Framing:
     """The box of any frame of a video, in any order."""
 
     def __init__(self, tracks: FaceTracks, reference: Float64) -> None:
-        """reference: [468, 3], the mean canonical face of the person (atlas.pose.mean_face)."""
+        """reference: [468, 3], the mean canonical face of the person (geometry.pose.mean_face)."""
         self._tracks, self._reference = tracks, reference
         self.face_of = FaceReader(tracks, reference)
 
@@ -81,14 +81,14 @@ class Framing:
     def _around(self, index: int) -> Iterator[Face]:
         """Yield the faces of the frames about `index`, as many before as after it."""
         reach = 0
-        while reach < _SMOOTHED_OVER and self._goes_on(index - reach, -1) and self._goes_on(index + reach, 1):
+        while reach < _SMOOTHING_REACH and self._continues(index - reach, -1) and self._continues(index + reach, 1):
             reach += 1
         for number in range(index - reach, index + reach + 1):
             face = self.face_of(number)
             if face is not None:
                 yield face
 
-    def _goes_on(self, index: int, step: int) -> bool:
+    def _continues(self, index: int, step: int) -> bool:
         """Return whether the next frame shows the same face in the same shot."""
         return self.face_of(index + step) is not None and bool(self._tracks.shot[index] == self._tracks.shot[index + step])
 

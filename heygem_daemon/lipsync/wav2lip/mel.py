@@ -1,6 +1,6 @@
-"""What Wav2Lip hears: 80 mel bands at 80 columns a second, cut into windows of 16 columns, one per frame.
+"""Compute the mel spectrum for Wav2Lip: 80 bands at 80 columns a second, cut into windows of 16 columns, one per frame.
 
-The figures are those the published checkpoints were trained with: 16 kHz, pre-emphasis .97, Hann windows of 800 samples every 200,
+The parameters are those that the published checkpoints were trained with: 16 kHz, pre-emphasis .97, Hann windows of 800 samples every 200,
 magnitudes, 80 Slaney mel bands from 55 to 7600 Hz, 1.6 log10(x) + 2.4 between -4 and 4; digital silence is -4.
 """
 
@@ -20,12 +20,16 @@ from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
 RATE: Final = 80
 """Columns per second."""
 SILENCE: Final = -4.0
+"""Value of digital silence."""
 _HOP: Final = SAMPLE_RATE // RATE
 _WINDOW: Final = 800
+"""Samples from column to column, and of one column: 12.5 ms and 50 ms."""
 _HALF: Final = _WINDOW // 2
 _EMPHASIS: Final = 0.97
-_LOWEST, _HIGHEST = 55.0, 7600.0
+"""Coefficient of the pre-emphasis."""
+_LOWEST_HZ, _HIGHEST_HZ = 55.0, 7600.0
 _FLOOR: Final = 1e-5
+"""Smallest magnitude of a band."""
 
 
 def mel_spectrogram(wav: npt.ArrayLike) -> Float32:
@@ -41,18 +45,18 @@ def mel_columns(speech: Iterable[Float32]) -> Iterator[Float32]:
 
     speech: consecutive blocks float32 [any]; the result does not depend on how they are cut.
     """
-    held, last = np.zeros(_HALF, np.float64), 0.0
+    pending, last = np.zeros(_HALF, np.float64), 0.0
     total = made = 0
     for block in reblock(speech):
         total += len(block)
         before = np.concatenate([[last], block[:-1].astype(np.float64)])
-        held, last = np.concatenate([held, block - _EMPHASIS * before]), float(block[-1])
-        count = max(0, (len(held) - _WINDOW) // _HOP + 1)
+        pending, last = np.concatenate([pending, block - _EMPHASIS * before]), float(block[-1])
+        count = max(0, (len(pending) - _WINDOW) // _HOP + 1)
         if count:
-            yield _columns(held[: (count - 1) * _HOP + _WINDOW])
-            held, made = held[count * _HOP :], made + count
+            yield _columns(pending[: (count - 1) * _HOP + _WINDOW])
+            pending, made = pending[count * _HOP :], made + count
     if total and (count := 1 + total // _HOP - made):
-        yield _columns(np.concatenate([held, np.zeros(_HALF)])[: (count - 1) * _HOP + _WINDOW])
+        yield _columns(np.concatenate([pending, np.zeros(_HALF)])[: (count - 1) * _HOP + _WINDOW])
 
 
 def mel_windows(speech: Iterable[Float32], frame_rate: Fraction, frames: int, shift: Fraction) -> Iterator[Float32]:
@@ -67,8 +71,8 @@ def mel_windows(speech: Iterable[Float32], frame_rate: Fraction, frames: int, sh
         while first + len(columns) < start + COLUMNS:
             more = next(stream, None)
             columns = np.concatenate([columns, _silence(RATE) if more is None else more])
-        spare = min(len(columns), max(0, start - first))
-        columns, first = columns[spare:], first + spare
+        used = min(len(columns), max(0, start - first))
+        columns, first = columns[used:], first + used
         early = min(COLUMNS, max(0, first - start))
         yield np.concatenate([_silence(early), columns[: COLUMNS - early]]).T
 
@@ -81,11 +85,11 @@ def _columns(samples: Float64) -> Float32:
     """Return float32 [k, 80] of samples [800 + 200 (k - 1)], pre-emphasised."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP]
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW + 1)[:-1], axis=1))
-    loud = 1.6 * np.log10(np.maximum(_FLOOR, spectrum @ _filters().T)) + 2.4
-    return np.ascontiguousarray(np.clip(loud, SILENCE, -SILENCE), np.float32)
+    scaled = 1.6 * np.log10(np.maximum(_FLOOR, spectrum @ _filters().T)) + 2.4
+    return np.ascontiguousarray(np.clip(scaled, SILENCE, -SILENCE), np.float32)
 
 
 @lru_cache(maxsize=1)
 def _filters() -> Float32:
     """Return float32 [80, 401]."""
-    return mel_filters(fft=_WINDOW, lowest=_LOWEST, highest=_HIGHEST, is_slaney=True)
+    return mel_filters(fft=_WINDOW, lowest=_LOWEST_HZ, highest=_HIGHEST_HZ, is_slaney=True)

@@ -1,10 +1,10 @@
 """The generator of Wav2Lip (Prajwal et al. 2020, "A Lip Sync Expert Is All You Need for Speech to Lip Generation In The Wild").
 
-mel [B, 1, 80, 16] -> audio encoder -> 512 numbers -> decoder, which takes what the face encoder saw at every size -> [B, 3, 96, 96]
+mel [B, 1, 80, 16] -> audio encoder -> 512 numbers -> decoder, with the features of the face encoder at every size -> [B, 3, 96, 96]
                                       face [B, 6, 96, 96] -> face encoder
 
-The layers, their order and their names are those of the published checkpoints. What those hold as a convolution and a batch norm is one
-convolution here: in use a batch norm is a scale and a shift, and both go into the weights (`folded`).
+The layers, their order and their names are those of the published checkpoints. A convolution and its batch norm
+there are one convolution here: in inference a batch norm is a scale and a shift, which go into the weights (`fold_batch_norms`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,34 +19,35 @@ from torch.nn import functional
 SIDE: Final = 96
 """Pixels of a side of the face."""
 BANDS: Final = 80
+"""Mel bands."""
 COLUMNS: Final = 16
 """Mel columns that belong to one frame."""
 _EPSILON: Final = 1e-5
-"""What nn.BatchNorm2d adds to the variance."""
+"""Added to the variance by nn.BatchNorm2d."""
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A convolution with its batch norm; is_residual: what comes in is added to what goes out."""
+    """A convolution with its batch norm. inputs, outputs: channels; is_residual: the input is added to the output."""
 
-    taken: int
-    given: int
+    inputs: int
+    outputs: int
     kernel: int = 3
     stride: Pair = (1, 1)
     padding: int = 1
     is_residual: bool = False
     is_transposed: bool = False
-    extra: int = 0
+    output_padding: int = 0
 
 
-def _down(taken: int, given: int, stride: int | Pair = 2) -> _Layer:
-    return _Layer(taken, given, stride=stride if isinstance(stride, tuple) else (stride, stride))
+def _down(inputs: int, outputs: int, stride: int | Pair = 2) -> _Layer:
+    return _Layer(inputs, outputs, stride=stride if isinstance(stride, tuple) else (stride, stride))
 
 
-def _up(taken: int, given: int) -> _Layer:
-    return _Layer(taken, given, stride=(2, 2), is_transposed=True, extra=1)
+def _up(inputs: int, outputs: int) -> _Layer:
+    return _Layer(inputs, outputs, stride=(2, 2), is_transposed=True, output_padding=1)
 
 
 def _same(channels: int, count: int) -> tuple[_Layer, ...]:
@@ -86,22 +87,22 @@ _LAST: Final = _Layer(80, 32)
 
 
 class _Convolution(nn.Module):
-    """One layer, its batch norm folded in."""
+    """A layer whose batch norm is folded in."""
 
     def __init__(self, layer: _Layer) -> None:
         super().__init__()
         self._layer = layer
-        channels = (layer.taken, layer.given) if layer.is_transposed else (layer.given, layer.taken)
+        channels = (layer.inputs, layer.outputs) if layer.is_transposed else (layer.outputs, layer.inputs)
         self.weight = nn.Parameter(torch.empty(*channels, layer.kernel, layer.kernel), requires_grad=False)
-        self.bias = nn.Parameter(torch.empty(layer.given), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(layer.outputs), requires_grad=False)
 
-    def forward(self, taken: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         layer = self._layer
         if layer.is_transposed:
-            given = functional.conv_transpose2d(taken, self.weight, self.bias, layer.stride, layer.padding, layer.extra)
+            y = functional.conv_transpose2d(x, self.weight, self.bias, layer.stride, layer.padding, layer.output_padding)
         else:
-            given = functional.conv2d(taken, self.weight, self.bias, layer.stride, layer.padding)
-        return functional.relu_(given.add_(taken) if layer.is_residual else given)
+            y = functional.conv2d(x, self.weight, self.bias, layer.stride, layer.padding)
+        return functional.relu_(y.add_(x) if layer.is_residual else y)
 
 
 def _chain(layers: tuple[_Layer, ...]) -> nn.Sequential:
@@ -109,14 +110,14 @@ def _chain(layers: tuple[_Layer, ...]) -> nn.Sequential:
 
 
 class Wav2Lip(nn.Module):
-    """The generator, for use only: it has no gradients."""
+    """The generator, for inference only: it has no gradients."""
 
     def __init__(self) -> None:
         super().__init__()
         self.face_encoder_blocks = nn.ModuleList(map(_chain, _FACE))
         self.audio_encoder = _chain(_AUDIO)
         self.face_decoder_blocks = nn.ModuleList(map(_chain, _DECODER))
-        self.output_block = nn.Sequential(_Convolution(_LAST), nn.Conv2d(_LAST.given, 3, 1), nn.Sigmoid()).requires_grad_(False)
+        self.output_block = nn.Sequential(_Convolution(_LAST), nn.Conv2d(_LAST.outputs, 3, 1), nn.Sigmoid()).requires_grad_(False)
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return faces [B, 3, 96, 96] in 0-1, blue first.
@@ -127,42 +128,42 @@ class Wav2Lip(nn.Module):
         return self.rows_from(0, mel, face)
 
     def rows_from(self, row: int, mel: Tensor, face: Tensor) -> Tensor:
-        """Return the rows `row` to 95 of what `forward` returns, [B, 3, 96 - row, 96], without working out the rows above.
+        """Return the rows `row` to 95 of what `forward` returns, [B, 3, 96 - row, 96], without computing the rows above.
 
-        Seven eighths of the work is in the decoder. From row 44 on that is a quarter less of everything; the numbers are the same.
+        Seven eighths of the work are in the decoder. From row 44 on a quarter of all work is saved; the values are the same.
         """
-        seen = []
+        encoded = []
         for block in self.face_encoder_blocks:
             face = block(face)
-            seen.append(face)
-        x, given = self.audio_encoder(mel), 0
+            encoded.append(face)
+        x, first = self.audio_encoder(mel), 0
         for block, top in zip(self.face_decoder_blocks, _tops(row), strict=True):
-            height = seen[-1].shape[2]
+            height = encoded[-1].shape[2]
             x = block(x)
-            given = 2 * given if x.shape[2] > 3 else 0  # where x begins at this size
-            x = torch.cat([x[:, :, top - given :], seen.pop()[:, :, top:height]], dim=1)
-            given = top
+            first = 2 * first if x.shape[2] > 3 else 0  # the row of the whole image at which x begins, at this size
+            x = torch.cat([x[:, :, top - first :], encoded.pop()[:, :, top:height]], dim=1)
+            first = top
         result: Tensor = self.output_block(x)
-        return result[:, :, row - given :]
+        return result[:, :, row - first :]
 
 
 def _tops(row: int) -> tuple[int, ...]:
-    """Return for every block of the decoder from which row on its result is needed, for rows from `row` on to be right.
+    """Return the first row that each block of the decoder must give, so that rows from `row` on are exact.
 
-    A convolution of 3 spoils one row at the edge where the picture was cut; a transposed one of stride 2 spoils none.
+    A convolution of 3 makes one row wrong at the edge where the image was cut; a transposed one of stride 2 makes none wrong.
     """
-    tops = [max(0, row - 1)]  # what the last convolution reads, at 96 rows
+    tops = [max(0, row - 1)]  # input of the last convolution, at 96 rows
     for block in (*_DECODER[:2:-1],):
         read = max(0, tops[-1] - sum(layer.is_residual for layer in block))
         tops.append(read // 2)
     return tuple(reversed(tops + [0] * (len(_DECODER) - len(tops))))
 
 
-def folded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fold_batch_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of `Wav2Lip` (float32, contiguous) from those of a published checkpoint: batch norms folded in.
 
     A convolution and a batch norm (weight g, bias b, mean m, variance v) are one convolution with weight w g / sqrt(v + 1e-5) and bias
-    (c - m) g / sqrt(v + 1e-5) + b. Worked out in float64. weights: exactly the names and shapes of `published_layout`.
+    (c - m) g / sqrt(v + 1e-5) + b. Computed in float64. weights: exactly the names and shapes of `published_layout`.
     """
     result = {}
     for name, layer in _layers():
@@ -181,12 +182,12 @@ def published_layout() -> dict[str, tuple[int, ...]]:
     layout: dict[str, tuple[int, ...]] = {}
     for name, layer in _layers():
         layout |= {f"{name}.conv_block.{key}": shape for key, shape in _published(layer).items()}
-    return layout | {"output_block.1.weight": (3, _LAST.given, 1, 1), "output_block.1.bias": (3,)}
+    return layout | {"output_block.1.weight": (3, _LAST.outputs, 1, 1), "output_block.1.bias": (3,)}
 
 
 def _published(layer: _Layer) -> dict[str, tuple[int, ...]]:
-    channels = (layer.taken, layer.given) if layer.is_transposed else (layer.given, layer.taken)
-    each = (layer.given,)
+    channels = (layer.inputs, layer.outputs) if layer.is_transposed else (layer.outputs, layer.inputs)
+    each = (layer.outputs,)
     norm = {"1.weight": each, "1.bias": each, "1.running_mean": each, "1.running_var": each, "1.num_batches_tracked": ()}
     return {"0.weight": (*channels, layer.kernel, layer.kernel), "0.bias": each, **norm}
 

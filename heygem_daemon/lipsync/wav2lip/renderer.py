@@ -1,4 +1,4 @@
-"""The `paste` renderer: lays the mouths that a driver drew over the frames."""
+"""The renderer `paste`: blends the mouth images of a driver into the frames."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,32 +18,33 @@ from heygem_daemon.lipsync.imaging.visibility import FADE, PresenterAppearance, 
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress
-from heygem_daemon.lipsync.wav2lip.blend import Patch, lay_patch
+from heygem_daemon.lipsync.wav2lip.blend import Patch, blend_patch
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.types import MediaInfo
 
-_STEADIED: Final = 0.5
-"""How far a pixel goes to the mean of its neighbours in time, where it hardly moves."""
-_MOVES: Final = 6.0
-"""Grey levels: what differs more from its neighbours in time moves, and is left alone."""
-_AROUND: Final = 1.5
+_FLICKER_WEIGHT: Final = 0.5
+"""Weight of the mean of the neighbours in time for a pixel that does not move."""
+_MOVING: Final = 6.0
+"""Grey levels of difference to its neighbours in time at which a pixel counts as moving, and keeps its value."""
+_MOVING_BLUR: Final = 1.5
+"""Pixels, the standard deviation of the blur of that difference."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Pending:
-    """A frame on its way. lower: float32 [52, 96, 3]; asked: the opening of its mouth, IOD; raw: how much may be drawn, 0-1."""
+    """A frame that waits. lower: float32 [52, 96, 3]; target: opening of its mouth, IOD; visibility: of the mouth, 0-1, not smoothed."""
 
     frame: Frame
     face: Face | None
     box: FaceBox | None
     lower: Float32 | None
-    asked: float
-    raw: float
+    target: float
+    visibility: float
 
 
 class PreparedPresenter(Protocol):
-    """A presenter and the tracks of the video they are on."""
+    """A presenter and the tracks of the video that shows them."""
 
     @property
     def presenter(self) -> PresenterAppearance: ...
@@ -58,7 +59,7 @@ class Prepare(Protocol):
 
 
 class PasteRenderer:
-    """Renderer port: pastes `MouthMotion.pictures`. has_detail: the presenter's own skin is laid over what 96 pixels cannot show."""
+    """Renderer port: pastes `MouthMotion.mouth_images`. has_detail: adds the detail of the frame that 96 pixels cannot show."""
 
     name = "paste"
 
@@ -71,23 +72,23 @@ class PasteRenderer:
         return self._prepare(video, tracks, workspace, on_progress)
 
     def render(self, prepared: PreparedPresenter, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
-        """Yield one frame per source frame, in order, at most six frames late. Motion without pictures leaves the frames as they are."""
+        """Yield one frame per source frame, in order, at most six frames late. Motion without mouth images leaves the frames unchanged."""
         presenter, tracks = prepared.presenter, prepared.tracks
         framing, visibility = Framing(tracks, presenter.reference), presenter_visibility(presenter)
-        run = _Run(self._device, has_detail=self._has_detail)
+        stream = _Stream(self._device, has_detail=self._has_detail)
         previous: int | None = None
-        for frame, (lower, asked) in zip(frames, _wanted(motion, presenter.mouth), strict=False):
+        for frame, (lower, target) in zip(frames, _mouth_images(motion, presenter.mouth), strict=False):
             if previous is not None and is_discontinuity(tracks, previous, frame.index):
-                yield from run.cut()
+                yield from stream.cut()
             face, box = framing.face_of(frame.index), framing(frame.index)
-            raw = 0.0 if lower is None else visibility(frame, face)
-            yield from run.push(_Pending(frame=frame, face=face, box=box, lower=lower, asked=asked, raw=raw))
+            clear = 0.0 if lower is None else visibility(frame, face)
+            yield from stream.push(_Pending(frame=frame, face=face, box=box, lower=lower, target=target, visibility=clear))
             previous = frame.index
-        yield from run.cut()
+        yield from stream.cut()
 
 
-class _Run:
-    """Frames in, drawn frames out, in order."""
+class _Stream:
+    """Renders frames in order, some frames late, because a mouth fades in and out."""
 
     def __init__(self, device: torch.device, *, has_detail: bool) -> None:
         self._device, self._has_detail = device, has_detail
@@ -95,50 +96,51 @@ class _Run:
         self._past: deque[_Pending] = deque(maxlen=FADE)
 
     def push(self, pending: _Pending) -> Iterator[RenderedFrame]:
+        """Take one more frame; yield those that are ready."""
         self._waiting.append(pending)
         while len(self._waiting) > FADE:
             yield self._emit()
 
     def cut(self) -> Iterator[RenderedFrame]:
-        """Give out all frames still held back and forget the past: a scene cut, or the end."""
+        """Yield all waiting frames and forget the past: at a scene cut, and at the end."""
         while self._waiting:
             yield self._emit()
         self._past.clear()
 
     def _emit(self) -> RenderedFrame:
-        strength = fade_weight((pending.raw for pending in reversed(self._past)), (pending.raw for pending in self._waiting))
+        strength = fade_weight((pending.visibility for pending in reversed(self._past)), (pending.visibility for pending in self._waiting))
         pending = self._waiting.popleft()
-        drawn, asked = pending.frame, float("nan")
+        rendered, target = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.box is not None and pending.lower is not None:
-            patch = Patch(lower=self._steadied(pending.lower), box=pending.box, strength=strength, has_detail=self._has_detail)
-            drawn = lay_patch(pending.frame, pending.face, patch, self._device)
+            patch = Patch(lower=self._reduced_flicker(pending.lower), box=pending.box, strength=strength, has_detail=self._has_detail)
+            rendered = blend_patch(pending.frame, pending.face, patch, self._device)
             own = float(opening_of(pending.face.canonical))
-            asked = own + strength * (pending.asked - own)
+            target = own + strength * (pending.target - own)
         self._past.append(pending)
-        return RenderedFrame(frame=drawn, target_opening=asked)
+        return RenderedFrame(frame=rendered, target_opening=target)
 
-    def _steadied(self, lower: Float32) -> Float32:
-        """Return the picture with its flicker taken off; what moves stays."""
+    def _reduced_flicker(self, lower: Float32) -> Float32:
+        """Return the mouth image with less flicker."""
         before = self._past[-1].lower if self._past else None
         after = self._waiting[0].lower if self._waiting else None
-        return lower if before is None or after is None else steadied(before, lower, after)
+        return lower if before is None or after is None else reduce_flicker(before, lower, after)
 
 
-def steadied(before: Float32, now: Float32, after: Float32) -> Float32:
-    """Return `now` (float32 [h, w, 3], 0-255) drawn to the mean of its neighbours in time where all three look alike.
+def reduce_flicker(before: Float32, now: Float32, after: Float32) -> Float32:
+    """Return `now` (float32 [h, w, 3], 0-255) moved towards the mean of its neighbours in time where all three are similar.
 
-    A network draws every frame anew: still skin flickers by some grey levels. The faces hold still in their box, so no motion needs to be
-    followed; where a pixel differs by more than noise, it moved.
+    A network generates every frame independently: still skin flickers by some grey levels. The faces do not move in their box, so no motion
+    compensation is needed; a pixel that differs by more than noise moves.
     """
     mean = (before + after) / 2
     moved = np.maximum(np.abs(now - before), np.abs(now - after)).max(2)
-    moved = cv2.GaussianBlur(moved, (0, 0), _AROUND)
-    share = _STEADIED * np.exp(-np.square(moved / _MOVES))[..., None]
-    return np.asarray(now + share * (mean - now), np.float32)
+    moved = cv2.GaussianBlur(moved, (0, 0), _MOVING_BLUR)
+    weight = _FLICKER_WEIGHT * np.exp(-np.square(moved / _MOVING))[..., None]
+    return np.asarray(now + weight * (mean - now), np.float32)
 
 
-def _wanted(motion: Iterable[MouthMotion], mouth: MouthModel) -> Iterator[tuple[Float32 | None, float]]:
-    """Yield the picture of each frame and its opening in IOD; after the end of the motion nothing is drawn."""
+def _mouth_images(motion: Iterable[MouthMotion], mouth: MouthModel) -> Iterator[tuple[Float32 | None, float]]:
+    """Yield the mouth image of each frame and its opening in IOD; None after the end of the motion."""
     shut, wide = mouth.openings
     for block in motion:
         for i in range(len(block)):

@@ -9,7 +9,7 @@ import torch
 
 from heygem_daemon.lipsync.model_files import MODELS
 from tests.cli.runner import Result, heygem
-from tests.lipsync.wav2lip.recipe import compact_weights
+from tests.lipsync.wav2lip.synthetic_weights import compact_weights
 
 
 def models(*arguments: str) -> Result:

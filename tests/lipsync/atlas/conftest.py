@@ -1,7 +1,6 @@
 """The atlas of the moving portrait, and one of its frames to draw on."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,8 +12,6 @@ from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.geometry.pose import Face, FaceReader
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, triangulate
 from heygem_daemon.media.frame import Frame
-from heygem_daemon.media.probe import probe
-from tests.disk_cache import cached
 from tests.lipsync.conftest import Clip
 
 CPU: Final = torch.device("cpu")
@@ -39,14 +36,6 @@ class Scene:
 @pytest.fixture(scope="session")
 def renderer() -> AtlasRenderer:
     return AtlasRenderer("cpu")
-
-
-@pytest.fixture(scope="session")
-def prepared(clip: Clip, renderer: AtlasRenderer) -> PreparedAtlas:
-    def prepare(workspace: Path) -> PreparedAtlas:
-        return renderer.prepare(probe(clip.path), clip.tracks, workspace, lambda _: None)
-
-    return prepare(cached("atlas", prepare))  # what the first process has left there is read
 
 
 @pytest.fixture(scope="session")

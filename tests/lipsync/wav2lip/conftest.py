@@ -1,6 +1,5 @@
-"""Checkpoints in the forms they go about in, written once; a network at work, and somebody for it to look at."""
+"""Checkpoints in the formats they are distributed in, an untrained network, and a face with a fake generator of its mouth."""
 
-import shutil
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -9,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
+from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
@@ -22,10 +22,10 @@ from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, fold_batch_norms
-from heygem_daemon.media.probe import probe
+from tests.disk_cache import cached
 from tests.lipsync.conftest import Clip
-from tests.lipsync.wav2lip.recipe import compact_weights, untrained_weights
-from tests.lipsync.wav2lip.talker import Mouths, drawn_mouths
+from tests.lipsync.wav2lip.fake_generator import MouthImages, rendered_mouths
+from tests.lipsync.wav2lip.synthetic_weights import compact_weights, untrained_weights
 from training.espeak import espeak
 
 Weights = Mapping[str, Tensor]
@@ -37,7 +37,7 @@ class _Empty(nn.Module):
 
 
 def tree(weights: Weights) -> nn.Module:
-    """Return modules whose state dict has these names: convolutions and batch norms where the names say so."""
+    """Return modules whose state dict has these names: convolutions and batch norms, by the names."""
     root = _Empty()
     for name in weights:
         *path, _ = name.split(".")
@@ -70,14 +70,14 @@ def save_old_torch(path: Path, content: Any) -> None:
 
 def save_scripted(path: Path, weights: Weights) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit is deprecated; the files made with it stay
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; files made with it exist
         torch.jit.save(torch.jit.script(tree(weights)), str(path))
 
 
 def save_traced(path: Path, weights: Weights) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.trace(tree(weights), torch.zeros(1)), str(path))
+        torch.jit.save(torch.jit.trace(tree(weights), torch.zeros(1)), str(path))  # type: ignore[no-untyped-call]
 
 
 def save_zip(path: Path, **members: bytes) -> Path:
@@ -96,66 +96,79 @@ SAVERS: Final[Mapping[str, Callable[[Path, Any], None]]] = {
 
 
 @pytest.fixture(scope="session")
-def light() -> Weights:
+def compact() -> Weights:
+    """Weights whose files are small."""
     return compact_weights()
 
 
 @pytest.fixture(scope="session")
-def light_file(light: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as the authors publish it, but small."""
-    path = tmp_path_factory.mktemp("light") / "Wav2Lip GAN.pth"
-    wrapped = {f"module.{name}": value for name, value in light.items()}
+def compact_file(compact: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small file in the format of the published checkpoints."""
+    path = tmp_path_factory.mktemp("compact") / "Wav2Lip GAN.pth"
+    wrapped = {f"module.{name}": value for name, value in compact.items()}
     save_old_torch(path, {"state_dict": wrapped, "optimizer": {"state": {}}, "global_step": 1, "global_epoch": 1})
     return path
 
 
-# -- a network at work --------------------------------------------------------------------------------------------------------------------
+# -- an untrained network ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _same_arithmetic_on_every_machine() -> Iterator[None]:
-    """Let torch compute in one thread and in float32, whatever number of cores and short types the CPU has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _float32_on_every_machine() -> Iterator[None]:
+    """Let generators compute in float32, also on a CPU with 16-bit types; the tests of the choice replace this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generator_module, "_native", lambda _: ())
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
-def recipe() -> Weights:
-    """The weights of the recipe, by their published names."""
-    return untrained_weights()
+def untrained_file() -> Path:
+    """Safetensors of full size with untrained weights by their published names. Read-only."""
+
+    def write(folder: Path) -> None:
+        safetensors.torch.save_file(untrained_weights(), folder / "w.safetensors")
+
+    return cached("untrained-weights", write) / "w.safetensors"
 
 
 @pytest.fixture(scope="session")
-def untrained_models(weights: Path, recipe: Weights, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory of model files into which somebody has dropped an untrained checkpoint; converted, not yet measured."""
-    directory = tmp_path_factory.mktemp("untrained")
-    for path in (*weights.glob("*.tflite"), *weights.glob("*.safetensors")):
+def untrained(untrained_file: Path) -> Weights:
+    """Untrained weights by their published names."""
+    return safetensors.torch.load_file(untrained_file)
+
+
+@pytest.fixture(scope="session")
+def untrained_models(weights: Path, untrained: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of model files with an untrained checkpoint that was put there as downloaded; it is converted, but not calibrated."""
+
+    def convert(folder: Path) -> None:
+        save_torch(folder / "wav2lip_gan.pth", {"state_dict": {f"module.{name}": value for name, value in untrained.items()}})
+        store.find(folder)
+
+    kept, directory = cached("untrained-models", convert), tmp_path_factory.mktemp("untrained")
+    for path in (*weights.glob("*.tflite"), *weights.glob("*.safetensors"), kept / "wav2lip_gan.pth"):
         (directory / path.name).symlink_to(path)
-    save_torch(directory / "wav2lip_gan.pth", {"state_dict": {f"module.{name}": value for name, value in recipe.items()}})
-    store.find(directory)
-    yield directory
-    shutil.rmtree(directory)
+    (directory / "wav2lip").mkdir()
+    for path in (kept / "wav2lip").iterdir():
+        (directory / "wav2lip" / path.name).symlink_to(path)
+    return directory
 
 
 @pytest.fixture(scope="session")
-def network(recipe: Weights) -> Wav2Lip:
+def network(untrained: Weights) -> Wav2Lip:
     """An untrained network. Not to be changed."""
     network = Wav2Lip()
-    network.load_state_dict(fold_batch_norms(recipe))
+    network.load_state_dict(fold_batch_norms(untrained))
     return network.eval()
 
 
 @pytest.fixture(scope="session")
 def generator(network: Wav2Lip) -> FaceGenerator:
-    """The untrained network at work: what it draws is noise."""
+    """A generator with the untrained network: its output is noise."""
     return FaceGenerator(network)
 
 
-# -- somebody to look at ------------------------------------------------------------------------------------------------------------------
+# -- a face and a voice --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -165,13 +178,14 @@ def reference(clip: Clip) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def reader(weights: Path) -> MouthMeasurer:
+def measurer(weights: Path) -> MouthMeasurer:
+    """The face mesh that measures generated mouths."""
     return MouthMeasurer(weights)
 
 
 @pytest.fixture(scope="session")
 def fallback_driver() -> PhoneticDriver:
-    """The driver that hears what a checkpoint is compared with, with the weights that are shipped."""
+    """The driver `phonetic` with the shipped weights, which a checkpoint is compared with."""
     return PhoneticDriver(load(shipped_weights()))
 
 
@@ -186,12 +200,10 @@ def voice() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def prepared(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> PreparedAtlas:
-    """What the paste renderer learned of the portrait."""
-    return AtlasRenderer().prepare(probe(clip.path), clip.tracks, tmp_path_factory.mktemp("presenter"), lambda _: None)
+def mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> MouthImages:
+    """The mouth of the portrait, opening."""
 
+    def render(folder: Path) -> None:
+        np.save(folder / "lower.npy", rendered_mouths(clip, prepared, reference).lower)
 
-@pytest.fixture(scope="session")
-def mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> Mouths:
-    """Her mouth, opening."""
-    return drawn_mouths(clip, prepared, reference)
+    return MouthImages(lower=np.load(cached("mouths", render) / "lower.npy"))

@@ -1,4 +1,4 @@
-"""A generated lower face in its frame: nobody sees where it begins, and outside of it nothing changes."""
+"""A generated lower face is blended into its frame without a visible edge, and nothing changes outside of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
-from tests.lipsync.wav2lip.talker import SHOWN, Mouths
+from tests.lipsync.wav2lip.fake_generator import SHOWN, MouthImages
 
 CPU = torch.device("cpu")
 
@@ -47,7 +47,7 @@ def frame(clip: Clip) -> Frame:
 
 @pytest.fixture(scope="module")
 def own(frame: Frame, box: FaceBox) -> np.ndarray:
-    """The frame's own lower face, float32 [52, 96, 3]."""
+    """The lower face of the frame itself, float32 [52, 96, 3]."""
     return box.face(frame)[TOP:].astype(np.float32)
 
 
@@ -58,18 +58,20 @@ def noise(own: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def laid(frame: Frame, face: Face, box: FaceBox) -> Callable[..., Frame]:
-    """Lay a lower face over the frame."""
+    """Blend a lower face into the frame."""
 
-    def lay(lower: np.ndarray, strength: float = 1.0, *, has_detail: bool = False) -> Frame:
+    def blend(lower: np.ndarray, strength: float = 1.0, *, has_detail: bool = False) -> Frame:
         return blend_patch(frame, face, Patch(lower=lower, box=box, strength=strength, has_detail=has_detail), CPU)
 
-    return lay
+    return blend
 
 
 @pytest.fixture(scope="module")
 def near(frame: Frame, face: Face, box: FaceBox) -> tuple[Frame, Face, FaceBox]:
     """The face from nearby, three times as large, with pores."""
-    planes = [cv2.resize(plane, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC) for plane in (frame.y, frame.u, frame.v)]
+    planes = [
+        np.asarray(cv2.resize(plane, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC), np.uint8) for plane in (frame.y, frame.u, frame.v)
+    ]
     pores = np.random.default_rng(0).normal(0, 4, planes[0].shape)
     luma = np.clip(planes[0] + pores, 16, 235).round().astype(np.uint8)
     large = Frame(index=frame.index, y=luma, u=planes[1], v=planes[2], space=frame.space)
@@ -82,15 +84,15 @@ def area(points: np.ndarray, grown: float, size: tuple[int, int] = (384, 384)) -
     cv2.fillConvexPoly(inside, cv2.convexHull(points.astype(np.float32))[:, 0].round().astype(np.int32), 1)
     reach = 2 * round(abs(grown)) + 1
     change = cv2.dilate if grown > 0 else cv2.erode
-    return change(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))).astype(bool)
+    return np.asarray(change(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))), bool)
 
 
 def difference(a: Frame, b: Frame) -> np.ndarray:
     """Return float [h, w]: by how many grey levels two frames differ, in the worst channel."""
-    return np.abs(a.bgr().astype(float) - b.bgr()).max(2)
+    return np.asarray(np.abs(a.bgr().astype(float) - b.bgr()).max(2))
 
 
-# -- where it changes the frame -----------------------------------------------------------------------------------------------------------
+# -- where it changes the frame ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_change_follows_the_outline_of_the_face(frame: Frame, face: Face, noise: np.ndarray, laid: Callable[..., Frame]) -> None:
@@ -100,7 +102,7 @@ def test_the_change_follows_the_outline_of_the_face(frame: Frame, face: Face, no
     assert changed[area(outline, -0.13 * face.scale)].mean() > 0.9
 
 
-def test_the_corners_of_the_generated_square_are_not_seen(
+def test_the_corners_of_the_generated_square_are_not_visible(
     frame: Frame, box: FaceBox, noise: np.ndarray, laid: Callable[..., Frame]
 ) -> None:
     changed = laid(noise).y != frame.y
@@ -109,7 +111,7 @@ def test_the_corners_of_the_generated_square_are_not_seen(
         assert not changed[y - 2 : y + 3, x - 2 : x + 3].any()
 
 
-def test_colour_planes_change_where_the_picture_does_and_nowhere_else(
+def test_colour_planes_change_where_the_luma_does_and_nowhere_else(
     frame: Frame, face: Face, noise: np.ndarray, laid: Callable[..., Frame]
 ) -> None:
     drawn = laid(noise)
@@ -119,7 +121,7 @@ def test_colour_planes_change_where_the_picture_does_and_nowhere_else(
         assert not np.array_equal(getattr(drawn, plane), getattr(frame, plane))
 
 
-def test_the_source_is_not_written_into(frame: Frame, noise: np.ndarray, laid: Callable[..., Frame]) -> None:
+def test_the_source_is_not_changed(frame: Frame, noise: np.ndarray, laid: Callable[..., Frame]) -> None:
     before, given = frame.i420().copy(), noise.copy()
     drawn = laid(noise)
     assert np.array_equal(frame.i420(), before)
@@ -130,9 +132,9 @@ def test_the_source_is_not_written_into(frame: Frame, noise: np.ndarray, laid: C
 def test_the_edge_is_soft(near: tuple[Frame, Face, FaceBox], noise: np.ndarray) -> None:
     """How far two generated faces shine through, around their outline: a little outside of it, and not all inside of it."""
     frame, face, box = near
+    faces = (np.asarray(90 + part / 4, np.float32) for part in (noise, noise[::-1]))
     one, other = (
-        blend_patch(frame, face, Patch(lower=90 + part / 4, box=box, strength=1.0, has_detail=False), CPU).y.astype(float)
-        for part in (noise, noise[::-1])
+        blend_patch(frame, face, Patch(lower=lower, box=box, strength=1.0, has_detail=False), CPU).y.astype(float) for lower in faces
     )
     outline, step = mask_outline(face), 0.03 * face.scale
     rings = [area(outline, (k + 1) * step, frame.y.shape) & ~area(outline, k * step, frame.y.shape) for k in (-7, -2, 1, 4)]
@@ -161,24 +163,26 @@ def test_at_its_sides_the_outline_stays_inside_the_face(face: Face) -> None:
     assert all(cv2.pointPolygonTest(jaw, point, measureDist=True) > 0.02 * face.scale for point in beside)
 
 
-# -- how much it changes ------------------------------------------------------------------------------------------------------------------
+# -- how much it changes -------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_frames_own_face_laid_over_it_is_not_seen(frame: Frame, face: Face, own: np.ndarray, laid: Callable[..., Frame]) -> None:
+def test_the_face_of_the_frame_itself_changes_hardly_anything(
+    frame: Frame, face: Face, own: np.ndarray, laid: Callable[..., Frame]
+) -> None:
     inside = area(mask_outline(face), 0)
     assert difference(laid(own), frame)[inside].mean() < 3
     assert difference(laid(own, has_detail=True), frame)[inside].mean() < 1.5
 
 
 @pytest.mark.parametrize("cast", [(25, 25, 25), (-25, -25, -25), (20, 0, -25)], ids=str)
-def test_the_generated_face_takes_the_light_of_the_frame(
+def test_the_generated_face_takes_the_colour_of_the_frame(
     frame: Frame, face: Face, own: np.ndarray, laid: Callable[..., Frame], cast: tuple[int, int, int]
 ) -> None:
     lit = np.clip(own + np.array(cast, np.float32), 0, 255)
     skin = area(mask_outline(face), 0) & ~area(face.points[list(LIP_AREA)], 0.1 * face.scale)
-    as_ever, corrected = laid(own).bgr().astype(float), laid(lit).bgr().astype(float)
-    assert np.abs((corrected - as_ever)[skin].mean(0)).max() < 2.5
-    assert np.abs(corrected - as_ever)[skin].mean() < 4
+    usual, corrected = laid(own).bgr().astype(float), laid(lit).bgr().astype(float)
+    assert np.abs((corrected - usual)[skin].mean(0)).max() < 2.5
+    assert np.abs(corrected - usual)[skin].mean() < 4
 
 
 def test_lips_of_another_colour_do_not_colour_the_skin(face: Face, own: np.ndarray, laid: Callable[..., Frame]) -> None:
@@ -191,7 +195,7 @@ def test_lips_of_another_colour_do_not_colour_the_skin(face: Face, own: np.ndarr
     assert change[area(face.points[list(INNER_LIPS)], 0)].mean() < -80
 
 
-def test_the_mouth_is_the_generated_one(frame: Frame, box: FaceBox, mouths: Mouths, laid: Callable[..., Frame]) -> None:
+def test_the_mouth_is_the_generated_one(frame: Frame, box: FaceBox, mouths: MouthImages, laid: Callable[..., Frame]) -> None:
     for lower in (mouths.lower[0], mouths.lower[-1]):
         inner = np.s_[63 - TOP : 77 - TOP, 34:62]
         shown = box.face(laid(lower))[TOP:].astype(float)
@@ -199,9 +203,7 @@ def test_the_mouth_is_the_generated_one(frame: Frame, box: FaceBox, mouths: Mout
 
 
 @pytest.mark.parametrize("strength", [0.25, 0.5])
-def test_half_the_strength_is_half_the_change_its_light_included(
-    frame: Frame, noise: np.ndarray, laid: Callable[..., Frame], strength: float
-) -> None:
+def test_half_the_strength_is_half_the_change(frame: Frame, noise: np.ndarray, laid: Callable[..., Frame], strength: float) -> None:
     part, whole = (laid(90 + noise / 4, some).y.astype(float) - frame.y for some in (strength, 1.0))
     strong = np.abs(whole) > 25
     assert strong.sum() > 200
@@ -213,14 +215,14 @@ def test_without_strength_nothing_changes(frame: Frame, noise: np.ndarray, laid:
     assert np.array_equal(laid(noise, 0.0).i420(), frame.i420())
 
 
-def test_the_edges_of_the_picture_a_network_knows_little_of_are_not_used(own: np.ndarray, laid: Callable[..., Frame]) -> None:
+def test_the_edges_of_the_generated_image_are_not_used(own: np.ndarray, laid: Callable[..., Frame]) -> None:
     spoilt = own.copy()
     spoilt[:2] = spoilt[-2:] = 0
     spoilt[:, :2] = spoilt[:, -2:] = 255
     assert np.array_equal(laid(spoilt).i420(), laid(own).i420())
 
 
-# -- skin ---------------------------------------------------------------------------------------------------------------------------------
+# -- skin ----------------------------------------------------------------------------------------------------------------------------------
 
 
 def roughness(frame: Frame, where: np.ndarray) -> float:
@@ -229,12 +231,10 @@ def roughness(frame: Frame, where: np.ndarray) -> float:
     return float((grey - cv2.GaussianBlur(grey, (0, 0), 1.2))[where].std())
 
 
-def test_the_presenters_own_skin_lies_over_the_generated_one(near: tuple[Frame, Face, FaceBox]) -> None:
+def test_the_detail_of_the_skin_is_that_of_the_frame(near: tuple[Frame, Face, FaceBox]) -> None:
     frame, face, box = near
     lower = box.face(frame)[TOP:].astype(np.float32)
-    skin = area(mask_outline(face), -0.15 * face.scale, frame.y.shape) & ~area(
-        face.points[list(LIP_AREA)], 0.1 * face.scale, frame.y.shape
-    )
+    skin = area(mask_outline(face), -0.15 * face.scale, frame.y.shape) & ~area(face.points[list(LIP_AREA)], 0.1 * face.scale, frame.y.shape)
     without, with_detail = (
         roughness(blend_patch(frame, face, Patch(lower=lower, box=box, strength=1.0, has_detail=detail), CPU), skin)
         for detail in (False, True)
@@ -243,7 +243,7 @@ def test_the_presenters_own_skin_lies_over_the_generated_one(near: tuple[Frame, 
     assert with_detail > 0.85 * roughness(frame, skin)
 
 
-def test_the_frames_own_teeth_do_not_shine_through_lips_that_are_shut(near: tuple[Frame, Face, FaceBox]) -> None:
+def test_the_teeth_of_the_frame_do_not_show_through_shut_lips(near: tuple[Frame, Face, FaceBox]) -> None:
     frame, face, box = near
     shut = np.full((SIDE - TOP, SIDE, 3), (70.0, 60, 130), np.float32)
     inner = area(face.points[list(INNER_LIPS)], -0.03 * face.scale, frame.y.shape)
@@ -254,11 +254,11 @@ def test_the_frames_own_teeth_do_not_shine_through_lips_that_are_shut(near: tupl
     assert with_detail < without + 0.25 * roughness(frame, inner)
 
 
-# -- at the border of the picture ---------------------------------------------------------------------------------------------------------
+# -- at the border of the frame ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shift", [(0, 150), (-140, 0), (170, 20)], ids=str)
-def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
+def test_a_face_that_leaves_the_frame_is_drawn_as_far_as_it_is_visible(
     frame: Frame, face: Face, box: FaceBox, noise: np.ndarray, shift: tuple[int, int]
 ) -> None:
     gone = replace(face, points=face.points + shift)
@@ -269,7 +269,7 @@ def test_a_face_that_leaves_the_picture_is_drawn_as_far_as_it_is_there(
     assert not changed[~area(mask_outline(gone), 0.13 * face.scale)].any()
 
 
-def test_a_face_outside_the_picture_changes_nothing(frame: Frame, face: Face, box: FaceBox, noise: np.ndarray) -> None:
+def test_a_face_outside_the_frame_changes_nothing(frame: Frame, face: Face, box: FaceBox, noise: np.ndarray) -> None:
     gone, away = replace(face, points=face.points + 900), FaceBox(matrix=box.matrix + np.array([[0, 0, 900], [0, 0, 900]]))
     drawn = blend_patch(frame, gone, Patch(lower=noise, box=away, strength=1.0, has_detail=True), CPU)
     assert np.array_equal(drawn.i420(), frame.i420())

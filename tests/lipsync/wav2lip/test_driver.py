@@ -1,10 +1,11 @@
-"""The drivers that ask a checkpoint: what they draw and read, and when they listen to the companion instead."""
+"""The drivers of a checkpoint: images and measured motion, and when the fallback driver replaces it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import repeat
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from heygem_daemon.lipsync.arrays import Float32
@@ -19,7 +20,7 @@ from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same
-from tests.lipsync.wav2lip.talker import SHOWN, Contrary, Listener, Mouths, Talker, loudness, mute
+from tests.lipsync.wav2lip.fake_generator import SHOWN, FakeGenerator, InvertedOpening, MouthImages, SpeechOpening, always_shut, loudness
 
 FPS = Fraction(25)
 NTSC_FILM = Fraction(24000, 1001)
@@ -28,56 +29,62 @@ both_kinds = pytest.mark.parametrize("kind", [MouthImageDriver, MouthMotionDrive
 
 
 @pytest.fixture(scope="session")
-def make(fallback_driver: PhoneticDriver, reader: MouthMeasurer, mouths: Mouths) -> Callable[..., MouthImageDriver | MouthMotionDriver]:
-    """Make a driver of a kind whose checkpoint opens the mouth as `opening` says."""
+def make(
+    fallback_driver: PhoneticDriver, measurer: MouthMeasurer, mouths: MouthImages
+) -> Callable[..., MouthImageDriver | MouthMotionDriver]:
+    """Make a driver of a kind whose checkpoint gives mouths with these openings."""
 
-    def made(kind: Kind, opening: Callable[[Float32], object], **trained: object) -> MouthImageDriver | MouthMotionDriver:
-        talker = Talker(mouths=mouths, opening=opening)  # type: ignore[arg-type]
-        return kind(CalibratedModel(generator=talker, sha256="5a", **{"shift": Fraction(0), **trained}), fallback_driver, reader)  # type: ignore[arg-type]
+    def made(
+        kind: Kind, opening: Callable[[Float32], npt.ArrayLike], *, shift: Fraction = Fraction(0), follows_speech: bool = True
+    ) -> MouthImageDriver | MouthMotionDriver:
+        generator = FakeGenerator(mouths=mouths, opening=opening)
+        model = CalibratedModel(generator=generator, sha256="5a", shift=shift, follows_speech=follows_speech)
+        return kind(model, fallback_driver, measurer)
 
     return made
 
 
-class TestWithoutSight(DriverContract):
-    """The contract, for a driver that is given nothing to look at."""
+class TestWithoutFrames(DriverContract):
+    """The contract, for a driver that is given no frames."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def driver(cls, make: Callable[..., MouthMotionDriver]) -> MouthMotionDriver:
-        return make(MouthMotionDriver, mute)
+        return make(MouthMotionDriver, always_shut)
 
 
 def still(clip: Clip) -> FrameContext:
-    """Return a frame of the clip, again and again."""
+    """Return a frame of the clip, repeated without end."""
     return FrameContext(frames=repeat(clip.frames[SHOWN]), tracks=clip.tracks)
 
 
-def seen(
+def motion_of(
     driver: VisualDriver, context: FrameContext, speech: Float32 | Iterable[Float32], frame_rate: Fraction = FPS, frames: int | None = None
 ) -> MouthMotion:
     """Return the motion of a driver that uses the frames, in one block."""
+    blocks = [speech] if isinstance(speech, np.ndarray) else list(speech)
     if frames is None:
-        frames = round(len(speech) * frame_rate / RATE)  # type: ignore[arg-type]
-    blocks = list(driver.motion_from_frames(context, [speech] if isinstance(speech, np.ndarray) else speech, frame_rate, frames))
-    return joined(blocks)
+        frames = round(sum(map(len, blocks)) * frame_rate / RATE)
+    return joined(driver.motion_from_frames(context, blocks, frame_rate, frames))
 
 
 @pytest.fixture
-def contrary(fallback_driver: PhoneticDriver, voice: np.ndarray) -> Contrary:
-    """A mouth that has nothing to do with what is heard."""
-    return Contrary(Listener(fallback_driver, voice[: 6 * RATE], lead=0.0))
+def inverted(fallback_driver: PhoneticDriver, voice: np.ndarray) -> InvertedOpening:
+    """A mouth that moves against the speech."""
+    return InvertedOpening(SpeechOpening(fallback_driver, voice[: 6 * RATE], lead=0.0))
 
 
-def heard(fallback_driver: PhoneticDriver, speech: Float32) -> MouthMotion:
+def predicted(fallback_driver: PhoneticDriver, speech: Float32) -> MouthMotion:
+    """Return the motion of the fallback driver."""
     return joined(fallback_driver.motion([speech], FPS, round(len(speech) * FPS / RATE)))
 
 
-# -- what comes ---------------------------------------------------------------------------------------------------------------------------
+# -- the motion ----------------------------------------------------------------------------------------------------------------------------
 
 
 @both_kinds
-def test_it_can_be_asked_to_look(make: Callable[..., VisualDriver], kind: Kind) -> None:
-    driver = make(kind, mute)
+def test_it_is_a_visual_driver(make: Callable[..., VisualDriver], kind: Kind) -> None:
+    driver = make(kind, always_shut)
     assert isinstance(driver, VisualDriver)
     assert driver.name == "wav2lip"
     assert set(driver.model_hashes) == {"wav2lip", "phonetic"}
@@ -86,7 +93,7 @@ def test_it_can_be_asked_to_look(make: Callable[..., VisualDriver], kind: Kind) 
 
 @both_kinds
 @pytest.mark.parametrize(("frame_rate", "frames"), [(FPS, 21), (NTSC_FILM, 18), (Fraction(60), 1), (FPS, 0)])
-def test_there_are_as_many_frames_as_asked_at_exact_times(
+def test_it_gives_the_requested_number_of_frames_at_exact_times(
     make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind, frame_rate: Fraction, frames: int
 ) -> None:
     blocks = list(make(kind, loudness).motion_from_frames(still(clip), [voice[:RATE]], frame_rate, frames))
@@ -103,15 +110,15 @@ def test_there_are_as_many_frames_as_asked_at_exact_times(
         np.testing.assert_allclose(block.visemes.sum(1), 1, atol=1e-4)
 
 
-def test_the_one_that_draws_gives_the_pictures_and_the_one_that_reads_does_not(
-    make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, mouths: Mouths
+def test_only_the_image_driver_gives_mouth_images(
+    make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, mouths: MouthImages
 ) -> None:
-    drawn = seen(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
-    assert drawn.mouth_images is not None
-    assert drawn.mouth_images.shape == (len(drawn), 52, 96, 3)
-    assert drawn.mouth_images.dtype == np.float32
-    assert all(np.array_equal(picture, mouths.lower[-1]) for picture in drawn.mouth_images)
-    assert seen(make(MouthMotionDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
+    motion = motion_of(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: RATE // 2])
+    assert motion.mouth_images is not None
+    assert motion.mouth_images.shape == (len(motion), 52, 96, 3)
+    assert motion.mouth_images.dtype == np.float32
+    assert all(np.array_equal(image, mouths.lower[-1]) for image in motion.mouth_images)
+    assert motion_of(make(MouthMotionDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
 
 
 @both_kinds
@@ -119,14 +126,19 @@ def test_motion_does_not_depend_on_how_the_speech_is_cut(
     make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind
 ) -> None:
     wave, driver = voice[:RATE], make(kind, loudness)
-    one, other = (seen(driver, still(clip), speech, NTSC_FILM, 20) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
+    one, other = (motion_of(driver, still(clip), speech, NTSC_FILM, 20) for speech in ([wave], cut(wave, [1, 7, 333, 16001])))
     assert same(one, other)
+    assert one.confidence is not None
+    assert other.confidence is not None
     assert np.array_equal(one.confidence, other.confidence)
-    assert kind is MouthMotionDriver or np.array_equal(one.mouth_images, other.mouth_images)
+    if kind is MouthImageDriver:
+        assert one.mouth_images is not None
+        assert other.mouth_images is not None
+        assert np.array_equal(one.mouth_images, other.mouth_images)
 
 
 @both_kinds
-def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
+def test_it_reads_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
     taken = 0
 
     def frames() -> Iterator[Frame]:
@@ -135,119 +147,124 @@ def test_it_looks_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDri
             taken += 1
             yield clip.frames[SHOWN]
 
-    given = 0
+    count = 0
     for block in make(kind, loudness).motion_from_frames(FrameContext(frames=frames(), tracks=clip.tracks), [voice[:RATE]], FPS, 40):
-        given += len(block)
-        assert taken <= given + 24
+        count += len(block)
+        assert taken <= count + 24
 
 
 @both_kinds
 def test_where_the_frames_end_so_does_the_motion(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
-    assert len(seen(make(kind, loudness), FrameContext(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
+    assert len(motion_of(make(kind, loudness), FrameContext(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
 
 
-# -- what is believed ---------------------------------------------------------------------------------------------------------------------
+# -- confidence ----------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def faithful(make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray) -> MouthMotion:
-    """The motion read from a mouth that speaks what is heard, but comes 80 ms early; the calibration knows it."""
+    """The motion of a mouth that follows the speech, but 80 ms early; the calibration corrects this."""
     early = Fraction(80, 1000)
     wave = voice[: 4 * RATE]
-    return seen(make(MouthMotionDriver, Listener(fallback_driver, wave, lead=float(early)), shift=-early), still(clip), wave)
+    return motion_of(make(MouthMotionDriver, SpeechOpening(fallback_driver, wave, lead=float(early)), shift=-early), still(clip), wave)
 
 
-def test_a_mouth_that_speaks_what_is_heard_is_believed_and_read(
+def test_a_mouth_that_follows_the_speech_is_trusted_and_measured(
     faithful: MouthMotion, fallback_driver: PhoneticDriver, voice: np.ndarray
 ) -> None:
-    own = heard(fallback_driver, voice[: 4 * RATE])
+    expected = predicted(fallback_driver, voice[: 4 * RATE])
     assert faithful.confidence is not None
     assert faithful.confidence.min() > 0.9
-    assert np.corrcoef(faithful.opening, own.opening)[0, 1] > 0.85
+    assert np.corrcoef(faithful.opening, expected.opening)[0, 1] > 0.85
     assert faithful.opening.max() > 0.4
 
 
-def test_the_offset_of_the_checkpoint_is_taken_off(faithful: MouthMotion, fallback_driver: PhoneticDriver, voice: np.ndarray) -> None:
-    offset, _ = sync_offset(heard(fallback_driver, voice[: 4 * RATE]).opening, faithful.opening, FPS)
+def test_the_offset_of_the_checkpoint_is_corrected(faithful: MouthMotion, fallback_driver: PhoneticDriver, voice: np.ndarray) -> None:
+    offset, _ = sync_offset(predicted(fallback_driver, voice[: 4 * RATE]).opening, faithful.opening, FPS)
     assert abs(offset) < 15
 
 
-def test_a_mouth_that_says_something_else_gives_way_to_what_is_heard(
-    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+def test_a_mouth_that_does_not_follow_the_speech_is_replaced_by_the_fallback(
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, inverted: InvertedOpening
 ) -> None:
     wave = voice[: 6 * RATE]
-    motion, own = seen(make(MouthMotionDriver, contrary), still(clip), wave), heard(fallback_driver, wave)
+    motion, expected = motion_of(make(MouthMotionDriver, inverted), still(clip), wave), predicted(fallback_driver, wave)
     assert motion.confidence is not None
     assert motion.confidence[:8].min() > 0.9
     lost = motion.confidence < 0.01
     assert lost[4 * 25 :].all()
-    np.testing.assert_allclose(motion.opening[lost], own.opening[lost], atol=0.02)
-    np.testing.assert_allclose(motion.width[lost], own.width[lost], atol=0.02)
+    np.testing.assert_allclose(motion.opening[lost], expected.opening[lost], atol=0.02)
+    np.testing.assert_allclose(motion.width[lost], expected.width[lost], atol=0.02)
 
 
-def test_a_checkpoint_that_did_not_follow_speech_in_its_self_test_has_to_earn_trust(
+def test_a_checkpoint_that_failed_its_self_test_starts_without_confidence(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = voice[: 3 * RATE]
-    motion = seen(make(MouthMotionDriver, Listener(fallback_driver, wave, lead=0.0), follows_speech=False), still(clip), wave)
+    motion = motion_of(make(MouthMotionDriver, SpeechOpening(fallback_driver, wave, lead=0.0), follows_speech=False), still(clip), wave)
     assert motion.confidence is not None
     assert motion.confidence[:3].max() < 0.1
-    np.testing.assert_allclose(motion.opening[:3], heard(fallback_driver, wave).opening[:3], atol=0.05)
+    np.testing.assert_allclose(motion.opening[:3], predicted(fallback_driver, wave).opening[:3], atol=0.05)
     assert motion.confidence[-25:].min() > 0.9
 
 
-def test_lips_meet_where_they_are_surely_heard_to(
+def test_lips_meet_where_the_fallback_surely_shuts_them(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
     wave = np.concatenate([voice[: 2 * RATE], np.zeros(RATE, np.float32)])
-    motion, own = seen(make(MouthMotionDriver, lambda mels: np.ones(len(mels))), still(clip), wave), heard(fallback_driver, wave)
-    sure = own.visemes[:, [VISEMES.index("sil"), VISEMES.index("PP")]].max(1) >= 0.9
+    motion, expected = (
+        motion_of(make(MouthMotionDriver, lambda mels: np.ones(len(mels))), still(clip), wave),
+        predicted(fallback_driver, wave),
+    )
+    sure = expected.visemes[:, [VISEMES.index("sil"), VISEMES.index("PP")]].max(1) >= 0.9
     assert 20 < sure.sum() < len(sure) - 20
-    np.testing.assert_allclose(motion.opening[sure], own.opening[sure], atol=1e-5)
+    np.testing.assert_allclose(motion.opening[sure], expected.opening[sure], atol=1e-5)
     assert motion.opening[-15:].max() < 0.02
 
 
-def test_a_smile_that_reads_open_is_no_open_mouth(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray) -> None:
-    """Of her shut lips .08 IOD are read, half of the way to the widest mouth. The speech begins in the middle of a word."""
+def test_a_smile_that_measures_open_is_a_shut_mouth(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray) -> None:
+    """Shut lips measure .08 IOD here, half of the way to the widest mouth. The speech begins in the middle of a word."""
     speech = voice[10 * 640 :][:RATE]
-    read, drawn = (seen(make(kind, mute), still(clip), speech) for kind in (MouthMotionDriver, MouthImageDriver))
-    assert read.confidence is not None
-    assert read.confidence[:10].min() > 0.9
-    assert drawn.opening.min() > 0.4
-    assert read.opening[:3].max() < 0.1
-    assert np.median(read.opening[:10]) < 0.1
+    checked, of_images = (motion_of(make(kind, always_shut), still(clip), speech) for kind in (MouthMotionDriver, MouthImageDriver))
+    assert checked.confidence is not None
+    assert checked.confidence[:10].min() > 0.9
+    assert of_images.opening.min() > 0.4
+    assert checked.opening[:3].max() < 0.1
+    assert np.median(checked.opening[:10]) < 0.1
 
 
 @both_kinds
-def test_where_there_is_no_face_the_mouth_does_what_is_heard(
+def test_without_a_face_the_motion_is_that_of_the_fallback(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
 ) -> None:
-    motion = seen(make(kind, lambda mels: np.ones(len(mels))), FrameContext(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE])
+    motion = motion_of(
+        make(kind, lambda mels: np.ones(len(mels))), FrameContext(frames=clip.frames[14:39], tracks=clip.tracks), voice[:RATE]
+    )
     gap = [index in clip.gap for index in range(14, 39)]
-    own = heard(fallback_driver, voice[:RATE])
-    assert np.array_equal(motion.opening[gap], own.opening[gap])
+    expected = predicted(fallback_driver, voice[:RATE])
+    assert np.array_equal(motion.opening[gap], expected.opening[gap])
     if motion.mouth_images is not None:
-        assert [not picture.any() for picture in motion.mouth_images] == gap
+        assert [not image.any() for image in motion.mouth_images] == gap
 
 
-def test_pictures_are_read_in_the_first_minute_only(
+def test_images_are_measured_in_the_first_minute_only(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The minute is one second here."""
-    monkeypatch.setattr(module, "LONGEST", 1)
-    motion = seen(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: 2 * RATE])
-    own = heard(fallback_driver, voice[: 2 * RATE])
+    monkeypatch.setattr(module, "EVALUATED_SECONDS", 1)
+    motion = motion_of(make(MouthImageDriver, lambda mels: np.ones(len(mels))), still(clip), voice[: 2 * RATE])
+    expected = predicted(fallback_driver, voice[: 2 * RATE])
     assert motion.opening[:25].min() > 0.5
-    assert np.array_equal(motion.opening[25:], own.opening[25:])
+    assert np.array_equal(motion.opening[25:], expected.opening[25:])
     assert motion.mouth_images is not None
     assert motion.mouth_images.any((1, 2, 3)).all()
 
 
-def test_what_a_picture_shows_is_said_whether_it_makes_sense_or_not(
-    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, contrary: Contrary
+def test_the_motion_of_the_images_is_given_also_without_confidence(
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, inverted: InvertedOpening
 ) -> None:
     wave = voice[: 6 * RATE]
-    motion, own = seen(make(MouthImageDriver, contrary), still(clip), wave), heard(fallback_driver, wave)
-    assert np.corrcoef(motion.opening, own.opening)[0, 1] < -0.85
+    motion, expected = motion_of(make(MouthImageDriver, inverted), still(clip), wave), predicted(fallback_driver, wave)
+    assert np.corrcoef(motion.opening, expected.opening)[0, 1] < -0.85
     assert motion.confidence is not None
     assert motion.confidence[4 * 25 :].max() < 0.01

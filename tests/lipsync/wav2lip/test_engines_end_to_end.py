@@ -1,4 +1,4 @@
-"""Both engines with an untrained checkpoint on a real face: the picture is noise; everything about it must be right."""
+"""Both engines with an untrained checkpoint on a real face: the mouth is noise, everything else must be right."""
 
 import hashlib
 import subprocess
@@ -15,6 +15,7 @@ from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
+from heygem_daemon.lipsync.wav2lip.driver import MouthImageDriver, MouthMotionDriver
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
@@ -34,9 +35,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(untrained_models: Path) -> Path:
-    """The untrained checkpoint has been measured: it follows nothing."""
+    """The untrained checkpoint with a calibration: it does not follow the speech."""
     found = store.find(untrained_models)
-    save_calibration(Calibration(offset_ms=None, r=0.1, measured_with="a test", measured="2026-01-01T00:00:00+00:00"), found.calibration_path)
+    save_calibration(
+        Calibration(offset_ms=None, r=0.1, measured_with="a test", measured="2026-01-01T00:00:00+00:00"), found.calibration_path
+    )
     return untrained_models
 
 
@@ -48,15 +51,15 @@ def session(place: Path, models: Path) -> RenderSession:
 @pytest.fixture(scope="module")
 def recording(place: Path, voice: np.ndarray) -> Path:
     path = place / "speech.wav"
-    sound = (voice[: round(SECONDS * 16000)] * 32767).astype("<i2").tobytes()
+    audio = (voice[: round(SECONDS * 16000)] * 32767).astype("<i2").tobytes()
     command = ("ffmpeg", "-v", "error", "-f", "s16le", "-ar", "16000", "-ac", "1", "-i", "-", str(path))
-    subprocess.run(command, input=sound, check=True)
+    subprocess.run(command, input=audio, check=True)
     return path
 
 
 @pytest.fixture(scope="module")
 def video(place: Path, portrait_clip: Path) -> Path:
-    """The portrait for .6 s at 30000/1001: shorter than the recording, it is played forth and back. A board hides three of its frames."""
+    """The portrait for .6 s at 30000/1001, which is played forwards and backwards; a board hides the face in three of its frames."""
     path = place / "presenter.mp4"
     board = f"fps={RATE},drawbox=color=gray:t=fill:enable='between(n,{HIDDEN.start},{HIDDEN.stop - 1})'"
     command = ("ffmpeg", "-v", "error", "-i", str(portrait_clip), "-t", "0.6", "-vf", board, "-c:v", "libx264", "-crf", "12", str(path))
@@ -82,7 +85,7 @@ def luma(path: Path) -> np.ndarray:
 
 def shown(path: Path, number: int) -> np.ndarray:
     """Return the luma of a frame, float [h, w]."""
-    return luma(path)[number].astype(float)
+    return np.asarray(luma(path)[number], float)
 
 
 def test_the_result_has_as_many_frames_as_the_speech_is_long(made: Made) -> None:
@@ -118,25 +121,27 @@ def test_frames_without_a_face_pass_through(made: Made, video: Path) -> None:
         assert np.abs(shown(video, there_and_back[number]) - shown(output, number)).max() < 8
 
 
-def test_the_report_says_what_was_used_and_under_which_licence(made: Made, models: Path) -> None:
+def test_the_report_names_engine_models_and_licence(made: Made, models: Path) -> None:
     engine, _, report = made
     assert (report.engine, report.driver, report.renderer) == (engine, "wav2lip", "paste" if engine == "wav2lip" else "atlas")
     assert report.models["wav2lip"] == hashlib.sha256((models / "wav2lip_gan.pth").read_bytes()).hexdigest()
     assert "research" in report.licence
 
 
-def test_a_mouth_that_does_not_follow_the_speech_is_told(made: Made) -> None:
+def test_a_mouth_that_does_not_follow_the_speech_gives_a_warning(made: Made) -> None:
     _, _, report = made
     assert "doubtful_mouth" in report.warnings
 
 
-def test_where_the_checkpoint_makes_no_sense_our_own_driver_speaks(made: Made) -> None:
+def test_without_confidence_in_the_checkpoint_the_fallback_driver_moves_the_mouth(made: Made) -> None:
     engine, _, report = made
     assert ((report.mouth_correlation or 0.0) > 0.6) == (engine == "wav2lip+atlas")
 
 
 def test_both_engines_share_one_network_and_keep_it(session: RenderSession) -> None:
     drivers = [session.load(name).driver for name in ENGINES]
+    assert isinstance(drivers[0], MouthImageDriver)
+    assert isinstance(drivers[1], MouthMotionDriver)
     assert drivers[0]._model.generator is drivers[1]._model.generator
     assert drivers[0]._model.shift == TRAINED_SHIFT
     assert session.load("wav2lip").driver is drivers[0]

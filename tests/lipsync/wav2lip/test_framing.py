@@ -1,4 +1,4 @@
-"""Where the network looks: the face, upright, whole, and calm."""
+"""The crop of the network: the face, upright, whole and steady."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +16,10 @@ from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame, YuvSpace
 from tests.lipsync.conftest import Clip
 from tests.lipsync.face.conftest import as_frame
-from tests.lipsync.wav2lip.tracked import moved, written
+from tests.lipsync.wav2lip.tracked import moved, write_tracks
 
 HIDDEN = 48
-"""The first row that the network does not see of the frame it draws on."""
+"""The first row that is hidden from the network."""
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def points(clip: Clip) -> np.ndarray:
 
 @pytest.fixture
 def framed(tmp_path: Path, reference: np.ndarray) -> Callable[..., Framing]:
-    """Make the framing of landmarks that a test thinks of."""
-    return lambda faces, shots=None: Framing(written(tmp_path / "tracks", faces, shots), reference)
+    """Make the framing of given landmarks."""
+    return lambda faces, shots=None: Framing(write_tracks(tmp_path / "tracks", faces, shots), reference)
 
 
 def within(box: FaceBox | None, points: np.ndarray) -> np.ndarray:
-    """Return landmarks [n, 2 or more] in pixels of the face, [n, 2]. Theirs count from the edge of the picture, not from the middle of its
+    """Return landmarks [n, 2 or more] in pixels of the face, [n, 2]. Theirs count from the edge of the image, not from the middle of its
     first pixel."""
     assert box is not None
     return (points[:, :2] - 0.5) @ box.inverse[:, :2].T + box.inverse[:, 2]
@@ -51,11 +51,11 @@ def matrix(box: FaceBox | None) -> np.ndarray:
     return box.matrix
 
 
-# -- what the box holds -------------------------------------------------------------------------------------------------------------------
+# -- what the box contains -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("index", [0, 10, 23, 49])
-def test_mouth_and_chin_are_in_the_hidden_half_and_the_eyes_are_seen(framing: Framing, clip: Clip, index: int) -> None:
+def test_mouth_and_chin_are_in_the_hidden_half_and_the_eyes_are_visible(framing: Framing, clip: Clip, index: int) -> None:
     seen = within(framing(index), clip.tracks.landmarks(index, index + 1)[0])
     lips = seen[list(OUTER_LIPS)]
     assert HIDDEN + 8 < lips[:, 1].min() < lips[:, 1].max() < SIDE - 12
@@ -70,22 +70,22 @@ def test_mouth_and_chin_are_in_the_hidden_half_and_the_eyes_are_seen(framing: Fr
 @pytest.mark.parametrize(
     ("degrees", "scale", "by"), [(15, 1, (0, 0)), (-40, 1, (7, 3)), (170, 1, (0, 0)), (0, 4, (50, -90)), (5, 0.25, (0, 0))]
 )
-def test_a_head_that_rolls_moves_or_comes_nearer_is_seen_as_before(
+def test_a_head_that_rolls_moves_or_comes_nearer_is_framed_as_before(
     framed: Callable[..., Framing], points: np.ndarray, degrees: float, scale: float, by: tuple[float, float]
 ) -> None:
     other = moved(points, degrees=degrees, scale=scale, by=by)
-    as_ever, box = (within(framed([face] * 5)(2), face) for face in (points, other))
-    np.testing.assert_allclose(box, as_ever, atol=0.02)
+    before, box = (within(framed([face] * 5)(2), face) for face in (points, other))
+    np.testing.assert_allclose(box, before, atol=0.02)
 
 
-def test_a_rolled_picture_is_levelled(portrait: Path, weights: Path, tmp_path: Path) -> None:
-    image = cv2.imread(str(portrait))[:400]
+def test_a_rolled_image_is_turned_upright(portrait: Path, weights: Path, tmp_path: Path) -> None:
+    image = np.asarray(cv2.imread(str(portrait)), np.uint8)[:400]
     turned = cv2.warpAffine(image, cv2.getRotationMatrix2D((224, 130), -15, 1), image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
-    crops = []
-    for picture in (image, turned):
-        frame = as_frame(np.ascontiguousarray(picture))
+    crops: list[np.ndarray] = []
+    for view in (image, turned):
+        frame = as_frame(np.ascontiguousarray(view))
         (found,) = FaceTracker(weights).follow(frame)
-        tracks = written(tmp_path / str(len(crops)), [found.landmarks], size=image.shape[1::-1])
+        tracks = write_tracks(tmp_path / str(len(crops)), [found.landmarks], size=image.shape[1::-1])
         box = Framing(tracks, mean_face(tracks))(0)
         assert box is not None
         crops.append(box.face(frame).astype(float))
@@ -98,7 +98,7 @@ def test_a_jaw_that_drops_does_not_move_the_box(framed: Callable[..., Framing], 
     np.testing.assert_allclose(matrix(framed([talking] * 5)(2)), matrix(framed([points] * 5)(2)), atol=1e-9)
 
 
-# -- where there is a box -----------------------------------------------------------------------------------------------------------------
+# -- where there is a box ------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_frame_without_a_face_has_no_box(framing: Framing, clip: Clip) -> None:
@@ -107,7 +107,7 @@ def test_a_frame_without_a_face_has_no_box(framing: Framing, clip: Clip) -> None
     assert framing(clip.tracks.frames) is None
 
 
-def test_a_box_trembles_less_than_the_landmarks(framed: Callable[..., Framing], points: np.ndarray) -> None:
+def test_a_box_jitters_less_than_the_landmarks(framed: Callable[..., Framing], points: np.ndarray) -> None:
     noise = np.random.default_rng(0).normal(0, 2, (60, 1, 3)) * (1, 1, 0)
     framing = framed([points + shake for shake in noise])
     places = np.array([matrix(framing(index))[:, 2] for index in range(4, 56)])
@@ -135,17 +135,17 @@ def test_no_box_is_averaged_across_a_gap(framed: Callable[..., Framing], points:
             np.testing.assert_allclose(within(framing(index), face), within(framing(2), points), atol=1e-3)
 
 
-def test_a_box_does_not_depend_on_which_frames_were_asked_before(points: np.ndarray, reference: np.ndarray, tmp_path: Path) -> None:
+def test_a_box_does_not_depend_on_the_order_of_the_frames(points: np.ndarray, reference: np.ndarray, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     faces = [moved(points, degrees=float(turn), by=(x, y)) for turn, x, y in random.normal(0, 4, (400, 3))]
-    tracks: FaceTracks = written(tmp_path, faces)
+    tracks: FaceTracks = write_tracks(tmp_path, faces)
     forth = [matrix(box) for box in map(Framing(tracks, reference), range(400))]
     framing = Framing(tracks, reference)
     for index in random.permutation(400)[:120].tolist():
         assert np.array_equal(matrix(framing(index)), forth[index])
 
 
-# -- the picture in the box ---------------------------------------------------------------------------------------------------------------
+# -- the image in the box ------------------------------------------------------------------------------------------------------------------
 
 
 def test_there_and_back_is_where_it_began(framing: Framing) -> None:
@@ -164,8 +164,8 @@ def grey(light: np.ndarray) -> Frame:
 
 @pytest.mark.parametrize("enlargement", [0.6, 1.0, 1.7, 2.5, 3.01, 5.4])
 @pytest.mark.parametrize("degrees", [0, 23])
-def test_a_pixel_of_the_face_shows_what_is_at_its_place(enlargement: float, degrees: float) -> None:
-    """In a picture of waves that are some 20 pixels of the face long."""
+def test_a_pixel_of_the_face_shows_its_place_in_the_image(enlargement: float, degrees: float) -> None:
+    """In an image of waves that are some 20 pixels of the face long."""
     angle, wave = np.radians(degrees), 2 * np.pi / (20 * enlargement)
     axes = enlargement * np.array([[np.cos(angle), -1.1 * np.sin(angle)], [np.sin(angle), 1.1 * np.cos(angle)]])
     box = FaceBox(matrix=np.column_stack([axes, np.array([420.3, 400.8]) - axes @ (48, 48)]))
@@ -182,7 +182,7 @@ def test_a_pixel_of_the_face_shows_what_is_at_its_place(enlargement: float, degr
 
 @pytest.mark.parametrize("enlargement", [2.6, 8.2])
 def test_a_large_face_is_averaged_not_sampled(enlargement: float) -> None:
-    """A board of black and white pixels is grey from afar, without rings or specks."""
+    """A chequerboard of single pixels becomes grey, without rings or specks."""
     board = np.indices((1000, 1000)).sum(0) % 2 * 255.0
     box = FaceBox(matrix=np.array([[enlargement, 0, 50.2], [0, enlargement, 60.7]]))
     shown = box.face(grey(board)).astype(float)
@@ -190,7 +190,7 @@ def test_a_large_face_is_averaged_not_sampled(enlargement: float) -> None:
     assert shown.std() < 20
 
 
-def test_beyond_the_picture_its_border_goes_on() -> None:
+def test_beyond_the_image_its_border_is_repeated() -> None:
     frame = grey(np.indices((120, 200)).sum(0) * 0.7)
     box = FaceBox(matrix=np.array([[2.0, 0, -60], [0, 2.0, 40]]))
     shown = box.face(frame)

@@ -1,4 +1,4 @@
-"""The network at work: batches, memory, and the fastest arithmetic that is right."""
+"""The network runs in batches that fit into memory, in the fastest arithmetic that is accurate."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -21,13 +21,13 @@ from tests.lipsync.driver_contract import talk
 
 CPU = torch.device("cpu")
 HALF, SHORT, SINGLE = torch.float16, torch.bfloat16, torch.float32
-native = module._native  # the other tests here replace it
-Seen = tuple[np.ndarray, np.ndarray]
+native = module._native  # the original: other fixtures replace it
+Inputs = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def seen(clip: Clip, reference: np.ndarray) -> Seen:
-    """Five windows of sound, [5, 80, 16], and real faces, uint8 [5, 96, 96, 3]."""
+def inputs(clip: Clip, reference: np.ndarray) -> Inputs:
+    """Five mel windows, [5, 80, 16], and real faces, uint8 [5, 96, 96, 3]."""
     framing = Framing(clip.tracks, reference)
     faces = []
     for frame in clip.frames[:20:4]:
@@ -38,14 +38,14 @@ def seen(clip: Clip, reference: np.ndarray) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def drawn(generator: FaceGenerator, seen: Seen) -> np.ndarray:
-    return generator(*seen)
+def generated(generator: FaceGenerator, inputs: Inputs) -> np.ndarray:
+    return generator(*inputs)
 
 
-class Sketch(nn.Module):
-    """In the place of the network: draws the numbers that `draw` says for an arithmetic, and has as much memory as `limit` faces take.
+class StubNetwork(nn.Module):
+    """In place of the network: gives the value `draw(dtype)` in every pixel, and has memory for `limit` faces.
 
-    asked: what it was given.
+    given: the faces of every call.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Sketch(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.full((1,), 1 / 3), requires_grad=False)
         self.draw, self.limit, self.problem = draw, limit, problem
-        self.asked: list[Tensor] = []
+        self.given: list[Tensor] = []
 
     def rows_from(self, row: int, mel: Tensor, face: Tensor) -> Tensor:
         if len(mel) > self.limit:
             raise self.problem()
-        self.asked.append(face)
+        self.given.append(face)
         return torch.full((len(face), 3, SIDE - row, SIDE), self.draw(self.weight.dtype)).to(self.weight.dtype)
 
 
-class Cramped(nn.Module):
+class LimitedNetwork(nn.Module):
     """A network on a device with room for `limit` faces."""
 
     def __init__(self, network: Wav2Lip, limit: int) -> None:
@@ -81,39 +81,37 @@ class Cramped(nn.Module):
         return self.network.rows_from(row, mel, face)
 
 
-def at_work(network: nn.Module, batch: int) -> FaceGenerator:
+def generator_of(network: nn.Module, batch: int) -> FaceGenerator:
     generator = FaceGenerator(network)  # type: ignore[arg-type]
     generator.batch = batch
     return generator
 
 
-# -- what is drawn ------------------------------------------------------------------------------------------------------------------------
+# -- output --------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_lower_rows_come_back_in_grey_levels(drawn: np.ndarray) -> None:
-    assert drawn.shape == (5, ROWS, SIDE, 3)
-    assert drawn.dtype == np.float32
+def test_the_lower_rows_come_back_in_grey_levels(generated: np.ndarray) -> None:
+    assert generated.shape == (5, ROWS, SIDE, 3)
+    assert generated.dtype == np.float32
     assert (TOP, ROWS) == (44, 52)
-    assert 0 <= drawn.min() < 60
-    assert 195 < drawn.max() <= 255
+    assert 0 <= generated.min() < 60
+    assert 195 < generated.max() <= 255
 
 
-def test_it_is_what_the_network_draws_of_the_face_and_the_face_without_its_lower_half(
-    network: Wav2Lip, seen: Seen, drawn: np.ndarray
-) -> None:
-    mels, faces = seen
+def test_the_network_gets_the_face_and_the_face_without_its_lower_half(network: Wav2Lip, inputs: Inputs, generated: np.ndarray) -> None:
+    mels, faces = inputs
     whole = torch.from_numpy(faces[:1]).permute(0, 3, 1, 2) / 255
     upper = torch.cat([whole[:, :, :48], torch.zeros_like(whole[:, :, 48:])], dim=2)
     expected = network(torch.from_numpy(mels[:1, None].copy()), torch.cat([upper, whole], dim=1))
-    np.testing.assert_allclose(drawn[0], 255 * expected[0, :, TOP:].permute(1, 2, 0), atol=0.01)
+    np.testing.assert_allclose(generated[0], 255 * expected[0, :, TOP:].permute(1, 2, 0), atol=0.01)
 
 
-def test_the_lower_half_is_hidden_in_the_masked_face_only(seen: Seen) -> None:
-    mels, faces = seen
-    sketch = Sketch()
-    at_work(sketch, 8)(mels, faces)
-    (asked,) = sketch.asked
-    masked, whole = asked[:, :3], asked[:, 3:]
+def test_the_lower_half_is_hidden_in_the_masked_face_only(inputs: Inputs) -> None:
+    mels, faces = inputs
+    network = StubNetwork()
+    generator_of(network, 8)(mels, faces)
+    (given,) = network.given
+    masked, whole = given[:, :3], given[:, 3:]
     assert torch.equal(whole, torch.from_numpy(faces).permute(0, 3, 1, 2) / 255)
     assert torch.equal(masked[:, :, :48], whole[:, :, :48])
     assert not masked[:, :, 48:].any()
@@ -121,49 +119,49 @@ def test_the_lower_half_is_hidden_in_the_masked_face_only(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_the_pictures_do_not_depend_on_how_many_are_made_at_once(network: Wav2Lip, seen: Seen, drawn: np.ndarray, batch: int) -> None:
-    np.testing.assert_allclose(at_work(network, batch)(*(part[:3] for part in seen)), drawn[:3], atol=0.01)
+def test_the_output_does_not_depend_on_the_batch(network: Wav2Lip, inputs: Inputs, generated: np.ndarray, batch: int) -> None:
+    np.testing.assert_allclose(generator_of(network, batch)(*(part[:3] for part in inputs)), generated[:3], atol=0.01)
 
 
-def test_of_no_faces_there_are_no_pictures(generator: FaceGenerator, seen: Seen) -> None:
-    assert generator(seen[0][:0], seen[1][:0]).shape == (0, ROWS, SIDE, 3)
+def test_no_faces_give_no_rows(generator: FaceGenerator, inputs: Inputs) -> None:
+    assert generator(inputs[0][:0], inputs[1][:0]).shape == (0, ROWS, SIDE, 3)
 
 
-# -- memory -------------------------------------------------------------------------------------------------------------------------------
+# -- memory --------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_where_the_memory_runs_out_it_goes_on_with_half_as_many_faces(network: Wav2Lip, seen: Seen, drawn: np.ndarray) -> None:
-    cramped = Cramped(network, limit=2)
-    generator = at_work(cramped, 16)
-    np.testing.assert_allclose(generator(*seen), drawn, atol=0.01)
+def test_out_of_memory_the_batch_is_halved(network: Wav2Lip, inputs: Inputs, generated: np.ndarray) -> None:
+    limited = LimitedNetwork(network, limit=2)
+    generator = generator_of(limited, 16)
+    np.testing.assert_allclose(generator(*inputs), generated, atol=0.01)
     assert generator.batch == 2
-    assert cramped.tried == [5, 5, 4, 2, 2, 1]
+    assert limited.tried == [5, 5, 4, 2, 2, 1]
 
 
-def test_it_does_not_try_again_what_did_not_fit_before(seen: Seen) -> None:
-    sketch = Sketch(limit=2)
-    generator = at_work(sketch, 4)
+def test_a_batch_that_did_not_fit_is_not_tried_again(inputs: Inputs) -> None:
+    network = StubNetwork(limit=2)
+    generator = generator_of(network, 4)
     for _ in range(2):
-        generator(*seen)
-    assert [len(faces) for faces in sketch.asked] == [2, 2, 1] * 2
+        generator(*inputs)
+    assert [len(faces) for faces in network.given] == [2, 2, 1] * 2
 
 
-def test_where_not_even_one_face_fits_that_is_said(seen: Seen) -> None:
+def test_where_not_even_one_face_fits_an_error_is_raised(inputs: Inputs) -> None:
     with pytest.raises(DeviceError) as caught:
-        at_work(Sketch(limit=0), 16)(*seen)
+        generator_of(StubNetwork(limit=0), 16)(*inputs)
     assert caught.value.code == "device_memory"
 
 
-@pytest.mark.parametrize("said", ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])
-def test_memory_that_another_library_lacks_is_memory_too(seen: Seen, said: str) -> None:
-    generator = at_work(Sketch(limit=2, problem=lambda: RuntimeError(said)), 4)
-    assert len(generator(*seen)) == 5
+@pytest.mark.parametrize("message", ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])
+def test_out_of_memory_of_another_library_counts_too(inputs: Inputs, message: str) -> None:
+    generator = generator_of(StubNetwork(limit=2, problem=lambda: RuntimeError(message)), 4)
+    assert len(generator(*inputs)) == 5
     assert generator.batch == 2
 
 
-def test_another_failure_is_not_taken_for_a_lack_of_memory(seen: Seen) -> None:
+def test_another_error_is_not_taken_for_out_of_memory(inputs: Inputs) -> None:
     with pytest.raises(RuntimeError, match="shapes"):
-        at_work(Sketch(limit=2, problem=lambda: RuntimeError("shapes do not fit")), 4)(*seen)
+        generator_of(StubNetwork(limit=2, problem=lambda: RuntimeError("shapes do not fit")), 4)(*inputs)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +172,7 @@ def test_half_of_the_free_memory_is_used_for_128_faces_at_most(free: int, per_fa
     assert affordable_batch(free, per_face) == batch
 
 
-# -- arithmetic ---------------------------------------------------------------------------------------------------------------------------
+# -- arithmetic ----------------------------------------------------------------------------------------------------------------------------
 
 
 def chosen(
@@ -183,7 +181,7 @@ def chosen(
     seconds: Mapping[torch.dtype, float],
     off: Mapping[torch.dtype, float],
 ) -> torch.dtype:
-    """Return what is chosen where a run takes `seconds` and is `off` by as much."""
+    """Return the choice where a run takes `seconds` and its values are `off` by as much."""
     now = 0.0
 
     def draw(dtype: torch.dtype) -> float:
@@ -193,9 +191,9 @@ def chosen(
 
     monkeypatch.setattr(module, "_native", lambda _: candidates)
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now))
-    sketch = Sketch(draw)
-    arithmetic = choose_arithmetic(sketch, CPU)  # type: ignore[arg-type]
-    assert torch.equal(sketch.weight, torch.full((1,), 1 / 3)), "the weights were rounded"
+    network = StubNetwork(draw)
+    arithmetic = choose_arithmetic(network, CPU)  # type: ignore[arg-type]
+    assert torch.equal(network.weight, torch.full((1,), 1 / 3)), "the weights were rounded"
     return arithmetic.dtype
 
 
@@ -217,7 +215,7 @@ def test_the_fastest_arithmetic_that_is_near_enough_is_chosen(
     assert chosen(monkeypatch, (HALF, SHORT), seconds, off) is expected
 
 
-def test_where_the_device_has_no_short_type_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_16_bit_types_float32_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(monkeypatch, (), {}, {}) is SINGLE
 
 
@@ -231,55 +229,55 @@ def test_where_the_device_has_no_short_type_nothing_is_tried(monkeypatch: pytest
     ],
     ids=["none", "avx512", "bfloat16", "both"],
 )
-def test_a_cpu_tries_only_the_short_types_that_it_computes_with(
+def test_a_cpu_tries_only_its_native_16_bit_types(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: tuple[torch.dtype, ...]
 ) -> None:
     monkeypatch.setattr(module, "_cpu_flags", lambda: frozenset(flags))
     assert native(CPU) == expected
 
 
-def test_where_the_probe_does_not_fit_into_memory_float32_is_used(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_probe_does_not_fit_into_memory_float32_is_used(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_native", lambda _: (HALF, SHORT))
-    generator = at_work(Sketch(limit=2), 4)
+    generator = generator_of(StubNetwork(limit=2), 4)
     assert generator.arithmetic == module.EXACT
-    assert len(generator(*seen)) == 5
+    assert len(generator(*inputs)) == 5
 
 
-def test_a_short_type_that_does_not_fit_into_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_16_bit_type_that_does_not_fit_into_memory_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(dtype: torch.dtype) -> float:
         if dtype is SHORT:
             raise torch.OutOfMemoryError("no room for this tensor")
         return 0.5
 
     monkeypatch.setattr(module, "_native", lambda _: (SHORT, HALF))
-    assert choose_arithmetic(Sketch(draw), CPU) == module.EXACT  # type: ignore[arg-type]
+    assert choose_arithmetic(StubNetwork(draw), CPU) == module.EXACT  # type: ignore[arg-type]
 
 
-def test_another_failure_of_the_probe_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_the_probe_is_not_taken_for_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_native", lambda _: (HALF,))
     with pytest.raises(RuntimeError, match="shapes"):
-        choose_arithmetic(Sketch(limit=2, problem=lambda: RuntimeError("shapes do not fit")), CPU)  # type: ignore[arg-type]
+        choose_arithmetic(StubNetwork(limit=2, problem=lambda: RuntimeError("shapes do not fit")), CPU)  # type: ignore[arg-type]
 
 
-def test_bfloat16_is_too_coarse_for_this_network_however_fast(network: Wav2Lip, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = deepcopy(network)
+def test_bfloat16_is_too_coarse_for_this_network(network: Wav2Lip, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = deepcopy(network)
     mels, faces = module._probe()
     clock = iter([0.0, 10.0, 20.0, 20.1])
     monkeypatch.setattr(module, "_native", lambda _: (SHORT,))
     monkeypatch.setattr(module, "_probe", lambda: (mels[:1], faces[:1]))
     monkeypatch.setattr(module, "_TIMED", 1)
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    assert choose_arithmetic(tried, CPU).dtype is SINGLE
+    assert choose_arithmetic(copy, CPU).dtype is SINGLE
     assert next(clock, None) is None
-    assert all(torch.equal(tried.state_dict()[name], weight) for name, weight in network.state_dict().items())
+    assert all(torch.equal(copy.state_dict()[name], weight) for name, weight in network.state_dict().items())
 
 
-def test_a_face_that_overflows_the_short_type_is_drawn_in_float32(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_overflows_float16_is_generated_in_float32(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     overflows = False
     monkeypatch.setattr(module, "choose_arithmetic", lambda *_: module.Arithmetic(dtype=HALF, difference=0.001))
-    generator = at_work(Sketch(lambda dtype: float("inf") if overflows and dtype is HALF else 0.25), 2)
+    generator = generator_of(StubNetwork(lambda dtype: float("inf") if overflows and dtype is HALF else 0.25), 2)
     assert generator.arithmetic.name == "float16"
-    assert (generator(*seen) == 63.75).all()
+    assert (generator(*inputs) == 63.75).all()
     overflows = True
-    assert (generator(*seen) == 63.75).all()
+    assert (generator(*inputs) == 63.75).all()
     assert generator.arithmetic.name == "float32"

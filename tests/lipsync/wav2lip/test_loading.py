@@ -1,4 +1,4 @@
-"""A checkpoint comes to work: confirmed, found, loaded once for both engines, measured once."""
+"""A checkpoint is loaded: licence confirmed, found, loaded once for both engines, calibrated once."""
 
 import json
 import os
@@ -54,39 +54,39 @@ def refusal(models: Path, checkpoint: str = "", *, licence_confirmed: bool) -> s
     return caught.value.code
 
 
-# -- what must be there -------------------------------------------------------------------------------------------------------------------
+# -- requirements --------------------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_looked_at_before_the_licence_is_confirmed(tmp_path: Path) -> None:
+def test_nothing_is_read_before_the_licence_is_confirmed(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing here", licence_confirmed=False) == "licence_not_confirmed"
     assert refusal(tmp_path / "nothing here", "mine", licence_confirmed=False) == "licence_not_confirmed"
 
 
-def test_nothing_is_converted_before_the_licence_is_confirmed(tmp_path: Path, light_file: Path) -> None:
-    os.link(light_file, tmp_path / "new.pth")
+def test_nothing_is_converted_before_the_licence_is_confirmed(tmp_path: Path, compact_file: Path) -> None:
+    os.link(compact_file, tmp_path / "new.pth")
     assert refusal(tmp_path, licence_confirmed=False) == "licence_not_confirmed"
     assert [path.name for path in tmp_path.iterdir()] == ["new.pth"]
 
 
-def test_where_there_is_no_checkpoint_that_is_said(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_an_error(tmp_path: Path) -> None:
     assert refusal(tmp_path, licence_confirmed=True) == "checkpoint_missing"
 
 
-def test_a_checkpoint_can_be_asked_for_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
+def test_a_checkpoint_can_be_chosen_by_name(unmeasured: Path, measured: list[Path | None]) -> None:
     assert refusal(unmeasured, "another", licence_confirmed=True) == "checkpoint_missing"
     named = load_driver(unmeasured, "cpu", "wav2lip_gan", licence_confirmed=True, measures_mouth=False)
     assert named.model_hashes["wav2lip"] == store.find(unmeasured).sha256
     assert measured == [None]
 
 
-def test_the_face_mesh_must_be_there_to_read_lips(unmeasured: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_the_face_mesh_is_required(unmeasured: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "wav2lip").mkdir()
     os.link(checkpoint.path, tmp_path / "wav2lip" / checkpoint.path.name)
     assert unmeasured.is_dir()
     assert refusal(tmp_path, licence_confirmed=True) == "models_missing"
 
 
-# -- one network, one measurement ---------------------------------------------------------------------------------------------------------
+# -- one network, one measurement ----------------------------------------------------------------------------------------------------------
 
 
 def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
@@ -97,7 +97,7 @@ def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | 
     assert len(measured) == 1
 
 
-def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
+def test_a_calibration_is_stored_beside_the_checkpoint_and_not_repeated(
     unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]
 ) -> None:
     for _ in range(2):
@@ -110,10 +110,10 @@ def test_what_was_measured_is_kept_beside_the_checkpoint_and_not_measured_again(
     assert store.measured_offset(checkpoint) == -60
 
 
-def test_what_another_version_measured_is_measured_again(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]) -> None:
+def test_a_calibration_of_another_version_is_repeated(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None]) -> None:
     save_calibration(FOUND, checkpoint.calibration_path)
-    told = json.loads(checkpoint.calibration_path.read_text(encoding="utf-8"))
-    checkpoint.calibration_path.write_text(json.dumps(told | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
+    content = json.loads(checkpoint.calibration_path.read_text(encoding="utf-8"))
+    checkpoint.calibration_path.write_text(json.dumps(content | {"version": "calibration 0", "offset_ms": 7.0}), encoding="utf-8")
     load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
     assert measured == [None]
     again = load_calibration(checkpoint.calibration_path)
@@ -121,7 +121,9 @@ def test_what_another_version_measured_is_measured_again(unmeasured: Path, check
     assert (again.version, again.offset_ms) == (VERSION, -60)
 
 
-def test_it_can_be_measured_anew_with_a_clip(unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], tmp_path: Path) -> None:
+def test_it_can_be_calibrated_again_with_a_clip(
+    unmeasured: Path, checkpoint: Checkpoint, measured: list[Path | None], tmp_path: Path
+) -> None:
     save_calibration(Calibration(offset_ms=None, r=0.0, measured_with="", measured=""), checkpoint.calibration_path)
     assert measure(unmeasured, "cpu", "", tmp_path / "clip.mp4", licence_confirmed=True) == (checkpoint, FOUND)
     assert measured == [tmp_path / "clip.mp4"]
@@ -140,7 +142,7 @@ def test_a_directory_that_cannot_be_written_is_no_obstacle(
     assert len(measured) == 1
 
 
-def test_where_it_cannot_be_measured_the_checkpoint_is_taken_as_it_was_trained(
+def test_a_checkpoint_that_cannot_be_measured_is_used_as_it_was_trained(
     unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "speech_command", lambda path: ("heygem-no-such-program", str(path)))
@@ -155,8 +157,8 @@ def test_an_untrained_checkpoint_is_found_to_follow_nothing(
     """The self-test itself, on the first second of its sentences."""
     monkeypatch.setattr(calibration, "_LONGEST", 1)
     driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
-    calibration_path = load_calibration(checkpoint.calibration_path)
-    assert notes is not None
-    assert notes.measured_with == "built-in portrait"
-    assert driver._model.follows_speech == notes.follows_speech
-    assert driver._model.shift == notes.shift
+    found = load_calibration(checkpoint.calibration_path)
+    assert found is not None
+    assert found.measured_with == "built-in portrait"
+    assert driver._model.follows_speech == found.follows_speech
+    assert driver._model.shift == found.shift

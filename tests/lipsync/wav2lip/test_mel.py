@@ -1,4 +1,4 @@
-"""What the network hears: the reference's spectrum, and windows that never drift."""
+"""The spectrum is that of the reference, and its windows never drift."""
 
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ def windows(speech: Iterable[Float32], frame_rate: Fraction, frames: int, shift:
     return np.stack(list(mel_windows(speech, frame_rate, frames, shift)))
 
 
-# -- the spectrum -------------------------------------------------------------------------------------------------------------------------
+# -- the spectrum --------------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_spectrum_is_that_of_the_reference(root: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_spectrum_is_that_of_the_reference(root: Path) -> None:
     assert difference <= 1e-4
 
 
-def test_the_spectrum_is_what_librosa_makes_of_the_figures_of_the_paper() -> None:
+def test_the_spectrum_is_that_of_librosa_with_the_parameters_of_the_reference() -> None:
     wave = talk(2.2).astype(np.float64)
     emphasised = np.append(wave[0], wave[1:] - 0.97 * wave[:-1])
     magnitude = np.abs(librosa.stft(emphasised, n_fft=800, hop_length=200, win_length=800, pad_mode="constant"))
@@ -59,11 +59,11 @@ def test_a_column_comes_every_200_samples_and_one_more(samples: int) -> None:
     assert spectrum.dtype == np.float32
 
 
-def test_a_click_is_heard_in_the_columns_around_it() -> None:
+def test_a_click_is_in_the_columns_around_it() -> None:
     wave = np.zeros(RATE, np.float32)
     wave[40 * 200] = 1
-    heard = np.flatnonzero(mel_spectrogram(wave).max(0) > SILENCE)
-    assert heard.tolist() == [39, 40, 41]
+    columns = np.flatnonzero(mel_spectrogram(wave).max(0) > SILENCE)
+    assert columns.tolist() == [39, 40, 41]
 
 
 def test_silence_is_minus_four_and_nothing_leaves_the_range() -> None:
@@ -74,18 +74,18 @@ def test_silence_is_minus_four_and_nothing_leaves_the_range() -> None:
     assert loud.max() == 4
 
 
-def test_no_sound_has_no_columns() -> None:
+def test_an_empty_recording_has_no_columns() -> None:
     assert mel_spectrogram([]).shape == (80, 0)
 
 
 @pytest.mark.parametrize("shape", [(16000, 2), (1, 16000), ()])
-def test_two_channels_are_not_taken_for_one(shape: tuple[int, ...]) -> None:
+def test_other_numbers_of_dimensions_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one dimension"):
         mel_spectrogram(np.zeros(shape))
 
 
 def test_a_long_recording_is_not_kept() -> None:
-    """The most that is held in the last of three stretches is what was held in the first."""
+    """The peak of memory in the last third is that of the first."""
     second = talk(1)
     made = mel_windows((second.copy() for _ in range(60)), Fraction(25), 60 * 25, NO_SHIFT)
     tracemalloc.start()
@@ -104,12 +104,12 @@ def _peak(stream: Iterator[Float32], count: int) -> int:
     return tracemalloc.get_traced_memory()[1]
 
 
-# -- windows ------------------------------------------------------------------------------------------------------------------------------
+# -- windows -------------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of a spectrum columns that hold their own number: an hour of sound takes an hour's worth of transforms."""
+    """Columns that contain their own number replace the spectrum: an hour of it would take long."""
 
     def columns(speech: Iterable[Float32]) -> Iterator[Float32]:
         done = 0

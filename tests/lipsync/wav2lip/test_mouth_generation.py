@@ -1,4 +1,4 @@
-"""Frames and sound in, mouths out: every frame its own, in order, a batch at a time; smoothed only where one mouth goes on."""
+"""A mouth for every frame, in order, in batches; smoothed only within a shot."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -14,100 +14,109 @@ from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurement, Mo
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, cut, talk
-from tests.lipsync.wav2lip.talker import Mouths, Talker, loudness
+from tests.lipsync.wav2lip.fake_generator import FakeGenerator, MouthImages, loudness
 
 NO_SHIFT = Fraction(0)
 FPS = Fraction(25)
 
 
 @pytest.fixture
-def mouth_generator(clip: Clip, reference: np.ndarray, reader: MouthMeasurer, mouths: Mouths) -> Callable[..., MouthGenerator]:
-    """Make somebody who watches these frames of the clip (numbers, or all there are)."""
+def mouth_generator(clip: Clip, reference: np.ndarray, measurer: MouthMeasurer, mouths: MouthImages) -> Callable[..., MouthGenerator]:
+    """Make a generator for these frames of the clip (by default all)."""
 
-    def make(frames: Iterable[Frame] | None = None, talker: Talker | None = None) -> MouthGenerator:
+    def make(frames: Iterable[Frame] | None = None, talker: FakeGenerator | None = None) -> MouthGenerator:
         context = FrameContext(frames=clip.frames if frames is None else frames, tracks=clip.tracks)
-        talking = talker or Talker(mouths=mouths, opening=loudness)
-        return MouthGenerator(context=context, reference=reference, generator=talking, reader=reader)  # type: ignore[arg-type]
+        talking = talker or FakeGenerator(mouths=mouths, opening=loudness)
+        return MouthGenerator(context=context, reference=reference, generator=talking, measurer=measurer)
 
     return make
 
 
-# -- watching -----------------------------------------------------------------------------------------------------------------------------
+# -- generating ----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_every_frame_has_a_mouth_but_those_without_a_face(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
-    drawn = list(mouth_generator().mouths([talk(2)], FPS, 50, NO_SHIFT, read=0))
-    assert len(drawn) == 50
-    assert [mouth.lower is None for mouth in drawn] == [index in clip.gap for index in range(50)]
-    assert all(mouth.measurement is None for mouth in drawn)
+    generated = list(mouth_generator().generate([talk(2)], FPS, 50, NO_SHIFT, measured=0))
+    assert len(generated) == 50
+    assert [mouth.lower is None for mouth in generated] == [index in clip.gap for index in range(50)]
+    assert all(mouth.measurement is None for mouth in generated)
 
 
-def test_a_mouth_belongs_to_its_own_sound_and_its_own_frame(mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: Mouths) -> None:
-    """The sound begins to hiss with frame 20; the first faces are those of frames that run backwards into a gap."""
+def test_a_mouth_belongs_to_its_own_audio_and_its_own_frame(
+    mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: MouthImages
+) -> None:
+    """The audio begins to hiss with frame 20; the first faces are those of frames that run backwards into a gap."""
     hiss = np.concatenate([np.zeros(20 * 640), np.random.default_rng(0).normal(0, 0.3, 60 * 640)]).astype(np.float32)
     order = [*range(31, 20, -1), *range(21, 50)]
-    talker = Talker(mouths=mouths, opening=lambda mels: mels.max((1, 2)) > SILENCE)
-    drawn = list(mouth_generator([clip.frames[index] for index in order], talker).mouths([hiss], FPS, 40, Fraction(1, 5), read=0))
+    talker = FakeGenerator(mouths=mouths, opening=lambda mels: mels.max((1, 2)) > SILENCE)
+    generated = list(mouth_generator([clip.frames[index] for index in order], talker).generate([hiss], FPS, 40, Fraction(1, 5), measured=0))
     shut, wide = mouths.showing([0, 1])
-    for number, (index, mouth) in enumerate(zip(order, drawn, strict=True)):
+    for number, (index, mouth) in enumerate(zip(order, generated, strict=True)):
         if index in clip.gap:
             assert mouth.lower is None
         elif not 8 < number < 16:  # a window begins .2 s after its frame and is .2 s long
+            assert mouth.lower is not None
             assert np.array_equal(mouth.lower, wide if number > 12 else shut)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(mouth_generator: Callable[..., MouthGenerator], mouths: Mouths, batch: int) -> None:
+def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(
+    mouth_generator: Callable[..., MouthGenerator], mouths: MouthImages, batch: int
+) -> None:
     wave = talk(2)
-    talkers = [Talker(mouths=mouths, opening=loudness, batch=size) for size in (16, batch)]
+    talkers = [FakeGenerator(mouths=mouths, opening=loudness, batch=size) for size in (16, batch)]
     blocks = ([wave], cut(wave, [333, 1]))
     one, other = (
-        list(mouth_generator(talker=talker).mouths(speech, FPS, 50, NO_SHIFT, read=12)) for talker, speech in zip(talkers, blocks, strict=True)
+        list(mouth_generator(talker=talker).generate(speech, FPS, 50, NO_SHIFT, measured=12))
+        for talker, speech in zip(talkers, blocks, strict=True)
     )
-    assert max(talkers[1].seen) <= max(batch, 8)
+    assert max(talkers[1].batches) <= max(batch, 8)
     for a, b in zip(one, other, strict=True):
         assert (a.measurement, a.follows) == (b.measurement, b.follows)
-        assert (a.lower is None and b.lower is None) or np.array_equal(a.lower, b.lower)
+        assert (a.lower is None) == (b.lower is None)
+        assert a.lower is None or b.lower is None or np.array_equal(a.lower, b.lower)
 
 
-def test_only_the_first_mouths_are_read_where_no_more_are_wanted(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
-    drawn = list(mouth_generator().mouths([talk(2)], FPS, 50, NO_SHIFT, read=30))
-    assert [mouth.measurement is not None for mouth in drawn] == [index < 30 and index not in clip.gap for index in range(50)]
+def test_only_the_first_mouths_are_measured_where_no_more_are_needed(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    generated = list(mouth_generator().generate([talk(2)], FPS, 50, NO_SHIFT, measured=30))
+    assert [mouth.measurement is not None for mouth in generated] == [index < 30 and index not in clip.gap for index in range(50)]
 
 
-def test_with_the_first_mouth_that_is_read_it_is_known_how_one_that_hears_nothing_looks(mouth_generator: Callable[..., MouthGenerator]) -> None:
-    noise = np.random.default_rng(0).normal(0, 0.3, 2 * RATE).astype(np.float32)
-    watching_all, watching_none = mouth_generator(), mouth_generator()
-    first = next(watching_all.mouths([noise], FPS, 50, NO_SHIFT, read=50))
-    assert first.measurement is not None
-    assert watching_all.silent
-    assert max(measurement.opening for measurement in watching_all.silent) < first.measurement.opening - 0.03
-    assert next(watching_none.mouths([noise], FPS, 50, NO_SHIFT, read=0)).lower is not None
-    assert not watching_none.silent
-
-
-@pytest.mark.parametrize(("frames", "asked", "given"), [(10, 25, 10), (25, 10, 10), (0, 5, 0), (5, 0, 0), (24, 24, 24)])
-def test_there_are_as_many_mouths_as_frames_are_asked_for_and_in_sight(
-    mouth_generator: Callable[..., MouthGenerator], clip: Clip, frames: int, asked: int, given: int
+def test_with_the_first_measured_mouth_those_of_silence_are_known(
+    mouth_generator: Callable[..., MouthGenerator],
 ) -> None:
-    drawn = list(mouth_generator(clip.frames[:frames]).mouths([talk(1)], FPS, asked, NO_SHIFT, read=5))
-    assert [mouth.measurement is not None for mouth in drawn] == [number < 5 for number in range(given)]
+    noise = np.random.default_rng(0).normal(0, 0.3, 2 * RATE).astype(np.float32)
+    measuring_all, measuring_none = mouth_generator(), mouth_generator()
+    first = next(measuring_all.generate([noise], FPS, 50, NO_SHIFT, measured=50))
+    assert first.measurement is not None
+    assert measuring_all.silent
+    assert max(measurement.opening for measurement in measuring_all.silent) < first.measurement.opening - 0.03
+    assert next(measuring_none.generate([noise], FPS, 50, NO_SHIFT, measured=0)).lower is not None
+    assert not measuring_none.silent
 
 
-def test_a_video_that_shows_no_face_is_no_trouble(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
-    drawn = list(mouth_generator([clip.frames[index] for index in clip.gap]).mouths([talk(1)], FPS, 4, NO_SHIFT, read=4))
-    assert [(mouth.lower, mouth.measurement) for mouth in drawn] == [(None, None)] * 4
+@pytest.mark.parametrize(("frames", "requested", "expected"), [(10, 25, 10), (25, 10, 10), (0, 5, 0), (5, 0, 0), (24, 24, 24)])
+def test_there_are_as_many_mouths_as_frames_are_requested_and_present(
+    mouth_generator: Callable[..., MouthGenerator], clip: Clip, frames: int, requested: int, expected: int
+) -> None:
+    generated = list(mouth_generator(clip.frames[:frames]).generate([talk(1)], FPS, requested, NO_SHIFT, measured=5))
+    assert [mouth.measurement is not None for mouth in generated] == [number < 5 for number in range(expected)]
 
 
-def test_it_is_said_which_mouth_follows_the_one_before(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
-    """Forth and back is going on, also where the video turns; a jump is not."""
+def test_a_video_without_a_face_gives_no_mouths(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    generated = list(mouth_generator([clip.frames[index] for index in clip.gap]).generate([talk(1)], FPS, 4, NO_SHIFT, measured=4))
+    assert [(mouth.lower, mouth.measurement) for mouth in generated] == [(None, None)] * 4
+
+
+def test_each_mouth_has_whether_it_follows_the_one_before(mouth_generator: Callable[..., MouthGenerator], clip: Clip) -> None:
+    """Playing forwards and backwards continues the shot, also where the video turns; a jump does not."""
     order = [0, 1, 2, 2, 1, 0, 5, 6, 30, 29]
-    drawn = mouth_generator([clip.frames[index] for index in order]).mouths([talk(1)], FPS, 10, NO_SHIFT, read=0)
-    assert [mouth.follows for mouth in drawn] == [False, True, True, True, True, True, False, True, False, True]
+    generated = mouth_generator([clip.frames[index] for index in order]).generate([talk(1)], FPS, 10, NO_SHIFT, measured=0)
+    assert [mouth.follows for mouth in generated] == [False, True, True, True, True, True, False, True, False, True]
 
 
-def test_few_large_frames_wait_however_large_the_batch(
-    mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: Mouths, monkeypatch: pytest.MonkeyPatch
+def test_few_large_frames_wait_for_a_large_batch(
+    mouth_generator: Callable[..., MouthGenerator], clip: Clip, mouths: MouthImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mouth_generation, "_HELD_BYTES", 3 * clip.frames[0].i420().nbytes)
     taken = 0
@@ -118,13 +127,13 @@ def test_few_large_frames_wait_however_large_the_batch(
             taken += 1
             yield frame
 
-    talker = Talker(mouths=mouths, opening=loudness, batch=128)
-    for given, _ in enumerate(mouth_generator(frames(), talker).mouths([talk(2)], FPS, 50, NO_SHIFT, read=0), start=1):
-        assert taken - given < 3
-    assert max(talker.seen) == 3
+    talker = FakeGenerator(mouths=mouths, opening=loudness, batch=128)
+    for count, _ in enumerate(mouth_generator(frames(), talker).generate([talk(2)], FPS, 50, NO_SHIFT, measured=0), start=1):
+        assert taken - count < 3
+    assert max(talker.batches) == 3
 
 
-# -- smoothing ----------------------------------------------------------------------------------------------------------------------------
+# -- smoothing -----------------------------------------------------------------------------------------------------------------------------
 
 
 def measurement(opening: float) -> MouthMeasurement:
@@ -132,7 +141,7 @@ def measurement(opening: float) -> MouthMeasurement:
 
 
 def mouths_of(openings: Iterable[float | None], cuts: Iterable[int] = (0,)) -> list[GeneratedMouth]:
-    """Return mouths with these openings, None where nothing was read; at `cuts` another shot begins."""
+    """Return mouths with these openings, None where it was not measured; at `cuts` another shot begins."""
     starts = set(cuts)
     return [
         GeneratedMouth(lower=None, measurement=None if opening is None else measurement(opening), follows=number not in starts)
@@ -141,7 +150,8 @@ def mouths_of(openings: Iterable[float | None], cuts: Iterable[int] = (0,)) -> l
 
 
 def openings_of(mouths: Iterable[GeneratedMouth]) -> list[float | None]:
-    return [None if seen is None else seen.opening for _, seen in smoothed(mouths)]
+    """Return the smoothed openings."""
+    return [None if measured is None else measured.opening for _, measured in smoothed(mouths)]
 
 
 def test_each_mouth_comes_once_and_in_order() -> None:
@@ -150,22 +160,22 @@ def test_each_mouth_comes_once_and_in_order() -> None:
         assert [mouth for mouth, _ in smoothed(mouths)] == mouths
 
 
-def test_the_tremble_of_the_reading_is_smoothed_off() -> None:
+def test_the_noise_of_the_measurement_is_smoothed() -> None:
     noise = np.random.default_rng(0).normal(0.1, 0.01, 400)
-    assert np.std(np.array(openings_of(mouths_of(noise))[2:-2])) < 0.75 * noise.std()
+    assert np.std(np.array(openings_of(mouths_of(noise.tolist()))[2:-2], float)) < 0.75 * noise.std()
 
 
-def test_an_opening_that_bends_stays_as_it_is() -> None:
+def test_a_parabola_is_not_changed() -> None:
     t = np.arange(20)
     bend = 0.1 + 0.004 * t - 0.0003 * t**2
-    assert openings_of(mouths_of(bend)) == pytest.approx(bend)
+    assert openings_of(mouths_of(bend.tolist())) == pytest.approx(bend)
 
 
 def test_width_and_score_are_smoothed_alike() -> None:
-    for _, seen in smoothed(mouths_of([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.0])):
-        assert seen is not None
-        assert seen.width == pytest.approx(2 * seen.opening)
-        assert seen.score == pytest.approx(0.9)
+    for _, measured in smoothed(mouths_of([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.0])):
+        assert measured is not None
+        assert measured.width == pytest.approx(2 * measured.opening)
+        assert measured.score == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("where", [4, 9, 10])
@@ -183,7 +193,7 @@ def test_nothing_is_smoothed_across_a_gap() -> None:
     assert seen[9:] == pytest.approx([0.3] * 8)
 
 
-def test_next_to_a_gap_or_a_cut_a_mouth_stays_as_it_was_read() -> None:
+def test_next_to_a_gap_or_a_cut_a_measurement_is_not_changed() -> None:
     jagged = [0.1, 0.3, 0.1, 0.3, None, 0.3, 0.1, 0.3, 0.1]
     assert openings_of(mouths_of(jagged)) == jagged
     assert openings_of(mouths_of([0.1, 0.3, 0.1, 0.3, 0.1], (0, 3))) == [0.1, 0.3, 0.1, 0.3, 0.1]
@@ -198,5 +208,5 @@ def test_smoothing_is_two_frames_late() -> None:
             taken += 1
             yield mouth
 
-    for given, _ in enumerate(smoothed(counted()), start=1):
-        assert taken <= given + 2
+    for count, _ in enumerate(smoothed(counted()), start=1):
+        assert taken <= count + 2

@@ -1,1 +1,1 @@
-"""Wav2Lip checkpoints: recognise the file format, read it without running anything, keep it converted."""
+"""Wav2Lip checkpoints: detect the file format, read it without executing anything, store it converted."""

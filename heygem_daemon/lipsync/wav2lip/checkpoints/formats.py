@@ -1,4 +1,4 @@
-"""What kind of file a checkpoint is, from its first and last bytes; its name proves nothing. Loads no torch and executes nothing."""
+"""Detect the format of a checkpoint from its first and last bytes, not from its name. Loads no torch and executes nothing."""
 
 import re
 import stat
@@ -11,14 +11,15 @@ from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.wav2lip.checkpoints import safetensors_header
 
 FORMAT: Final = "heygem wav2lip 1"
-"""The word in the metadata of a converted checkpoint."""
+"""Format in the metadata of a converted checkpoint."""
 LARGEST: Final = 4 * 2**30
 """Bytes of the largest file that is opened. The largest known one, with the state of its training, has 436 MB."""
 SMALLEST: Final = 64
-"""Bytes below which nothing can be told: the first bytes of a download."""
-_LOOK: Final = 4096
+"""Bytes of the smallest file whose format is detected; a smaller one is the begin of a download."""
+_BEGINNING: Final = 4096
+"""Bytes that are read from the beginning."""
 _OLD_TORCH: Final = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
-"""A pickle of the number that torch.save wrote first before its version 1.6."""
+"""A pickle of the magic number with which files of torch.save before version 1.6 begin."""
 _ZIP: Final = b"PK\x03\x04"
 _OTHERS: Final = (
     (b"\x80", "it is a pickle of Python but not of PyTorch; that may run any program, and is not opened"),
@@ -28,10 +29,11 @@ _OTHERS: Final = (
     (b"\x89HDF", "it is a file of Keras"),
     (b"GGUF", "it is a GGUF file"),
 )
+"""First bytes of other formats, and the reason in words."""
 
 
 class Kind(StrEnum):
-    """The kinds of files that are read, in words."""
+    """The formats that are read, in words."""
 
     TORCH = "PyTorch file"
     TORCH_OLD = "PyTorch file in the old format"
@@ -40,8 +42,8 @@ class Kind(StrEnum):
     CONVERTED = "converted checkpoint"
 
 
-def recognise(path: Path) -> Kind:
-    """Return the kind of a file.
+def detect_kind(path: Path) -> Kind:
+    """Return the format of a file.
 
     Raises SetupError (`checkpoint_web_page`, `checkpoint_truncated`, `checkpoint_unreadable`) where it is none of them.
     """
@@ -50,14 +52,14 @@ def recognise(path: Path) -> Kind:
         if not stat.S_ISREG(state.st_mode):
             raise error("checkpoint_unreadable", name=path.name, problem="it is not an ordinary file")
         with path.open("rb") as file:
-            beginning = file.read(_LOOK)
+            beginning = file.read(_BEGINNING)
         return _kind(path, beginning, state.st_size)
     except OSError as problem:
         raise unreadable(path, problem) from problem
 
 
 def unreadable(path: Path, problem: OSError) -> HeygemError:
-    """Return the error for a file that the system does not give."""
+    """Return the error for a file that the system cannot read."""
     return error("checkpoint_unreadable", name=path.name, problem=problem.strerror or str(problem))
 
 
@@ -84,7 +86,7 @@ def _is_converted(path: Path) -> bool:
 
 
 def _kind_of_zip(path: Path) -> Kind:
-    """Tell the two zip files of torch apart. What is in a zip stands at its end: a file cut short has no such list."""
+    """Distinguish the two zip formats of torch. The directory of a zip is at its end: a truncated file has none."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -109,7 +111,7 @@ def _text(beginning: bytes) -> str:
     try:
         text = beginning.decode("utf-8-sig").lstrip()
     except UnicodeDecodeError as problem:
-        if problem.start < len(beginning) - 3:  # else the look ended within a letter
+        if problem.start < len(beginning) - 3:  # else the beginning ended within a letter
             return ""
         text = beginning[: problem.start].decode("utf-8-sig").lstrip()
     if text.startswith("<"):

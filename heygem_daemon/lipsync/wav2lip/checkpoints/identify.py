@@ -1,4 +1,4 @@
-"""What a checkpoint that does not fit seems to be: for the sentence that refuses it."""
+"""Describe a checkpoint that is not a Wav2Lip generator, for the error message."""
 
 from typing import Final
 
@@ -6,18 +6,18 @@ from heygem_daemon.lipsync.wav2lip.checkpoints.safetensors_header import Shapes
 from heygem_daemon.lipsync.wav2lip.network import published_layout
 
 _MARKS: Final = (
-    ("binary_pred.", "the discriminator of a Wav2Lip training, which judges pictures and makes none"),
-    ("face_encoder.0.conv_block.", "the lip-sync expert (SyncNet), which judges and makes no pictures"),
-    ("netfcaud.", "the original SyncNet, which judges and makes no pictures"),
-    ("conv3_3_norm.", "the face detector S3FD, which lies beside Wav2Lip in many downloads"),
+    ("binary_pred.", "the discriminator of a Wav2Lip training, which judges images and generates none"),
+    ("face_encoder.0.conv_block.", "the lip-sync expert (SyncNet), which judges images and generates none"),
+    ("netfcaud.", "the original SyncNet, which judges images and generates none"),
+    ("conv3_3_norm.", "the face detector S3FD, which comes with Wav2Lip in many downloads"),
     ("stylegan_decoder.", "the face restorer GFPGAN"),
     ("mappers.", "the weights of the speech driver of this program"),
 )
-"""How a name begins that, of the networks that are found beside Wav2Lip, only this one has."""
+"""The beginning of a tensor name that only this network has, among those that come with Wav2Lip."""
 
 
-def resembled(shapes: Shapes) -> str:
-    """Return in words what holds tensors of these names and shapes; "module." before names is looked through."""
+def describe_network(shapes: Shapes) -> str:
+    """Return in words what network has tensors of these names and shapes; "module." before names is ignored."""
     names = {name.removeprefix("module.") for name in shapes}
     if not names:
         return "a file without weights in it"
@@ -33,7 +33,7 @@ def _variant(shapes: Shapes) -> str:
     layout = published_layout()
     levels, expected = _levels(shapes), _levels(layout)
     if levels > expected:
-        return f"a variant for larger pictures: its face encoder has {levels} levels instead of {expected}"
+        return f"a variant for larger images: its face encoder has {levels} levels instead of {expected}"
     for name, shape in layout.items():
         if name.endswith("num_batches_tracked"):
             continue

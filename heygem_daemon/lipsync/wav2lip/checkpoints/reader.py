@@ -1,9 +1,9 @@
-"""Reading a checkpoint of Wav2Lip in any of the forms it goes about in; nothing in the file is executed.
+"""Read a checkpoint of Wav2Lip in any of the formats it is distributed in; nothing in the file is executed.
 
-    recognise -> a reader per kind -> names and shapes compared with the published ones -> numbers checked -> batch norms folded
+    detect_kind -> a reader per kind -> compare names and shapes with the published ones -> check values -> fold batch norms
 
-A file of torch.save is read by torch's own reader of plain weights (`weights_only`), a TorchScript archive as described there. What is not
-a generator of Wav2Lip, or only part of one, is refused in a sentence: the table of errors has one each.
+A file of torch.save is read by torch's own reader of plain weights (`weights_only`), a TorchScript archive by `torchscript`. What is not a
+whole generator of Wav2Lip is refused with an error of its own.
 """
 
 import pickle
@@ -24,28 +24,28 @@ from torch import Tensor
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.lipsync.wav2lip.checkpoints import safetensors_header
-from heygem_daemon.lipsync.wav2lip.checkpoints.formats import FORMAT, Kind, recognise, unreadable
-from heygem_daemon.lipsync.wav2lip.checkpoints.identify import resembled
+from heygem_daemon.lipsync.wav2lip.checkpoints.formats import FORMAT, Kind, detect_kind, unreadable
+from heygem_daemon.lipsync.wav2lip.checkpoints.identify import describe_network
 from heygem_daemon.lipsync.wav2lip.checkpoints.safetensors_header import Shapes
 from heygem_daemon.lipsync.wav2lip.checkpoints.torchscript import ForeignCodeError, TorchScript
-from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, folded, published_layout
+from heygem_daemon.lipsync.wav2lip.network import Wav2Lip, fold_batch_norms, published_layout
 
 _ANCHOR: Final = "face_encoder_blocks.0.0.conv_block.0.weight"
-"""A name that every generator has: what stands before it ("module.") stands before all names."""
+"""A name that every generator has: its prefix ("module.") is that of all names."""
 _COUNTER: Final = "num_batches_tracked"
-"""The end of names that training needs and use does not; some files lack them."""
+"""The end of names that only training needs; some files lack them."""
 _GARBLED: Final = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, NotImplementedError),
     *(RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error),
 )
-"""What the readers of pickles and zips raise on bytes that are not as they should be: they promise no errors of their own."""
+"""Raised by the readers of pickles and zips for garbled bytes: they document no errors of their own."""
 _FOREIGN: Final = re.compile(r"(?:GLOBAL|[Cc]lass) ([\w.]+\.\w+)")
-"""The name in what torch says when a pickle asks for a class or function that weights do not need."""
+"""The name in the message of torch when a pickle asks for a class or function that weights do not need."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:
-    """What a file holds: the weights of `Wav2Lip`, batch norms folded; metadata: of a converted checkpoint."""
+    """The content of a file: the weights of `Wav2Lip`, batch norms folded in; metadata: of a converted checkpoint."""
 
     kind: Kind
     weights: Mapping[str, Tensor]
@@ -58,14 +58,14 @@ def read(path: Path) -> Contents:
     Raises SetupError: `checkpoint_web_page`, `checkpoint_truncated`, `checkpoint_unsafe`, `checkpoint_other_network`,
     `checkpoint_damaged`, `checkpoint_unreadable`.
     """
-    kind = recognise(path)
+    kind = detect_kind(path)
     try:
         if kind is Kind.CONVERTED:
             return _converted(path)
         weights = _READERS[kind](path)
     except OSError as problem:
         raise unreadable(path, problem) from problem
-    return Contents(kind=kind, weights=folded(_sound(path, weights)))
+    return Contents(kind=kind, weights=fold_batch_norms(_checked(path, weights)))
 
 
 def _converted(path: Path) -> Contents:
@@ -80,12 +80,12 @@ def _converted(path: Path) -> Contents:
 
 
 def _bare_network() -> Wav2Lip:
-    """Return a network without numbers, for its names and shapes."""
+    """Return a network without values, for its names and shapes."""
     with torch.device("meta"):
         return Wav2Lip()
 
 
-# -- the readers: each returns published names with their tensors -------------------------------------------------------------------------
+# -- the readers: each returns published names with their tensors --------------------------------------------------------------------------
 
 
 def _of_safetensors(path: Path) -> dict[str, Tensor]:
@@ -114,7 +114,7 @@ def _of_torchscript(path: Path) -> dict[str, Tensor]:
 
 def _of_torch(path: Path) -> dict[str, Tensor]:
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums; a wrong number would go unnoticed
+        with zipfile.ZipFile(path) as archive:  # torch ignores the checksums; a wrong value would go unnoticed
             wrong = archive.testzip()
         if wrong is not None:
             raise error("checkpoint_damaged", name=path.name, problem=f"the checksum of {wrong} in it is wrong")
@@ -137,7 +137,7 @@ def _of_old_torch(path: Path) -> dict[str, Tensor]:
 
 def _load(file: Path | BinaryIO) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what torch warns of (types and pickles of old) is for programmers
+        warnings.simplefilter("ignore")  # the warnings of torch (old types and pickles) are for programmers
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -150,17 +150,17 @@ _READERS: Final[Mapping[Kind, Callable[[Path], dict[str, Tensor]]]] = {
 
 
 def _refusal(path: Path, problem: Exception) -> HeygemError:
-    """Return the error for what a reader said of a file that is whole."""
+    """Return the error for the exception of a reader, for a file that is not truncated."""
     if foreign := _FOREIGN.search(str(problem)):
         return error("checkpoint_unsafe", name=path.name, what=foreign[1])
     return error("checkpoint_unreadable", name=path.name, problem=f"its content is garbled ({type(problem).__name__})")
 
 
-# -- from what is in a file to the weights ------------------------------------------------------------------------------------------------
+# -- from what is in a file to the weights -------------------------------------------------------------------------------------------------
 
 
 def _state(path: Path, content: object) -> dict[str, Tensor]:
-    """Return the weights in what torch.save was given: a state dict, or a dict that holds one beside other things."""
+    """Return the weights in the content of torch.save: a state dict, or a dict that has one as a value."""
     parts = [_tensors_in(part) for part in (content, *(content.values() if isinstance(content, Mapping) else ()))]
     state = next((part for part in parts if any(name.endswith(_ANCHOR) for name in part)), None) or max(parts, key=len)
     names = _names(path, {name: tuple(value.shape) for name, value in state.items()})
@@ -178,12 +178,12 @@ def _names(path: Path, shapes: Shapes) -> dict[str, str]:
     prefix = next((name.removesuffix(_ANCHOR) for name in shapes if name.endswith(_ANCHOR)), "")
     inside = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
     if {name: shape for name, shape in inside.items() if not name.endswith(_COUNTER)} != layout:
-        raise error("checkpoint_other_network", name=path.name, what=resembled(inside or shapes))
+        raise error("checkpoint_other_network", name=path.name, what=describe_network(inside or shapes))
     return {name: prefix + name for name in layout}
 
 
-def _sound(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights as float32, with counters. Raises SetupError where they are no numbers to calculate with."""
+def _checked(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights as float32, with counters. Raises SetupError where they are quantised or have impossible values."""
     if not all(_is_plain(value) for value in weights.values()):
         raise error("checkpoint_other_network", name=path.name, what="a generator whose weights were quantised")
     numbers = {name: value.detach().float() for name, value in weights.items()}
@@ -194,5 +194,5 @@ def _sound(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Tell whether these are numbers in memory: not quantised, not sparse, not left out."""
+    """Return whether these are plain values in memory: not quantised, not sparse, not missing."""
     return value.is_floating_point() and value.layout is torch.strided and value.device.type == "cpu"

@@ -1,4 +1,4 @@
-"""The head of a safetensors file, read with the standard library alone: listing what is installed must not wait for torch.
+"""Read the header of a safetensors file with the standard library alone: the list of checkpoints must not wait for torch.
 
 8 bytes: the length n of the head, little-endian; n bytes of JSON: name -> dtype, shape, where its bytes lie; then the bytes.
 https://huggingface.co/docs/safetensors
@@ -14,7 +14,7 @@ from typing import Any, Final
 from heygem_daemon.core.errors import error
 
 _LONGEST: Final = 16 * 2**20
-"""Bytes of the longest head that is believed; that of Wav2Lip has 30 kB."""
+"""Bytes of the longest header that is read; that of Wav2Lip has 30 kB."""
 _METADATA: Final = "__metadata__"
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,7 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What a safetensors file says it holds; data_from: where the numbers begin, bytes."""
+    """Names and shapes of the tensors in a safetensors file, and its metadata; data_from: the byte where the values begin."""
 
     shapes: Shapes
     metadata: Mapping[str, str]
@@ -30,12 +30,12 @@ class Head:
 
 
 def is_tensor_file(beginning: bytes) -> bool:
-    """Tell whether the first bytes of a file, 9 or more, are those of a safetensors file."""
+    """Return whether the first bytes of a file, 9 or more, are those of a safetensors file."""
     return beginning[8:9] == b"{" and _length(beginning) <= _LONGEST
 
 
 def read_head(path: Path) -> Head:
-    """Read the head. Raises SetupError (`checkpoint_truncated`, `checkpoint_unreadable`), OSError."""
+    """Read the header. Raises SetupError (`checkpoint_truncated`, `checkpoint_unreadable`), OSError."""
     with path.open("rb") as file:
         beginning = file.read(9)
         if len(beginning) < 9 or not is_tensor_file(beginning):
@@ -55,7 +55,7 @@ def read_head(path: Path) -> Head:
 
 
 def data_sha256(path: Path, head: Head) -> str:
-    """Return the sha256 of all the numbers in the file, without its head."""
+    """Return the sha256 of all values in the file, without its header."""
     with path.open("rb") as file:
         file.seek(head.data_from)
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -66,7 +66,7 @@ def _length(beginning: bytes) -> int:
 
 
 def _parsed(content: Mapping[str, Any], data_from: int) -> tuple[Head, int]:
-    """Return the head, and how many bytes the file must have."""
+    """Return the header, and how many bytes the file must have."""
     tensors = {name: value for name, value in content.items() if name != _METADATA}
     shapes = {name: tuple(int(length) for length in tensor["shape"]) for name, tensor in tensors.items()}
     metadata = {str(key): str(value) for key, value in content.get(_METADATA, {}).items()}

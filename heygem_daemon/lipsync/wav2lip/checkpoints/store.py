@@ -1,9 +1,9 @@
-"""The checkpoints of Wav2Lip on this server: converted once, listed, found and loaded.
+"""Convert the Wav2Lip checkpoints of this server once; list, find and load them.
 
-    <models>/wav2lip/NAME.safetensors   float32 weights, batch norms folded in; where they came from, in the metadata
+    <models>/wav2lip/NAME.safetensors   float32 weights, batch norms folded in; their origin is in the metadata
     <models>/*.pth, *.pt                as downloaded: `find` converts them where they are new
 
-torch is imported only where a foreign file is read or a network made, so that `heygem models list` answers at once.
+torch is imported only where a foreign file is read or a network is made, so that `heygem models list` answers at once.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.durable import rename_exclusive, sync_folder, write_durably
 from heygem_daemon.lipsync.wav2lip.checkpoints import safetensors_header
-from heygem_daemon.lipsync.wav2lip.checkpoints.formats import FORMAT, Kind, recognise, unreadable
+from heygem_daemon.lipsync.wav2lip.checkpoints.formats import FORMAT, Kind, detect_kind, unreadable
 
 if TYPE_CHECKING:
     from heygem_daemon.lipsync.wav2lip.checkpoints.reader import Contents
@@ -37,14 +37,14 @@ _FOLDER: Final = "wav2lip"
 _SUFFIX: Final = ".safetensors"
 _LOOSE: Final = frozenset({".pth", ".pt"})
 _LONGEST_NAME: Final = 64
-_LEFT_SECONDS: Final = 3600.0
-"""Age at which a file that is being written belongs to a process that died: writing one takes seconds."""
+_ABANDONED_SECONDS: Final = 3600.0
+"""Age from which a temporary file was left by a process that died: writing one takes seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One converted checkpoint. sha256, source (file name) and size (bytes) are of the file it was made from, kind says what that was,
-    added when (ISO 8601, UTC). problem: why it cannot be used, "" where it can; then the other fields may be empty."""
+    """One converted checkpoint. sha256, source (file name), size (bytes) and kind (format, in words) are of the file it was made from;
+    added: when (ISO 8601, UTC); problem: why it cannot be used, "" where it can; otherwise the other fields may be empty."""
 
     name: str
     path: Path
@@ -60,8 +60,8 @@ class Checkpoint:
         return not self.problem
 
     @property
-    def notes(self) -> Path:
-        """What was measured of it: JSON, `offset_ms` in it."""
+    def calibration_path(self) -> Path:
+        """The file of its calibration: JSON with `offset_ms`."""
         return self.path.with_name(f"{self.name}.json")
 
 
@@ -72,19 +72,19 @@ def checkpoints(models: Path) -> list[Checkpoint]:
 
 
 def verified(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint, its `problem` set where the numbers in the file are not those that were written."""
+    """Return the checkpoint, with a `problem` where the values in the file are not those that were written."""
     try:
         head = safetensors_header.read_head(checkpoint.path)
-        is_right = safetensors_header.data_sha256(checkpoint.path, head) == head.metadata.get("weights_sha256")
+        is_valid = safetensors_header.data_sha256(checkpoint.path, head) == head.metadata.get("weights_sha256")
     except (HeygemError, OSError):
-        is_right = False
-    return checkpoint if is_right or checkpoint.problem else _damaged(checkpoint.path)
+        is_valid = False
+    return checkpoint if is_valid or checkpoint.problem else _damaged(checkpoint.path)
 
 
 def measured_offset(checkpoint: Checkpoint) -> float | str:
-    """Return how much later than the sound its mouths come, ms, as it was measured; else why it is not known."""
+    """Return how much later than the audio its mouths are, ms, from its calibration; else the reason in words why it is not known."""
     try:
-        offset = json.loads(checkpoint.notes.read_text(encoding="utf-8"))["offset_ms"]
+        offset = json.loads(checkpoint.calibration_path.read_text(encoding="utf-8"))["offset_ms"]
         return "none found" if offset is None else float(offset)
     except (OSError, ValueError, LookupError, TypeError):
         return "not measured"
@@ -93,13 +93,13 @@ def measured_offset(checkpoint: Checkpoint) -> float | str:
 def find(models: Path, name: str = "") -> Checkpoint:
     """Return the checkpoint called `name` (or made from a file of that name); without a name the only one, else the one added last.
 
-    Converts what lies loose in `models` first, unless the named one is there. What is loose and not usable is passed over where another
-    checkpoint serves. Raises SetupError: `checkpoint_missing`, `checkpoint_not_saved`, or what `checkpoint.read` says of the loose file.
+    Converts the files in `models` that are not converted first, unless the named one is there. One that cannot be used is ignored where
+    another checkpoint can be. Raises SetupError: `checkpoint_missing`, `checkpoint_not_saved`, or what `reader.read` raises for the file.
     """
-    if name and (chosen := _last(models, name)):
+    if name and (chosen := _newest(models, name)):
         return chosen
     refused = _convert_loose(models)
-    if chosen := _last(models, name):
+    if chosen := _newest(models, name):
         return chosen
     for file, problem in refused:
         if not name or name in _names_of(file):
@@ -111,10 +111,10 @@ def find(models: Path, name: str = "") -> Checkpoint:
 
 
 def add(models: Path, file: Path, name: str | None = None, *, on_step: Callable[[str], None] = lambda _: None) -> Checkpoint:
-    """Convert a checkpoint in any form into `models`/wav2lip; where its content is there already, nothing is done.
+    """Convert a checkpoint in any format into `models`/wav2lip; where its content is there already, nothing is done.
 
-    name: of the result, else the file's. on_step hears sentences for a terminal. Raises SetupError: `checkpoint_name_taken`,
-    `checkpoint_not_saved`, and what `checkpoint.read` raises.
+    name: of the result, else that of the file; on_step: called with sentences for a terminal. Raises SetupError: `checkpoint_name_taken`,
+    `checkpoint_not_saved`, and what `reader.read` raises.
     """
     on_step(f"Reading {file.name}")
     metadata = _origin(file)
@@ -123,7 +123,7 @@ def add(models: Path, file: Path, name: str | None = None, *, on_step: Callable[
         return known
     path = models / _FOLDER / f"{_plain(name or file.stem)}{_SUFFIX}"
     if path.exists():
-        _make_way(path)
+        _remove_damaged(path)
     return _install(path, file, metadata)
 
 
@@ -132,12 +132,12 @@ def load(checkpoint: Checkpoint, device: str = "cpu") -> "Wav2Lip":
     return load_network(checkpoint.path, device)
 
 
-def load_network(path: Path, device: str = "cpu") -> "Wav2Lip":
-    """Return the network of a checkpoint in any form, ready for use. Raises SetupError as `checkpoint.read`."""
+def load_network(path: str | Path, device: str = "cpu") -> "Wav2Lip":
+    """Return the network of a checkpoint in any format: see `wav2lip.load_network`. Raises SetupError as `reader.read`."""
     from heygem_daemon.lipsync.wav2lip.network import Wav2Lip  # noqa: PLC0415  (torch is slow to import)
 
     network = Wav2Lip()
-    network.load_state_dict(dict(_read(path).weights))
+    network.load_state_dict(dict(_read(Path(path)).weights))
     return network.to(device).eval()
 
 
@@ -147,7 +147,7 @@ def _read(path: Path) -> "Contents":
     return read(path)
 
 
-# -- what is there ------------------------------------------------------------------------------------------------------------------------
+# -- listing -------------------------------------------------------------------------------------------------------------------------------
 
 
 def _described(path: Path) -> Checkpoint:
@@ -155,8 +155,8 @@ def _described(path: Path) -> Checkpoint:
         metadata = safetensors_header.read_head(path).metadata
         if metadata.get("format") != FORMAT:
             return _damaged(path, "it was converted by another version of this program")
-        told = {key: metadata[key] for key in ("sha256", "source", "kind", "added")}
-        return Checkpoint(name=path.name.removesuffix(_SUFFIX), path=path, size=int(metadata["size"]), **told)
+        origin = {key: metadata[key] for key in ("sha256", "source", "kind", "added")}
+        return Checkpoint(name=path.name.removesuffix(_SUFFIX), path=path, size=int(metadata["size"]), **origin)
     except (HeygemError, OSError, LookupError, ValueError):
         return _damaged(path)
 
@@ -165,26 +165,26 @@ def _damaged(path: Path, problem: str = "its content has changed since it was co
     return Checkpoint(name=path.name.removesuffix(_SUFFIX), path=path, problem=problem)
 
 
-def _last(models: Path, name: str) -> Checkpoint | None:
-    """Return the usable checkpoint that was added last, of those that answer to `name`."""
+def _newest(models: Path, name: str) -> Checkpoint | None:
+    """Return the usable checkpoint that was added last, of those whose name or source is `name`."""
     usable = [each for each in checkpoints(models) if each.is_usable]
     chosen = [each for each in usable if not name or each.name in {name, _plain(name)}] or [each for each in usable if each.source == name]
     return max(chosen, key=lambda each: each.added, default=None)
 
 
 def _known(models: Path, digest: str) -> Checkpoint | None:
-    """Return the whole checkpoint that was made from the content with this sha256."""
+    """Return the intact checkpoint that was made from the content with this sha256."""
     same = (each for each in checkpoints(models) if each.sha256 == digest)
     return next((each for each in same if verified(each).is_usable), None)
 
 
-# -- loose files --------------------------------------------------------------------------------------------------------------------------
+# -- unconverted files ---------------------------------------------------------------------------------------------------------------------
 
 
 def _convert_loose(models: Path) -> list[tuple[Path, HeygemError]]:
-    """Convert what is new among the files as downloaded; return those that cannot be used, and why.
+    """Convert the new files among those as downloaded; return those that cannot be used, with the error.
 
-    A new file under the name of another checkpoint is not in anybody's way: part of its sha256 is added to its name.
+    A new file with the name of another checkpoint gets part of its sha256 added to its name.
     """
     refused = []
     present = {each.sha256 for each in checkpoints(models) if each.is_usable}
@@ -209,17 +209,17 @@ def _names_of(file: Path) -> set[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name of letters, digits and _.- that hides nowhere and leads nowhere."""
+    """Return a name of letters, digits and _.- that is neither hidden nor a path."""
     plain = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip(".-")[:_LONGEST_NAME]
     return plain or "checkpoint"
 
 
-# -- converting ---------------------------------------------------------------------------------------------------------------------------
+# -- converting ----------------------------------------------------------------------------------------------------------------------------
 
 
 def _origin(file: Path) -> dict[str, str]:
-    """Return what the metadata will say of a file; a checkpoint converted elsewhere keeps what it says."""
-    kind = recognise(file)
+    """Return the metadata on the origin of a file; a checkpoint converted elsewhere keeps its own."""
+    kind = detect_kind(file)
     try:
         if kind is Kind.CONVERTED:
             return _origin_of_converted(file)
@@ -231,10 +231,10 @@ def _origin(file: Path) -> dict[str, str]:
 
 
 def _origin_of_converted(file: Path) -> dict[str, str]:
-    told = _described(file)
-    if not told.is_usable:
-        raise error("checkpoint_damaged", name=file.name, problem=told.problem)
-    return {"sha256": told.sha256, "source": told.source, "size": str(told.size), "kind": told.kind}
+    converted = _described(file)
+    if not converted.is_usable:
+        raise error("checkpoint_damaged", name=file.name, problem=converted.problem)
+    return {"sha256": converted.sha256, "source": converted.source, "size": str(converted.size), "kind": converted.kind}
 
 
 @lru_cache(maxsize=32)
@@ -243,8 +243,8 @@ def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make_way(path: Path) -> None:
-    """Remove a damaged checkpoint. Raises SetupError (`checkpoint_name_taken`) where it is whole."""
+def _remove_damaged(path: Path) -> None:
+    """Remove a damaged checkpoint. Raises SetupError (`checkpoint_name_taken`) where it is intact."""
     if verified(_described(path)).is_usable:
         raise error("checkpoint_name_taken", name=path.name.removesuffix(_SUFFIX), path=path)
     try:
@@ -260,10 +260,10 @@ def _install(path: Path, file: Path, metadata: dict[str, str]) -> Checkpoint:
     added = datetime.now(UTC).isoformat(timespec="microseconds")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left(path.parent)
+        _remove_abandoned(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         write_durably(temporary, _serialised(contents, metadata | {"format": FORMAT, "added": added}))
-        _described(path).notes.unlink(missing_ok=True)  # measured of another checkpoint that had this name
+        _described(path).calibration_path.unlink(missing_ok=True)  # of another checkpoint that had this name
         try:
             rename_exclusive(temporary, path)
         except FileExistsError:  # another process was faster
@@ -278,7 +278,7 @@ def _install(path: Path, file: Path, metadata: dict[str, str]) -> Checkpoint:
 
 
 def _serialised(contents: "Contents", metadata: dict[str, str]) -> bytes:
-    """Return the file. safetensors writes tensors of one type by name, so their bytes in that order are all that follows its head."""
+    """Return the bytes of the file. safetensors writes tensors of one type in the order of their names, after the header."""
     import safetensors.torch  # noqa: PLC0415  (brings torch with it)
 
     digest = hashlib.sha256()
@@ -287,11 +287,11 @@ def _serialised(contents: "Contents", metadata: dict[str, str]) -> bytes:
     return safetensors.torch.save(dict(contents.weights), metadata | {"weights_sha256": digest.hexdigest()})
 
 
-def _remove_left(folder: Path) -> None:
-    """Remove what a process that died while writing has left."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of processes that died while they wrote."""
     for path in folder.glob(".*"):
         with suppress(OSError):
-            if path.is_file() and time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+            if path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 path.unlink()
 
 

@@ -1,8 +1,8 @@
-"""The weights in a TorchScript archive, without running what is in it.
+"""Read the weights in a TorchScript archive without executing anything in it.
 
-`torch.jit.load` compiles the program in the archive and runs parts of it (`__setstate__`); this reads no code at all. The modules lie in
-data.pkl, a pickle; whatever class or function that names becomes something inert here: a module is a bag of attributes, a tensor a note of
-where its bytes lie. Every other name ends the reading. The numbers are read when they are asked for, each from its own member of the zip.
+`torch.jit.load` compiles the program in the archive and runs parts of it (`__setstate__`); this reads no code at all. The modules are in
+data.pkl, a pickle; the classes and functions that it names are replaced by inert ones: a module is a bag of attributes, a tensor a record
+of where its bytes are. Every other name ends the reading. Values are read on demand, each tensor from its own member of the zip.
 """
 
 import io
@@ -30,19 +30,21 @@ _TYPES: Final = {
 }
 _MOST: Final = 100_000
 _LONGEST: Final = 500
-"""Attributes that are looked at, and letters of a name; Wav2Lip has some 3,000, and 50. A pickle may hold itself, and few bytes may unfold
-to very many modules."""
+"""Most attributes, and letters of a name; Wav2Lip has some 3,000, and 50. A pickle may contain itself, and few bytes may expand to very
+many modules."""
 _MOST_AXES: Final = 8
+"""Most dimensions of a tensor."""
 _LARGEST_PICKLE: Final = 64 * 2**20
+"""Bytes of the largest data.pkl."""
 
 
 class ForeignCodeError(pickle.UnpicklingError):
-    """The pickle asks for a class or function that no weights need; the message is its name."""
+    """The pickle names a class or function that weights do not need; the message is that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A tensor that is not read yet: `count` numbers in the member `data/key`, and how they are laid out."""
+    """A tensor that is not read yet: `count` values in the member `data/key`, and their layout."""
 
     key: str
     dtype: torch.dtype
@@ -53,10 +55,10 @@ class Stored:
 
 
 class TorchScript:
-    """An open archive. tensors: what its modules hold, by their dotted names.
+    """An open archive. tensors: those of its modules, by their dotted names.
 
-    Raises ForeignCodeError where its pickle names what no weights need, KeyError, ValueError, pickle.UnpicklingError and what else a
-    pickle raises where it is garbled.
+    Raises ForeignCodeError where its pickle names what weights do not need, KeyError, ValueError, pickle.UnpicklingError and other
+    exceptions of pickle where it is garbled.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -77,7 +79,7 @@ class TorchScript:
 
 
 class _Module:
-    """Stands for any TorchScript class. It has __setstate__, so that a pickle sets no attribute of it, nor of the class."""
+    """Replaces any TorchScript class. It has __setstate__ so that a pickle can set no attribute of it, nor of the class."""
 
     attributes: dict[str, Any]
 
@@ -92,7 +94,7 @@ class _Module:
 
 
 class _Function:
-    """Stands for a function that a pickle may name. It has __setstate__ so that a pickle cannot change it."""
+    """Replaces a function that a pickle may name. It has __setstate__ so that a pickle cannot change it."""
 
     def __init__(self, do: Callable[..., object]) -> None:
         self._do = do
@@ -105,7 +107,7 @@ class _Function:
 
 
 class _Modules(pickle.Unpickler):
-    """Reads data.pkl: see above."""
+    """Reads data.pkl with the replaced classes and functions."""
 
     def find_class(self, module: str, name: str) -> object:
         if module == "__torch__" or module.startswith("__torch__."):
@@ -126,7 +128,7 @@ class _Modules(pickle.Unpickler):
 
 
 class _StorageType(str):
-    """The name of a type of storage: no text in a pickle can pass for one."""
+    """The name of a storage type, as a class of its own so that a text in a pickle is none."""
 
     __slots__ = ()
 

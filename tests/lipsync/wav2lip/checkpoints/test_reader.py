@@ -1,4 +1,4 @@
-"""Reading checkpoints: every form they go about in, and everything that is taken for one."""
+"""Checkpoints are read in every format, and files that are mistaken for one are refused with a reason."""
 
 import io
 import json
@@ -20,12 +20,11 @@ from torch import nn
 
 from heygem_daemon.core.errors import SetupError
 from heygem_daemon.lipsync.wav2lip import load_network
-from heygem_daemon.lipsync.wav2lip.checkpoints.formats import detect_kind
-from heygem_daemon.lipsync.wav2lip.checkpoints.reader import Kind, read
+from heygem_daemon.lipsync.wav2lip.checkpoints.formats import Kind, detect_kind
+from heygem_daemon.lipsync.wav2lip.checkpoints.reader import read
 from heygem_daemon.lipsync.wav2lip.checkpoints.safetensors_header import is_tensor_file
 from heygem_daemon.lipsync.wav2lip.network import fold_batch_norms, published_layout
 from tests.lipsync.wav2lip.conftest import SAVERS, Weights, save_old_torch, save_torch, save_zip
-from tests.lipsync.wav2lip.recipe import untrained_weights
 
 
 def refusal(path: Path) -> SetupError:
@@ -42,53 +41,50 @@ def assert_same(found: Weights, expected: Weights) -> None:
 
 
 @pytest.fixture(scope="session")
-def light_folded(light: Weights) -> Weights:
-    return fold_batch_norms(light)
+def compact_folded(compact: Weights) -> Weights:
+    return fold_batch_norms(compact)
 
 
-# -- what is read -------------------------------------------------------------------------------------------------------------------------
+# -- formats -------------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("form", "kind"),
     [("zip", Kind.TORCH), ("old", Kind.TORCH_OLD), ("scripted", Kind.TORCHSCRIPT), ("traced", Kind.TORCHSCRIPT)],
 )
-def test_a_bare_state_dict_or_module_is_read_in_every_form(
-    form: str, kind: Kind, light: Weights, light_folded: Weights, tmp_path: Path
+def test_a_bare_state_dict_or_module_is_read_in_every_format(
+    form: str, kind: Kind, compact: Weights, compact_folded: Weights, tmp_path: Path
 ) -> None:
-    SAVERS[form](tmp_path / "w", light)
+    SAVERS[form](tmp_path / "w", compact)
     contents = read(tmp_path / "w")
     assert contents.kind is kind
-    assert_same(contents.weights, light_folded)
+    assert_same(contents.weights, compact_folded)
 
 
-def test_the_published_form_is_read_whatever_its_name(light_file: Path, light_folded: Weights, tmp_path: Path) -> None:
-    (tmp_path / "holiday.jpg").symlink_to(light_file)
+def test_the_published_format_is_read_whatever_the_file_name(compact_file: Path, compact_folded: Weights, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").symlink_to(compact_file)
     contents = read(tmp_path / "holiday.jpg")
     assert contents.kind is Kind.TORCH_OLD
-    assert_same(contents.weights, light_folded)
+    assert_same(contents.weights, compact_folded)
 
 
-def test_a_generator_within_a_larger_module_in_half_precision_without_counters_is_read(light: Weights, tmp_path: Path) -> None:
-    state = {f"model.generator.{name}": value.half() for name, value in light.items() if not name.endswith("tracked")}
+def test_a_generator_within_a_larger_module_in_half_precision_without_counters_is_read(compact: Weights, tmp_path: Path) -> None:
+    state = {f"model.generator.{name}": value.half() for name, value in compact.items() if not name.endswith("tracked")}
     save_torch(tmp_path / "w.pth", {"model": state, "ema": {"step": torch.zeros(())}, "loss": 0.3})
-    halves = {name: value.half().float() for name, value in light.items()}
+    halves = {name: value.half().float() for name, value in compact.items()}
     assert_same(read(tmp_path / "w.pth").weights, fold_batch_norms(halves))
 
 
-def test_safetensors_of_full_size_are_read_and_work(tmp_path: Path) -> None:
-    weights = untrained_weights()
-    safetensors.torch.save_file(weights, tmp_path / "w.safetensors")
-    contents = read(tmp_path / "w.safetensors")
+def test_safetensors_of_full_size_are_read_and_work(untrained_file: Path, untrained: Weights) -> None:
+    contents = read(untrained_file)
     assert contents.kind is Kind.SAFETENSORS
-    assert_same(contents.weights, fold_batch_norms(weights))
-    network = load_network(tmp_path / "w.safetensors")
+    assert_same(contents.weights, fold_batch_norms(untrained))
+    network = load_network(untrained_file)
     assert not network.training
     with torch.inference_mode():
-        picture = network(torch.zeros(1, 1, 80, 16), torch.full((1, 6, 96, 96), 0.5))
-    assert picture.shape == (1, 3, 96, 96)
-    assert picture.std() > 0.01
-    (tmp_path / "w.safetensors").unlink()  # 145 MB that pytest would keep
+        image = network(torch.zeros(1, 1, 80, 16), torch.full((1, 6, 96, 96), 0.5))
+    assert image.shape == (1, 3, 96, 96)
+    assert image.std() > 0.01
 
 
 def test_a_tensor_file_is_known_even_if_its_length_begins_like_a_pickle() -> None:
@@ -96,7 +92,7 @@ def test_a_tensor_file_is_known_even_if_its_length_begins_like_a_pickle() -> Non
     assert not is_tensor_file(pickle.dumps({"a": 1}))
 
 
-# -- what is no checkpoint ----------------------------------------------------------------------------------------------------------------
+# -- other files ---------------------------------------------------------------------------------------------------------------------------
 
 
 def zipped(**members: bytes) -> bytes:
@@ -126,14 +122,14 @@ def zipped(**members: bytes) -> bytes:
         (pickle.dumps({"state_dict": {}}, 5) + bytes(100), "checkpoint_unreadable", "a pickle of Python"),
     ],
 )
-def test_what_is_no_checkpoint_is_told_in_a_sentence(content: bytes, code: str, words: str, tmp_path: Path) -> None:
+def test_other_files_are_refused_with_a_reason(content: bytes, code: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "wav2lip_gan.pth").write_bytes(content)
     problem = refusal(tmp_path / "wav2lip_gan.pth")
     assert (problem.code, words in problem.message) == (code, True), problem.message
     assert problem.message.count("wav2lip_gan.pth") == 1
 
 
-def test_what_is_no_file_or_absurdly_large_is_not_opened(tmp_path: Path) -> None:
+def test_no_file_and_an_absurdly_large_one_are_not_opened(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "absent.pth").message
     assert "not an ordinary file" in refusal(tmp_path).message
     os.mkfifo(tmp_path / "pipe.pth")
@@ -178,31 +174,31 @@ FIRST = "face_encoder_blocks.0.0.conv_block.0.weight"
         ({"output_block.1.bias": None}, "has no output_block.1.bias"),
     ],
 )
-def test_a_variant_of_the_generator_is_told_apart(
-    change: dict[str, torch.Tensor | None], words: str, light: Weights, tmp_path: Path
+def test_a_variant_of_the_generator_is_described(
+    change: dict[str, torch.Tensor | None], words: str, compact: Weights, tmp_path: Path
 ) -> None:
-    state = {f"module.{name}": value for name, value in ({**light} | change).items() if value is not None}
+    state = {f"module.{name}": value for name, value in ({**compact} | change).items() if value is not None}
     save_torch(tmp_path / "w.pth", {"state_dict": state})
     problem = refusal(tmp_path / "w.pth")
     assert (problem.code, words in problem.message) == ("checkpoint_other_network", True), problem.message
 
 
-def test_quantised_weights_are_refused(light: Weights, tmp_path: Path) -> None:
-    save_torch(tmp_path / "w.pth", {**light, FIRST: torch.ones(16, 6, 7, 7, dtype=torch.int8)})
+def test_quantised_weights_are_refused(compact: Weights, tmp_path: Path) -> None:
+    save_torch(tmp_path / "w.pth", {**compact, FIRST: torch.ones(16, 6, 7, 7, dtype=torch.int8)})
     assert "quantised" in refusal(tmp_path / "w.pth").message
 
 
 @pytest.mark.parametrize(("name", "number"), [(FIRST, math.nan), (FIRST, math.inf), (FIRST.replace("0.weight", "1.running_var"), -1.0)])
-def test_impossible_numbers_are_damage(name: str, number: float, light: Weights, tmp_path: Path) -> None:
-    save_old_torch(tmp_path / "w.pth", {**light, name: torch.full(published_layout()[name], number)})
+def test_impossible_values_are_damage(name: str, number: float, compact: Weights, tmp_path: Path) -> None:
+    save_old_torch(tmp_path / "w.pth", {**compact, name: torch.full(published_layout()[name], number)})
     problem = refusal(tmp_path / "w.pth")
     assert (problem.code, name in problem.message) == ("checkpoint_damaged", True)
 
 
 @pytest.mark.parametrize("form", ["zip", "scripted"])
-def test_a_flipped_bit_in_an_archive_is_noticed_though_the_number_stays_possible(form: str, light: Weights, tmp_path: Path) -> None:
+def test_a_flipped_bit_in_an_archive_is_noticed_though_the_value_stays_possible(form: str, compact: Weights, tmp_path: Path) -> None:
     number = torch.tensor([0.123456789])
-    SAVERS[form](tmp_path / "w.pth", {**light, FIRST: number.expand(16, 6, 7, 7)})
+    SAVERS[form](tmp_path / "w.pth", {**compact, FIRST: number.expand(16, 6, 7, 7)})
     content = (tmp_path / "w.pth").read_bytes()
     mark = number.numpy().tobytes()
     assert content.count(mark) == 1
@@ -210,11 +206,11 @@ def test_a_flipped_bit_in_an_archive_is_noticed_though_the_number_stays_possible
     assert refusal(tmp_path / "w.pth").code in {"checkpoint_damaged", "checkpoint_unreadable"}
 
 
-# -- what would do harm -------------------------------------------------------------------------------------------------------------------
+# -- malicious files -----------------------------------------------------------------------------------------------------------------------
 
 
 class Touch:
-    """Makes a file when it is unpickled carelessly."""
+    """Creates a file when it is unpickled without restrictions."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -247,7 +243,7 @@ def test_a_whole_pickled_model_names_its_class(tmp_path: Path) -> None:
 
 
 def script_of(path: Path, content: bytes, **members: bytes) -> Path:
-    """Write what looks like a TorchScript archive around a pickle."""
+    """Write a file like a TorchScript archive around a pickle."""
     parts = {"data.pkl": content, "constants.pkl": pickle.dumps((), 2), "code/__torch__.py": b"", **members}
     return save_zip(path, **parts)
 
@@ -286,8 +282,8 @@ def test_a_malicious_or_garbled_torchscript_archive_is_refused(content: bytes, t
 
 
 @pytest.mark.parametrize("form", ["scripted", "traced"])
-def test_a_torchscript_tensor_cannot_reach_beyond_its_bytes(form: str, light: Weights, tmp_path: Path) -> None:
-    SAVERS[form](tmp_path / "w.pt", light)
+def test_a_torchscript_tensor_cannot_reach_beyond_its_bytes(form: str, compact: Weights, tmp_path: Path) -> None:
+    SAVERS[form](tmp_path / "w.pt", compact)
     with zipfile.ZipFile(tmp_path / "w.pt") as archive:
         members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     save_zip(tmp_path / "short.pt", **members | {"data/3": b""})
@@ -297,16 +293,16 @@ def test_a_torchscript_tensor_cannot_reach_beyond_its_bytes(form: str, light: We
     assert refusal(tmp_path / "missing.pt").code == "checkpoint_unreadable"
 
 
-# -- what is not whole --------------------------------------------------------------------------------------------------------------------
+# -- truncated and garbled files -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", [*SAVERS, "safetensors"])
-def test_a_file_cut_short_anywhere_is_incomplete(form: str, light: Weights, tmp_path: Path) -> None:
+def test_a_file_truncated_anywhere_is_incomplete(form: str, compact: Weights, tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     if form == "safetensors":
         safetensors.torch.save_file({"a": torch.ones(100), "b": torch.ones(100)}, path)
     else:
-        SAVERS[form](path, {"state_dict": light} if form in {"zip", "old"} else light)
+        SAVERS[form](path, {"state_dict": compact} if form in {"zip", "old"} else compact)
     size = path.stat().st_size
     for part in (1 - 1 / size, 0.999, 0.99, 0.9, 0.7, 0.5, 0.3, 0.1, 0.01, 0.001):
         os.truncate(path, int(size * part))
@@ -319,7 +315,7 @@ def test_a_file_cut_short_anywhere_is_incomplete(form: str, light: Weights, tmp_
 
 @pytest.fixture(scope="module")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small file of each form that holds another network, so that every reading ends in a sentence."""
+    """A folder with a small file of each format with another network, so that every reading ends with an error."""
     folder = tmp_path_factory.mktemp("small")
     weights = OrderedDict({"0.0.weight": torch.ones(2, 1, 3, 3), "0.0.bias": torch.ones(2)})
     safetensors.torch.save_file(weights, folder / "safetensors")
@@ -330,7 +326,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(form=st.sampled_from([*SAVERS, "safetensors"]), place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), cut=st.booleans())
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_byte_is_wrong_or_missing_the_answer_is_a_sentence(
+def test_any_wrong_or_missing_byte_ends_with_an_error_of_ours(
     form: str, place: float, byte: int, cut: bool, small_files: Path, tmp_path: Path
 ) -> None:
     content = (small_files / form).read_bytes()
@@ -350,10 +346,10 @@ def test_whatever_byte_is_wrong_or_missing_the_answer_is_a_sentence(
         b'{"a":' * 5000,
     ],
 )
-def test_a_garbled_head_of_safetensors_is_refused(head: bytes, tmp_path: Path) -> None:
+def test_a_garbled_header_of_safetensors_is_refused(head: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(100))
     assert refusal(tmp_path / "w.safetensors").code == "checkpoint_unreadable"
 
 
-def test_recognising_a_kind_needs_no_torch(light_file: Path) -> None:
-    assert detect_kind(light_file) is Kind.TORCH_OLD
+def test_the_format_is_detected_from_the_content(compact_file: Path) -> None:
+    assert detect_kind(compact_file) is Kind.TORCH_OLD

@@ -1,4 +1,4 @@
-"""The library of checkpoints: conversion once, names, what is found, and what is said where nothing is."""
+"""Checkpoints are converted once, listed, found by name, and repaired; errors are raised where there is none."""
 
 import json
 import os
@@ -24,10 +24,10 @@ PAGE = b"<html>Quota exceeded</html>"
 
 
 @pytest.fixture(scope="session")
-def installed(light_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
+def installed(compact_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
     """One converted checkpoint. Not to be changed."""
     models = tmp_path_factory.mktemp("installed")
-    yield add(models, light_file)
+    yield add(models, compact_file)
     shutil.rmtree(models)
 
 
@@ -42,20 +42,20 @@ def empty(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def models(empty: Path, installed: Checkpoint) -> Path:
-    """A directory of model files with the converted checkpoint; a link, not to be written into."""
+    """A directory of model files with the converted checkpoint; a hard link, not to be changed."""
     (empty / "wav2lip").mkdir()
     os.link(installed.path, empty / "wav2lip" / installed.path.name)
     return empty
 
 
-def other(path: Path, light: Weights) -> Path:
-    """Write a generator of other weights."""
-    save_torch(path, {name: value * 0.5 for name, value in light.items()})
+def other(path: Path, compact: Weights) -> Path:
+    """Write a generator with other weights."""
+    save_torch(path, {name: value * 0.5 for name, value in compact.items()})
     return path
 
 
 def damage(models: Path) -> None:
-    """Change a number in the converted checkpoint, in a copy of it."""
+    """Change a value in the converted checkpoint, in a copy of it."""
     path = models / "wav2lip" / f"{NAME}.safetensors"
     shutil.copy(path, path.with_suffix(".copy"))
     path.with_suffix(".copy").replace(path)
@@ -70,11 +70,11 @@ def refusal(models: Path, name: str = "") -> SetupError:
     return caught.value
 
 
-# -- adding -------------------------------------------------------------------------------------------------------------------------------
+# -- adding --------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_is_converted_and_remembers_where_it_came_from(installed: Checkpoint, light_file: Path, light: Weights) -> None:
-    assert (installed.name, installed.source, installed.size) == (NAME, "Wav2Lip GAN.pth", light_file.stat().st_size)
+def test_a_checkpoint_is_converted_and_keeps_its_origin(installed: Checkpoint, compact_file: Path, compact: Weights) -> None:
+    assert (installed.name, installed.source, installed.size) == (NAME, "Wav2Lip GAN.pth", compact_file.stat().st_size)
     assert installed.kind == "PyTorch file in the old format"
     assert len(installed.sha256) == 64
     assert installed.added.startswith("20")
@@ -85,7 +85,7 @@ def test_a_checkpoint_is_converted_and_remembers_where_it_came_from(installed: C
     network = load(installed)
     assert isinstance(network, Wav2Lip)
     assert not network.training
-    assert all(torch.equal(network.state_dict()[name], value) for name, value in fold_batch_norms(light).items())
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in fold_batch_norms(compact).items())
 
 
 def current_umask() -> int:
@@ -94,15 +94,15 @@ def current_umask() -> int:
     return umask
 
 
-def test_the_same_content_again_is_left_alone_and_said(models: Path, light_file: Path) -> None:
-    told: list[str] = []
+def test_the_same_content_is_not_converted_again(models: Path, compact_file: Path) -> None:
+    steps: list[str] = []
     before = find(models).path.stat().st_mtime_ns
-    assert add(models, light_file, "another", on_step=told.append).name == NAME
-    assert told == ["Reading Wav2Lip GAN.pth", f"Wav2Lip GAN.pth is installed already, as {NAME}"]
+    assert add(models, compact_file, "another", on_step=steps.append).name == NAME
+    assert steps == ["Reading Wav2Lip GAN.pth", f"Wav2Lip GAN.pth is installed already, as {NAME}"]
     assert find(models).path.stat().st_mtime_ns == before
 
 
-def test_a_converted_checkpoint_can_be_carried_to_another_server(installed: Checkpoint, light_file: Path, empty: Path) -> None:
+def test_a_converted_checkpoint_can_be_carried_to_another_server(installed: Checkpoint, compact_file: Path, empty: Path) -> None:
     (empty / "wav2lip").mkdir()
     (left := empty / "wav2lip" / ".half.safetensors.0a1b2c3d").write_bytes(b"from a process that died")
     os.utime(left, (time.time() - 1e5,) * 2)
@@ -110,31 +110,31 @@ def test_a_converted_checkpoint_can_be_carried_to_another_server(installed: Chec
     assert (copy.name, copy.sha256, copy.source, copy.kind) == ("carried-over", installed.sha256, installed.source, installed.kind)
     assert copy.path.parent == empty / "wav2lip"
     assert not left.exists()
-    assert add(empty, light_file) == copy
+    assert add(empty, compact_file) == copy
 
 
-def test_another_file_does_not_take_a_name_in_use(models: Path, light: Weights, tmp_path: Path) -> None:
+def test_another_file_does_not_take_a_name_in_use(models: Path, compact: Weights, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=f"already installed as {NAME}") as caught:
-        add(models, other(tmp_path / "w.pth", light), "WAV2LIP GAN")
+        add(models, other(tmp_path / "w.pth", compact), "WAV2LIP GAN")
     assert caught.value.code == "checkpoint_name_taken"
 
 
-def test_of_two_processes_that_convert_at_once_both_are_content(
-    empty: Path, installed: Checkpoint, light_file: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_processes_that_convert_at_once_both_succeed(
+    empty: Path, installed: Checkpoint, compact_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(source: Path, target: Path) -> None:
         os.link(installed.path, target)
         rename_exclusive(source, target)
 
     monkeypatch.setattr(store, "rename_exclusive", late)
-    assert add(empty, light_file).sha256 == installed.sha256
+    assert add(empty, compact_file).sha256 == installed.sha256
     assert [path.name for path in (empty / "wav2lip").iterdir()] == [installed.path.name]
 
 
-def test_a_file_that_grows_while_it_is_read_is_not_taken(
-    empty: Path, light_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    empty: Path, compact_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = Path(shutil.copy(light_file, tmp_path))
+    file = Path(shutil.copy(compact_file, tmp_path))
 
     def growing(path: Path) -> None:
         with path.open("ab") as end:
@@ -145,19 +145,19 @@ def test_a_file_that_grows_while_it_is_read_is_not_taken(
         add(empty, file)
 
 
-def test_a_folder_that_cannot_be_written_is_said(empty: Path, light_file: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(empty: Path, compact_file: Path) -> None:
     (empty / "wav2lip").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(SetupError) as caught:
-        add(empty, light_file)
+        add(empty, compact_file)
     assert (caught.value.code, str(empty / "wav2lip") in caught.value.message) == ("checkpoint_not_saved", True)
-    shutil.copy(light_file, empty)
+    shutil.copy(compact_file, empty)
     assert refusal(empty).code == "checkpoint_not_saved"
 
 
-# -- damage -------------------------------------------------------------------------------------------------------------------------------
+# -- damage --------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_changed_checkpoint_is_found_refused_and_mended_by_adding_it_again(models: Path, light_file: Path) -> None:
+def test_a_changed_checkpoint_is_refused_and_repaired_by_adding_it_again(models: Path, compact_file: Path) -> None:
     damage(models)
     listed = checkpoints(models)[0]
     listed.calibration_path.write_text('{"offset_ms": 20}', encoding="utf-8")
@@ -165,9 +165,9 @@ def test_a_changed_checkpoint_is_found_refused_and_mended_by_adding_it_again(mod
     with pytest.raises(SetupError) as caught:
         load(listed)
     assert caught.value.code == "checkpoint_damaged"
-    mended = add(models, light_file)
-    assert verified(mended).is_usable
-    assert measured_offset(mended) == "not measured"
+    repaired = add(models, compact_file)
+    assert verified(repaired).is_usable
+    assert measured_offset(repaired) == "not measured"
 
 
 def test_damaged_checkpoints_are_listed_and_never_chosen(models: Path, installed: Checkpoint) -> None:
@@ -187,7 +187,7 @@ def test_damaged_checkpoints_are_listed_and_never_chosen(models: Path, installed
         add(models, folder / "newer.safetensors", "x")
 
 
-# -- finding ------------------------------------------------------------------------------------------------------------------------------
+# -- finding -------------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["", NAME, "Wav2Lip GAN", "Wav2Lip GAN.pth"])
@@ -195,7 +195,7 @@ def test_the_only_checkpoint_is_found_by_no_name_its_name_and_its_source(name: s
     assert find(models, name).name == NAME
 
 
-def test_where_none_is_installed_the_command_is_named(empty: Path) -> None:
+def test_where_none_is_installed_the_error_names_the_command(empty: Path) -> None:
     for directory in (empty, empty / "absent"):
         problem = refusal(directory)
         assert problem.message == "No Wav2Lip checkpoint is installed on the server."
@@ -203,8 +203,8 @@ def test_where_none_is_installed_the_command_is_named(empty: Path) -> None:
     assert refusal(empty, "gan").message == "No Wav2Lip checkpoint named gan is installed on the server."
 
 
-def test_a_file_put_beside_the_models_is_converted_and_then_the_last(models: Path, light: Weights) -> None:
-    other(models / "Mine.PT", light)
+def test_a_file_put_beside_the_models_is_converted_and_becomes_the_newest(models: Path, compact: Weights) -> None:
+    other(models / "Mine.PT", compact)
     assert find(models, NAME).name == NAME
     assert len(checkpoints(models)) == 1
     assert find(models).name == "mine"
@@ -212,16 +212,16 @@ def test_a_file_put_beside_the_models_is_converted_and_then_the_last(models: Pat
     assert [each.name for each in checkpoints(models)] == ["mine", NAME]
 
 
-def test_a_file_put_in_the_place_of_an_older_one_gets_a_name_of_its_own(models: Path, light: Weights, light_file: Path) -> None:
-    shutil.copy(light_file, models)
+def test_a_file_that_replaces_an_older_one_gets_a_name_of_its_own(models: Path, compact: Weights, compact_file: Path) -> None:
+    shutil.copy(compact_file, models)
     assert find(models).name == NAME
-    other(models / light_file.name, light)
+    other(models / compact_file.name, compact)
     newer = find(models)
     assert newer.name == f"{NAME}-{newer.sha256[:6]}"
     assert find(models) == newer
 
 
-def test_what_is_loose_and_no_checkpoint_is_passed_over_while_another_serves(models: Path) -> None:
+def test_unusable_files_are_ignored_while_another_checkpoint_can_be_used(models: Path) -> None:
     (models / "page.pth").write_bytes(PAGE)
     (models / "folder.pth").mkdir()
     save_torch(models / "s3fd.pth", {"conv3_3_norm.weight": torch.ones(1)})
@@ -231,16 +231,16 @@ def test_what_is_loose_and_no_checkpoint_is_passed_over_while_another_serves(mod
     assert refusal(models, "nobody").code == "checkpoint_missing"
 
 
-def test_what_is_loose_and_no_checkpoint_is_told_where_no_other_serves(empty: Path) -> None:
+def test_an_unusable_file_is_an_error_where_there_is_no_other_checkpoint(empty: Path) -> None:
     (empty / "wav2lip_gan.pth").write_bytes(PAGE)
     assert refusal(empty).code == "checkpoint_web_page"
 
 
-# -- what is known of it ------------------------------------------------------------------------------------------------------------------
+# -- calibration ---------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("notes", "offset"),
+    ("content", "offset"),
     [
         ('{"offset_ms": -40}', -40.0),
         ('{"offset_ms": null}', "none found"),
@@ -249,10 +249,10 @@ def test_what_is_loose_and_no_checkpoint_is_told_where_no_other_serves(empty: Pa
         (None, "not measured"),
     ],
 )
-def test_the_measured_offset_is_read_where_it_is(notes: str | None, offset: float | str, tmp_path: Path) -> None:
+def test_the_measured_offset_is_read(content: str | None, offset: float | str, tmp_path: Path) -> None:
     checkpoint = Checkpoint(name="a.b", path=tmp_path / "a.b.safetensors")
-    if notes is not None:
-        (tmp_path / "a.b.json").write_text(notes, encoding="utf-8")
+    if content is not None:
+        (tmp_path / "a.b.json").write_text(content, encoding="utf-8")
     assert measured_offset(checkpoint) == offset
 
 

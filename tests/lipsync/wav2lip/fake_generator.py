@@ -1,5 +1,4 @@
-"""Mouths that speak, for want of a trained checkpoint: pictures of the portrait, her mouth more or less open, and a generator that shows
-them."""
+"""A fake generator in place of a trained checkpoint: it returns images of the portrait's mouth, opened by a function of the audio."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.wav2lip.framing import Framing
-from heygem_daemon.lipsync.wav2lip.generator import TOP
+from heygem_daemon.lipsync.wav2lip.generator import TOP, FaceGenerator
 from heygem_daemon.lipsync.wav2lip.mel import RATE, SILENCE, mel_spectrogram
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE
 from tests.lipsync.conftest import Clip
@@ -27,21 +26,21 @@ _FINE: Final = Fraction(200)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mouths:
-    """lower: float32 [n, 52, 96, 3], 0-255, blue first: the lower half of her framed face, the mouth opening from row to row."""
+class MouthImages:
+    """lower: float32 [n, 52, 96, 3], 0-255, blue first: the lower half of the framed face, the mouth opening from image to image."""
 
     lower: Float32
 
     def showing(self, opening: npt.ArrayLike) -> Float32:
-        """Return float32 [n, 52, 96, 3] for openings [n], 0-1: the two nearest pictures, mixed."""
+        """Return float32 [n, 52, 96, 3] for openings [n], 0-1: the two nearest images, blended."""
         place = np.clip(np.asarray(opening, np.float64), 0, 1) * (len(self.lower) - 1)
         below = np.minimum(place.astype(int), len(self.lower) - 2)
-        share = (place - below)[:, None, None, None]
-        return np.asarray((1 - share) * self.lower[below] + share * self.lower[below + 1], np.float32)
+        weight = (place - below)[:, None, None, None]
+        return np.asarray((1 - weight) * self.lower[below] + weight * self.lower[below + 1], np.float32)
 
 
-def drawn_mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> Mouths:
-    """Return her mouth as the atlas renderer opens it, framed as Wav2Lip frames it."""
+def rendered_mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> MouthImages:
+    """Return the mouth as the atlas renderer opens it, framed as Wav2Lip frames it."""
     visemes = np.zeros((_STEPS, len(VISEMES)), np.float32)
     visemes[:, VISEMES.index("aa")] = 1
     motion = MouthMotion(
@@ -52,32 +51,32 @@ def drawn_mouths(clip: Clip, prepared: PreparedAtlas, reference: np.ndarray) -> 
     )
     box = Framing(clip.tracks, reference)(SHOWN)
     assert box is not None
-    drawn = AtlasRenderer().render(prepared, [clip.frames[SHOWN]] * _STEPS, [motion])
-    return Mouths(lower=np.stack([box.face(one.frame)[TOP:] for one in drawn]).astype(np.float32))
+    rendered = AtlasRenderer().render(prepared, [clip.frames[SHOWN]] * _STEPS, [motion])
+    return MouthImages(lower=np.stack([box.face(one.frame)[TOP:] for one in rendered]).astype(np.float32))
 
 
 @dataclass(kw_only=True, eq=False)
-class Talker:
-    """In the place of a `FaceGenerator`: shows for each window of sound the mouth that `opening` says, [n] for windows [n, 80, 16].
+class FakeGenerator(FaceGenerator):
+    """In place of a `FaceGenerator`: returns the mouth with the opening `opening(mels)`, [n] for mel windows [n, 80, 16].
 
-    seen: how many faces it was given at once.
+    batches: the number of faces of every call.
     """
 
-    mouths: Mouths
+    mouths: MouthImages
     opening: Callable[[Float32], npt.ArrayLike]
     batch: int = 16
-    seen: list[int] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
 
     def __call__(self, mels: Float32, faces: Image) -> Float32:
         assert mels.shape == (len(faces), BANDS, COLUMNS)
         assert faces.shape[1:] == (SIDE, SIDE, 3)
         assert faces.dtype == np.uint8
-        self.seen.append(len(faces))
+        self.batches.append(len(faces))
         return self.mouths.showing(self.opening(mels))
 
 
-class Listener:
-    """Knows one recording, and by a window of sound what is spoken `lead` seconds after it begins: what a trained network has learned."""
+class SpeechOpening:
+    """The opening that the driver predicts `lead` s after the begin of a mel window of one recording, like a trained network."""
 
     def __init__(self, driver: Driver, speech: Float32, lead: float) -> None:
         count = len(speech) * _FINE // 16000
@@ -88,9 +87,9 @@ class Listener:
         self._lead = lead
 
     def __call__(self, mels: Float32) -> npt.ArrayLike:
-        """Return [n] in 0-1: the opening at that time as a share of the widest."""
+        """Return [n] in 0-1: the opening at that time as a fraction of the widest."""
         times = np.array([self._start[_key(window)] / RATE for window in mels]) + self._lead
-        return np.interp(times * float(_FINE), np.arange(len(self._curve)), self._curve) / self._curve.max()
+        return np.asarray(np.interp(times * float(_FINE), np.arange(len(self._curve)), self._curve) / self._curve.max())
 
 
 def _key(window: Float32) -> bytes:
@@ -99,15 +98,16 @@ def _key(window: Float32) -> bytes:
 
 def loudness(mels: Float32) -> npt.ArrayLike:
     """Return [n] in 0-1: the simplest mouth that follows speech."""
-    return np.clip((mels[:, :, 4:10].mean((1, 2)) + 3) / 3, 0, 1)
+    return np.asarray(np.clip((mels[:, :, 4:10].mean((1, 2)) + 3) / 3, 0, 1))
 
 
-def mute(mels: Float32) -> npt.ArrayLike:
+def always_shut(mels: Float32) -> npt.ArrayLike:
+    """Return [n] zeros."""
     return np.zeros(len(mels))
 
 
-class Contrary:
-    """Opens its mouth where another one shuts it."""
+class InvertedOpening:
+    """The opposite of another opening."""
 
     def __init__(self, other: Callable[[Float32], npt.ArrayLike]) -> None:
         self._other = other

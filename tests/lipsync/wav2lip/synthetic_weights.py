@@ -1,4 +1,4 @@
-"""Weights of the generator for tests, the same on every machine: random, with batch norms that have seen something."""
+"""Weights of the generator for tests, the same on every machine: random, with plausible batch norms."""
 
 import zlib
 from math import prod, sqrt
@@ -11,7 +11,7 @@ from heygem_daemon.lipsync.wav2lip.network import published_layout
 
 
 def untrained_weights() -> dict[str, Tensor]:
-    """Return float32 tensors by published name; a network of these gives pictures that are neither black nor flat."""
+    """Return float32 tensors by published name; a network with them gives images that are neither black nor flat."""
     return {name: torch.from_numpy(_values(name, shape)) for name, shape in published_layout().items()}
 
 
@@ -32,7 +32,7 @@ def _values(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def compact_weights() -> dict[str, Tensor]:
-    """Return tensors of the published names and shapes, each of one number repeated: torch keeps a file of them to some 200 kB."""
+    """Return tensors of the published names and shapes, each with a single value repeated: their file has some 200 kB."""
     numbers = np.random.default_rng(0).uniform(0.1, 1, len(published_layout()))
     return {
         name: torch.full([1] * len(shape), number, dtype=torch.float32).expand(shape)
