@@ -34,7 +34,7 @@ def test_init_inbox_makes_the_marker_and_pause_and_resume_use_it(tmp_path: Path)
     assert heygem("pause", "--inbox", str(inbox)).code == 1
     assert heygem_program("init-inbox", str(inbox)).code == 0
     assert (inbox / ".heygem-inbox").is_file()
-    assert heygem("pause", "--inbox", str(inbox)).code == 0
+    assert heygem_program("pause", "--inbox", str(inbox)).code == 0
     assert (inbox / "PAUSE").is_file()
     assert heygem_program("resume", "--inbox", str(inbox)).code == 0
     assert not (inbox / "PAUSE").exists()
@@ -105,14 +105,14 @@ def test_a_heartbeat_from_the_future_is_no_sign_of_life(tmp_path: Path) -> None:
 def test_a_request_where_no_daemon_ever_ran_is_refused_and_makes_no_ledger(tmp_path: Path) -> None:
     result = heygem_program("retry", "lesson", "--state", str(tmp_path))
     assert (result.code, "no ledger" in result.stderr) == (1, True)
-    assert heygem("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).code == 0
+    assert heygem_program("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).code == 0
     assert not list(tmp_path.iterdir())
 
 
 def test_a_ledger_that_cannot_be_read_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
     for command in (("cancel", "lesson"), ("sweep", "--outputs", str(tmp_path))):
-        result = heygem(*command, "--state", str(tmp_path))
+        result = heygem_program(*command, "--state", str(tmp_path))
         assert (result.code, "Traceback" in result.stderr, "ledger.sqlite3" in result.stderr) == (1, False, True)
 
 
