@@ -12,15 +12,15 @@ from typing import Final
 import torch
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
-from heygem_daemon.lipsync.adaptation.finetune import DEFAULT, GUIDES, Recipe
+from heygem_daemon.lipsync.adaptation.finetune import DEFAULT, TRANSCRIPT_RECIPE, Recipe
 from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel, load, save
 from heygem_daemon.lipsync.speech.network import Encoder, SpeechDetector
 from training import card, corpus, mapper, music
 from training.detector import detection, train_detector
+from training.distillation import distil_mappers
 from training.encoder import Schedule, recognition, train_encoder
 from training.features import Rows, rows_of
-from training.people import KEPT_BACK, person_of
-from training.taught import taught_mappers
+from training.splits import HELD_OUT, person_of
 from training.utterance import Utterance
 
 OnStage = Callable[[str], None]
@@ -42,7 +42,7 @@ class Plan:
 
 
 FULL: Final = Plan(
-    size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), transcript_mappers=GUIDES
+    size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), transcript_mappers=TRANSCRIPT_RECIPE
 )
 TINY: Final = Plan(
     size=corpus.TINY,
@@ -50,7 +50,7 @@ TINY: Final = Plan(
     steps=20,
     detector_steps=20,
     mappers=replace(DEFAULT, members=1, steps=10),
-    transcript_mappers=replace(GUIDES, members=1, steps=10),
+    transcript_mappers=replace(TRANSCRIPT_RECIPE, members=1, steps=10),
 )
 
 
@@ -105,7 +105,7 @@ class _Hearing:
 
     encoder: Encoder
     detector: SpeechDetector
-    told: card.Told
+    told: card.RecognitionMetrics
     earlier: float = 0.0
 
 
@@ -119,7 +119,7 @@ def _hearing(plan: Plan, options: argparse.Namespace, say: OnStage) -> _Hearing:
         encoder, detector = Encoder(), SpeechDetector()
         encoder.load_state_dict(stored["encoder"])
         detector.load_state_dict(stored["detector"])
-        told = card.Told(recognised=stored["recognised"], detected=stored["detected"])
+        told = card.RecognitionMetrics(recognised=stored["recognised"], detected=stored["detected"])
         return _Hearing(encoder=encoder.eval(), detector=detector.eval(), told=told, earlier=stored["minutes"])
     made = _corpus(options)
     if not made.exists():
@@ -129,7 +129,7 @@ def _hearing(plan: Plan, options: argparse.Namespace, say: OnStage) -> _Hearing:
     speech = [u for u in spoken if u.language != music.LANGUAGE]
     played = _hours(spoken) - _hours(speech)
     say(f"corpus: {_hours(speech):.2f} h in {len({u.voice for u in speech})} voices, {played:.2f} h of music; augmenting")
-    learned = [u for u in spoken if not corpus.is_held(u)]
+    learned = [u for u in spoken if not corpus.is_held_out(u)]
     rows = rows_of(learned, copies=plan.copies, seed=options.seed + 1, workers=options.workers)
     tests = {name: _test_rows(spoken, name, options) for name in corpus.TESTS}
     say(f"encoder: {plan.steps} steps on {sum(len(r.labels) for r in rows) / 360000:.2f} h ({options.device})")
@@ -140,7 +140,7 @@ def _hearing(plan: Plan, options: argparse.Namespace, say: OnStage) -> _Hearing:
     encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=steps_of("encoder"))
     schedule = Schedule(steps=plan.detector_steps)
     detector = train_detector(rows, schedule, seed=options.seed, device=options.device, on_step=steps_of("detector"))
-    told = card.Told(
+    told = card.RecognitionMetrics(
         recognised={name: asdict(recognition(encoder, some)) for name, some in tests.items() if some},
         detected=asdict(detection(detector, [*_held_music(spoken, options), *(one for some in tests.values() for one in some)])),
     )
@@ -169,25 +169,25 @@ def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespa
 
 
 def _held_music(spoken: Sequence[Utterance], options: argparse.Namespace) -> list[Rows]:
-    held = [u for u in spoken if corpus.is_held_music(u)]
+    held = [u for u in spoken if corpus.is_held_out_music(u)]
     return rows_of(held, copies=1, seed=options.seed + 3, workers=1) if held else []
 
 
 def _learned(
     start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, say: OnStage
 ) -> tuple[PhoneticModel, card.Judgement]:
-    held_music = [u for u in corpus.load(_corpus(options)) if corpus.is_held_music(u)]
+    held_music = [u for u in corpus.load(_corpus(options)) if corpus.is_held_out_music(u)]
     say(f"mappers: {len(clips)} clips of {len(people(clips))} people; cross-validation")
     torch.set_num_threads(1)
     unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)
     calibration = mapper.calibrated(clips, unseen)
     say("mappers: from everybody")
-    kept = [clip for clip in clips if person_of(clip) not in KEPT_BACK.union(options.without)]
-    model = mapper.learn_mappers(start, kept, seed=options.seed, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers)
+    kept = [clip for clip in clips if person_of(clip) not in HELD_OUT.union(options.without)]
+    model = mapper.fit_mappers(start, kept, seed=options.seed, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers)
     model = model.with_(calibration=calibration)
     judgement = card.Judgement(
-        clean=mapper.judged(clips, unseen.clean, calibration),
-        babble=mapper.judged(clips, unseen.noisy, calibration),
+        clean=mapper.metrics_of(clips, unseen.clean, calibration),
+        babble=mapper.metrics_of(clips, unseen.noisy, calibration),
         music_motion=mapper.music_motion(model, clips, held_music),
     )
     return model, judgement
@@ -197,7 +197,7 @@ def _taught(start: PhoneticModel, plan: Plan, options: argparse.Namespace, say: 
     say("mappers: taught by the weights in use, no footage was given")
     teacher = load(options.out)
     waves = [u.wave for u in corpus.load(_corpus(options)) if u.language != music.LANGUAGE][:400]
-    return taught_mappers(start, teacher, waves, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers, seed=options.seed)
+    return distil_mappers(start, teacher, waves, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people
-from heygem_daemon.lipsync.adaptation.scores import Score
+from heygem_daemon.lipsync.adaptation.scores import DriverMetrics
 from heygem_daemon.lipsync.speech.model import PhoneticModel
-from training.mapper import BABBLE_DB, FOLDS, figures
-from training.people import KEPT_BACK, person_of
+from training.mapper import BABBLE_DB, FOLDS, rounded_metrics
+from training.splits import HELD_OUT, person_of
 
 _SOURCES = (
     "Synthetic speech: espeak-ng (a GPL-3.0 program run as a tool; 13 languages, 67 timbres), the flite voices slt and rms (BSD-like),"
@@ -25,7 +25,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RecognitionMetrics:
     """What encoder and detector tell of voices and music they never heard. recognised: test -> figures (encoder.Recognition);
     detected: figures (detector.Detection)."""
 
@@ -38,16 +38,16 @@ class Judgement:
     """Figures on people held back: clean; babble: with other people talking 10 dB below; music_motion: lip speed to composed music
     that was held back over that to speech."""
 
-    clean: Score
-    babble: Score
+    clean: DriverMetrics
+    babble: DriverMetrics
     music_motion: float
 
 
 def make(
-    model: PhoneticModel, told: Told, judgement: Judgement | None, clips: Sequence[AvClip], *, seed: int, minutes: float
+    model: PhoneticModel, told: RecognitionMetrics, judgement: Judgement | None, clips: Sequence[AvClip], *, seed: int, minutes: float
 ) -> dict[str, Any]:
     """Return the card as JSON values."""
-    taught = [clip for clip in clips if person_of(clip) not in KEPT_BACK]
+    taught = [clip for clip in clips if person_of(clip) not in HELD_OUT]
     card: dict[str, Any] = {
         "name": "phonetic",
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
@@ -66,8 +66,8 @@ def make(
         card["footage"] = {"clips": len(taught), "people": len(people(taught)), "minutes": round(minutes_seen, 1)}
         card["mapper"] = {
             "method": f"{FOLDS} folds by person, each clip's constant offset removed",
-            "clean": figures(judgement.clean),
-            f"babble {BABBLE_DB:.0f} dB": figures(judgement.babble),
+            "clean": rounded_metrics(judgement.clean),
+            f"babble {BABBLE_DB:.0f} dB": rounded_metrics(judgement.babble),
             "music_motion": round(judgement.music_motion, 3),
         }
     return card

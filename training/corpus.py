@@ -44,16 +44,16 @@ _VARIANTS: Final = (
     " quincy rob robert sandro shelby steph steph2 steph3 travis victor"
 )
 """espeak-ng's timbres, without the whispering, croaking and robot ones."""
-HELD_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
-HELD_VOICES: Final = HELD_VARIANTS | {"awb", "kal_diphone", "kal16"}
+HELD_OUT_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
+HELD_OUT_VOICES: Final = HELD_OUT_VARIANTS | {"awb", "kal_diphone", "kal16"}
 """Voices that nothing is trained on: the figures are measured on them. kal_diphone and kal16 are one man."""
-HELD_LANGUAGES: Final = frozenset({"tr", "vi", "sv"})
-HELD_PIECES: Final = frozenset({music.piece(0), music.piece(1)})
+HELD_OUT_LANGUAGES: Final = frozenset({"tr", "vi", "sv"})
+HELD_OUT_PIECES: Final = frozenset({music.piece(0), music.piece(1)})
 TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
-    "unseen voices": lambda u: u.voice in HELD_VARIANTS and u.language not in HELD_LANGUAGES,
-    "unseen voices, English": lambda u: u.voice in HELD_VARIANTS and u.language == "en",
-    "unseen voices, Mandarin": lambda u: u.voice in HELD_VARIANTS and u.language == "cmn",
-    "unseen languages": lambda u: u.language in HELD_LANGUAGES,
+    "unseen voices": lambda u: u.voice in HELD_OUT_VARIANTS and u.language not in HELD_OUT_LANGUAGES,
+    "unseen voices, English": lambda u: u.voice in HELD_OUT_VARIANTS and u.language == "en",
+    "unseen voices, Mandarin": lambda u: u.voice in HELD_OUT_VARIANTS and u.language == "cmn",
+    "unseen languages": lambda u: u.language in HELD_OUT_LANGUAGES,
     "unseen recorded voice awb": lambda u: u.voice == "awb",
     "unseen recorded voice kal": lambda u: u.voice == "kal_diphone",
 }
@@ -115,13 +115,13 @@ def load(path: Path) -> list[Utterance]:
     ]
 
 
-def is_held(spoken: Utterance) -> bool:
+def is_held_out(spoken: Utterance) -> bool:
     """Tell whether an utterance is kept for the figures."""
-    return spoken.voice in HELD_VOICES or spoken.language in HELD_LANGUAGES or is_held_music(spoken)
+    return spoken.voice in HELD_OUT_VOICES or spoken.language in HELD_OUT_LANGUAGES or is_held_out_music(spoken)
 
 
-def is_held_music(spoken: Utterance) -> bool:
-    return spoken.voice in HELD_PIECES
+def is_held_out_music(spoken: Utterance) -> bool:
+    return spoken.voice in HELD_OUT_PIECES
 
 
 def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:

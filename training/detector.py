@@ -78,7 +78,7 @@ def speech_labels(labels: npt.NDArray[np.int8]) -> tuple[Float32, Float32]:
     return near.astype(np.float32), ((near > 0) | (far == 0)).astype(np.float32)
 
 
-def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _batches(rows: Sequence[Rows], batch: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield (mel [B, 80, CROP], whether somebody speaks [B, CROP / 4], whether that is asked [B, CROP / 4]) without end."""
     kinds = [[one for one in rows if one.labels.any()], [one for one in rows if not one.labels.any()]]
     lengths = [np.array([len(one.labels) for one in some], float) for some in kinds]
@@ -86,31 +86,31 @@ def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> It
         mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
         speaks, asked = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
         for i in range(batch):
-            kind = int(noise.random() < _SPEECHLESS)
-            chosen = kinds[kind][int(noise.choice(len(kinds[kind]), p=lengths[kind] / lengths[kind].sum()))]
-            part, labels = _crop(chosen, noise)
+            kind = int(rng.random() < _SPEECHLESS)
+            chosen = kinds[kind][int(rng.choice(len(kinds[kind]), p=lengths[kind] / lengths[kind].sum()))]
+            part, labels = _crop(chosen, rng)
             mel[i, :, : len(labels)] = part.T
             speaks[i, : len(labels)], asked[i, : len(labels)] = speech_labels(labels)
-            vary(mel[i], noise)
-            if noise.random() < _NARROW:
-                first = int(noise.integers(BANDS // 2, BANDS))
-                np.minimum(mel[i, first:], noise.normal(_CUT, 0.1, (BANDS - first, 1)), out=mel[i, first:])
+            vary(mel[i], rng)
+            if rng.random() < _NARROW:
+                first = int(rng.integers(BANDS // 2, BANDS))
+                np.minimum(mel[i, first:], rng.normal(_CUT, 0.1, (BANDS - first, 1)), out=mel[i, first:])
             np.maximum(mel[i], SILENCE, out=mel[i])
         yield torch.from_numpy(mel), torch.from_numpy(speaks[:, ::DETECTOR_STRIDE]), torch.from_numpy(asked[:, ::DETECTOR_STRIDE])
 
 
-def _crop(chosen: Rows, noise: np.random.Generator) -> tuple[Float32, npt.NDArray[np.int8]]:
+def _crop(chosen: Rows, rng: np.random.Generator) -> tuple[Float32, npt.NDArray[np.int8]]:
     """Return mel [n, 80] and labels [n] of CROP rows or fewer: at times slowed, at times all but a word or two blanked out."""
-    tempo = float(noise.uniform(*_SLOWED)) if noise.random() < _SLOWED_CHANCE else 1.0
-    start = int(noise.integers(0, max(1, len(chosen.labels) - round(CROP * tempo))))
+    tempo = float(rng.uniform(*_SLOWED)) if rng.random() < _SLOWED_CHANCE else 1.0
+    start = int(rng.integers(0, max(1, len(chosen.labels) - round(CROP * tempo))))
     places = start + np.floor(np.arange(CROP) * tempo).astype(np.int64)
     places = places[places < len(chosen.labels)]
     mel, labels = chosen.mel[places].astype(np.float32), chosen.labels[places]
-    if labels.any() and noise.random() < _ALONE_CHANCE:
-        length, centre = noise.integers(*_ALONE_ROWS), noise.choice(np.flatnonzero(labels))
+    if labels.any() and rng.random() < _ALONE_CHANCE:
+        length, centre = rng.integers(*_ALONE_ROWS), rng.choice(np.flatnonzero(labels))
         outside = np.abs(np.arange(len(labels)) - centre) > length / 2
         floor = np.percentile(mel, 5, axis=0)
-        mel[outside] = floor + noise.normal(0, 0.08, (int(outside.sum()), BANDS))
+        mel[outside] = floor + rng.normal(0, 0.08, (int(outside.sum()), BANDS))
         labels = np.where(outside, 0, labels).astype(np.int8)
     return mel, labels
 

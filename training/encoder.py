@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heygem_daemon.lipsync.adaptation.finetune import rate_at
+from heygem_daemon.lipsync.adaptation.finetune import learning_rate_factor
 from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
 from heygem_daemon.lipsync.speech.network import Encoder
@@ -55,7 +55,7 @@ def descend(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule, 
     smoothed = 0.0
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * rate_at(step, schedule.steps, schedule.warm_up)
+            group["lr"] = schedule.rate * learning_rate_factor(step, schedule.steps, schedule.warm_up)
         now = loss()
         optimiser.zero_grad()
         now.backward()  # type: ignore[no-untyped-call]
@@ -71,29 +71,29 @@ def soft_labels(labels: Tensor) -> Tensor:
     return (0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:])[..., ::2]
 
 
-def _batches(rows: Sequence[Rows], batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(rows: Sequence[Rows], batch: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     lengths = np.array([len(r.labels) for r in rows], float)
     chances = lengths / lengths.sum()
     while True:
         mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
         labels = np.zeros((batch, CROP), np.int64)
-        for i, place in enumerate(noise.choice(len(rows), batch, p=chances)):
+        for i, place in enumerate(rng.choice(len(rows), batch, p=chances)):
             chosen = rows[place]
-            start = int(noise.integers(0, max(1, len(chosen.labels) - CROP)))
+            start = int(rng.integers(0, max(1, len(chosen.labels) - CROP)))
             part = chosen.mel[start : start + CROP]
             mel[i, :, : len(part)] = part.T
             labels[i, : len(part)] = chosen.labels[start : start + CROP]
-            vary(mel[i], noise)
+            vary(mel[i], rng)
         yield torch.from_numpy(mel), torch.from_numpy(labels)
 
 
-def vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], noise: np.random.Generator) -> None:
+def vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], rng: np.random.Generator) -> None:
     """Tilt the spectrum a little, and hide some bands (after SpecAugment, Park et al. 2019), in place."""
-    mel += np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 6), noise.normal(0, 0.07, 6))[:, None].astype(np.float32)
-    mel += np.float32(noise.normal(0, 0.08))
-    if noise.random() < 0.5:
-        first = int(noise.integers(0, BANDS - 8))
-        mel[first : first + int(noise.integers(3, 14))] = mel.mean()
+    mel += np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 6), rng.normal(0, 0.07, 6))[:, None].astype(np.float32)
+    mel += np.float32(rng.normal(0, 0.08))
+    if rng.random() < 0.5:
+        first = int(rng.integers(0, BANDS - 8))
+        mel[first : first + int(rng.integers(3, 14))] = mel.mean()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int
     seeds = [(seed, i) for i in range(len(spoken))]
     voices = _backgrounds([u for u in spoken if u.language != MUSIC])
     tunes = _backgrounds([u for u in spoken if u.language == MUSIC])
-    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (voices, tunes)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _set_backgrounds, (voices, tunes)) as pool:
         made = pool.map(_copies, spoken, seeds, repeat(copies), chunksize=32)
         return [rows for some in made for rows in some]
 
@@ -43,7 +43,7 @@ _VOICES: list[Float32] = []
 _TUNES: list[Float32] = []
 
 
-def _share(voices: list[Float32], tunes: list[Float32]) -> None:
+def _set_backgrounds(voices: list[Float32], tunes: list[Float32]) -> None:
     _VOICES[:], _TUNES[:] = voices, tunes
 
 
@@ -56,16 +56,16 @@ def _wave(spoken: Utterance) -> Float32:
 
 
 def _copies(spoken: Utterance, seed: tuple[int, int], copies: int) -> list[Rows]:
-    noise = np.random.default_rng(seed)
-    made = [_copy(spoken, noise) for _ in range(1 if spoken.language == MUSIC else copies)]
+    rng = np.random.default_rng(seed)
+    made = [_copy(spoken, rng) for _ in range(1 if spoken.language == MUSIC else copies)]
     if seed[1] % 10 == 0:
-        made.append(_no_speech(noise))
+        made.append(_no_speech(rng))
     return made
 
 
-def _copy(spoken: Utterance, noise: np.random.Generator) -> Rows:
+def _copy(spoken: Utterance, rng: np.random.Generator) -> Rows:
     voices = _VOICES if spoken.language != MUSIC else []
-    varied = augmented(_wave(spoken), noise, voices, tunes=_TUNES)
+    varied = augmented(_wave(spoken), rng, voices, tunes=_TUNES)
     labels = spoken.labels
     mel = normalised_mel(varied.wave)
     original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
@@ -75,13 +75,13 @@ def _copy(spoken: Utterance, noise: np.random.Generator) -> Rows:
     return Rows(mel=mel.astype(np.float16), labels=seen.astype(np.int8))
 
 
-def _no_speech(noise: np.random.Generator) -> Rows:
+def _no_speech(rng: np.random.Generator) -> Rows:
     """Return some seconds of noise or tones: no mouth moves to them."""
-    samples = int(noise.uniform(3, 6) * SAMPLE_RATE)
-    kind = noise.random()
-    sound = music(samples, noise) if kind < 0.3 else hum(samples, noise) if kind < 0.5 else coloured_noise(samples, noise)
-    sound = sound / max(1e-6, float(sound.std())) * 10 ** (noise.uniform(-45, -15) / 20)
-    if noise.random() < 0.5:
-        sound = mixed(sound.astype(np.float32), coloured_noise(samples, noise), float(noise.uniform(0, 30)))
+    samples = int(rng.uniform(3, 6) * SAMPLE_RATE)
+    kind = rng.random()
+    sound = music(samples, rng) if kind < 0.3 else hum(samples, rng) if kind < 0.5 else coloured_noise(samples, rng)
+    sound = sound / max(1e-6, float(sound.std())) * 10 ** (rng.uniform(-45, -15) / 20)
+    if rng.random() < 0.5:
+        sound = mixed(sound.astype(np.float32), coloured_noise(samples, rng), float(rng.uniform(0, 30)))
     mel = normalised_mel(np.asarray(sound, np.float32))
     return Rows(mel=mel.astype(np.float16), labels=np.full(len(mel), SILENCE, np.int8))

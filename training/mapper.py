@@ -12,14 +12,23 @@ import torch
 
 from heygem_daemon.lipsync.adaptation.augment import babble, mixed
 from heygem_daemon.lipsync.adaptation.clips import AvClip
-from heygem_daemon.lipsync.adaptation.finetune import COPIES, DEFAULT, GUIDES, Recipe, examples_of, lip_pca_of, train_guides, train_mappers
-from heygem_daemon.lipsync.adaptation.scores import Prediction, Score, score
+from heygem_daemon.lipsync.adaptation.finetune import (
+    COPIES,
+    DEFAULT,
+    TRANSCRIPT_RECIPE,
+    Recipe,
+    examples_of,
+    lip_pca_of,
+    train_mappers,
+    train_transcript_mappers,
+)
+from heygem_daemon.lipsync.adaptation.scores import DriverMetrics, Prediction, driver_metrics
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.model import Calibration, MotionPrediction, PhoneticModel, encode_recording, predict
 from heygem_daemon.lipsync.speech.postprocess import PredictedRows, mouth_curve
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
-from training.people import folds, person_of
-from training.scripted import scripted_examples
+from training.splits import folds, person_of
+from training.transcript_examples import transcript_examples
 from training.utterance import Utterance
 
 FOLDS: Final = 6
@@ -27,7 +36,7 @@ BABBLE_DB: Final = 10.0
 _GAINS: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _MEANS: Final = (0.3, 0.35, 0.4, 0.45)
 _SHUT: Final = ((0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.5, 0.8))
-_SCRIPTED_TIMES: Final = 6
+_TRANSCRIPT_REPEATS: Final = 6
 """Clips with a script are few: each counts as often as this in the training of the guides."""
 _AMPLITUDE: Final = (0.9, 1.1)
 _HITS: Final = 0.7
@@ -36,32 +45,32 @@ _WIDTH_AMPLITUDE: Final = 0.2
 """Of the width, as a share of the range from rounded to spread. Real mouths have .30; width is heard less surely than opening."""
 
 
-def learn_mappers(
-    start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, mappers: Recipe = DEFAULT, transcript_mappers: Recipe = GUIDES
+def fit_mappers(
+    start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, mappers: Recipe = DEFAULT, transcript_mappers: Recipe = TRANSCRIPT_RECIPE
 ) -> PhoneticModel:
     """Return `start` with mappers and guides that learnt from these clips; its calibration stays."""
     lip_pca = lip_pca_of(clips)
     examples = examples_of(start, clips, lip_pca, seed=seed)
     made = start.with_(lip_pca=lip_pca, mappers=train_mappers(examples, mappers, seed=seed))
     if transcript_mappers.members:
-        scripted = scripted_examples(start, clips, examples[:: COPIES + 1]) * _SCRIPTED_TIMES
-        made = made.with_(transcript_mappers=train_guides([*examples, *scripted], transcript_mappers, seed=seed))
+        scripted = transcript_examples(start, clips, examples[:: COPIES + 1]) * _TRANSCRIPT_REPEATS
+        made = made.with_(transcript_mappers=train_transcript_mappers([*examples, *scripted], transcript_mappers, seed=seed))
     return made
 
 
-Heard = Mapping[str, tuple[MotionPrediction, Float32]]
+Predictions = Mapping[str, tuple[MotionPrediction, Float32]]
 """Clip name -> what a model says of its sound, and the posteriors."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Unseen:
+class HeldOutPredictions:
     """What models say of clips of persons they never saw: of the clean sound, and with babble."""
 
-    clean: Heard
-    noisy: Heard
+    clean: Predictions
+    noisy: Predictions
 
 
-def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> Unseen:
+def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> HeldOutPredictions:
     """Train once per fold without the persons of the fold, and hear them."""
     clean: dict[str, tuple[MotionPrediction, Float32]] = {}
     noisy: dict[str, tuple[MotionPrediction, Float32]] = {}
@@ -69,16 +78,16 @@ def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, 
         for heard in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
             clean |= heard.clean
             noisy |= heard.noisy
-    return Unseen(clean=clean, noisy=noisy)
+    return HeldOutPredictions(clean=clean, noisy=noisy)
 
 
-def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], seed: int, recipe: Recipe) -> Unseen:
+def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], seed: int, recipe: Recipe) -> HeldOutPredictions:
     """Train without the persons `held`, and hear them."""
     torch.set_num_threads(1)
     taught = [clip for clip in clips if person_of(clip) not in held]
-    model = learn_mappers(start, taught, seed=seed, mappers=recipe, transcript_mappers=Recipe(members=0))
+    model = fit_mappers(start, taught, seed=seed, mappers=recipe, transcript_mappers=Recipe(members=0))
     judges = [clip for clip in clips if person_of(clip) in held]
-    return Unseen(
+    return HeldOutPredictions(
         clean={clip.name: _heard(model, clip.audio) for clip in judges},
         noisy={clip.name: _heard(model, _with_babble(clip, clips)) for clip in judges},
     )
@@ -103,7 +112,7 @@ def curve_of(told: MotionPrediction, posteriors: Float32, calibration: Calibrati
     )
 
 
-def judged(clips: Sequence[AvClip], heard: Heard, calibration: Calibration) -> Score:
+def metrics_of(clips: Sequence[AvClip], heard: Predictions, calibration: Calibration) -> DriverMetrics:
     """Return the score of what was heard, by clip name, at the clips' true times."""
     predictions = {}
     for clip in clips:
@@ -112,10 +121,10 @@ def judged(clips: Sequence[AvClip], heard: Heard, calibration: Calibration) -> S
             rows = np.arange(len(curve)) / CURVE_RATE
             at = [np.interp(clip.true_times, rows, values).astype(np.float32) for values in (curve.opening, curve.width)]
             predictions[clip.name] = Prediction(opening=at[0], width=at[1])
-    return score(clips, predictions)
+    return driver_metrics(clips, predictions)
 
 
-def calibrated(clips: Sequence[AvClip], unseen: Unseen) -> Calibration:
+def calibrated(clips: Sequence[AvClip], unseen: HeldOutPredictions) -> Calibration:
     """Return the calibration that serves strangers best.
 
     What is told of a stranger moves less than the stranger does, by a factor that only people held back show. Of all that give them
@@ -125,7 +134,7 @@ def calibrated(clips: Sequence[AvClip], unseen: Unseen) -> Calibration:
     width_gain = _WIDTH_AMPLITUDE / max(deviation, 1e-3)
 
     def merit(calibration: Calibration) -> float:
-        found = judged(clips, unseen.clean, calibration)
+        found = metrics_of(clips, unseen.clean, calibration)
         off = max(_AMPLITUDE[0] - found.amplitude, found.amplitude - _AMPLITUDE[1], 0.0)
         missed = max(_HITS - found.closures_hit, 0.0)
         return found.opening_r - 0.6 * found.closures_false - 2 * missed - 3 * off
@@ -147,6 +156,6 @@ def music_motion(model: PhoneticModel, clips: Sequence[AvClip], pieces: Sequence
     return float(np.mean(played) / np.mean(spoken)) if played else 0.0
 
 
-def figures(found: Score) -> dict[str, Any]:
+def rounded_metrics(found: DriverMetrics) -> dict[str, Any]:
     """Return a score as rounded JSON values."""
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from training import corpus, festival, flite, music
-from training.corpus import HELD_LANGUAGES, HELD_PIECES, HELD_VOICES, TESTS, is_held
+from training.corpus import HELD_OUT_LANGUAGES, HELD_OUT_PIECES, HELD_OUT_VOICES, TESTS, is_held_out
 
-VOICES = ("base", "m1", "f1", "slt", "rms", "ked_diphone", "msu_ru_nsh", *sorted(HELD_VOICES))
-LANGUAGES = ("en", "cmn", "de", "ru", *sorted(HELD_LANGUAGES))
+VOICES = ("base", "m1", "f1", "slt", "rms", "ked_diphone", "msu_ru_nsh", *sorted(HELD_OUT_VOICES))
+LANGUAGES = ("en", "cmn", "de", "ru", *sorted(HELD_OUT_LANGUAGES))
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +31,32 @@ def test_utterances_survive_their_file(small_corpus, tmp_path):
 
 
 def test_no_held_voice_and_no_held_language_is_learned(everything):
-    learned = [u for u in everything if not is_held(u)]
-    assert {u.voice for u in learned} == set(VOICES) - HELD_VOICES
-    assert {u.language for u in learned} == set(LANGUAGES) - HELD_LANGUAGES
+    learned = [u for u in everything if not is_held_out(u)]
+    assert {u.voice for u in learned} == set(VOICES) - HELD_OUT_VOICES
+    assert {u.language for u in learned} == set(LANGUAGES) - HELD_OUT_LANGUAGES
 
 
 @pytest.mark.parametrize("name", TESTS)
 def test_the_figures_are_measured_on_what_is_never_learned(everything, name):
     judges = [u for u in everything if TESTS[name](u)]
     assert judges
-    assert all(is_held(u) for u in judges)
+    assert all(is_held_out(u) for u in judges)
 
 
 def test_some_music_is_held_back_and_judges_no_voice(small_corpus):
     pieces = [replace(small_corpus[0], voice=music.piece(number), language=music.LANGUAGE) for number in range(5)]
-    assert [is_held(piece) for piece in pieces] == [True, True, False, False, False]
-    assert {piece.voice for piece in pieces[:2]} == HELD_PIECES
+    assert [is_held_out(piece) for piece in pieces] == [True, True, False, False, False]
+    assert {piece.voice for piece in pieces[:2]} == HELD_OUT_PIECES
     assert not any(judges(piece) for piece in pieces for judges in TESTS.values())
 
 
 def test_a_man_who_is_recorded_in_two_systems_is_held_in_both():
-    assert {"kal16", "kal_diphone"} <= HELD_VOICES
+    assert {"kal16", "kal_diphone"} <= HELD_OUT_VOICES
 
 
 def test_every_voice_that_is_held_is_one_that_can_speak():
     there = {*corpus._VARIANTS.split(), *flite.VOICES, *(voice.name for voice in festival.VOICES)}
-    assert there >= HELD_VOICES
+    assert there >= HELD_OUT_VOICES
 
 
 def test_the_shares_of_the_hours_are_a_whole():

@@ -12,16 +12,16 @@ from training.features import Rows
 
 def toy(seed, *, speech):
     """Five seconds: speech is syllables, four in a second; what is none is a steady tone of the same band."""
-    noise = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.zeros(500, np.int8)
     mel = np.full((500, 80), -2.0)
-    first = int(noise.integers(10, 50))
+    first = int(rng.integers(10, 50))
     mel[:, first : first + 20] = 0.5
     if speech:
         silent = np.arange(500) % 25 < 10
         mel[silent] = -2.0
         labels[~silent] = 10
-    return Rows(mel=(mel + noise.normal(0, 0.1, mel.shape)).astype(np.float16), labels=labels)
+    return Rows(mel=(mel + rng.normal(0, 0.1, mel.shape)).astype(np.float16), labels=labels)
 
 
 def both(*seeds):
@@ -74,9 +74,9 @@ def test_what_is_further_away_than_its_reach_changes_nothing(away):
 
 def test_a_crop_is_at_times_slowed_and_at_times_a_word_alone():
     """The rows of its labels are those of its sound: what is loud is labelled, whatever was done."""
-    noise = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     spoken = Rows(mel=toy(1, speech=True).mel, labels=toy(1, speech=True).labels)
-    crops = [_crop(spoken, noise) for _ in range(100)]
+    crops = [_crop(spoken, rng) for _ in range(100)]
     shares = [float((labels > 0).mean()) for _, labels in crops]
     assert 0.2 < np.mean(np.array(shares) < 0.45) < 0.5  # a word alone; 60 % of the toy is speech
     syllables = [np.flatnonzero(np.diff(labels.astype(int)) > 0) for _, labels in crops]

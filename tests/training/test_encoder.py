@@ -13,13 +13,13 @@ STEPS = 30
 
 def toy(seed):
     """A second and a half in which each viseme is a band of its own in the spectrum, and silence is none."""
-    noise = np.random.default_rng(seed)
-    labels = np.repeat(noise.integers(0, 16, 10), 15).astype(np.int8)
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(rng.integers(0, 16, 10), 15).astype(np.int8)
     mel = np.full((150, 80), -2.0)
     for row, label in enumerate(labels):
         if label:
             mel[row, 5 * label : 5 * label + 5] = 1
-    return Rows(mel=(mel + noise.normal(0, 0.1, mel.shape)).astype(np.float16), labels=labels)
+    return Rows(mel=(mel + rng.normal(0, 0.1, mel.shape)).astype(np.float16), labels=labels)
 
 
 @pytest.fixture(scope="module")

@@ -93,12 +93,12 @@ def test_music_is_copied_as_silence_and_heard_behind_speech(monkeypatch):
     """It is never the babble, and nobody talks behind it."""
     heard = []
 
-    def listening(wave, noise, voices, *, tunes):
+    def listening(wave, rng, voices, *, tunes):
         heard.append((len(voices), len(tunes)))
-        return augmented(wave, noise, voices, tunes=tunes)
+        return augmented(wave, rng, voices, tunes=tunes)
 
     monkeypatch.setattr(features, "augmented", listening)
-    features._share(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))
+    features._set_backgrounds(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))
     rows = [features._copies(u, (5, 1), 2) for u in (beeps(0), tune())]
     assert heard == [(1, 1), (1, 1), (0, 1)]
     assert all(one.labels.any() for one in rows[0])

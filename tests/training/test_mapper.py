@@ -32,8 +32,8 @@ def told_of(clip, gain=1.0):
 
 
 def test_a_model_that_hears_well_is_judged_well_and_a_deaf_one_is_not():
-    good = mapper.judged(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration())
-    strange = mapper.judged(CLIPS, {clip.name: told_of(CLIPS[i - 1]) for i, clip in enumerate(CLIPS)}, Calibration())
+    good = mapper.metrics_of(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration())
+    strange = mapper.metrics_of(CLIPS, {clip.name: told_of(CLIPS[i - 1]) for i, clip in enumerate(CLIPS)}, Calibration())
     assert good.clips == strange.clips == 4
     assert good.opening_r > 0.8
     assert abs(strange.opening_r) < 0.4
@@ -42,17 +42,17 @@ def test_a_model_that_hears_well_is_judged_well_and_a_deaf_one_is_not():
 @pytest.mark.parametrize("gain", [0.5, 0.7])
 def test_the_calibration_gives_strangers_the_amplitude_of_real_mouths(gain):
     heard = {clip.name: told_of(clip, gain) for clip in CLIPS}
-    found = mapper.calibrated(CLIPS, mapper.Unseen(clean=heard, noisy={}))
-    judged = mapper.judged(CLIPS, heard, found)
-    assert 0.85 < judged.amplitude < 1.15
-    assert judged.closures_hit > 0.5
+    found = mapper.calibrated(CLIPS, mapper.HeldOutPredictions(clean=heard, noisy={}))
+    metrics_of = mapper.metrics_of(CLIPS, heard, found)
+    assert 0.85 < metrics_of.amplitude < 1.15
+    assert metrics_of.closures_hit > 0.5
     width = found.width_gain * np.mean([prediction.width.std() for prediction, _ in heard.values()])
     assert width == pytest.approx(0.2, rel=1e-3)
 
 
 def test_a_weaker_model_gets_a_larger_gain():
     gains = [
-        mapper.calibrated(CLIPS, mapper.Unseen(clean={clip.name: told_of(clip, gain) for clip in CLIPS}, noisy={})).opening_gain
+        mapper.calibrated(CLIPS, mapper.HeldOutPredictions(clean={clip.name: told_of(clip, gain) for clip in CLIPS}, noisy={})).opening_gain
         for gain in (0.4, 0.8)
     ]
     assert gains[0] > gains[1]
@@ -62,7 +62,7 @@ def test_mappers_are_learned_without_touching_encoder_and_calibration():
     start = load(shipped_weights())
     tiny = Recipe(members=1, steps=2, batch=2)
     short = [make_clip(name, name, seed=seed, seconds=2) for seed, name in enumerate("ab")]
-    learned = mapper.learn_mappers(start, short, seed=0, mappers=tiny, transcript_mappers=replace(tiny, members=0))
+    learned = mapper.fit_mappers(start, short, seed=0, mappers=tiny, transcript_mappers=replace(tiny, members=0))
     assert learned.encoder is start.encoder
     assert learned.calibration == start.calibration
     assert len(learned.mappers) == 1
@@ -84,6 +84,6 @@ def test_music_moves_a_mouth_less_than_speech():
 
 
 def test_figures_are_rounded_for_the_card():
-    found = mapper.figures(mapper.judged(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration()))
+    found = mapper.rounded_metrics(mapper.metrics_of(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration()))
     assert found["clips"] == 4
     assert all(value == round(value, 3) for value in found.values())

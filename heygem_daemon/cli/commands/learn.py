@@ -15,13 +15,13 @@ from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.cli.progress_bars import add_bar, progress_bars
 from heygem_daemon.core import names
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.lipsync.adaptation.adapt import learn as learn_from
+from heygem_daemon.lipsync.adaptation.adapt import adapt_weights
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people
 from heygem_daemon.lipsync.adaptation.corpus import Corpus
-from heygem_daemon.lipsync.adaptation.cross_validation import FEWEST_CLIPS, FEWEST_PEOPLE, Trial, can_judge
-from heygem_daemon.lipsync.adaptation.ingest import Gathered, Gatherer, videos_in
+from heygem_daemon.lipsync.adaptation.cross_validation import FEWEST_CLIPS, FEWEST_PEOPLE, CrossValidation, has_enough_clips
+from heygem_daemon.lipsync.adaptation.ingest import FootageIngest, IngestResult, videos_in
 from heygem_daemon.lipsync.adaptation.phonetic_method import phonetic_method, phonetic_store
-from heygem_daemon.lipsync.adaptation.weight_registry import Card, LocalWeights
+from heygem_daemon.lipsync.adaptation.weight_registry import ModelCard, WeightRegistry
 from heygem_daemon.lipsync.device import use_threads
 from heygem_daemon.lipsync.engines import EngineContext, engine
 from heygem_daemon.lipsync.face_tracks import parse_selection
@@ -52,19 +52,19 @@ def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: 
     corpus = Corpus(settings.corpus)
     try:
         with nullcontext() if dry_run else corpus.locked():
-            gathered = _gather(settings, corpus, paths, who, keep=not dry_run) if paths else []
-            clips = _clips(corpus, gathered)
+            results = _ingest(settings, corpus, paths, who, save=not dry_run) if paths else []
+            clips = _clips(corpus, results)
             if not collect_only:
                 _learn(settings, clips, dry_run=dry_run)
     except HeygemError as problem:
         return _refuse(problem)
-    return ExitCode.SOME_FAILED if any(each.refusal for each in gathered) else ExitCode.OK
+    return ExitCode.SOME_FAILED if any(each.refusal for each in results) else ExitCode.OK
 
 
 def show(settings: Settings) -> ExitCode:
-    console, corpus, local = Console(highlight=False), Corpus(settings.corpus), LocalWeights(settings.weights)
+    console, corpus, registry = Console(highlight=False), Corpus(settings.corpus), WeightRegistry(settings.weights)
     try:
-        entries, cards, in_force = corpus.entries(), local.history(), local.in_force()
+        entries, cards, in_force = corpus.entries(), registry.history(), registry.in_force()
     except HeygemError as problem:
         return _refuse(problem)
     table = Table("video", "person", "clips", "seconds", "mouth late by")
@@ -90,7 +90,7 @@ def forget(settings: Settings, name: str) -> ExitCode:
     except HeygemError as problem:
         return _refuse(problem)
     typer.echo(f"{len(gone)} videos forgotten, {sum(entry.clips for entry in gone)} clips deleted.")
-    if LocalWeights(settings.weights).in_force() is not None:
+    if WeightRegistry(settings.weights).in_force() is not None:
         typer.echo("Weights learned earlier stay as they are: `heygem learn` learns without them, `heygem learn --rollback` goes back.")
     return ExitCode.OK
 
@@ -98,7 +98,7 @@ def forget(settings: Settings, name: str) -> ExitCode:
 def rollback(settings: Settings) -> ExitCode:
     try:
         with Corpus(settings.corpus).locked():
-            taken_back, again = LocalWeights(settings.weights).rollback()
+            taken_back, again = WeightRegistry(settings.weights).rollback()
     except HeygemError as problem:
         return _refuse(problem)
     now = "the shipped weights" if again is None else f"weights {again.number} of {again.date}"
@@ -106,12 +106,12 @@ def rollback(settings: Settings) -> ExitCode:
     return ExitCode.OK
 
 
-def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who, *, keep: bool) -> list[Gathered]:
-    """Watch the videos, put those that can be learned from into the corpus, and print a table of all."""
+def _ingest(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who, *, save: bool) -> list[IngestResult]:
+    """Analyse the videos, put those that can be learned from into the corpus, and print a table of all."""
     if who.person and who.person not in {entry.person for entry in corpus.entries()}:
         raise error("unknown_footage", name=who.person)
     use_threads(settings.engine.threads)
-    gatherer = Gatherer(
+    ingest = FootageIngest(
         driver=engine("rewrite").driver(EngineContext(models=settings.weights, device="cpu")),
         models=settings.weights,
         cache_dir=settings.cache,
@@ -126,10 +126,10 @@ def _gather(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who,
         def on_progress(path: Path) -> OnProgress:
             return _bar(progress, names.escape_name(path.name))
 
-        for each in gatherer.gather(videos, person=who.person, same_person=who.same_person, on_progress=on_progress):
+        for each in ingest.ingest(videos, person=who.person, same_person=who.same_person, on_progress=on_progress):
             results.append(each)
-            if keep:
-                gatherer.keep(each)
+            if save:
+                ingest.save(each)
     Console(highlight=False).print(_table(results))
     for each in results:
         if each.refusal is not None:
@@ -146,44 +146,46 @@ def _face(settings: Settings) -> str:
     return settings.engine.face
 
 
-def _clips(corpus: Corpus, gathered: Sequence[Gathered]) -> list[AvClip]:
+def _clips(corpus: Corpus, results: Sequence[IngestResult]) -> list[AvClip]:
     """Return the clips of the corpus and, in a dry run, those that it would gain."""
     known = {clip.name: clip for clip in corpus.clips()}
-    return list({**{clip.name: clip for each in gathered for clip in each.clips()}, **known}.values())
+    return list({**{clip.name: clip for each in results for clip in each.clips()}, **known}.values())
 
 
 def _learn(settings: Settings, clips: Sequence[AvClip], *, dry_run: bool) -> None:
     minutes = sum(clip.seconds for clip in clips) / 60
     typer.echo(f"Corpus: {minutes:.1f} minutes, {len(clips)} clips, {len(people(clips))} people.")
-    if not can_judge(clips):
+    if not has_enough_clips(clips):
         typer.echo(
             f"That is too little to judge what would be learned from it: at least {FEWEST_CLIPS} clips are needed. Nothing is changed."
         )
         return
-    local = LocalWeights(settings.weights)
+    registry = WeightRegistry(settings.weights)
     with progress_bars(Console(stderr=True), transient=True) as progress:
         store = phonetic_store(settings.weights)
-        trial, card = learn_from(clips, phonetic_method(store), store, local, dry_run=dry_run, on_progress=_bar(progress, "learning"))
-    _print_trial(trial, card, dry_run=dry_run)
+        result, card = adapt_weights(
+            clips, phonetic_method(store), store, registry, dry_run=dry_run, on_progress=_bar(progress, "learning")
+        )
+    _print_result(result, card, dry_run=dry_run)
 
 
-def _print_trial(trial: Trial, card: Card | None, *, dry_run: bool) -> None:
+def _print_result(result: CrossValidation, card: ModelCard | None, *, dry_run: bool) -> None:
     table = Table("on what was held back", "before", "after")
     for name, title in _METRICS.items():
-        table.add_row(title, f"{getattr(trial.before, name):.3f}", f"{getattr(trial.after, name):.3f}")
+        table.add_row(title, f"{getattr(result.before, name):.3f}", f"{getattr(result.after, name):.3f}")
     Console(highlight=False).print(table)
-    if not trial.by_people:
+    if not result.by_person:
         typer.echo(f"Judged on other minutes of the same people, which proves less: the corpus has fewer than {FEWEST_PEOPLE} people.")
-    gain = f"gain {trial.gain:+.3f} +- {trial.error:.3f}"
+    gain = f"gain {result.gain:+.3f} +- {result.error:.3f}"
     if card is not None:
         typer.echo(f"The new weights are better ({gain}) and in force, as number {card.number}. {_NEXT_WORKER}")
-    elif trial.is_better and dry_run:
+    elif result.is_better and dry_run:
         typer.echo(f"The new weights are better ({gain}) and would be adopted. Nothing is changed.")
     else:
-        typer.echo(f"The weights in force stay: {'; '.join(trial.objections)}.")
+        typer.echo(f"The weights in force stay: {'; '.join(result.rejections)}.")
 
 
-def _table(results: Sequence[Gathered]) -> Table:
+def _table(results: Sequence[IngestResult]) -> Table:
     table = Table("video", "", "seconds", "mouth late by", "evidence", "id, or why not")
     for each in results:
         evidence, found = each.evidence, each.refusal is None

@@ -1,4 +1,4 @@
-"""What rooms, microphones, codecs and other people do to a recording: every copy of a clip that the networks hear is another one."""
+"""Augment recordings with what rooms, microphones, codecs and other people do to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ RATE: Final = 16000
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How often and how much. Chances are 0-1; snr_db: range of the signal-to-noise ratio;
-    babble_share: how much of the noise is other people talking; speed: range of tempo and pitch together."""
+    """How often and how strongly a copy is changed. Chances are 0-1; snr_db: range of the signal-to-noise ratio;
+    babble_chance: chance that the noise is other people talking; speed: range of tempo and pitch together."""
 
     speed_chance: float = 0.6
     speed: tuple[float, float] = (0.85, 1.18)
@@ -24,7 +24,7 @@ class Strength:
     reverb_chance: float = 0.35
     noise_chance: float = 0.75
     snr_db: tuple[float, float] = (0.0, 36.0)
-    babble_share: float = 0.35
+    babble_chance: float = 0.35
     codec_chance: float = 0.25
     clip_chance: float = 0.1
 
@@ -43,35 +43,35 @@ class Augmented:
 
 def augmented(
     wave: Float32,
-    noise: np.random.Generator,
+    rng: np.random.Generator,
     voices: Sequence[Float32],
     strength: Strength = DEFAULT,
     *,
     longest_lead: float = 0.5,
     tunes: Sequence[Float32] = (),
 ) -> Augmented:
-    """Return one varied copy. wave: float32 [n]; `noise` decides everything.
+    """Return one varied copy. wave: float32 [n]; `rng` decides everything.
 
     voices: recordings of other people, for babble; tunes: recordings of music, in whose stead simple tones are made up.
     """
-    speed = float(noise.uniform(*strength.speed)) if noise.random() < strength.speed_chance else 1.0
+    speed = float(rng.uniform(*strength.speed)) if rng.random() < strength.speed_chance else 1.0
     quick: Float64 = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
-    lead = float(noise.uniform(0, longest_lead))
-    pads = np.zeros(round(lead * RATE)), np.zeros(round(float(noise.uniform(0, longest_lead)) * RATE))
+    lead = float(rng.uniform(0, longest_lead))
+    pads = np.zeros(round(lead * RATE)), np.zeros(round(float(rng.uniform(0, longest_lead)) * RATE))
     varied: Float64 = np.concatenate([pads[0], quick, pads[1]])
     varied /= np.abs(varied).max(initial=1e-6)
-    if noise.random() < strength.equalise_chance:
-        varied = _equalised(varied, noise)
-    if noise.random() < strength.reverb_chance:
-        varied = _reverberated(varied, noise)
-    if noise.random() < strength.noise_chance:
-        varied = varied + _background(varied, noise, voices, tunes, strength)
-    if noise.random() < strength.codec_chance:
-        filters = scipy.signal.butter(8, noise.uniform(3200, 7000), fs=RATE, output="sos")
+    if rng.random() < strength.equalise_chance:
+        varied = _equalised(varied, rng)
+    if rng.random() < strength.reverb_chance:
+        varied = _reverberated(varied, rng)
+    if rng.random() < strength.noise_chance:
+        varied = varied + _background(varied, rng, voices, tunes, strength)
+    if rng.random() < strength.codec_chance:
+        filters = scipy.signal.butter(8, rng.uniform(3200, 7000), fs=RATE, output="sos")
         varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
-    if noise.random() < strength.clip_chance:
-        varied = np.tanh(varied * noise.uniform(1, 5))
-    return Augmented(wave=_at_a_level(varied, noise), speed=speed, lead=len(pads[0]) / RATE)
+    if rng.random() < strength.clip_chance:
+        varied = np.tanh(varied * rng.uniform(1, 5))
+    return Augmented(wave=_at_a_level(varied, rng), speed=speed, lead=len(pads[0]) / RATE)
 
 
 def mixed(speech: Float32, other: Float32, snr_db: float) -> Float32:
@@ -81,87 +81,87 @@ def mixed(speech: Float32, other: Float32, snr_db: float) -> Float32:
     return np.asarray(speech + background * gain, np.float32)
 
 
-def babble(voices: Sequence[Float32], samples: int, noise: np.random.Generator) -> Float32:
+def babble(voices: Sequence[Float32], samples: int, rng: np.random.Generator) -> Float32:
     """Return float32 [samples]: three to seven people talking at once, each equally loud."""
     total = np.zeros(samples)
-    for _ in range(int(noise.integers(3, 8))):
-        voice = voices[int(noise.integers(len(voices)))].astype(np.float64)
-        total += np.roll(np.resize(voice / max(1e-6, float(voice.std())), samples), int(noise.integers(samples)))
+    for _ in range(int(rng.integers(3, 8))):
+        voice = voices[int(rng.integers(len(voices)))].astype(np.float64)
+        total += np.roll(np.resize(voice / max(1e-6, float(voice.std())), samples), int(rng.integers(samples)))
     return total.astype(np.float32)
 
 
-def excerpt(tunes: Sequence[Float32], samples: int, noise: np.random.Generator) -> Float32:
+def excerpt(tunes: Sequence[Float32], samples: int, rng: np.random.Generator) -> Float32:
     """Return float32 [samples] of one of the tunes, from anywhere, repeated where it is too short."""
-    tune = tunes[int(noise.integers(len(tunes)))]
-    return np.resize(np.roll(tune, -int(noise.integers(len(tune)))), samples)
+    tune = tunes[int(rng.integers(len(tunes)))]
+    return np.resize(np.roll(tune, -int(rng.integers(len(tune)))), samples)
 
 
-def music(samples: int, noise: np.random.Generator) -> Float32:
+def music(samples: int, rng: np.random.Generator) -> Float32:
     """Return float32 [samples]: chords of decaying harmonic tones, and a beat."""
     total, place = np.zeros(samples), 0
-    base, beat = noise.uniform(80, 300), noise.uniform(0, 0.5)
+    base, beat = rng.uniform(80, 300), rng.uniform(0, 0.5)
     while place < samples:
-        length = int(noise.uniform(0.1, 0.6) * RATE)
+        length = int(rng.uniform(0.1, 0.6) * RATE)
         t = np.arange(min(length, samples - place)) / RATE
-        for _ in range(int(noise.integers(1, 4))):
-            tone = base * 2 ** (noise.integers(0, 24) / 12)
-            fade = np.exp(-t * noise.uniform(1, 6))
-            tilt = noise.uniform(0.7, 2)
+        for _ in range(int(rng.integers(1, 4))):
+            tone = base * 2 ** (rng.integers(0, 24) / 12)
+            fade = np.exp(-t * rng.uniform(1, 6))
+            tilt = rng.uniform(0.7, 2)
             for harmonic in range(1, 6):
-                total[place : place + len(t)] += np.sin(2 * np.pi * tone * harmonic * t + noise.uniform(0, 6)) * fade / harmonic**tilt
-        total[place : place + len(t)] += beat * noise.standard_normal(len(t)) * np.exp(-t * 40)
+                total[place : place + len(t)] += np.sin(2 * np.pi * tone * harmonic * t + rng.uniform(0, 6)) * fade / harmonic**tilt
+        total[place : place + len(t)] += beat * rng.standard_normal(len(t)) * np.exp(-t * 40)
         place += length
     return total.astype(np.float32)
 
 
-def coloured_noise(samples: int, noise: np.random.Generator) -> Float32:
+def coloured_noise(samples: int, rng: np.random.Generator) -> Float32:
     """Return float32 [samples]: white noise, or noise that falls with frequency, as fans and streets do."""
-    white = noise.standard_normal(samples)
-    if noise.random() < 0.3:
+    white = rng.standard_normal(samples)
+    if rng.random() < 0.3:
         return white.astype(np.float32)
-    b, a = scipy.signal.butter(1, noise.uniform(0.02, 0.4))
+    b, a = scipy.signal.butter(1, rng.uniform(0.02, 0.4))
     return np.asarray(scipy.signal.lfilter(b, a, white), np.float32)
 
 
-def hum(samples: int, noise: np.random.Generator) -> Float32:
+def hum(samples: int, rng: np.random.Generator) -> Float32:
     """Return float32 [samples]: steady tones, as mains, ventilators and machines make them."""
     t = np.arange(samples) / RATE
-    base = float(noise.choice([50.0, 60.0, noise.uniform(40, 800)]))
-    parts = [noise.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + noise.uniform(0, 6)) for k in range(1, 7)]
+    base = float(rng.choice([50.0, 60.0, rng.uniform(40, 800)]))
+    parts = [rng.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + rng.uniform(0, 6)) for k in range(1, 7)]
     return np.asarray(np.sum(parts, axis=0), np.float32)
 
 
 def _background(
-    wave: Float64, noise: np.random.Generator, voices: Sequence[Float32], tunes: Sequence[Float32], strength: Strength
+    wave: Float64, rng: np.random.Generator, voices: Sequence[Float32], tunes: Sequence[Float32], strength: Strength
 ) -> Float32:
-    snr_db = float(noise.uniform(*strength.snr_db))
+    snr_db = float(rng.uniform(*strength.snr_db))
     other: Float32
-    if voices and noise.random() < strength.babble_share:
-        other = babble(voices, len(wave), noise)
+    if voices and rng.random() < strength.babble_chance:
+        other = babble(voices, len(wave), rng)
     else:
-        kind = int(noise.choice(3, p=(0.55, 0.33, 0.12)))
-        other = excerpt(tunes, len(wave), noise) if kind == 1 and tunes else (coloured_noise, music, hum)[kind](len(wave), noise)
+        kind = int(rng.choice(3, p=(0.55, 0.33, 0.12)))
+        other = excerpt(tunes, len(wave), rng) if kind == 1 and tunes else (coloured_noise, music, hum)[kind](len(wave), rng)
     power = float(np.sqrt(np.mean(wave**2)))
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 
 
-def _equalised(wave: Float64, noise: np.random.Generator) -> Float64:
+def _equalised(wave: Float64, rng: np.random.Generator) -> Float64:
     frequencies = [0, 150, 400, 1000, 2500, 5000, 8000]
-    gains = np.clip(noise.normal(0, 4, 7) + np.linspace(-1, 1, 7) * noise.normal(0, 5), -18, 18)
+    gains = np.clip(rng.normal(0, 4, 7) + np.linspace(-1, 1, 7) * rng.normal(0, 5), -18, 18)
     taps = scipy.signal.firwin2(129, frequencies, 10 ** (gains / 20), fs=RATE)
     return np.asarray(scipy.signal.fftconvolve(wave, taps, "same"))
 
 
-def _reverberated(wave: Float64, noise: np.random.Generator) -> Float64:
-    length = int(noise.uniform(0.08, 0.5) * RATE)
-    response = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * noise.uniform(0.05, 0.4)
+def _reverberated(wave: Float64, rng: np.random.Generator) -> Float64:
+    length = int(rng.uniform(0.08, 0.5) * RATE)
+    response = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * rng.uniform(0.05, 0.4)
     response[0] = 1
     return np.asarray(scipy.signal.fftconvolve(wave, response)[: len(wave)])
 
 
-def _at_a_level(wave: Float64, noise: np.random.Generator) -> Float32:
-    level = 10 ** (noise.uniform(-38, -14) / 20)
+def _at_a_level(wave: Float64, rng: np.random.Generator) -> Float32:
+    level = 10 ** (rng.uniform(-38, -14) / 20)
     wave = wave / max(1e-6, float(np.sqrt(np.mean(wave**2)))) * level
-    if noise.random() < 0.15:
-        wave = wave * np.interp(np.arange(len(wave)), np.linspace(0, len(wave), 6), 10 ** (noise.uniform(-8, 8, 6) / 20))
+    if rng.random() < 0.15:
+        wave = wave * np.interp(np.arange(len(wave)), np.linspace(0, len(wave), 6), 10 ** (rng.uniform(-8, 8, 6) / 20))
     return np.asarray(wave, np.float32)

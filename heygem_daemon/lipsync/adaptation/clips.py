@@ -1,4 +1,4 @@
-"""Audio-visual speech as numbers: what a person said, and what the lips did."""
+"""Read clips of audio-visual speech: the audio of a person and the measured lips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ WIDTH_COLUMN = 1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AvClip:
-    """One stretch of one person speaking.
+    """One segment of one person speaking.
 
     name, person: anonymous labels; clips of one person share the second
     audio:   float32 [n], 16 kHz mono
-    times:   float64 [T], s: the times of the video frames on the sound's clock, as found
-    lag:     s, the clip's constant offset, positive = mouth late: times - lag is when the mouth should have been seen
-    opening: float32 [T], inner lips 13-14 over outer eye corners (as face.measure.lip_opening)
+    times:   float64 [T], s: the times of the video frames on the clock of the audio, as found
+    lag:     s, the clip's constant offset, positive = mouth late: times - lag is when the mouth should have moved
+    opening: float32 [T], inner lips 13-14 over outer eye corners (as geometry.mouth_metrics.lip_opening)
     width:   float32 [T], mouth width over outer eye corners
     lips:    float32 [T, 40, 3], the lip landmarks, pose-normalised, outer eye corners 1 apart
     """

@@ -1,6 +1,6 @@
 """The local corpus: a folder of clips as numbers, which only its owner can read. docs/learning.md describes the format.
 
-<root>/<video>-<number>.npz   a stretch of a video; <video> is a hash of its content under the corpus's own key
+<root>/<video>-<number>.npz   a segment of a video; <video> is a hash of its content under the corpus's own key
 <root>/key                    that key: without it, nobody can tell from the names which videos were learned from
 <root>/lock                   held while a command changes the corpus
 """
@@ -20,7 +20,7 @@ import numpy as np
 from heygem_daemon.core.errors import error
 from heygem_daemon.durable import sync_folder, write_durably
 from heygem_daemon.lipsync.adaptation.clips import AvClip, read_clips
-from heygem_daemon.lipsync.adaptation.segments import Stretch
+from heygem_daemon.lipsync.adaptation.segments import SpeechSegment
 
 _ID_DIGITS: Final = 12
 _KEY: Final = "key"
@@ -28,7 +28,7 @@ _KEY: Final = "key"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One video of the corpus. person: its own id, or that of the videos with the same person; seconds of speech in `clips` files."""
+    """One video of the corpus. person: its own id, or that of the videos with the same person; seconds: of speech, in `clips` files."""
 
     video: str
     person: str
@@ -50,12 +50,12 @@ class Corpus:
             digest = hashlib.file_digest(file, "sha256").digest()
         return hashlib.blake2b(digest, key=self._key(), digest_size=_ID_DIGITS // 2).hexdigest()
 
-    def add(self, video: str, stretches: Sequence[Stretch], *, person: str, lag: float) -> None:
-        """Keep the stretches of a video in the place of what was kept of it before."""
+    def add(self, video: str, segments: Sequence[SpeechSegment], *, person: str, lag: float) -> None:
+        """Store the segments of a video in the place of those stored before."""
         before = set(self._files(video))
-        for number, stretch in enumerate(stretches):
+        for number, segment in enumerate(segments):
             path = self.root / f"{video}-{number:04d}.npz"
-            stretch.write(path, person=person, lag=lag)
+            segment.write(path, person=person, lag=lag)
             before.discard(path)
         for path in before:
             path.unlink()

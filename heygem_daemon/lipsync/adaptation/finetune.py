@@ -1,4 +1,4 @@
-"""Stage B: the mapper, trained on real people to tell the motion of a mouth from what the encoder hears."""
+"""Stage B: train the mappers, from the features of the encoder to the motion of a mouth, on clips of real people."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -47,20 +47,21 @@ class Recipe:
     anchor: float = 0.0
 
 
-STRENGTH: Final = Strength(snr_db=(2.0, 25.0), babble_share=0.6)
+STRENGTH: Final = Strength(snr_db=(2.0, 25.0), babble_chance=0.6)
 DEFAULT: Final = Recipe()
-GUIDES: Final = Recipe(members=2, dropout=0.1)
+TRANSCRIPT_RECIPE: Final = Recipe(members=2, dropout=0.1)
 FINE: Final = Recipe(steps=160, rate=5e-4, decay=0.0, anchor=0.05)
-"""From finished weights, on little footage: a short way, and a pull back."""
-_PART: Final = 0.35
-"""How far towards what little footage teaches. Merit of people held back, for all the way, half, a quarter: four people of whom much is
-to be learned +.090, +.087, +.055, thirteen like those known already -.015, +.003, +.004; false closures rise by .14, .06, .02."""
+"""From finished weights, on little footage: few steps, and a pull back to where they began."""
+_BLEND: Final = 0.35
+"""Weight of the fine-tuned weights against those they began with. Gain of the score on people held out, for weight 1, .5, .25: four
+people from whom much is to be learned +.090, +.087, +.055, thirteen like those known already -.015, +.003, +.004; false closures rise
+by .14, .06, .02."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
     """One copy of a clip: features float32 [n, FEATURES], targets float32 [n, TARGETS] (standardised), shut float32 [n] (0 or 1),
-    mask float32 [n] (1 where the mouth was seen); weight: how often it is drawn."""
+    mask float32 [n] (1 where the mouth was measured); weight: how often it is drawn."""
 
     features: Float32
     targets: Float32
@@ -91,18 +92,18 @@ def examples_of(
     """Return the clips as examples: each as it is, and in `copies` augmented versions."""
     made = []
     for i, clip in enumerate(clips):
-        noise = np.random.default_rng((seed, i))
+        rng = np.random.default_rng((seed, i))
         voices = [other.audio for other in clips if other.person != clip.person]
         weight = min(len(clip.times), 1000) ** 0.8 / (1 + copies)
         made.append(_example(model, clip, lip_pca, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
         for _ in range(copies):
-            varied = augmented(clip.audio, noise, voices, strength)
+            varied = augmented(clip.audio, rng, voices, strength)
             made.append(_example(model, clip, lip_pca, varied, weight))
     return made
 
 
 def with_posteriors(example: Example, posteriors: Float32) -> Example:
-    """Return the example as if the encoder had been as sure of its visemes as `posteriors`, float32 [n, 16]."""
+    """Return the example with the viseme features of `posteriors`, float32 [n, 16], in the place of those of the encoder."""
     features = example.features.copy()
     features[:, CODE : CODE + len(VISEMES)] = 2 * np.sqrt(posteriors[: len(features)])
     return replace(example, features=features)
@@ -112,41 +113,44 @@ def train_mappers(
     examples: Sequence[Example], recipe: Recipe = DEFAULT, *, seed: int = 0, start: Sequence[Mapper] = ()
 ) -> tuple[Mapper, ...]:
     """Return `recipe.members` mappers, each from another beginning; with `start`, as many as that, from there."""
-    return _train(_Source(examples=examples), recipe, FEATURES, seed, start)
+    return _train(_BatchSource(examples=examples), recipe, FEATURES, seed, start)
 
 
-def train_guides(
-    examples: Sequence[Example], recipe: Recipe = GUIDES, *, seed: int = 0, start: Sequence[Mapper] = ()
+def train_transcript_mappers(
+    examples: Sequence[Example], recipe: Recipe = TRANSCRIPT_RECIPE, *, seed: int = 0, start: Sequence[Mapper] = ()
 ) -> tuple[Mapper, ...]:
-    """Return mappers that know only visemes and loudness, for speech whose words are known."""
-    return _train(_Source(examples=examples, is_transcript_mapper=True), recipe, TRANSCRIPT_FEATURES, seed, start)
+    """Return mappers from visemes and loudness alone, for speech whose words are known."""
+    return _train(_BatchSource(examples=examples, is_transcript_mapper=True), recipe, TRANSCRIPT_FEATURES, seed, start)
 
 
 def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, on_progress: OnProgress = lambda _: None) -> PhoneticModel:
-    """Return `start` with mappers and guides that also know these people. The encoder stays as it is.
+    """Return `start` with its mappers and transcript mappers fine-tuned on these people. The encoder stays as it is.
 
-    The same clips and seed give the same model. on_progress hears the share done, 0-1.
+    The same clips and seed give the same model. on_progress gets the fraction done, 0-1.
     """
     examples = examples_of(start, clips, start.lip_pca, copies=4, seed=seed)
     on_progress(0.4)
     mappers = train_mappers(examples, FINE, seed=seed, start=start.mappers)
     on_progress(0.8)
-    transcript_mappers = train_guides(examples, replace(FINE, dropout=GUIDES.dropout), seed=seed, start=start.transcript_mappers) if start.transcript_mappers else ()
+    tuned: tuple[Mapper, ...] = ()
+    if start.transcript_mappers:
+        recipe = replace(FINE, dropout=TRANSCRIPT_RECIPE.dropout)
+        tuned = train_transcript_mappers(examples, recipe, seed=seed, start=start.transcript_mappers)
     on_progress(1.0)
-    return start.with_(mappers=_part_of_the_way(start.mappers, mappers), transcript_mappers=_part_of_the_way(start.transcript_mappers, transcript_mappers))
+    return start.with_(mappers=_interpolated(start.mappers, mappers), transcript_mappers=_interpolated(start.transcript_mappers, tuned))
 
 
-def _part_of_the_way(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
+def _interpolated(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
     """Return mappers whose weights lie between those of `start` and `learned` (Wortsman et al. 2022, Robust fine-tuning)."""
     between = copy.deepcopy(tuple(learned))
     with torch.no_grad():
         for mapper, there in zip(between, start, strict=True):
             for weight, before in zip(mapper.parameters(), there.parameters(), strict=True):
-                weight.lerp_(before, 1 - _PART)
+                weight.lerp_(before, 1 - _BLEND)
     return between
 
 
-def _train(source: "_Source", recipe: Recipe, inputs: int, seed: int, start: Sequence[Mapper]) -> tuple[Mapper, ...]:
+def _train(source: "_BatchSource", recipe: Recipe, inputs: int, seed: int, start: Sequence[Mapper]) -> tuple[Mapper, ...]:
     return tuple(
         _train_mapper(source, recipe, inputs, seed=seed * 1000 + i, start=start[i] if start else None)
         for i in range(len(start) or recipe.members)
@@ -161,16 +165,16 @@ def _raw_targets(clip: AvClip, components: Float32) -> Float32:
     return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
 
 
-def _example(model: PhoneticModel, clip: AvClip, lip_pca: LipPca, sound: Augmented, weight: float) -> Example:
-    features = encode_recording(model, sound.wave).features
-    heard = (np.arange(len(features)) / CURVE_RATE - sound.lead) * sound.speed
+def _example(model: PhoneticModel, clip: AvClip, lip_pca: LipPca, audio: Augmented, weight: float) -> Example:
+    features = encode_recording(model, audio.wave).features
+    original = (np.arange(len(features)) / CURVE_RATE - audio.lead) * audio.speed
     times = clip.true_times
     raw = _raw_targets(clip, lip_pca.components)
     deviations = np.sqrt((len(raw) * raw.var(0) + _SHRINK_ROWS * lip_pca.deviations**2) / (len(raw) + _SHRINK_ROWS))
     standard = (raw - raw.mean(0)) / deviations
-    targets = np.column_stack([np.interp(heard, times, column) for column in standard.T])
-    opening = np.interp(heard, times, clip.opening)
-    inside = (heard >= max(times[0], 0.04)) & (heard <= min(times[-1], len(clip.audio) / 16000 - 0.04))
+    targets = np.column_stack([np.interp(original, times, column) for column in standard.T])
+    opening = np.interp(original, times, clip.opening)
+    inside = (original >= max(times[0], 0.04)) & (original <= min(times[-1], len(clip.audio) / 16000 - 0.04))
     return Example(
         features=features,
         targets=targets.astype(np.float32),
@@ -181,7 +185,7 @@ def _example(model: PhoneticModel, clip: AvClip, lip_pca: LipPca, sound: Augment
     )
 
 
-def _train_mapper(source: "_Source", recipe: Recipe, inputs: int, *, seed: int, start: Mapper | None) -> Mapper:
+def _train_mapper(source: "_BatchSource", recipe: Recipe, inputs: int, *, seed: int, start: Mapper | None) -> Mapper:
     torch.manual_seed(seed)
     mapper = Mapper(inputs=inputs) if start is None else copy.deepcopy(start)  # of the depth of its own file
     mapper.dropout.p = recipe.dropout
@@ -191,7 +195,7 @@ def _train_mapper(source: "_Source", recipe: Recipe, inputs: int, *, seed: int, 
     batches = source.batches(recipe.batch, np.random.default_rng(seed))
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * rate_at(step, recipe.steps, warm_up=50)
+            group["lr"] = recipe.rate * learning_rate_factor(step, recipe.steps, warm_up=50)
         features, targets, shut, mask = next(batches)
         loss = _loss(mapper(features), targets, shut, mask, recipe)
         if recipe.anchor:
@@ -203,31 +207,31 @@ def _train_mapper(source: "_Source", recipe: Recipe, inputs: int, *, seed: int, 
     return mapper.eval()
 
 
-def rate_at(step: int, steps: int, warm_up: int) -> float:
-    """Return the share of the learning rate at `step`: a linear warm-up, then half a cosine."""
+def learning_rate_factor(step: int, steps: int, warm_up: int) -> float:
+    """Return the factor of the learning rate at `step`, 0-1: a linear warm-up, then half a cosine."""
     return min(1.0, (step + 1) / warm_up) * max(0.01, 0.5 * (1 + float(np.cos(np.pi * step / steps))))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Source:
-    """Draws batches of crops. guide: visemes and loudness only, the visemes at times as sure as a script is."""
+class _BatchSource:
+    """Draws batches of crops. is_transcript_mapper: visemes and loudness alone, the visemes at times as certain as a transcript is."""
 
     examples: Sequence[Example]
     is_transcript_mapper: bool = False
 
-    def batches(self, batch: int, noise: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def batches(self, batch: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         weights = np.array([example.weight for example in self.examples])
         chances = weights / weights.sum()
         while True:
             features = np.zeros((batch, CROP, TRANSCRIPT_FEATURES if self.is_transcript_mapper else FEATURES), np.float32)
             targets = np.zeros((batch, CROP, TARGETS), np.float32)
             shut, mask = np.zeros((batch, CROP), np.float32), np.zeros((batch, CROP), np.float32)
-            for i, place in enumerate(noise.choice(len(self.examples), batch, p=chances)):
+            for i, place in enumerate(rng.choice(len(self.examples), batch, p=chances)):
                 chosen = self.examples[place]
-                first = int(noise.integers(0, max(1, len(chosen.mask) - CROP + 1)))
+                first = int(rng.integers(0, max(1, len(chosen.mask) - CROP + 1)))
                 part = slice(first, first + CROP)
                 count = len(chosen.mask[part])
-                features[i, :count] = self._features(chosen.features[part], noise)
+                features[i, :count] = self._features(chosen.features[part], rng)
                 targets[i, :count], shut[i, :count], mask[i, :count] = chosen.targets[part], chosen.shut[part], chosen.mask[part]
             yield (
                 torch.from_numpy(features).transpose(1, 2),
@@ -236,29 +240,29 @@ class _Source:
                 torch.from_numpy(mask),
             )
 
-    def _features(self, features: Float32, noise: np.random.Generator) -> Float32:
+    def _features(self, features: Float32, rng: np.random.Generator) -> Float32:
         if not self.is_transcript_mapper:
             return features
         visemes, loud = np.split(features[:, CODE : CODE + TRANSCRIPT_FEATURES], [len(VISEMES)], axis=1)
-        sure = (visemes / 2) ** (2 * noise.uniform(1, 3))
+        sure = (visemes / 2) ** (2 * rng.uniform(1, 3))
         return np.concatenate([2 * np.sqrt(sure / sure.sum(1, keepdims=True)), loud], axis=1)
 
 
 def _loss(outputs: Tensor, targets: Tensor, shut: Tensor, mask: Tensor, recipe: Recipe) -> Tensor:
-    """Return smooth L1 distance + velocity + (1 - Pearson r of each crop) + cross-entropy of "shut", each over what was seen."""
+    """Return smooth L1 distance + velocity + (1 - Pearson r of each crop) + cross-entropy of "shut", each over the measured rows."""
     motion = torch.cat([outputs[:, :2], outputs[:, 3:]], 1)
     weights = torch.tensor(_WEIGHTS)
     weights = (weights / weights.mean())[None, :, None]
-    seen = mask[:, None]
-    rows = seen.sum() * TARGETS + 1e-6
-    distance = (functional.smooth_l1_loss(motion, targets, reduction="none") * seen * weights).sum() / rows
+    measured = mask[:, None]
+    rows = measured.sum() * TARGETS + 1e-6
+    distance = (functional.smooth_l1_loss(motion, targets, reduction="none") * measured * weights).sum() / rows
     steps = (motion[..., 2:] - motion[..., :-2]) - (targets[..., 2:] - targets[..., :-2])
-    speed = (steps**2 * seen[..., 1:-1] * weights).sum() / rows
-    count = seen.sum(-1, keepdim=True) + 1e-3
-    a = (motion - (motion * seen).sum(-1, keepdim=True) / count) * seen
-    b = (targets - (targets * seen).sum(-1, keepdim=True) / count) * seen
-    agreement = (a * b).sum(-1) / ((a**2).sum(-1) * (b**2).sum(-1) + 1e-2).sqrt()
-    apart = ((1 - agreement) * weights[..., 0]).mean()
+    speed = (steps**2 * measured[..., 1:-1] * weights).sum() / rows
+    count = measured.sum(-1, keepdim=True) + 1e-3
+    a = (motion - (motion * measured).sum(-1, keepdim=True) / count) * measured
+    b = (targets - (targets * measured).sum(-1, keepdim=True) / count) * measured
+    correlation = (a * b).sum(-1) / ((a**2).sum(-1) * (b**2).sum(-1) + 1e-2).sqrt()
+    dissimilarity = ((1 - correlation) * weights[..., 0]).mean()
     closed = functional.binary_cross_entropy_with_logits(outputs[:, 2], shut, reduction="none")
     closure = (closed * mask).sum() / (mask.sum() + 1e-6)
-    return distance + recipe.velocity * speed + recipe.agreement * apart + recipe.closure * closure
+    return distance + recipe.velocity * speed + recipe.agreement * dissimilarity + recipe.closure * closure

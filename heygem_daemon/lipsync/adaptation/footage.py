@@ -1,10 +1,10 @@
-"""A video as numbers: the face followed, the sound heard, and the stretches cut out in which one face speaks.
+"""Track the face of a video, predict its mouth from its audio, and cut out the segments in which one face speaks.
 
-    video --track--> face of every frame --+
-      |                                    +--> frames with a usable face and speech --> stretches
-      +----hear----> opening, speech ------+
+    video --track----> face of every frame --+
+      |                                      +--> frames with a usable face and speech --> segments
+      +----predict---> opening, speech ------+
 
-Only two numbers per frame stay in memory; points and sound of a stretch are read when it is asked for.
+Only two numbers per frame stay in memory; points and audio of a segment are read on demand.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, Stretch
+from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, SpeechSegment
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face.track_video import cached_tracks
@@ -40,41 +40,41 @@ from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
 
-_SOUND_MARGIN: Final = 0.5
-"""Sound kept before the first and after the last frame: the context of the network, and the offset of the footage."""
+_AUDIO_MARGIN: Final = 0.5
+"""Seconds of audio kept before the first and after the last frame: the context of the network, and the offset of the footage."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Footage:
-    """A video that was watched and heard.
+    """A video whose face is tracked and whose speech is known.
 
-    times: float64 [T], s, when each frame is seen, on the clock of the sound; opening: float32 [T], NaN without a usable face;
-    spans: the stretches in which one face speaks
+    speech: what the driver predicts from the audio; times: float64 [T], s, of each frame, on the clock of the audio;
+    opening: float32 [T], NaN without a usable face; spans: the frames of each segment in which one face speaks
     """
 
     info: MediaInfo
     tracks: FaceTracks
-    heard: SpeechTrack
+    speech: SpeechTrack
     times: Float64
     opening: Float32
     spans: tuple[slice, ...]
 
     @property
     def seconds(self) -> float:
-        """The length of all stretches together."""
+        """The length of all segments together."""
         return float(sum(self.times[span.stop - 1] - self.times[span.start] for span in self.spans))
 
-    def stretches(self) -> Iterator[Stretch]:
-        """Yield the stretches with their points and their sound, in order."""
+    def segments(self) -> Iterator[SpeechSegment]:
+        """Yield the segments with their points and their audio, in order."""
         reference = mean_face(self.tracks)
-        with_sound = _Window(speech_blocks(self.info.path))
+        window = _AudioWindow(speech_blocks(self.info.path))
         for span in self.spans:
             times = self.times[span]
-            audio, begin = with_sound.cut(float(times[0]) - _SOUND_MARGIN, float(times[-1]) + _SOUND_MARGIN)
+            audio, begin = window.cut(float(times[0]) - _AUDIO_MARGIN, float(times[-1]) + _AUDIO_MARGIN)
             landmarks = self.tracks.landmarks(span.start, span.stop).astype(np.float64)
             pose = fit_pose(landmarks, reference)
             points = pose.unproject(landmarks)[:, list(POINTS)] - reference[NOSE_TIP]
-            yield Stretch(
+            yield SpeechSegment(
                 audio=audio,
                 times=times - begin,
                 points=points.astype(np.float32),
@@ -83,7 +83,7 @@ class Footage:
             )
 
 
-def watch(
+def analyse_video(
     path: Path,
     *,
     driver: Driver,
@@ -93,13 +93,13 @@ def watch(
     limits: MediaLimits = DEFAULT_LIMITS,
     on_progress: OnProgress = lambda _: None,
 ) -> Footage:
-    """Follow the face of the video `path` and hear its sound.
+    """Track the face of the video `path` and find the segments in which it speaks.
 
-    Raises InputError: no_face, no_speech_in_footage (no sound, silence, or nobody speaks), footage_without_speaker (speech, but
+    Raises InputError: no_face, no_speech_in_footage (no audio, silence, or nobody speaks), footage_without_speaker (speech, but
     never for long with a usable face), and what `check_video` raises.
     """
     info = check_video(path, limits)
-    heard = hear_file(info, driver, limits)
+    speech = speech_track_of_file(info, driver, limits)
     tracks = cached_tracks(video_cache, info, face=face, models=models, on_progress=on_progress)
     video, audio = info.video, info.audio
     if video is None or audio is None:
@@ -109,15 +109,15 @@ def watch(
     return Footage(
         info=info,
         tracks=tracks,
-        heard=heard,
+        speech=speech,
         times=times,
         opening=opening,
-        spans=speaking_spans(heard, times, np.isfinite(opening), tracks, display_name(path)),
+        spans=speaking_spans(speech, times, np.isfinite(opening), tracks, display_name(path)),
     )
 
 
-def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechTrack:
-    """Hear the sound track of a video. Raises InputError: no_speech_in_footage, audio_too_long."""
+def speech_track_of_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechTrack:
+    """Run the driver over the audio track of a video. Raises InputError: no_speech_in_footage, audio_too_long."""
     name = display_name(info.path)
     if info.audio is None:
         raise error("no_speech_in_footage", name=name)
@@ -127,10 +127,10 @@ def hear_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIM
         if problem.code in {"audio_empty", "audio_silent", "audio_unreadable"}:
             raise error("no_speech_in_footage", name=name) from problem
         raise
-    heard = speech_track(run_driver(speech_blocks(info.path), round(samples / SPEECH_RATE * SPEECH_TRACK_RATE), driver))
-    if not heard.speech.any():
+    track = speech_track(run_driver(speech_blocks(info.path), round(samples / SPEECH_RATE * SPEECH_TRACK_RATE), driver))
+    if not track.speech.any():
         raise error("no_speech_in_footage", name=name)
-    return heard
+    return track
 
 
 def _openings(tracks: FaceTracks) -> Float32:
@@ -139,22 +139,22 @@ def _openings(tracks: FaceTracks) -> Float32:
     reference = mean_face(tracks)
     left, right = EYE_CORNERS
     for start, landmarks in tracks.blocks():
-        seen = tracks.valid[start : start + len(landmarks)]
-        faces = landmarks[seen].astype(np.float64)
+        valid = tracks.valid[start : start + len(landmarks)]
+        faces = landmarks[valid].astype(np.float64)
         if not len(faces):
             continue
         yaw = fit_pose(faces, reference).angles()[:, 0]
         size = np.linalg.norm(faces[:, left] - faces[:, right], axis=1)
         usable = (np.abs(yaw) <= LARGEST_YAW) & (size >= SMALLEST_FACE)
-        opening[start + np.flatnonzero(seen)[usable]] = lip_opening(landmarks[seen][usable])
+        opening[start + np.flatnonzero(valid)[usable]] = lip_opening(landmarks[valid][usable])
     return opening
 
 
-class _Window:
-    """Pieces of a stream of sound, in order; what lies behind is let go."""
+class _AudioWindow:
+    """Cuts pieces from a stream of audio, in order; keeps nothing before the last piece."""
 
     def __init__(self, blocks: Iterable[Float32]) -> None:
-        self._blocks, self._held, self._first = iter(blocks), np.zeros(0, np.int16), 0
+        self._blocks, self._buffered, self._first = iter(blocks), np.zeros(0, np.int16), 0
 
     def cut(self, begin: float, end: float) -> tuple[npt.NDArray[np.int16], float]:
         """Return the samples between two times in s, as far as there are any, and the time of the first one.
@@ -162,12 +162,12 @@ class _Window:
         `begin` must not lie before that of the call before.
         """
         first, last = max(0, round(begin * SPEECH_RATE)), max(0, round(end * SPEECH_RATE))
-        while self._first + len(self._held) < last:
+        while self._first + len(self._buffered) < last:
             block = next(self._blocks, None)
             if block is None:
                 break
-            passed = min(max(0, first - self._first), len(self._held))
-            self._held = np.concatenate([self._held[passed:], np.rint(block * 32768).astype(np.int16)])
+            passed = min(max(0, first - self._first), len(self._buffered))
+            self._buffered = np.concatenate([self._buffered[passed:], np.rint(block * 32768).astype(np.int16)])
             self._first += passed
-        piece = self._held[max(0, first - self._first) : max(0, last - self._first)]
+        piece = self._buffered[max(0, first - self._first) : max(0, last - self._first)]
         return piece.copy(), max(first, self._first) / SPEECH_RATE

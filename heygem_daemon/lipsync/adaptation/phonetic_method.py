@@ -1,9 +1,9 @@
-"""How the weights of the driver `phonetic` are learned from clips, and judged: as the driver itself uses them."""
+"""Learn and measure the weights of the driver `phonetic`, as the driver itself uses them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from heygem_daemon.lipsync.adaptation.adapt import Store
+from heygem_daemon.lipsync.adaptation.adapt import WeightStore
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.cross_validation import Method
 from heygem_daemon.lipsync.adaptation.finetune import fine_tune
@@ -14,21 +14,21 @@ from heygem_daemon.lipsync.speech.recording_motion import motion_at
 from heygem_daemon.lipsync.speech.weights import FILE_NAME, shipped_weights
 
 
-def phonetic_store(models: Path) -> Store[PhoneticModel]:
+def phonetic_store(models: Path) -> WeightStore[PhoneticModel]:
     """Return the weights to start from: those beside the model files, else those that came with the project.
 
     Raises SetupError (`models_missing`).
     """
     own = models / FILE_NAME
-    return Store(shipped=own if own.is_file() else shipped_weights(), load=load, save=save)
+    return WeightStore(shipped=own if own.is_file() else shipped_weights(), load=load, save=save)
 
 
-def phonetic_method(store: Store[PhoneticModel], *, seed: int = 0) -> Method[PhoneticModel]:
+def phonetic_method(store: WeightStore[PhoneticModel], *, seed: int = 0) -> Method[PhoneticModel]:
     return Method(shipped=store.load(store.shipped), fine_tune=fine_tune, predict=predict, seed=seed)
 
 
 def predict(model: PhoneticModel, clips: Sequence[AvClip]) -> dict[str, Prediction]:
-    """Return what the driver asks for at the frames of each clip, by clip name."""
+    """Return the opening and width that the driver predicts at the frames of each clip, by clip name."""
     driver = PhoneticDriver(model)
-    asked = {clip.name: motion_at(driver, clip.audio, clip.true_times) for clip in clips}
-    return {name: Prediction(opening=motion.opening, width=motion.width) for name, motion in asked.items()}
+    motions = {clip.name: motion_at(driver, clip.audio, clip.true_times) for clip in clips}
+    return {name: Prediction(opening=motion.opening, width=motion.width) for name, motion in motions.items()}

@@ -1,6 +1,6 @@
-"""One stretch of footage as numbers, and the file that keeps it. docs/learning.md describes the format.
+"""A segment of footage as numbers, and the file that holds it. docs/learning.md describes the format.
 
-No picture, no name, no path: 70 points of the face without pose and place, the sound, and when each frame was seen.
+No image, no name, no path: 70 points of the face without pose and place, the audio, and the time of each frame.
 """
 
 import io
@@ -37,14 +37,14 @@ _THREE_GAPS: Final = ((82, 87), INNER_MIDDLE, (312, 317))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stretch:
+class SpeechSegment:
     """One face speaking without interruption.
 
     audio:   int16 [n], 16 kHz mono
     times:   float64 [T], s: the times of the frames, counted from the first sample of `audio`, as found
     points:  float32 [T, 70, 3], the landmarks POINTS without pose: x right, y down, z back, the tip of the nose at the origin in
              the mean, outer eye corners 1 apart
-    opening: float32 [T], inner lips over outer eye corners (face.measure.lip_opening)
+    opening: float32 [T], inner lips over outer eye corners (geometry.mouth_metrics.lip_opening)
     iod:     pixels between the outer eye corners, median
     """
 
@@ -60,7 +60,7 @@ class Stretch:
         return float(self.times[-1] - self.times[0])
 
     def clip(self, *, name: str, person: str, lag: float) -> AvClip:
-        """Return what training takes. lag: s, positive = the mouth is late."""
+        """Return the segment as training reads it. lag: s, positive = the mouth is late."""
         return AvClip(
             name=name,
             person=person,

@@ -1,11 +1,11 @@
-"""Weights learned here: put in force, kept with a card, taken back.
+"""The weights learned on this server: put in force, stored with a model card, taken back.
 
     <weights>/phonetic.safetensors                        shipped; never touched
     <weights>/local/phonetic.safetensors                  in force where it is there
     <weights>/local/history/0001/phonetic.safetensors     everything ever adopted, the last ones of it
-    <weights>/local/history/0001/card.json                what it was learned from, how much better it was, what it came after
+    <weights>/local/history/0001/card.json                what they were learned from, how much better they were, what was in force before
 
-What is in force is known by its content, so that no interruption can leave weights and card that do not belong together.
+The weights in force are recognised by their content, so that no interruption can leave weights and card that do not belong together.
 """
 
 import hashlib
@@ -24,18 +24,20 @@ KEPT: Final = 10
 """Adoptions that stay in the history."""
 
 _CARD: Final = "card.json"
+_SCORES_KEY: Final = "merits"
+"""The key of `scores` in card.json, which keeps its first name."""
 _DAMAGED: Final = "the history of adopted weights in {folder} cannot be read ({problem})"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ModelCard:
     """What is known of adopted weights. No names: people and clips are the anonymous ids of the corpus.
 
     number: of the adoption, from 1; previous: the one that was in force before, 0 = the shipped weights
     sha256: of the weights; shipped_sha256: of those that learning started from
     date: ISO 8601, UTC; hours, people, clips: what was learned from
-    judged_on: "people held back" or "time held back"; before, after: figures of learning.score on what was held back
-    gain, gain_error: of merit (learning.trial); merits: clip -> merit when it was held back
+    judged_on: "people held back" or "time held back"; before, after: DriverMetrics on the clips held out
+    gain, gain_error: of the score (cross_validation); scores: clip -> score when it was held out ("merits" in the file)
     """
 
     number: int = 0
@@ -53,40 +55,43 @@ class Card:
     after: Mapping[str, float]
     gain: float
     gain_error: float
-    merits: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises TransientError (`io_error`) where it cannot be read."""
+        """Read card.json. Raises TransientError (`io_error`) where it cannot be read."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as problem:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(scores=content.pop(_SCORES_KEY, {}), **content)
+        except (OSError, ValueError, TypeError, AttributeError) as problem:
             raise error("io_error", problem=_DAMAGED.format(folder=path.parent, problem=problem)) from problem
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+        content = asdict(self)
+        content[_SCORES_KEY] = content.pop("scores")
+        return json.dumps(content, indent=1)
 
 
-class LocalWeights:
-    """The weights learned on this server."""
+class WeightRegistry:
+    """The folder `local/` of the model files: the weights in force, and the history of adoptions."""
 
     def __init__(self, weights: Path) -> None:
         """weights: the directory of the model files."""
         self.path = weights / LOCAL
         self._history = self.path.parent / "history"
 
-    def history(self) -> list[Card]:
+    def history(self) -> list[ModelCard]:
         """Return the cards of what was adopted, the oldest first."""
-        return [Card.read(folder / _CARD) for folder in self._folders()]
+        return [ModelCard.read(folder / _CARD) for folder in self._folders()]
 
-    def in_force(self) -> Card | None:
+    def in_force(self) -> ModelCard | None:
         """Return the card of the weights in force, None for the shipped ones (and for a file that was put there by hand)."""
         if not self.path.is_file():
             return None
         content = _sha256(self.path)
         return next((card for card in reversed(self.history()) if card.sha256 == content), None)
 
-    def adopt(self, save: Callable[[Path], None], card: Card) -> Card:
+    def adopt(self, save: Callable[[Path], None], card: ModelCard) -> ModelCard:
         """Put what `save` writes in force and into the history; return the card, completed.
 
         Raises TransientError (`io_error`) where the directory cannot be written; then nothing has changed.
@@ -111,7 +116,7 @@ class LocalWeights:
             raise error("io_error", problem=f"{self._history.parent}: {problem.strerror}") from problem
         return card
 
-    def rollback(self) -> tuple[Card, Card | None]:
+    def rollback(self) -> tuple[ModelCard, ModelCard | None]:
         """Put the weights before those in force in force again; return the cards of those taken back and of those now in force.
 
         None stands for the shipped weights, which also serve where the earlier ones are no longer kept.

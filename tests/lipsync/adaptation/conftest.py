@@ -28,23 +28,23 @@ def avdata(root: Path) -> Path:
 
 def syllables(seconds: float, seed: int, rate: int = FRAME_RATE) -> npt.NDArray[np.float64]:
     """Return how wide a mouth opens, 0-1, `rate` times a second: syllables of uneven length and strength."""
-    noise = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     time, times, values = 0.0, [0.0], [0.0]
     while time < seconds + 1:
-        half = noise.uniform(0.08, 0.2)
+        half = rng.uniform(0.08, 0.2)
         times += [time + half, time + 2 * half]
-        values += [noise.uniform(0.3, 1.0), noise.uniform(0.0, 0.2)]
+        values += [rng.uniform(0.3, 1.0), rng.uniform(0.0, 0.2)]
         time += 2 * half
     return np.interp(np.arange(round(seconds * rate)) / rate, times, values)
 
 
 def make_clip(name: str, person: str, *, seed: int, seconds: float = 6.0, follows: bool = True) -> AvClip:
     """Return a clip whose mouth follows its loudness, with some noise; or another loudness altogether."""
-    noise = np.random.default_rng(1000 + seed)
+    rng = np.random.default_rng(1000 + seed)
     loudness = syllables(seconds, seed, RATE)
-    audio = (loudness * noise.normal(0, 0.1, len(loudness))).astype(np.float32)
-    opening = syllables(seconds, seed if follows else seed + 500) * 0.2 + noise.normal(0, 0.02, round(seconds * FRAME_RATE))
-    lips = noise.normal(0, 0.001, (len(opening), 40, 3)).astype(np.float32)
+    audio = (loudness * rng.normal(0, 0.1, len(loudness))).astype(np.float32)
+    opening = syllables(seconds, seed if follows else seed + 500) * 0.2 + rng.normal(0, 0.02, round(seconds * FRAME_RATE))
+    lips = rng.normal(0, 0.001, (len(opening), 40, 3)).astype(np.float32)
     return AvClip(
         name=name,
         person=person,

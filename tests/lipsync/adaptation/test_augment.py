@@ -51,8 +51,8 @@ def test_a_moment_of_the_copy_is_where_its_speed_and_lead_say(effect: str, seed:
 
 
 def test_speeds_and_leads_stay_in_their_range(speech: np.ndarray) -> None:
-    noise = np.random.default_rng(4)
-    made = [augmented(speech, noise, (), replace(PLAIN, speed_chance=0.7), longest_lead=0.2) for _ in range(40)]
+    rng = np.random.default_rng(4)
+    made = [augmented(speech, rng, (), replace(PLAIN, speed_chance=0.7), longest_lead=0.2) for _ in range(40)]
     speeds = {copy.speed for copy in made}
     assert 1.0 in speeds
     assert len(speeds) > 15
@@ -89,7 +89,7 @@ def test_background_noise_is_as_loud_as_asked(speech: np.ndarray) -> None:
     assert shared == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("make", [music, hum, coloured_noise, lambda samples, noise: babble(VOICES, samples, noise)])
+@pytest.mark.parametrize("make", [music, hum, coloured_noise, lambda samples, rng: babble(VOICES, samples, rng)])
 def test_every_sound_without_words_is_as_long_as_asked_and_the_same_for_a_seed(make) -> None:  # type: ignore[no-untyped-def]
     first, again, other = (make(20001, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first.shape, first.dtype) == ((20001,), np.float32)
@@ -116,7 +116,7 @@ def test_an_excerpt_is_a_stretch_of_one_of_the_tunes(seconds: int) -> None:
 def test_tunes_are_heard_in_the_stead_of_made_up_music(speech: np.ndarray) -> None:
     """Whenever the background is music, it is the tune: a tone that nothing else makes."""
     tone = np.sin(2 * np.pi * 6500 * np.arange(3 * RATE) / RATE).astype(np.float32)
-    strength = replace(PLAIN, noise_chance=1.0, snr_db=(0.0, 0.0), babble_share=0.0)
+    strength = replace(PLAIN, noise_chance=1.0, snr_db=(0.0, 0.0), babble_chance=0.0)
 
     def shares(tunes: list[np.ndarray]) -> list[float]:
         """Return the share of the power that lies within 20 Hz of the tone, of 30 copies."""

@@ -13,15 +13,15 @@ FRAMES = 30
 
 def write_clip(path: Path, *, person: str = "a", lag: float = 0.04, without: str = "") -> dict[str, np.ndarray]:
     """Write a clip's file as docs/learning.md has it; return its arrays."""
-    noise = np.random.default_rng(len(path.stem))
+    rng = np.random.default_rng(len(path.stem))
     arrays = {
         "person": np.array(person),
-        "audio": noise.integers(-32768, 32768, 20000).astype(np.int16),
+        "audio": rng.integers(-32768, 32768, 20000).astype(np.int16),
         "t": np.arange(FRAMES) / 25 + 0.1,
         "av_lag": np.array(lag),
-        "raw": noise.random(FRAMES).astype(np.float32),
-        "P": noise.random((FRAMES, 5)).astype(np.float32),
-        "lips": noise.random((FRAMES, 40, 3)).astype(np.float32),
+        "raw": rng.random(FRAMES).astype(np.float32),
+        "P": rng.random((FRAMES, 5)).astype(np.float32),
+        "lips": rng.random((FRAMES, 40, 3)).astype(np.float32),
     }
     np.savez(path, **{name: value for name, value in arrays.items() if name != without})
     return arrays

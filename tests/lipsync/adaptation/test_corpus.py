@@ -9,19 +9,19 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.adaptation.corpus import Corpus
-from heygem_daemon.lipsync.adaptation.segments import LIP_POINTS, POINTS, Stretch
+from heygem_daemon.lipsync.adaptation.segments import LIP_POINTS, POINTS, SpeechSegment
 from tests.lipsync.adaptation.conftest import syllables
 
 CONTENT = {"audio", "t", "av_lag", "lm", "idx", "lips", "P", "raw", "iod", "person"}
 
 
-def stretch(seed: int = 0, seconds: float = 3.0) -> Stretch:
-    noise = np.random.default_rng(seed)
+def segment(seed: int = 0, seconds: float = 3.0) -> SpeechSegment:
+    rng = np.random.default_rng(seed)
     opening = syllables(seconds, seed) * 0.2
-    return Stretch(
-        audio=noise.integers(-3000, 3000, round(16000 * seconds)).astype(np.int16),
+    return SpeechSegment(
+        audio=rng.integers(-3000, 3000, round(16000 * seconds)).astype(np.int16),
         times=np.arange(len(opening)) / 25 + 0.4,
-        points=noise.normal(0, 0.3, (len(opening), 70, 3)).astype(np.float32),
+        points=rng.normal(0, 0.3, (len(opening), 70, 3)).astype(np.float32),
         opening=opening.astype(np.float32),
         iod=80.0,
     )
@@ -34,12 +34,12 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def fill(corpus: Corpus, video: str, *, clips: int = 2, person: str = "") -> None:
     with corpus.locked():
-        corpus.add(video, [stretch(i) for i in range(clips)], person=person or video, lag=0.04)
+        corpus.add(video, [segment(i) for i in range(clips)], person=person or video, lag=0.04)
 
 
 def test_a_clip_is_read_as_it_was_written(corpus: Corpus) -> None:
     fill(corpus, "0123456789ab", clips=1, person="ba9876543210")
-    (clip,), made = corpus.clips(), stretch()
+    (clip,), made = corpus.clips(), segment()
     assert (clip.name, clip.person, clip.lag) == ("0123456789ab-0000", "ba9876543210", 0.04)
     assert np.array_equal(np.rint(clip.audio * 32768), made.audio)
     assert np.allclose(clip.times, made.times, atol=1e-6)

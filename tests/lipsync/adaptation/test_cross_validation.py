@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.clips import people
-from heygem_daemon.lipsync.adaptation.cross_validation import Method, deal, hold_trial, is_by_people
+from heygem_daemon.lipsync.adaptation.cross_validation import Method, can_split_by_person, cross_validate, group_folds
 from tests.lipsync.adaptation.conftest import Gains, make_clip
 
 CLIPS = [make_clip(f"{person}-{i:04d}", person, seed=10 * p + i) for p, person in enumerate("abcdefg") for i in range(2)]
 
 
 def test_nobody_who_is_held_back_is_learned_from_and_everybody_is_held_back_once() -> None:
-    folds = deal(CLIPS)
+    folds = group_folds(CLIPS)
     assert len(folds) == 5
     for fold in folds:
-        assert set(people(fold.held_back)).isdisjoint(people(fold.learn))
-        assert len(fold.held_back) + len(fold.learn) == len(CLIPS)
-    assert sorted(clip.name for fold in folds for clip in fold.held_back) == [clip.name for clip in CLIPS]
+        assert set(people(fold.held_out)).isdisjoint(people(fold.train))
+        assert len(fold.held_out) + len(fold.train) == len(CLIPS)
+    assert sorted(clip.name for fold in folds for clip in fold.held_out) == [clip.name for clip in CLIPS]
 
 
 def test_of_two_people_stretches_of_time_are_held_back_neighbours_together() -> None:
     clips = [replace(clip, person="a") for clip in CLIPS[:6]]
-    assert not is_by_people(clips)
-    assert [[clip.name for clip in fold.held_back] for fold in deal(clips)] == [
+    assert not can_split_by_person(clips)
+    assert [[clip.name for clip in fold.held_out] for fold in group_folds(clips)] == [
         ["a-0000", "a-0001"],
         ["b-0000", "b-0001"],
         ["c-0000", "c-0001"],
@@ -32,8 +32,8 @@ def test_of_two_people_stretches_of_time_are_held_back_neighbours_together() -> 
 
 
 def test_what_is_learned_from_mouths_that_follow_the_sound_is_better(method: Method[Gains]) -> None:
-    trial = hold_trial(CLIPS, method)
-    assert trial.by_people
+    trial = cross_validate(CLIPS, method)
+    assert trial.by_person
     assert trial.before.opening_r < 0
     assert trial.after.opening_r > 0.8
     assert trial.gain > 0.8
@@ -43,24 +43,24 @@ def test_what_is_learned_from_mouths_that_follow_the_sound_is_better(method: Met
 def test_what_is_learned_from_mouths_that_follow_something_else_is_not_adopted(method: Method[Gains]) -> None:
     good = replace(method, shipped=np.array([2.0, 0.0]))
     strange = [make_clip(clip.name, clip.person, seed=i, follows=False) for i, clip in enumerate(CLIPS)]
-    trial = hold_trial(strange, good)
+    trial = cross_validate(strange, good)
     assert not trial.is_better
-    assert "gain" in trial.objections[0]
+    assert "gain" in trial.rejections[0]
 
 
 def test_weights_that_are_as_good_as_those_in_force_are_not_adopted(method: Method[Gains]) -> None:
-    first = hold_trial(CLIPS, method)
-    again = hold_trial(CLIPS, method, in_force=first.merits)
+    first = cross_validate(CLIPS, method)
+    again = cross_validate(CLIPS, method, in_force=first.scores)
     assert again.gain == pytest.approx(0)
     assert not again.is_better
 
 
 def test_a_curve_that_goes_flat_is_not_adopted_however_well_it_correlates(method: Method[Gains]) -> None:
-    trial = hold_trial(CLIPS, method)
+    trial = cross_validate(CLIPS, method)
     flat = replace(trial, before=replace(trial.before, amplitude=1.0), after=replace(trial.after, amplitude=0.5))
-    assert flat.objections == ("amplitude 1.00 -> 0.50",)
+    assert flat.rejections == ("amplitude 1.00 -> 0.50",)
 
 
 def test_few_clips_that_disagree_prove_nothing(method: Method[Gains]) -> None:
-    trial = replace(hold_trial(CLIPS, method), gain=0.02, error=0.03)
-    assert trial.objections == ("the gain of +0.020 is below 0.038",)
+    trial = replace(cross_validate(CLIPS, method), gain=0.02, error=0.03)
+    assert trial.rejections == ("the gain of +0.020 is below 0.038",)

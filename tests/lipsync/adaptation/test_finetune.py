@@ -14,10 +14,10 @@ from heygem_daemon.lipsync.adaptation.finetune import (
     Recipe,
     examples_of,
     fine_tune,
+    learning_rate_factor,
     lip_pca_of,
-    rate_at,
-    train_guides,
     train_mappers,
+    train_transcript_mappers,
 )
 from heygem_daemon.lipsync.adaptation.scores import correlation
 from heygem_daemon.lipsync.motion import viseme_index
@@ -133,7 +133,7 @@ def test_mappers_begin_apart_and_are_as_many_as_the_recipe_says(start: PhoneticM
 
 def test_guides_learn_from_visemes_and_loudness_alone(start: PhoneticModel, clips: list[AvClip]) -> None:
     examples = examples_of(start, clips, start.lip_pca, copies=0)
-    (guide,) = train_guides(examples, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
+    (guide,) = train_transcript_mappers(examples, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
     mel = normalised_mel(clips[0].audio)
     features = transcript_features(encode(start, mel[: len(mel) // 2 * 2]))
     assert features.shape[1] == TRANSCRIPT_FEATURES
@@ -174,11 +174,11 @@ def test_a_constant_offset_of_the_footage_is_taken_off(start: PhoneticModel, cli
 
 
 def test_the_shapes_of_people_are_the_ways_in_which_their_lips_move() -> None:
-    noise = np.random.default_rng(1)
-    way = noise.normal(0, 1, (40, 3)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    way = rng.normal(0, 1, (40, 3)).astype(np.float32)
     way /= np.linalg.norm(way)
     base = [make_clip(name, name, seed=i) for i, name in enumerate("abc")]
-    rest = noise.normal(0, 1, (40, 3)).astype(np.float32)
+    rest = rng.normal(0, 1, (40, 3)).astype(np.float32)
     moving = [replace(clip, lips=rest * (i + 1) + clip.opening[:, None, None] * way + clip.lips) for i, clip in enumerate(base)]
     lip_pca = lip_pca_of(moving)
     assert lip_pca.components.shape == (120, COMPONENTS)
@@ -189,7 +189,7 @@ def test_the_shapes_of_people_are_the_ways_in_which_their_lips_move() -> None:
 
 
 def test_the_learning_rate_warms_up_and_fades_away() -> None:
-    rates = [rate_at(step, 200, warm_up=20) for step in range(200)]
+    rates = [learning_rate_factor(step, 200, warm_up=20) for step in range(200)]
     assert rates[0] == pytest.approx(1 / 20)
     assert int(np.argmax(rates)) in range(18, 22)
     assert np.all(np.diff(rates[21:]) <= 0)
@@ -201,9 +201,9 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
     torch.manual_seed(1)
     start, learned = ((Mapper(inputs=FEATURES).eval(),) for _ in range(2))
     kept = [weight.detach().clone() for weight in learned[0].parameters()]
-    (between,) = finetune._part_of_the_way(start, learned)
+    (between,) = finetune._interpolated(start, learned)
     for weight, before, after, copy in zip(between.parameters(), start[0].parameters(), learned[0].parameters(), kept, strict=True):
-        torch.testing.assert_close(weight, before + finetune._PART * (after - before))
+        torch.testing.assert_close(weight, before + finetune._BLEND * (after - before))
         assert torch.equal(after, copy)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.lipsync.adaptation.clips import read_clip
-from heygem_daemon.lipsync.adaptation.footage import Footage, watch
+from heygem_daemon.lipsync.adaptation.footage import Footage, analyse_video
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
@@ -19,16 +19,16 @@ GRID = ("grid_sbwe5n_360x288_25.mpg", "grid_lbbc2a_360x288_25.mpg")
 
 def watched(path: Path, weights: Path, scratch: Path) -> Footage:
     with Cache(scratch / "cache", 2**30) as cache:
-        return watch(
+        return analyse_video(
             path, driver=PhoneticDriver(load(shipped_weights())), video_cache=VideoCache(cache=cache, key=content_key(path)), models=weights
         )
 
 
 def test_the_numbers_are_those_that_were_measured_independently(shared_media: Path, avdata: Path, weights: Path, tmp_path: Path) -> None:
     footage = watched(shared_media / GRID[0], weights, tmp_path)
-    (span,), (stretch,) = footage.spans, footage.stretches()
-    own, theirs = stretch.clip(name="", person="", lag=0.0), read_clip(avdata / "grid_sbwe5n.npz")
-    assert len(stretch.times) > 60
+    (span,), (segment,) = footage.spans, footage.segments()
+    own, theirs = segment.clip(name="", person="", lag=0.0), read_clip(avdata / "grid_sbwe5n.npz")
+    assert len(segment.times) > 60
     assert np.corrcoef(own.opening, theirs.opening[span])[0, 1] > 0.99
     assert np.abs(own.opening - theirs.opening[span]).max() < 0.01
     assert np.corrcoef(own.width, theirs.width[span])[0, 1] > 0.98

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.lipsync.adaptation.weight_registry import KEPT, Card, LocalWeights
+from heygem_daemon.lipsync.adaptation.weight_registry import KEPT, ModelCard, WeightRegistry
 
-CARD = Card(
+CARD = ModelCard(
     shipped_sha256="0" * 64,
     date="2026-01-01T00:00:00+00:00",
     version="1",
@@ -21,16 +21,16 @@ CARD = Card(
     after={"opening_r": 0.6},
     gain=0.1,
     gain_error=0.02,
-    merits={"0a-0000": 0.7},
+    scores={"0a-0000": 0.7},
 )
 
 
-def adopt(local: LocalWeights, content: str) -> Card:
+def adopt(local: WeightRegistry, content: str) -> ModelCard:
     return local.adopt(lambda path: path.write_text(content, encoding="utf-8") and None, CARD)
 
 
 def test_before_anything_is_learned_the_shipped_weights_are_in_force(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     assert local.in_force() is None
     with pytest.raises(HeygemError) as told:
         local.rollback()
@@ -38,7 +38,7 @@ def test_before_anything_is_learned_the_shipped_weights_are_in_force(tmp_path: P
 
 
 def test_rolling_back_goes_through_the_adoptions_to_the_shipped_weights(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     assert [adopt(local, text).number for text in ("one", "two")] == [1, 2]
     assert local.path.read_text(encoding="utf-8") == "two"
     taken_back, again = local.rollback()
@@ -49,7 +49,7 @@ def test_rolling_back_goes_through_the_adoptions_to_the_shipped_weights(tmp_path
 
 
 def test_what_is_adopted_after_a_rollback_comes_after_what_was_in_force(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     for text in ("one", "two"):
         adopt(local, text)
     local.rollback()
@@ -57,7 +57,7 @@ def test_what_is_adopted_after_a_rollback_comes_after_what_was_in_force(tmp_path
 
 
 def test_the_card_tells_what_was_learned_from_and_how_much_better_it_was(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     card = adopt(local, "one")
     kept = json.loads((tmp_path / "local" / "history" / "0001" / "card.json").read_text(encoding="utf-8"))
     assert {"date", "hours", "people", "before", "after", "shipped_sha256"} <= kept.keys()
@@ -65,7 +65,7 @@ def test_the_card_tells_what_was_learned_from_and_how_much_better_it_was(tmp_pat
 
 
 def test_weights_that_cannot_be_saved_change_nothing(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     adopt(local, "one")
 
     def fails(_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_weights_that_cannot_be_saved_change_nothing(tmp_path: Path) -> None:
 
 
 def test_the_history_stays_small_and_a_rollback_past_it_leads_to_the_shipped_weights(tmp_path: Path) -> None:
-    local = LocalWeights(tmp_path)
+    local = WeightRegistry(tmp_path)
     for number in range(KEPT + 2):
         adopt(local, str(number))
     assert [card.number for card in local.history()] == list(range(3, KEPT + 3))

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.adaptation.finetune import TARGETS, Example, Recipe, train_guides, train_mappers
+from heygem_daemon.lipsync.adaptation.finetune import TARGETS, Example, Recipe, train_mappers, train_transcript_mappers
 from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording, predict
 
 
-def taught_mappers(
+def distil_mappers(
     start: PhoneticModel,
     teacher: PhoneticModel,
     waves: Sequence[npt.NDArray[np.int16]],
@@ -24,7 +24,7 @@ def taught_mappers(
         lip_pca=teacher.lip_pca,
         calibration=teacher.calibration,
         mappers=train_mappers(examples, mappers, seed=seed),
-        transcript_mappers=train_guides(examples, transcript_mappers, seed=seed),
+        transcript_mappers=train_transcript_mappers(examples, transcript_mappers, seed=seed),
     )
 
 

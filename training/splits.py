@@ -9,7 +9,7 @@ from heygem_daemon.lipsync.adaptation.clips import AvClip
 
 SAME_PERSON: Final[Mapping[str, str]] = {"grid_bbaf2n": "grid_s1"}
 """Labels of the clips' files that mean the same person."""
-KEPT_BACK: Final = frozenset({"grid_s1"})
+HELD_OUT: Final = frozenset({"grid_s1"})
 """Never trained on: the speaker on whom scripts are judged."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.lipsync.adaptation.conftest import make_clip
-from training.people import KEPT_BACK, SAME_PERSON, folds, person_of
+from training.splits import HELD_OUT, SAME_PERSON, folds, person_of
 
 BASE = make_clip("x", "x", seed=0, seconds=1)
 PERSONS = {"a": 12, "b": 1, "c": 3, "d": 5, "e": 5, "grid_s1": 2, "grid_bbaf2n": 1}
@@ -30,7 +30,7 @@ def test_two_labels_of_one_person_are_in_the_same_fold():
 
 
 def test_who_is_kept_back_is_kept_back_under_every_label():
-    assert {person_of(clip) for clip in CLIPS if clip.person in {"grid_s1", "grid_bbaf2n"}} <= KEPT_BACK
+    assert {person_of(clip) for clip in CLIPS if clip.person in {"grid_s1", "grid_bbaf2n"}} <= HELD_OUT
 
 
 def test_folds_are_of_about_equal_length():

@@ -33,7 +33,7 @@ def words_of(clip: AvClip) -> str | None:
     return " ".join(words[sign] for words, sign in zip(_GRID, signs.group(1), strict=True)) if signs else None
 
 
-def scripted_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
+def transcript_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
     """Return one more example for every clip whose words are known and found in its sound: with the posteriors that a script gives.
 
     examples: of the same clips as they are (not augmented), one each, in the same order.
