@@ -44,7 +44,7 @@ def journal(log_format: str) -> Finding:
 
 
 def configuration(path: Path | None, me: Identity) -> Iterator[Finding]:
-    """Check the configuration file in force. Who can write it can make the daemon run programs (hooks)."""
+    """Check the configuration file in force. Whoever can write it can make the daemon run programs (hooks)."""
     if path is None:
         yield note("no configuration file: the defaults hold, with those of the environment and the command line")
         return

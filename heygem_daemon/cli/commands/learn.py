@@ -40,14 +40,14 @@ _NEXT_WORKER = "A running daemon uses them from its next start of a worker."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Who:
-    """Whom the videos of one command show: a person of the corpus, one new person, or (neither) each another one."""
+class FootagePerson:
+    """The person in the videos of one command: one of the corpus, the same new one in all, or (neither) another one in each."""
 
     person: str = ""
     same_person: bool = False
 
 
-def learn(settings: Settings, paths: Sequence[Path], who: Who, *, collect_only: bool, dry_run: bool) -> ExitCode:
+def learn(settings: Settings, paths: Sequence[Path], who: FootagePerson, *, collect_only: bool, dry_run: bool) -> ExitCode:
     """Gather, then learn from the corpus. Exit 3 when a video was refused, 1 when nothing could be done."""
     corpus = Corpus(settings.corpus)
     try:
@@ -106,7 +106,7 @@ def rollback(settings: Settings) -> ExitCode:
     return ExitCode.OK
 
 
-def _ingest(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: Who, *, save: bool) -> list[IngestResult]:
+def _ingest(settings: Settings, corpus: Corpus, paths: Sequence[Path], who: FootagePerson, *, save: bool) -> list[IngestResult]:
     """Analyse the videos, put those that can be learned from into the corpus, and print a table of all."""
     if who.person and who.person not in {entry.person for entry in corpus.entries()}:
         raise error("unknown_footage", name=who.person)
