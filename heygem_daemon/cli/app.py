@@ -89,7 +89,7 @@ def learn(
     videos: Annotated[list[Path] | None, typer.Argument(help="Videos with their own audio, or folders of them.")] = None,
     same_person: Annotated[bool, typer.Option("--same-person", help="All these videos show one person.")] = False,
     person: Annotated[str | None, typer.Option(help="They show this person of the corpus, an id that --list shows.")] = None,
-    face: Annotated[str | None, typer.Option(help="FootagePerson speaks: largest, left, right, center, or a number from the left.")] = None,
+    face: Annotated[str | None, typer.Option(help="Who speaks: largest, left, right, center, or a number from the left.")] = None,
     collect_only: Annotated[bool, typer.Option("--collect-only", help="Add to the corpus; learn nothing yet.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and how much better it is; change nothing.")
