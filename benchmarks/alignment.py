@@ -61,8 +61,9 @@ class AlignmentMetrics:
         rejected = np.mean([each is None or not each.matches for each in self.wrong]) if self.wrong else np.nan
         margins = [each.margin for each in self.right], [each.margin for each in self.wrong if each is not None]
         low, high = np.quantile(margins[0], 0.05), np.quantile(margins[1], 0.95) if margins[1] else np.nan
+        found = len(self.errors_ms) / self.expected
         return (
-            f"{name:22} {len(self.right):5} {np.median(errors):8.1f} {np.mean(errors <= 40):7.2f} {len(self.errors_ms) / self.expected:6.2f}"
+            f"{name:22} {len(self.right):5} {np.median(errors):8.1f} {np.mean(errors <= 40):7.2f} {found:6.2f}"
             f" {accepted:8.2f} {rejected:8.2f} {np.mean([each.confidence for each in self.right]):6.2f} {low:7.2f} {high:7.2f}"
         )
 
@@ -83,7 +84,7 @@ def measure_grid(folder: Path, encode: Encode, count: int) -> AlignmentMetrics:
             for word in alignment.words:
                 _, start, end = spoken[index][word.index]
                 metrics.errors_ms += [abs(word.start - start) * 1000, abs(word.end - end) * 1000]
-        other = " ".join(word for word, *_ in spoken[index - 7])
+        other = " ".join(word for word, *_ in spoken[(index - 7) % len(spoken)])
         metrics.wrong += [align(other, "en", [posteriors]).alignment, align(OTHER_LANGUAGE, "de", [posteriors]).alignment]
     return metrics
 

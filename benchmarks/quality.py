@@ -1,12 +1,13 @@
-"""Sync and picture of the default engine: presenters driven by other people's recordings, judged by an independent yardstick.
+"""Measure sync and image quality of the default engine on presenters driven by other people's recordings, by an independent yardstick.
 
-    python benchmarks/quality.py --yardstick MEASURE.py --out DIR TARGET.mp4=RECORDING [TARGET.mp4=RECORDING ...]
+    python -m benchmarks.quality --yardstick MEASURE.py --out DIR TARGET.mp4=RECORDING [TARGET.mp4=RECORDING ...]
 
-RECORDING may be a sound file, or a video whose own picture is then the truth; "video.mp4@0.04" tells the constant offset of that
+RECORDING may be an audio file, or a video whose own frames are then the truth; "video.mp4@0.04" gives the constant offset of that
 footage in s (positive = its mouth is late). Weights that were not trained on those people belong into
 WEIGHTS/local/phonetic.safetensors. The yardstick takes
-`RESULT --audio A --source S [--truth V] --models DIR --json` and prints its figures as one JSON object. r and lag: opening asked
-against opening obtained (re-tracked in the encoded result); truth_r: against the real mouth of the recording's speaker.
+`RESULT --audio A --source S [--truth V --truth-offset=SECONDS] --models DIR --json` and prints its metrics as one JSON object.
+r and lag: target opening against measured opening (re-tracked in the encoded result); truth_r: against the real mouth of the
+recording's speaker.
 """
 
 import argparse
@@ -31,17 +32,18 @@ COLUMNS = (
 )
 
 
-def judge(
+def measure(
     yardstick: Path, weights: Path, result: Path, target: Path, recording: Path, offset: str = "", truth: Path | None = None
 ) -> dict[str, float]:
+    """Return the yardstick's metrics of `result`. truth: a video with the true mouth; without one, the recording if it is a video."""
     command = [sys.executable, str(yardstick), str(result), "--audio", str(recording), "--source", str(target)]
     if truth is None and recording.suffix in {".mp4", ".mov", ".mpg"}:
         truth = recording
     if truth is not None:
         command += ["--truth", str(truth), f"--truth-offset={offset or 0}"]
-    told = subprocess.run([*command, "--models", str(weights), "--json"], check=True, capture_output=True, text=True).stdout
-    figures: dict[str, float] = json.loads(told)
-    return figures
+    printed = subprocess.run([*command, "--models", str(weights), "--json"], check=True, capture_output=True, text=True).stdout
+    metrics: dict[str, float] = json.loads(printed)
+    return metrics
 
 
 def main() -> None:
@@ -59,8 +61,8 @@ def main() -> None:
         target, recording = (Path(part).absolute() for part in name.split("="))
         output = options.out.absolute() / f"{target.stem}__{recording.stem}.mp4"
         report = session.render(RenderRequest(recording=recording, video=target, output=output, thumbnail=output.with_suffix(".jpg")))
-        figures = judge(options.yardstick, options.weights, output, target, recording, offset)
-        cells = " ".join(f"{figures.get(name, float('nan')):15.3f}" for name in COLUMNS)
+        metrics = measure(options.yardstick, options.weights, output, target, recording, offset)
+        cells = " ".join(f"{metrics.get(name, float('nan')):15.3f}" for name in COLUMNS)
         print(f"{target.stem[:28]:28} {recording.stem[:28]:28} {report.mouth_correlation or float('nan'):6.3f} "
               f"{report.sync_offset_ms or 0:6.1f} {cells}", flush=True)  # fmt: skip
 
