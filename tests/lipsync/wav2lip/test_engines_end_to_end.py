@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.render_options import RenderOptions
+from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.lipsync.wav2lip.calibration import TRAINED_SHIFT, Calibration, save_calibration
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.lipsync.wav2lip.driver import MouthImageDriver, MouthMotionDriver
+from heygem_daemon.lipsync.wav2lip.generator import FaceGenerator
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
@@ -67,14 +70,31 @@ def video(place: Path, portrait_clip: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _each_batch_once() -> Iterator[None]:
+    """Let the network compute equal batches once: both engines give it the same faces and mel windows."""
+    results: dict[bytes, Float32] = {}
+    compute = FaceGenerator._run
+
+    def once(self: FaceGenerator, mels: Float32, faces: Image) -> Float32:
+        key = mels.tobytes() + faces.tobytes()
+        if key not in results:
+            results[key] = compute(self, mels, faces)
+        return results[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceGenerator, "_run", once)
+        yield
+
+
 Made = tuple[str, Path, RenderReport]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def made(request: pytest.FixtureRequest, session: RenderSession, place: Path, recording: Path, video: Path) -> Made:
     output = place / f"{request.param}.mp4"
-    asked = RenderRequest(recording=recording, video=video, output=output, options=RenderOptions(engine=request.param, quality=10))
-    return request.param, output, session.render(asked)
+    job = RenderRequest(recording=recording, video=video, output=output, options=RenderOptions(engine=request.param, quality=10))
+    return request.param, output, session.render(job)
 
 
 @lru_cache(maxsize=3)

@@ -26,7 +26,7 @@ def checkpoint(untrained_models: Path) -> Checkpoint:
 
 @pytest.fixture
 def unmeasured(untrained_models: Path, checkpoint: Checkpoint) -> Iterator[Path]:
-    """The model files; of the checkpoint there are no notes, and those that a test makes do not stay."""
+    """The model files without a calibration of the checkpoint; one that a test writes is deleted."""
     kept = checkpoint.calibration_path.read_bytes() if checkpoint.calibration_path.exists() else None
     checkpoint.calibration_path.unlink(missing_ok=True)
     yield untrained_models
@@ -37,7 +37,7 @@ def unmeasured(untrained_models: Path, checkpoint: Checkpoint) -> Iterator[Path]
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
-    """What was measured, where it costs nothing: each time an offset of -60 ms is found."""
+    """The clips of all calibrations, which are replaced: each finds an offset of -60 ms."""
     done: list[Path | None] = []
 
     def calibrate(_: object, clip: Path | None = None) -> Calibration:
@@ -90,10 +90,10 @@ def test_the_face_mesh_is_required(unmeasured: Path, checkpoint: Checkpoint, tmp
 
 
 def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
-    pictures, lips = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=reads) for reads in (False, True))
-    assert isinstance(pictures, MouthImageDriver)
-    assert isinstance(lips, MouthMotionDriver)
-    assert pictures._model.generator is lips._model.generator
+    images, motion = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=measures) for measures in (False, True))
+    assert isinstance(images, MouthImageDriver)
+    assert isinstance(motion, MouthMotionDriver)
+    assert images._model.generator is motion._model.generator
     assert len(measured) == 1
 
 
@@ -154,7 +154,7 @@ def test_a_checkpoint_that_cannot_be_measured_is_used_as_it_was_trained(
 def test_an_untrained_checkpoint_is_found_to_follow_nothing(
     unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The self-test itself, on the first second of its sentences."""
+    """The real self-test, on the first second of its sentences."""
     monkeypatch.setattr(calibration, "_LONGEST", 1)
     driver = load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=True)
     found = load_calibration(checkpoint.calibration_path)
