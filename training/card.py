@@ -1,4 +1,4 @@
-"""The model card: what the weights were made of and how well they do, as data and as a page."""
+"""Make the model card, as data and as a page: what the weights were trained on, and their metrics."""
 
 import datetime
 import platform
@@ -17,7 +17,7 @@ from training.splits import HELD_OUT, person_of
 _SOURCES = (
     "Synthetic speech: espeak-ng (a GPL-3.0 program run as a tool; 13 languages, 67 timbres), the flite voices slt and rms (BSD-like),"
     " Festival's voices ked (free for any use) and slt (BSD-like); five timbres, the voices awb and kal, and three languages are held"
-    " back for the tests",
+    " out for the tests",
     "Recorded speech with phoneme labels: the recordings inside Debian's festvox-ru (one speaker, BSD-like)",
     "Music: composed by chance, played by FluidSynth (an LGPL-2.1 program run as a tool) with the FluidR3 GM samples (MIT)",
     "Sentences: Debian's fortunes packages, and made-up syllables; no sentence is part of the weights",
@@ -26,17 +26,17 @@ _SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class RecognitionMetrics:
-    """What encoder and detector tell of voices and music they never heard. recognised: test -> figures (encoder.Recognition);
-    detected: figures (detector.Detection)."""
+    """Metrics of encoder and detector on voices and music held out. recognised: test -> values of encoder.Recognition;
+    detected: values of detector.Detection."""
 
     recognised: Mapping[str, Mapping[str, Any]]
     detected: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Figures on people held back: clean; babble: with other people talking 10 dB below; music_motion: lip speed to composed music
-    that was held back over that to speech."""
+class Evaluation:
+    """Metrics on people held out: clean; babble: with other people talking 10 dB below; music_motion: lip speed to composed music
+    that was held out over that to speech."""
 
     clean: DriverMetrics
     babble: DriverMetrics
@@ -44,10 +44,10 @@ class Judgement:
 
 
 def make(
-    model: PhoneticModel, told: RecognitionMetrics, judgement: Judgement | None, clips: Sequence[AvClip], *, seed: int, minutes: float
+    model: PhoneticModel, metrics: RecognitionMetrics, evaluation: Evaluation | None, clips: Sequence[AvClip], *, seed: int, minutes: float
 ) -> dict[str, Any]:
     """Return the card as JSON values."""
-    taught = [clip for clip in clips if person_of(clip) not in HELD_OUT]
+    trained = [clip for clip in clips if person_of(clip) not in HELD_OUT]
     card: dict[str, Any] = {
         "name": "phonetic",
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
@@ -58,17 +58,17 @@ def make(
         "parameters": sum(
             p.numel() for net in (model.encoder, model.detector, *model.mappers, *model.transcript_mappers) for p in net.parameters()
         ),
-        "encoder": {name: {k: round(v, 3) for k, v in found.items()} for name, found in told.recognised.items()},
-        "detector": {name: round(value, 4) for name, value in told.detected.items()},
+        "encoder": {name: {k: round(v, 3) for k, v in found.items()} for name, found in metrics.recognised.items()},
+        "detector": {name: round(value, 4) for name, value in metrics.detected.items()},
     }
-    if judgement is not None:
-        minutes_seen = sum(clip.seconds for clip in taught) / 60
-        card["footage"] = {"clips": len(taught), "people": len(people(taught)), "minutes": round(minutes_seen, 1)}
+    if evaluation is not None:
+        minutes_seen = sum(clip.seconds for clip in trained) / 60
+        card["footage"] = {"clips": len(trained), "people": len(people(trained)), "minutes": round(minutes_seen, 1)}
         card["mapper"] = {
             "method": f"{FOLDS} folds by person, each clip's constant offset removed",
-            "clean": rounded_metrics(judgement.clean),
-            f"babble {BABBLE_DB:.0f} dB": rounded_metrics(judgement.babble),
-            "music_motion": round(judgement.music_motion, 3),
+            "clean": rounded_metrics(evaluation.clean),
+            f"babble {BABBLE_DB:.0f} dB": rounded_metrics(evaluation.babble),
+            "music_motion": round(evaluation.music_motion, 3),
         }
     return card
 
@@ -78,9 +78,9 @@ def as_markdown(card: Mapping[str, Any]) -> str:
     lines = [
         "# Model card: phonetic.safetensors",
         "",
-        "From the sound of speech to the motion of a mouth: an encoder that tells 16 visemes 50 times a second, a detector that tells"
-        " speech from music and noise, mappers from what is heard to opening, width and closed lips, and guides that do the same from"
-        " visemes alone, for speech whose words are known."
+        "From the audio of speech to the motion of a mouth: an encoder that recognises 16 visemes 50 times a second, a detector that"
+        " separates speech from music and noise, mappers from the features of the encoder to opening, width and closed lips, and transcript"
+        " mappers that do the same from visemes alone, for speech whose words are known."
         " Written by `make train-driver` (training/README.md).",
         "",
         f"- Made on {card['date']} with {card['made_with']}, seed {card['seed']}; {card['parameters']:,} parameters",
@@ -88,7 +88,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         *(f"- {source}" for source in card["sources"]),
         *_footage(card),
         "",
-        "## How well the encoder tells visemes, augmented speech of voices it never heard",
+        "## How well the encoder recognises visemes in augmented speech of voices held out",
         "",
         "| | frames | right | right while somebody speaks | p b m found | p b m right |",
         "|---|---|---|---|---|---|",
@@ -99,13 +99,13 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         ),
         "",
         f"The detector takes {card['detector']['speech_kept']:.1%} of that speech for speech, and {card['detector']['music_passed']:.1%} of"
-        " augmented music of pieces it never heard.",
+        " augmented music of pieces held out.",
         *_mapper(card),
         "",
         "## Limits",
         "",
-        "Few people and few minutes: r rises with every doubling of footage. Lips that rest a little apart in pauses are asked to shut."
-        " Singing, whispering and several people talking at once were not judged.",
+        "Few people and few minutes: r rises with every doubling of footage. Lips that rest a little apart in pauses are driven shut."
+        " Singing, whispering and several people talking at once were not measured.",
         "",
     ]
     return "\n".join(lines)
@@ -113,11 +113,11 @@ def as_markdown(card: Mapping[str, Any]) -> str:
 
 def _footage(card: Mapping[str, Any]) -> list[str]:
     if "footage" not in card:
-        return ["- No footage: the mappers were taught by the weights in use"]
-    seen = card["footage"]
+        return ["- No footage: the mappers were distilled from the weights in use"]
+    footage = card["footage"]
     return [
-        f"- Real mouths: {seen['clips']} clips, {seen['people']} people, {seen['minutes']} minutes, as sound and face-mesh points only, of"
-        " clips from sources under Apache-2.0, MIT and CC BY 4.0 (the GRID corpus, Cooke et al. 2006; HDTF; the sample clips of"
+        f"- Real mouths: {footage['clips']} clips, {footage['people']} people, {footage['minutes']} minutes, as audio and face-mesh points"
+        " only, of clips from sources under Apache-2.0, MIT and CC BY 4.0 (the GRID corpus, Cooke et al. 2006; HDTF; the sample clips of"
         " SadTalker, VideoReTalking, LatentSync, LipNet, open-dubbing and others)"
     ]
 
@@ -129,7 +129,7 @@ def _mapper(card: Mapping[str, Any]) -> list[str]:
     rows = {name: values for name, values in found.items() if isinstance(values, dict)}
     return [
         "",
-        f"## How well mouths are followed, people it never saw ({found['method']})",
+        f"## How well mouths are followed, people held out ({found['method']})",
         "",
         "| | opening r (by frames) | mean of clips | median | width r | amplitude | closures hit | false |",
         "|---|---|---|---|---|---|---|---|",
@@ -139,7 +139,7 @@ def _mapper(card: Mapping[str, Any]) -> list[str]:
             for name, f in rows.items()
         ),
         "",
-        f"Music alone, pieces composed as in the training but held back, moves the mouth {found['music_motion']:.1%} as much as speech"
-        " does; recorded music is judged in training/README.md. The recipe, the rules and the calibration were chosen by these same folds,"
-        " so strangers may do a little worse.",
+        f"Music alone, pieces composed as in the training but held out, moves the mouth {found['music_motion']:.1%} as much as speech"
+        " does; training/README.md has recorded music. The recipe, the rules and the calibration were chosen on these same folds, so the"
+        " metrics of other people may be a little lower.",
     ]

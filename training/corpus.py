@@ -36,7 +36,7 @@ _ESPEAK_LANGUAGES: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "vi": (("vi",), 0.01),
     "sv": (("sv",), 0.01),
 }
-"""Language of the sentences -> espeak-ng's voices, and its share of the hours."""
+"""Language of the sentences -> espeak-ng's voices, and its weight among the hours."""
 _VARIANTS: Final = (
     "Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen Storm adam"
     " anika announcer antonio aunty belinda benjamin boris caleb david ed edward f1 f2 f3 f4 f5 grandma grandpa iven john"
@@ -46,7 +46,7 @@ _VARIANTS: Final = (
 """espeak-ng's timbres, without the whispering, croaking and robot ones."""
 HELD_OUT_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
 HELD_OUT_VOICES: Final = HELD_OUT_VARIANTS | {"awb", "kal_diphone", "kal16"}
-"""Voices that nothing is trained on: the figures are measured on them. kal_diphone and kal16 are one man."""
+"""Voices that nothing is trained on: the metrics are measured on them. kal_diphone and kal16 are one man."""
 HELD_OUT_LANGUAGES: Final = frozenset({"tr", "vi", "sv"})
 HELD_OUT_PIECES: Final = frozenset({music.piece(0), music.piece(1)})
 TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
@@ -84,7 +84,7 @@ def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
     jobs += [("festival", i, size.festival / len(festival.VOICES)) for i in range(len(festival.VOICES))]
     jobs += [("russian", 0, size.russian)]
     jobs += [("music", i, size.music / size.chunks) for i in range(size.chunks)]
-    # Spawned, one process for each job: espeak-ng's library keeps its state in globals, and its flutter depends on all it said before.
+    # Spawned, one process for each job: espeak-ng's library keeps its state in globals, and its flutter depends on earlier speech.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         parts = list(pool.map(_speak, *zip(*[(*job, seed) for job in jobs], strict=True)))
     save([spoken for part in parts for spoken in part], path)
@@ -116,7 +116,7 @@ def load(path: Path) -> list[Utterance]:
 
 
 def is_held_out(spoken: Utterance) -> bool:
-    """Tell whether an utterance is kept for the figures."""
+    """Return whether an utterance is kept for the metrics."""
     return spoken.voice in HELD_OUT_VOICES or spoken.language in HELD_OUT_LANGUAGES or is_held_out_music(spoken)
 
 
@@ -125,52 +125,50 @@ def is_held_out_music(spoken: Utterance) -> bool:
 
 
 def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:
-    chance = random.Random(f"{source} {index} {seed}")  # noqa: S311  (sampling)
+    rng = random.Random(f"{source} {index} {seed}")  # noqa: S311  (sampling)
     with tempfile.TemporaryDirectory() as folder:
         speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian, "music": _music}[source]
         spoken, seconds = [], 0.0
-        for said in speaker(chance, index, Path(folder), hours * 3600):
-            if said.seconds <= _LONGEST_S * 2 and np.abs(said.wave).max(initial=0) > 300:  # a voice that dropped out is silent
-                spoken.append(said)
-                seconds += said.seconds
+        for one in speaker(rng, index, Path(folder), hours * 3600):
+            if one.seconds <= _LONGEST_S * 2 and np.abs(one.wave).max(initial=0) > 300:  # a voice that dropped out is silent
+                spoken.append(one)
+                seconds += one.seconds
             if seconds >= hours * 3600:
                 break
     return spoken
 
 
-def _espeak(chance: random.Random, _index: int, _folder: Path, _seconds: float) -> Iterator[Utterance]:
-    names, shares = list(_ESPEAK_LANGUAGES), [share for _, share in _ESPEAK_LANGUAGES.values()]
+def _espeak(rng: random.Random, _index: int, _folder: Path, _seconds: float) -> Iterator[Utterance]:
+    names, weights = list(_ESPEAK_LANGUAGES), [weight for _, weight in _ESPEAK_LANGUAGES.values()]
     texts = {name: sentences(name) for name in names}
     while True:
-        language = chance.choices(names, shares)[0]
-        variant = chance.choice(_VARIANTS.split()) if chance.random() < 0.93 else ""
-        voice = chance.choice(_ESPEAK_LANGUAGES[language][0]) + (f"+{variant}" if variant else "")
-        text = ". ".join(chance.choices(texts[language], k=1 + (chance.random() < 0.3)))
-        prosody = {"rate": chance.randint(115, 250), "pitch": chance.randint(15, 85), "pitch_range": chance.randint(20, 90)}
+        language = rng.choices(names, weights)[0]
+        variant = rng.choice(_VARIANTS.split()) if rng.random() < 0.93 else ""
+        voice = rng.choice(_ESPEAK_LANGUAGES[language][0]) + (f"+{variant}" if variant else "")
+        text = ". ".join(rng.choices(texts[language], k=1 + (rng.random() < 0.3)))
+        prosody = {"rate": rng.randint(115, 250), "pitch": rng.randint(15, 85), "pitch_range": rng.randint(20, 90)}
         samples, phones = espeak.espeak().speak(text, voice, **prosody)
         if 16000 <= len(samples) <= _LONGEST_S * 16000:
             yield utterance(samples, phones, language=language.split("-")[0], voice=variant or "base")
 
 
-def _flite(chance: random.Random, index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
+def _flite(rng: random.Random, index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
     texts = sentences("en")
     while True:
-        said = ". ".join(chance.choices(texts, k=1 + (chance.random() < 0.5))) + "."
-        samples, phones = flite.speak(
-            said, flite.VOICES[index], folder, stretch=chance.uniform(0.8, 1.15), pitch_hz=chance.randint(85, 220)
-        )
+        text = ". ".join(rng.choices(texts, k=1 + (rng.random() < 0.5))) + "."
+        samples, phones = flite.speak(text, flite.VOICES[index], folder, stretch=rng.uniform(0.8, 1.15), pitch_hz=rng.randint(85, 220))
         yield utterance(samples, phones, language="en", voice=flite.VOICES[index])
 
 
-def _festival(chance: random.Random, index: int, folder: Path, seconds: float) -> Iterator[Utterance]:
+def _festival(rng: random.Random, index: int, folder: Path, seconds: float) -> Iterator[Utterance]:
     voice = festival.VOICES[index]
-    texts = chance.choices(sentences(voice.language), k=int(seconds / 2.5) + 3)
-    return festival.speak(voice, [(text, chance.uniform(0.75, 1.2)) for text in texts], folder)
+    texts = rng.choices(sentences(voice.language), k=int(seconds / 2.5) + 3)
+    return festival.speak(voice, [(text, rng.uniform(0.75, 1.2)) for text in texts], folder)
 
 
 def _russian(_chance: random.Random, _index: int, _folder: Path, seconds: float) -> Iterator[Utterance]:
     return festival.recorded_russian(int(seconds / 4) + 1)
 
 
-def _music(chance: random.Random, _index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
-    return music.speechless(chance, folder)
+def _music(rng: random.Random, _index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
+    return music.instrumental(rng, folder)

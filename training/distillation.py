@@ -1,4 +1,4 @@
-"""Mappers without footage: an encoder made anew is taught what the weights in use make of the same speech."""
+"""Train mappers without footage: for a new encoder, from the predictions of the weights in use on the same speech."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def distil_mappers(
     transcript_mappers: Recipe,
     seed: int,
 ) -> PhoneticModel:
-    """Return `start` with mappers that say of `waves` (int16 [n], 16 kHz) what `teacher` says, and its calibration and shapes."""
+    """Return `start` with mappers that predict of `waves` (int16 [n], 16 kHz) what `teacher` predicts; calibration and lip PCA are its."""
     examples = [_example(start, teacher, wave) for wave in waves]
     return start.with_(
         lip_pca=teacher.lip_pca,
@@ -30,10 +30,10 @@ def distil_mappers(
 
 def _example(start: PhoneticModel, teacher: PhoneticModel, wave: npt.NDArray[np.int16]) -> Example:
     samples = np.asarray(wave / np.float32(32768), np.float32)
-    told = predict(teacher, encode_recording(teacher, samples).features)
-    targets = np.zeros((len(told.opening), TARGETS), np.float32)
-    targets[:, 0], targets[:, 1] = told.opening, told.width
+    prediction = predict(teacher, encode_recording(teacher, samples).features)
+    targets = np.zeros((len(prediction.opening), TARGETS), np.float32)
+    targets[:, 0], targets[:, 1] = prediction.opening, prediction.width
     mask = np.ones(len(targets), np.float32)
     return Example(
-        features=encode_recording(start, samples).features, targets=targets, shut=told.shut, mask=mask, person="", weight=len(targets)
+        features=encode_recording(start, samples).features, targets=targets, shut=prediction.shut, mask=mask, person="", weight=len(targets)
     )

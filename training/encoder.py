@@ -1,4 +1,4 @@
-"""Stage A: the phonetic encoder, trained on synthetic speech to tell the viseme of every 20 ms."""
+"""Stage A: the phonetic encoder, trained on synthetic speech to recognise the viseme of every 20 ms."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,12 +45,12 @@ def train_encoder(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device
         _, logits = encoder(mel)
         return -(soft_labels(labels) * functional.log_softmax(logits, 1) * weights).sum(1).mean()
 
-    descend(encoder, loss, schedule, on_step)
+    optimise(encoder, loss, schedule, on_step)
     return encoder.cpu().eval()
 
 
-def descend(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule, on_step: OnStep) -> None:
-    """Train a network in place; `loss` takes the next batch. on_step hears (steps done, smoothed loss)."""
+def optimise(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule, on_step: OnStep) -> None:
+    """Train a network in place; `loss` takes the next batch. on_step gets (steps done, smoothed loss)."""
     optimiser = torch.optim.AdamW(network.parameters(), schedule.rate, weight_decay=schedule.decay)
     smoothed = 0.0
     for step in range(schedule.steps):
@@ -98,8 +98,8 @@ def vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], rng: np.random.
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
-    """How well visemes are told: frames, share right of all, share right while somebody speaks (with silence not allowed), recall
-    and precision of the bilabials."""
+    """How well visemes are recognised: frames; fraction right of all, and while somebody speaks (with silence not allowed); recall and
+    precision of the bilabials."""
 
     frames: int
     accuracy: float

@@ -1,4 +1,4 @@
-"""espeak-ng as a voice that tells when it speaks each phoneme, through the event callback of its library (speak_lib.h).
+"""espeak-ng as a voice with the time of each phoneme, through the event callback of its library (speak_lib.h).
 
 The library is GPL-3.0: it is a tool of the training, run in a process of its own, and no part of the product.
 """
@@ -71,8 +71,8 @@ class Espeak:
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, pitch_range), (_WORD_GAP, _UNITS_OF_WORD_GAP)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._parts, self._events = [], []
-        said = text.encode() + b"\0"
-        self._library.espeak_Synth(said, len(said), 0, 1, 0, _CHARACTERS_UTF8, None, None)
+        encoded = text.encode() + b"\0"
+        self._library.espeak_Synth(encoded, len(encoded), 0, 1, 0, _CHARACTERS_UTF8, None, None)
         self._library.espeak_Synchronize()
         samples = np.concatenate([*self._parts, np.zeros(0, np.int16)]).astype(np.float32) / 32768
         return np.asarray(soxr.resample(samples, self._rate, SAMPLE_RATE), np.float32), self._phones(len(samples))
@@ -110,7 +110,7 @@ def espeak() -> Espeak:
 
 
 def is_there() -> bool:
-    """Tell whether espeak-ng's library can be loaded."""
+    """Return whether espeak-ng's library can be loaded."""
     with suppress(OSError):
         return espeak() is not None
     return False

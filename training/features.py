@@ -1,4 +1,4 @@
-"""The corpus as the encoder sees it: augmented copies as levelled mel, with a viseme per row."""
+"""Turn the corpus into the input of the encoder: augmented copies as normalised mel, with a viseme per row."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +16,7 @@ from training.music import LANGUAGE as MUSIC
 from training.utterance import LABEL_RATE, SAMPLE_RATE, SILENCE, Utterance
 
 _BACKGROUNDS = 60
-"""Voices for the babble, and tunes, that are heard behind others, at most."""
+"""Voices for the babble, and tunes, that are mixed below speech, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,8 +28,8 @@ class Rows:
 
 
 def rows_of(spoken: Sequence[Utterance], *, copies: int, seed: int, workers: int) -> list[Rows]:
-    """Return `copies` augmented versions of every utterance, one of every piece of music, and a stretch of noise or tones for every
-    tenth of all. The music is also heard behind the speech.
+    """Return `copies` augmented versions of every utterance, one of every piece of music, and some seconds of noise or tones for every
+    tenth of all. The music is also mixed below the speech.
     """
     seeds = [(seed, i) for i in range(len(spoken))]
     voices = _backgrounds([u for u in spoken if u.language != MUSIC])
@@ -47,8 +47,8 @@ def _set_backgrounds(voices: list[Float32], tunes: list[Float32]) -> None:
     _VOICES[:], _TUNES[:] = voices, tunes
 
 
-def _backgrounds(heard: Sequence[Utterance]) -> list[Float32]:
-    return [_wave(u) for u in heard[:: max(1, len(heard) // _BACKGROUNDS)]]
+def _backgrounds(utterances: Sequence[Utterance]) -> list[Float32]:
+    return [_wave(u) for u in utterances[:: max(1, len(utterances) // _BACKGROUNDS)]]
 
 
 def _wave(spoken: Utterance) -> Float32:
@@ -71,17 +71,17 @@ def _copy(spoken: Utterance, rng: np.random.Generator) -> Rows:
     original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
     rows = np.floor(original * LABEL_RATE).astype(np.int64)
     inside = (rows >= 0) & (rows < len(labels))
-    seen = np.where(inside, labels[rows.clip(0, len(labels) - 1)], SILENCE)
-    return Rows(mel=mel.astype(np.float16), labels=seen.astype(np.int8))
+    shifted = np.where(inside, labels[rows.clip(0, len(labels) - 1)], SILENCE)
+    return Rows(mel=mel.astype(np.float16), labels=shifted.astype(np.int8))
 
 
 def _no_speech(rng: np.random.Generator) -> Rows:
     """Return some seconds of noise or tones: no mouth moves to them."""
     samples = int(rng.uniform(3, 6) * SAMPLE_RATE)
     kind = rng.random()
-    sound = music(samples, rng) if kind < 0.3 else hum(samples, rng) if kind < 0.5 else coloured_noise(samples, rng)
-    sound = sound / max(1e-6, float(sound.std())) * 10 ** (rng.uniform(-45, -15) / 20)
+    audio = music(samples, rng) if kind < 0.3 else hum(samples, rng) if kind < 0.5 else coloured_noise(samples, rng)
+    audio = audio / max(1e-6, float(audio.std())) * 10 ** (rng.uniform(-45, -15) / 20)
     if rng.random() < 0.5:
-        sound = mixed(sound.astype(np.float32), coloured_noise(samples, rng), float(rng.uniform(0, 30)))
-    mel = normalised_mel(np.asarray(sound, np.float32))
+        audio = mixed(audio.astype(np.float32), coloured_noise(samples, rng), float(rng.uniform(0, 30)))
+    mel = normalised_mel(np.asarray(audio, np.float32))
     return Rows(mel=mel.astype(np.float16), labels=np.full(len(mel), SILENCE, np.int8))

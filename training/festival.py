@@ -1,4 +1,4 @@
-"""Festival's voices from Debian: made of recordings of real people, with the phoneme times of what they say.
+"""Festival's voices from Debian: made of recordings of real people, with the time of each phoneme.
 
 Only those whose recordings are under a permissive licence: the Czech, Italian and Finnish voices are GPL or LGPL.
 """
@@ -45,7 +45,7 @@ VOICES: Final = (
 
 
 def speak(voice: FestivalVoice, lines: Sequence[tuple[str, float]], folder: Path) -> Iterator[Utterance]:
-    """Yield what `voice` says. lines: (sentence, stretch of its durations); folder: a place for the sound files.
+    """Yield the lines spoken by `voice`. lines: (sentence, stretch of its durations); folder: a place for the audio files.
 
     A sentence the voice cannot say is left out. Raises OSError where Festival is not installed.
     """
@@ -53,32 +53,32 @@ def speak(voice: FestivalVoice, lines: Sequence[tuple[str, float]], folder: Path
     calls = (_call(voice, text, stretch, folder / f"{voice.name}-{i:04d}") for i, (text, stretch) in enumerate(lines))
     script.write_bytes(b"".join([_SAY.encode(), f"(voice_{voice.name})\n".encode(), *filter(None, calls)]))
     subprocess.run(["festival", "--batch", str(script)], capture_output=True, check=False, timeout=3600)
-    for sound in sorted(folder.glob(f"{voice.name}-*.wav")):
-        timed = sound.with_suffix(".lab")
+    for audio in sorted(folder.glob(f"{voice.name}-*.wav")):
+        timed = audio.with_suffix(".lab")
         if timed.exists():
-            yield _read(sound, _ends(timed, first_line=0, name_column=0, end_column=1, names=voice.phones), voice.language, voice.name)
-        sound.unlink()
+            yield _read(audio, _ends(timed, first_line=0, name_column=0, end_column=1, names=voice.phones), voice.language, voice.name)
+        audio.unlink()
         timed.unlink(missing_ok=True)
 
 
 def _call(voice: FestivalVoice, text: str, stretch: float, out: Path) -> bytes | None:
     try:
-        said = text.replace('"', " ").replace("\\", " ").encode(voice.encoding)
+        encoded = text.replace('"', " ").replace("\\", " ").encode(voice.encoding)
     except UnicodeEncodeError:
         return None
-    return b'(say "' + said + f'" {stretch:.2f} "{out}")\n'.encode()
+    return b'(say "' + encoded + f'" {stretch:.2f} "{out}")\n'.encode()
 
 
 def recorded_russian(count: int) -> Iterator[Utterance]:
     """Yield sentences read by a real speaker, with their phoneme labels: the recordings that Festival's Russian voice is made of."""
-    for sound in sorted((_RUSSIAN_VOICE / "wav").glob("*.wav"))[:count]:
-        timed = _RUSSIAN_VOICE / "lab" / f"{sound.stem}.lab"
+    for audio in sorted((_RUSSIAN_VOICE / "wav").glob("*.wav"))[:count]:
+        timed = _RUSSIAN_VOICE / "lab" / f"{audio.stem}.lab"
         if timed.exists():
-            yield _read(sound, _ends(timed, first_line=1, name_column=2, end_column=0, names=RUSSIAN), "ru", "msu_ru_nsh")
+            yield _read(audio, _ends(timed, first_line=1, name_column=2, end_column=0, names=RUSSIAN), "ru", "msu_ru_nsh")
 
 
-def _read(sound: Path, phones: Sequence[Phone], language: str, voice: str) -> Utterance:
-    samples, rate = soundfile.read(sound, dtype="float32")
+def _read(audio: Path, phones: Sequence[Phone], language: str, voice: str) -> Utterance:
+    samples, rate = soundfile.read(audio, dtype="float32")
     samples = np.asarray(soxr.resample(samples, rate, SAMPLE_RATE), np.float32)
     return utterance(
         np.asarray(samples / max(1e-3, float(np.abs(samples).max())) * 0.5, np.float32), phones, language=language, voice=voice

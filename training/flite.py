@@ -16,7 +16,7 @@ VOICES: Final = ("slt", "rms", "awb", "kal16")
 
 
 def speak(text: str, voice: str, folder: Path, *, stretch: float = 1.0, pitch_hz: int = 120) -> tuple[Float32, list[Phone]]:
-    """Return (float32 [n] at 16 kHz, phonemes). folder: a place for the sound file. Raises OSError or CalledProcessError."""
+    """Return (float32 [n] at 16 kHz, phonemes). folder: a place for the audio file. Raises OSError or CalledProcessError."""
     path = folder / "flite.wav"
     command = ("flite", "-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch:.2f}", "--setf", f"int_f0_target_mean={pitch_hz}")
     done = subprocess.run([*command, "-t", text, "-o", str(path)], capture_output=True, text=True, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Stage B: mappers from what the encoder hears to what real mouths do, judged on people held back."""
+"""Stage B: train the mappers on real mouths, and evaluate and calibrate them on people held out."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,18 +37,18 @@ _GAINS: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _MEANS: Final = (0.3, 0.35, 0.4, 0.45)
 _SHUT: Final = ((0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.5, 0.8))
 _TRANSCRIPT_REPEATS: Final = 6
-"""Clips with a script are few: each counts as often as this in the training of the guides."""
+"""Clips with a transcript are few: each counts as often as this in the training of the transcript mappers."""
 _AMPLITUDE: Final = (0.9, 1.1)
 _HITS: Final = 0.7
-"""Share of the true closures that are to be hit. More cost false ones: .65 and .29, .71 and .33 go together."""
+"""Fraction of the true closures that are to be hit. More cost false ones: .65 and .29, .71 and .33 go together."""
 _WIDTH_AMPLITUDE: Final = 0.2
-"""Of the width, as a share of the range from rounded to spread. Real mouths have .30; width is heard less surely than opening."""
+"""Of the width, as a fraction of the range from rounded to spread. Real mouths have .30; width is predicted less well than opening."""
 
 
 def fit_mappers(
     start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, mappers: Recipe = DEFAULT, transcript_mappers: Recipe = TRANSCRIPT_RECIPE
 ) -> PhoneticModel:
-    """Return `start` with mappers and guides that learnt from these clips; its calibration stays."""
+    """Return `start` with mappers and transcript mappers trained on these clips; its calibration stays."""
     lip_pca = lip_pca_of(clips)
     examples = examples_of(start, clips, lip_pca, seed=seed)
     made = start.with_(lip_pca=lip_pca, mappers=train_mappers(examples, mappers, seed=seed))
@@ -59,37 +59,37 @@ def fit_mappers(
 
 
 Predictions = Mapping[str, tuple[MotionPrediction, Float32]]
-"""Clip name -> what a model says of its sound, and the posteriors."""
+"""Clip name -> prediction from its audio, and the posteriors."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOutPredictions:
-    """What models say of clips of persons they never saw: of the clean sound, and with babble."""
+    """Predictions for clips of persons held out: from the clean audio, and with babble."""
 
     clean: Predictions
     noisy: Predictions
 
 
 def cross_validate(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int, recipe: Recipe, workers: int) -> HeldOutPredictions:
-    """Train once per fold without the persons of the fold, and hear them."""
+    """Train once per fold without the persons of the fold, and predict theirs."""
     clean: dict[str, tuple[MotionPrediction, Float32]] = {}
     noisy: dict[str, tuple[MotionPrediction, Float32]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for heard in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
-            clean |= heard.clean
-            noisy |= heard.noisy
+        for fold in pool.map(_fold, repeat(start), repeat(clips), folds(clips, FOLDS), repeat(seed), repeat(recipe)):
+            clean |= fold.clean
+            noisy |= fold.noisy
     return HeldOutPredictions(clean=clean, noisy=noisy)
 
 
-def _fold(start: PhoneticModel, clips: Sequence[AvClip], held: frozenset[str], seed: int, recipe: Recipe) -> HeldOutPredictions:
-    """Train without the persons `held`, and hear them."""
+def _fold(start: PhoneticModel, clips: Sequence[AvClip], held_out: frozenset[str], seed: int, recipe: Recipe) -> HeldOutPredictions:
+    """Train without the persons `held_out`, and predict theirs."""
     torch.set_num_threads(1)
-    taught = [clip for clip in clips if person_of(clip) not in held]
-    model = fit_mappers(start, taught, seed=seed, mappers=recipe, transcript_mappers=Recipe(members=0))
-    judges = [clip for clip in clips if person_of(clip) in held]
+    others = [clip for clip in clips if person_of(clip) not in held_out]
+    model = fit_mappers(start, others, seed=seed, mappers=recipe, transcript_mappers=Recipe(members=0))
+    chosen = [clip for clip in clips if person_of(clip) in held_out]
     return HeldOutPredictions(
-        clean={clip.name: _heard(model, clip.audio) for clip in judges},
-        noisy={clip.name: _heard(model, _with_babble(clip, clips)) for clip in judges},
+        clean={clip.name: _predict(model, clip.audio) for clip in chosen},
+        noisy={clip.name: _predict(model, _with_babble(clip, clips)) for clip in chosen},
     )
 
 
@@ -98,42 +98,42 @@ def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> Float32:
     return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
 
 
-def _heard(model: PhoneticModel, wave: Float32) -> tuple[MotionPrediction, Float32]:
-    heard = encode_recording(model, wave)
-    return predict(model, heard.features), heard.posteriors
+def _predict(model: PhoneticModel, wave: Float32) -> tuple[MotionPrediction, Float32]:
+    acoustic = encode_recording(model, wave)
+    return predict(model, acoustic.features), acoustic.posteriors
 
 
-def curve_of(told: MotionPrediction, posteriors: Float32, calibration: Calibration) -> Curve:
-    """Return the mouth of a whole recording without a script."""
+def curve_of(prediction: MotionPrediction, posteriors: Float32, calibration: Calibration) -> Curve:
+    """Return the mouth of a whole recording without a transcript."""
     rows = len(posteriors)
     return mouth_curve(
-        PredictedRows(prediction=told, posteriors=posteriors, in_recording=np.ones(rows, bool), gate=np.zeros(rows, np.float32)),
+        PredictedRows(prediction=prediction, posteriors=posteriors, in_recording=np.ones(rows, bool), gate=np.zeros(rows, np.float32)),
         calibration,
     )
 
 
-def metrics_of(clips: Sequence[AvClip], heard: Predictions, calibration: Calibration) -> DriverMetrics:
-    """Return the score of what was heard, by clip name, at the clips' true times."""
+def metrics_of(clips: Sequence[AvClip], predicted: Predictions, calibration: Calibration) -> DriverMetrics:
+    """Return the metrics of the predictions, by clip name, at the clips' true times."""
     predictions = {}
     for clip in clips:
-        if clip.name in heard:
-            curve = curve_of(*heard[clip.name], calibration)
+        if clip.name in predicted:
+            curve = curve_of(*predicted[clip.name], calibration)
             rows = np.arange(len(curve)) / CURVE_RATE
             at = [np.interp(clip.true_times, rows, values).astype(np.float32) for values in (curve.opening, curve.width)]
             predictions[clip.name] = Prediction(opening=at[0], width=at[1])
     return driver_metrics(clips, predictions)
 
 
-def calibrated(clips: Sequence[AvClip], unseen: HeldOutPredictions) -> Calibration:
-    """Return the calibration that serves strangers best.
+def best_calibration(clips: Sequence[AvClip], unseen: HeldOutPredictions) -> Calibration:
+    """Return the calibration that is best for unknown people.
 
-    What is told of a stranger moves less than the stranger does, by a factor that only people held back show. Of all that give them
-    the right amplitude and hit enough closures, the one with the best r and the fewest false closures.
+    The predicted mouth of an unknown person moves less than the true one, by a factor that only people held out show. Of all
+    calibrations with the right amplitude and enough closures hit, the one with the best r and the fewest false closures is chosen.
     """
-    deviation = float(np.mean([told.width.std() for told, _ in unseen.clean.values()]))
+    deviation = float(np.mean([prediction.width.std() for prediction, _ in unseen.clean.values()]))
     width_gain = _WIDTH_AMPLITUDE / max(deviation, 1e-3)
 
-    def merit(calibration: Calibration) -> float:
+    def quality(calibration: Calibration) -> float:
         found = metrics_of(clips, unseen.clean, calibration)
         off = max(_AMPLITUDE[0] - found.amplitude, found.amplitude - _AMPLITUDE[1], 0.0)
         missed = max(_HITS - found.closures_hit, 0.0)
@@ -141,14 +141,14 @@ def calibrated(clips: Sequence[AvClip], unseen: HeldOutPredictions) -> Calibrati
 
     choices = product(_MEANS, _GAINS, _SHUT)
     tried = [Calibration(opening_mean=m, opening_gain=g, shut=s, width_gain=width_gain) for m, g, s in choices]
-    return max(tried, key=merit)
+    return max(tried, key=quality)
 
 
 def music_motion(model: PhoneticModel, clips: Sequence[AvClip], pieces: Sequence[Utterance]) -> float:
     """Return lip speed to music alone over lip speed to these people's speech; 0 without any music."""
 
     def speed(wave: Float32) -> float:
-        curve = curve_of(*_heard(model, wave), model.calibration)
+        curve = curve_of(*_predict(model, wave), model.calibration)
         return float(np.abs(np.diff(curve.opening)).mean())
 
     spoken = [speed(clip.audio) for clip in clips]
@@ -157,5 +157,5 @@ def music_motion(model: PhoneticModel, clips: Sequence[AvClip], pieces: Sequence
 
 
 def rounded_metrics(found: DriverMetrics) -> dict[str, Any]:
-    """Return a score as rounded JSON values."""
+    """Return metrics as rounded JSON values."""
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}

@@ -1,4 +1,4 @@
-"""Music without voices, composed by chance and played by FluidSynth with sampled instruments: what must not move a mouth.
+"""Music without voices, composed by chance and played by FluidSynth with sampled instruments: it must not move a mouth.
 
 FluidSynth (LGPL-2.1) is a tool of the training, run as a program; its samples are FluidR3 GM (MIT).
 """
@@ -19,8 +19,8 @@ import soundfile
 from training.utterance import SAMPLE_RATE, Utterance, viseme_labels
 
 LANGUAGE: Final = "music"
-"""What an utterance of the corpus is marked with that nobody speaks."""
-SOUND_FONT: Final = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+"""The language of an utterance of the corpus that nobody speaks."""
+SOUNDFONT: Final = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 
 _TICKS: Final = 480
 _DRUMS: Final = 9
@@ -38,7 +38,7 @@ _VOLUME, _PAN, _EXPRESSION, _MODULATION, _REVERB = 7, 10, 11, 1, 91
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What holds for a whole piece. root: MIDI note; beats: how many it has."""
+    """The plan of a whole piece. root: MIDI note; beats: how many it has."""
 
     bpm: float
     root: int
@@ -52,18 +52,18 @@ class Piece:
         return self.root + 12 * octave + self.scale[step]
 
     def chord(self, beat: int) -> tuple[int, ...]:
-        """Return the degrees of the chord that sounds at a beat: four beats each."""
+        """Return the degrees of the chord played at a beat: four beats each."""
         first = self.progression[beat // 4 % len(self.progression)]
         return (first, first + 2, first + 4)
 
 
-def speechless(chance: random.Random, folder: Path) -> Iterator[Utterance]:
-    """Yield pieces of 10 to 20 s, and what rings on, without end, as utterances in which nobody speaks. folder: a place for files.
+def instrumental(rng: random.Random, folder: Path) -> Iterator[Utterance]:
+    """Yield pieces of 10 to 20 s and their reverberation, without end, as utterances in which nobody speaks. folder: a place for files.
 
     Raises FileNotFoundError without FluidSynth, CalledProcessError where it fails.
     """
     for number in count():
-        wave = play(compose(chance, seconds=chance.uniform(10, 20)), folder)
+        wave = play(compose(rng, seconds=rng.uniform(10, 20)), folder)
         yield Utterance(wave=wave, labels=viseme_labels(wave.astype(np.float32), ()), language=LANGUAGE, voice=piece(number))
 
 
@@ -72,41 +72,41 @@ def piece(number: int) -> str:
     return f"piece {number}"
 
 
-def compose(chance: random.Random, *, seconds: float) -> mido.MidiFile:
+def compose(rng: random.Random, *, seconds: float) -> mido.MidiFile:
     """Return music for one to five players. Every fourth is a solo: alone, an instrument resembles a voice most."""
-    bpm = chance.uniform(55, 170)
+    bpm = rng.uniform(55, 170)
     plan = Piece(
         bpm=bpm,
-        root=chance.randint(40, 51),
-        scale=chance.choice(_SCALES),
-        progression=chance.choice(_PROGRESSIONS),
+        root=rng.randint(40, 51),
+        scale=rng.choice(_SCALES),
+        progression=rng.choice(_PROGRESSIONS),
         beats=max(4, round(seconds * bpm / 60)),
     )
     score = _Score()
-    kind = chance.random()
+    kind = rng.random()
     if kind < 0.25:
-        _solo(plan, score, chance, channel=0)
+        _solo(plan, score, rng, channel=0)
     elif kind < 0.32:
-        _drums(plan, score, chance)
+        _drums(plan, score, rng)
     else:
-        for channel in range(chance.randint(1, 2)):
-            _accompany(plan, score, chance, channel=channel)
-        if chance.random() < 0.65:
-            _drums(plan, score, chance)
-        if chance.random() < 0.65:
-            _bass(plan, score, chance, channel=2)
-        if chance.random() < 0.7:
-            _solo(plan, score, chance, channel=3)
+        for channel in range(rng.randint(1, 2)):
+            _accompany(plan, score, rng, channel=channel)
+        if rng.random() < 0.65:
+            _drums(plan, score, rng)
+        if rng.random() < 0.65:
+            _bass(plan, score, rng, channel=2)
+        if rng.random() < 0.7:
+            _solo(plan, score, rng, channel=3)
     return score.written(bpm)
 
 
 def play(music: mido.MidiFile, folder: Path) -> npt.NDArray[np.int16]:
     """Return int16 [n] at 16 kHz, mono, the loudest sample at half of full scale."""
-    score, sound = folder / "piece.mid", folder / "piece.wav"
+    score, audio = folder / "piece.mid", folder / "piece.wav"
     music.save(score)
-    options = ("-ni", "-q", "-g", "0.5", "-r", str(SAMPLE_RATE), "-T", "wav", "-O", "float", "-F", str(sound))
-    subprocess.run(["fluidsynth", *options, str(SOUND_FONT), str(score)], capture_output=True, check=True, timeout=300)
-    stereo, _ = soundfile.read(sound, dtype="float32", always_2d=True)
+    options = ("-ni", "-q", "-g", "0.5", "-r", str(SAMPLE_RATE), "-T", "wav", "-O", "float", "-F", str(audio))
+    subprocess.run(["fluidsynth", *options, str(SOUNDFONT), str(score)], capture_output=True, check=True, timeout=300)
+    stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
     mono = stereo.mean(1)
     return np.asarray(mono / max(1e-6, float(np.abs(mono).max())) * 16384, np.int16)
 
@@ -127,11 +127,11 @@ class _Score:
             self.at(beat, mido.Message("note_on", channel=channel, note=pitch, velocity=velocity))
             self.at(beat + beats, mido.Message("note_off", channel=channel, note=pitch))
 
-    def player(self, channel: int, program: int, chance: random.Random) -> None:
+    def player(self, channel: int, program: int, rng: random.Random) -> None:
         """Seat a player: instrument, place, volume, room."""
         self.at(0, mido.Message("program_change", channel=channel, program=program))
         for control, low, high in ((_VOLUME, 70, 120), (_PAN, 30, 98), (_REVERB, 0, 100)):
-            self.at(0, mido.Message("control_change", channel=channel, control=control, value=chance.randint(low, high)))
+            self.at(0, mido.Message("control_change", channel=channel, control=control, value=rng.randint(low, high)))
 
     def written(self, bpm: float) -> mido.MidiFile:
         track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm))])
@@ -142,69 +142,69 @@ class _Score:
         return mido.MidiFile(ticks_per_beat=_TICKS, tracks=[track])
 
 
-def _solo(piece: Piece, score: _Score, chance: random.Random, *, channel: int) -> None:
+def _solo(piece: Piece, score: _Score, rng: random.Random, *, channel: int) -> None:
     """A melody that walks along the scale, with rests, vibrato and swelling notes."""
-    score.player(channel, chance.choice(_SOLOISTS), chance)
-    lengths = chance.choice(((1, 2, 4), (0.5, 1, 2), (0.5, 0.5, 1), (0.25, 0.5, 1), (1 / 3, 2 / 3, 1)))
-    legato, vibrato, swells = chance.uniform(0.4, 1.05), chance.randint(0, 90), chance.random() < 0.4
-    beat, degree = 0.0, chance.randint(5, 16)
+    score.player(channel, rng.choice(_SOLOISTS), rng)
+    lengths = rng.choice(((1, 2, 4), (0.5, 1, 2), (0.5, 0.5, 1), (0.25, 0.5, 1), (1 / 3, 2 / 3, 1)))
+    legato, vibrato, swells = rng.uniform(0.4, 1.05), rng.randint(0, 90), rng.random() < 0.4
+    beat, degree = 0.0, rng.randint(5, 16)
     while beat < piece.beats:
-        length = chance.choice(lengths)
-        if chance.random() > 0.12:
-            degree = int(np.clip(degree + chance.choice((-4, -2, -1, -1, 0, 1, 1, 2, 4)), 0, 24))
+        length = rng.choice(lengths)
+        if rng.random() > 0.12:
+            degree = int(np.clip(degree + rng.choice((-4, -2, -1, -1, 0, 1, 1, 2, 4)), 0, 24))
             score.at(beat, mido.Message("control_change", channel=channel, control=_MODULATION, value=vibrato if length >= 1 else 0))
             if swells:
                 for part in range(4):
-                    value = chance.randint(50, 127)
+                    value = rng.randint(50, 127)
                     score.at(beat + length * part / 4, mido.Message("control_change", channel=channel, control=_EXPRESSION, value=value))
-            score.note(channel, beat, length * legato, piece.note(degree), chance.gauss(95, 14))
+            score.note(channel, beat, length * legato, piece.note(degree), rng.gauss(95, 14))
         beat += length
 
 
-def _accompany(piece: Piece, score: _Score, chance: random.Random, *, channel: int) -> None:
+def _accompany(piece: Piece, score: _Score, rng: random.Random, *, channel: int) -> None:
     """Chords: held, struck in a rhythm, or broken."""
-    score.player(channel, chance.choice(_ACCOMPANISTS), chance)
-    octave = len(piece.scale) * chance.randint(0, 2)
-    style = chance.choice(("held", "struck", "broken"))
-    rhythm = [chance.random() < 0.6 for _ in range(8)]
-    division = chance.choice((2, 3, 4))
+    score.player(channel, rng.choice(_ACCOMPANISTS), rng)
+    octave = len(piece.scale) * rng.randint(0, 2)
+    style = rng.choice(("held", "struck", "broken"))
+    rhythm = [rng.random() < 0.6 for _ in range(8)]
+    division = rng.choice((2, 3, 4))
     for beat in range(0, piece.beats, 4):
         chord = [piece.note(degree + octave) for degree in piece.chord(beat)]
         if style == "held":
             for pitch in chord:
-                score.note(channel, beat, 3.95, pitch, chance.gauss(75, 8))
+                score.note(channel, beat, 3.95, pitch, rng.gauss(75, 8))
         elif style == "struck":
             for place in (p for p in range(8) if rhythm[p]):
                 for i, pitch in enumerate(chord):
-                    score.note(channel, beat + place / 2 + i * 0.01, 0.42, pitch, chance.gauss(80, 12))
+                    score.note(channel, beat + place / 2 + i * 0.01, 0.42, pitch, rng.gauss(80, 12))
         else:
             for place in range(4 * division):
-                score.note(channel, beat + place / division, 1.2 / division, chord[place % len(chord)], chance.gauss(75, 12))
+                score.note(channel, beat + place / division, 1.2 / division, chord[place % len(chord)], rng.gauss(75, 12))
 
 
-def _bass(piece: Piece, score: _Score, chance: random.Random, *, channel: int) -> None:
-    score.player(channel, chance.choice(_BASSES), chance)
-    step = chance.choice((0.5, 1, 2))
+def _bass(piece: Piece, score: _Score, rng: random.Random, *, channel: int) -> None:
+    score.player(channel, rng.choice(_BASSES), rng)
+    step = rng.choice((0.5, 1, 2))
     for place in range(int(piece.beats / step)):
         beat = place * step
         root, _, fifth = piece.chord(int(beat))
-        score.note(channel, beat, step * 0.9, piece.note(fifth if chance.random() < 0.2 else root) - 12, chance.gauss(90, 10))
+        score.note(channel, beat, step * 0.9, piece.note(fifth if rng.random() < 0.2 else root) - 12, rng.gauss(90, 10))
 
 
-def _drums(piece: Piece, score: _Score, chance: random.Random) -> None:
+def _drums(piece: Piece, score: _Score, rng: random.Random) -> None:
     """A bar of sixteen steps, repeated, with fills left to chance."""
-    score.player(_DRUMS, chance.choice((0, 0, 8, 16, 24, 25, 32, 40)), chance)
+    score.player(_DRUMS, rng.choice((0, 0, 8, 16, 24, 25, 32, 40)), rng)
     bar: dict[int, list[float]] = {
-        _KICK: [1.0 if place % 8 == 0 else chance.choice((0, 0, 0, 0.6)) for place in range(16)],
-        _SNARE: [1.0 if place % 8 == 4 else chance.choice((0, 0, 0, 0, 0, 0.3)) for place in range(16)],
-        chance.choice((_CLOSED_HAT, _OPEN_HAT)): [chance.choice((0.9, 0.5, 0.5, 0)) for _ in range(16)],
-        chance.choice(_HAND_DRUMS): [chance.choice((0, 0, 0.7)) for _ in range(16)],
+        _KICK: [1.0 if place % 8 == 0 else rng.choice((0, 0, 0, 0.6)) for place in range(16)],
+        _SNARE: [1.0 if place % 8 == 4 else rng.choice((0, 0, 0, 0, 0, 0.3)) for place in range(16)],
+        rng.choice((_CLOSED_HAT, _OPEN_HAT)): [rng.choice((0.9, 0.5, 0.5, 0)) for _ in range(16)],
+        rng.choice(_HAND_DRUMS): [rng.choice((0, 0, 0.7)) for _ in range(16)],
     }
-    for drum in chance.sample(sorted(bar), chance.randint(1, len(bar))):
+    for drum in rng.sample(sorted(bar), rng.randint(1, len(bar))):
         for step in range(piece.beats * 4):
             strength = bar[drum][step % 16]
-            if strength and chance.random() < 0.95:
-                score.note(_DRUMS, step / 4, 0.2, drum, 110 * strength + chance.gauss(0, 8))
+            if strength and rng.random() < 0.95:
+                score.note(_DRUMS, step / 4, 0.2, drum, 110 * strength + rng.gauss(0, 8))
     for beat in range(0, piece.beats, 16):
-        if chance.random() < 0.5:
-            score.note(_DRUMS, beat, 1, _CRASH, chance.gauss(90, 10))
+        if rng.random() < 0.5:
+            score.note(_DRUMS, beat, 1, _CRASH, rng.gauss(90, 10))

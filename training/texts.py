@@ -1,4 +1,4 @@
-"""What the synthetic voices say: sentences of Debian's `fortunes` packages, and syllables where there is no such package."""
+"""Sentences for the synthetic voices: those of Debian's `fortunes` packages, and syllables where there is no such package."""
 
 import random
 import re
@@ -28,7 +28,7 @@ _SYLLABLES: Final[Mapping[str, tuple[str, str, str]]] = {
     "id": ("b p m d t n l g k h j r s w y ng ny", "a e i o u", " n r s ng k"),
     "vi": ("b ph m đ t th n l g kh h ch r s x v ng nh tr", "a á à ạ ê ơ i o ô u ư ao ia ươ", " n ng m t"),
 }
-"""Beginnings, middles and ends of made-up syllables. Their words mean nothing, but a voice says them with its language's sounds."""
+"""Beginnings, middles and ends of made-up syllables. Their words mean nothing, but have the phonemes of the language."""
 _KANA: Final = (
     "あいうえおかきくけこがぎぐげごさしすせそざじずぜぞたちつてとだでどなにぬねのはひ"
     "ふへほばびぶべぼぱぴぷぺぽまみむめもやゆよらりるれろわん"
@@ -51,17 +51,17 @@ def sentences(language: str, seed: int = 0) -> list[str]:
 
     language: a key of the tables above, or "cmn-latn-pinyin".
     """
-    chance = random.Random(f"{language} {seed}")  # noqa: S311  (sampling)
+    rng = random.Random(f"{language} {seed}")  # noqa: S311  (sampling)
     if language == "cmn-latn-pinyin":
-        return [_pinyin(chance) for _ in range(1500)]
+        return [_pinyin(rng) for _ in range(1500)]
     if language == "ja":
-        return [" ".join("".join(chance.choices(_KANA, k=chance.randint(2, 5))) for _ in range(chance.randint(4, 8))) for _ in range(800)]
+        return [" ".join("".join(rng.choices(_KANA, k=rng.randint(2, 5))) for _ in range(rng.randint(4, 8))) for _ in range(800)]
     if language in _SYLLABLES:
-        return [_made_up(chance, *_SYLLABLES[language]) for _ in range(800)]
+        return [_made_up(rng, *_SYLLABLES[language]) for _ in range(800)]
     found = sorted(set(_fortunes(language)))
     if not found:
         raise FileNotFoundError(f"no sentences for {language}: is the Debian package of fortunes installed?")
-    chance.shuffle(found)
+    rng.shuffle(found)
     return found
 
 
@@ -89,22 +89,22 @@ def _chinese(text: str) -> Iterator[str]:
             yield part.strip()
 
 
-def _made_up(chance: random.Random, beginnings: str, middles: str, ends: str) -> str:
+def _made_up(rng: random.Random, beginnings: str, middles: str, ends: str) -> str:
     def syllable() -> str:
-        end = chance.choice(ends.split(" ")) if chance.random() < 0.4 else ""
-        return chance.choice(beginnings.split()) + chance.choice(middles.split()) + end
+        end = rng.choice(ends.split(" ")) if rng.random() < 0.4 else ""
+        return rng.choice(beginnings.split()) + rng.choice(middles.split()) + end
 
-    return " ".join("".join(syllable() for _ in range(chance.randint(1, 4))) for _ in range(chance.randint(5, 12)))
+    return " ".join("".join(syllable() for _ in range(rng.randint(1, 4))) for _ in range(rng.randint(5, 12)))
 
 
-def _pinyin(chance: random.Random) -> str:
+def _pinyin(rng: random.Random) -> str:
     """Return a line of pinyin with tone digits; espeak-ng's `cmn-latn-pinyin` reads them as tones."""
 
     def syllable() -> str:
-        if chance.random() < 0.35:
-            return chance.choice(_FREQUENT.split())
-        initial = chance.choice(_INITIALS.split())
+        if rng.random() < 0.35:
+            return rng.choice(_FREQUENT.split())
+        initial = rng.choice(_INITIALS.split())
         finals = next(finals for starts, finals in _AFTER.items() if not starts or initial in starts)
-        return initial + chance.choice(finals.split())
+        return initial + rng.choice(finals.split())
 
-    return " ".join(syllable() + str(chance.choice((1, 2, 3, 4, 4, 5))) for _ in range(chance.randint(6, 15)))
+    return " ".join(syllable() + str(rng.choice((1, 2, 3, 4, 4, 5))) for _ in range(rng.randint(6, 15)))

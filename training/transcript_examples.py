@@ -1,4 +1,4 @@
-"""Clips whose words are known, so that the guides meet real alignments while they learn."""
+"""Examples from clips whose words are known, so that the transcript mappers are trained on real alignments."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _SIGNS: Final = re.compile(r"(?:^|_)([blps][bgrw][abiw][a-z][z1-9][naps])$")
 
 
 def words_of(clip: AvClip) -> str | None:
-    """Return what is said in a clip of the GRID corpus, None in another.
+    """Return the words spoken in a clip of the GRID corpus, None for another clip.
 
     >>> words_of(clip)  # called grid_s31_lgbj5a
     'lay green by j five again'
@@ -34,7 +34,7 @@ def words_of(clip: AvClip) -> str | None:
 
 
 def transcript_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
-    """Return one more example for every clip whose words are known and found in its sound: with the posteriors that a script gives.
+    """Return one more example for every clip whose words are known and found in its audio: with the posteriors that a transcript gives.
 
     examples: of the same clips as they are (not augmented), one each, in the same order.
     """

@@ -63,7 +63,7 @@ def viseme_labels(samples: Float32, phones: Sequence[Phone]) -> npt.NDArray[np.i
         if not visemes:
             if phone.end - phone.start >= _SHORT_PAUSE_S or phone.start == 0:
                 _fill(labels, phone.start, phone.end, SILENCE)
-            else:  # a gap of an instant: the mouth does not notice
+            else:  # a gap of an instant does not move the mouth
                 before = labels[max(0, round(phone.start * LABEL_RATE) - 1)]
                 _fill(labels, phone.start, phone.end, int(before))
             continue

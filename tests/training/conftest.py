@@ -10,8 +10,8 @@ SENTENCES = (
     ("en-us+m1", "en", "Maybe she will open the big blue box."),
     ("de+f1", "de", "Am Abend kommen alle Boote zurück."),
     ("es", "es", "El barco vuelve por la mañana."),
-    ("en-us+m3", "en", "People remember what they like best."),  # a voice that is held back
-    ("tr", "tr", "Sabah erken kalkan yol alır."),  # a language that is held back
+    ("en-us+m3", "en", "People remember what they like best."),  # a voice that is held out
+    ("tr", "tr", "Sabah erken kalkan yol alır."),  # a language that is held out
 )
 
 

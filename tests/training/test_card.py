@@ -1,12 +1,14 @@
-"""The model card tells every figure, as data and as a page."""
+"""The model card gives every metric, as data and as a page."""
 
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
+from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.scores import DriverMetrics
 from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel
 from heygem_daemon.lipsync.speech.network import FEATURES, TRANSCRIPT_FEATURES, Encoder, Mapper, SpeechDetector
@@ -28,12 +30,12 @@ CLEAN = DriverMetrics(
     clips=31,
 )
 BABBLE = replace(CLEAN, opening_r=0.6911, opening_r_mean=0.6922, opening_r_median=0.6933, width_r=0.3811)
-TOLD = card.RecognitionMetrics(recognised=RECOGNISED, detected={"speech_kept": 0.98712, "music_passed": 0.0123})
-JUDGEMENT = card.Judgement(clean=CLEAN, babble=BABBLE, music_motion=0.0712)
+RECOGNITION = card.RecognitionMetrics(recognised=RECOGNISED, detected={"speech_kept": 0.98712, "music_passed": 0.0123})
+EVALUATION = card.Evaluation(clean=CLEAN, babble=BABBLE, music_motion=0.0712)
 CLIPS = [replace(make_clip(str(i), person, seed=i, seconds=30), person=person) for i, person in enumerate(["a", "a", "b", "grid_s1"])]
 
 
-def make(judgement, clips):
+def make(evaluation: card.Evaluation | None, clips: list[AvClip]) -> tuple[PhoneticModel, dict[str, Any]]:
     torch.manual_seed(0)
     model = PhoneticModel(
         encoder=Encoder(),
@@ -42,39 +44,37 @@ def make(judgement, clips):
         transcript_mappers=(Mapper(inputs=TRANSCRIPT_FEATURES),),
         lip_pca=LipPca.none(),
     )
-    return model, card.make(model, TOLD, judgement, clips, seed=17, minutes=42.0)
+    return model, card.make(model, RECOGNITION, evaluation, clips, seed=17, minutes=42.0)
 
 
-def rounded_metrics(value):
+def numbers_of(value: object) -> list[float]:
     """Return every number of the card."""
     if isinstance(value, dict):
-        return [number for part in value.values() for number in rounded_metrics(part)]
+        return [number for part in value.values() for number in numbers_of(part)]
     return [value] if isinstance(value, (int, float)) else []
 
 
-def test_the_page_shows_every_figure_of_the_card():
-    _, made = make(JUDGEMENT, CLIPS)
+def test_the_page_shows_every_metric_of_the_card() -> None:
+    _, made = make(EVALUATION, CLIPS)
     page = card.as_markdown(made).replace(",", "")
     shown = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", page)}
-    told = rounded_metrics({name: value for name, value in made.items() if name not in {"mapper", "detector"}})
-    metrics_of = rounded_metrics(
-        {name: {k: v for k, v in made["mapper"][name].items() if k != "clips"} for name in ("clean", "babble 10 dB")}
-    )
-    assert len(told) + len(metrics_of) > 20
-    assert [number for number in told + metrics_of if not any(abs(number - there) < 0.0051 for there in shown)] == []
+    recognised = numbers_of({name: value for name, value in made.items() if name not in {"mapper", "detector"}})
+    followed = numbers_of({name: {k: v for k, v in made["mapper"][name].items() if k != "clips"} for name in ("clean", "babble 10 dB")})
+    assert len(recognised) + len(followed) > 20
+    assert [number for number in recognised + followed if not any(abs(number - there) < 0.0051 for there in shown)] == []
     assert "moves the mouth 7.1% as much" in page
     assert "takes 98.7% of that speech for speech and 1.2% of" in page
 
 
 @pytest.mark.parametrize(
-    "figure", ["0.611", "0.622", "0.511", "0.522", "0.711", "0.722", "0.733", "0.411", "0.691", "0.381", "0.67", "7123"]
+    "number", ["0.611", "0.622", "0.511", "0.522", "0.711", "0.722", "0.733", "0.411", "0.691", "0.381", "0.67", "7123"]
 )
-def test_a_figure_is_in_the_page_to_the_digit(figure):
-    assert figure in card.as_markdown(make(JUDGEMENT, CLIPS)[1])
+def test_a_number_is_in_the_page_to_the_digit(number: str) -> None:
+    assert number in card.as_markdown(make(EVALUATION, CLIPS)[1])
 
 
-def test_the_card_says_what_it_is_and_what_made_it():
-    model, made = make(JUDGEMENT, CLIPS)
+def test_the_card_says_what_it_is_and_what_made_it() -> None:
+    model, made = make(EVALUATION, CLIPS)
     assert (made["name"], made["licence"], made["seed"]) == ("phonetic", "Apache-2.0", 17)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", made["date"])
     networks = (model.encoder, model.detector, *model.mappers, *model.transcript_mappers)
@@ -85,12 +85,12 @@ def test_the_card_says_what_it_is_and_what_made_it():
     assert all(source in page for source in made["sources"])
 
 
-def test_footage_of_people_kept_back_is_not_counted_as_taught():
-    _, made = make(JUDGEMENT, CLIPS)
+def test_footage_of_people_held_out_is_not_counted_as_trained_on() -> None:
+    _, made = make(EVALUATION, CLIPS)
     assert made["footage"] == {"clips": 3, "people": 2, "minutes": 1.5}
 
 
-def test_without_footage_the_page_says_so_and_claims_nothing_of_mouths():
+def test_without_footage_the_page_says_so_and_claims_nothing_of_mouths() -> None:
     _, made = make(None, [])
     assert "footage" not in made
     assert "mapper" not in made
@@ -99,6 +99,6 @@ def test_without_footage_the_page_says_so_and_claims_nothing_of_mouths():
     assert "How well mouths are followed" not in page
 
 
-def test_the_card_survives_the_metadata_of_a_file():
-    _, made = make(JUDGEMENT, CLIPS)
+def test_the_card_survives_the_metadata_of_a_file() -> None:
+    _, made = make(EVALUATION, CLIPS)
     assert json.loads(json.dumps(made)) == made

@@ -1,4 +1,4 @@
-"""The corpus survives its file, and what is held back is never learned."""
+"""The corpus survives its file, and what is held out is never trained on."""
 
 from dataclasses import replace
 from itertools import product
@@ -9,18 +9,19 @@ import pytest
 
 from training import corpus, festival, flite, music
 from training.corpus import HELD_OUT_LANGUAGES, HELD_OUT_PIECES, HELD_OUT_VOICES, TESTS, is_held_out
+from training.utterance import Utterance
 
 VOICES = ("base", "m1", "f1", "slt", "rms", "ked_diphone", "msu_ru_nsh", *sorted(HELD_OUT_VOICES))
 LANGUAGES = ("en", "cmn", "de", "ru", *sorted(HELD_OUT_LANGUAGES))
 
 
 @pytest.fixture(scope="module")
-def everything(small_corpus):
+def everything(small_corpus: list[Utterance]) -> list[Utterance]:
     """Every voice in every language."""
     return [replace(small_corpus[0], voice=voice, language=language) for voice, language in product(VOICES, LANGUAGES)]
 
 
-def test_utterances_survive_their_file(small_corpus, tmp_path):
+def test_utterances_survive_their_file(small_corpus: list[Utterance], tmp_path: Path) -> None:
     corpus.save(small_corpus, tmp_path / "corpus.npz")
     read = corpus.load(tmp_path / "corpus.npz")
     assert len(read) == len(small_corpus)
@@ -30,40 +31,40 @@ def test_utterances_survive_their_file(small_corpus, tmp_path):
         assert (there.voice, there.language) == (here.voice, here.language)
 
 
-def test_no_held_voice_and_no_held_language_is_learned(everything):
+def test_no_held_out_voice_or_language_is_trained_on(everything: list[Utterance]) -> None:
     learned = [u for u in everything if not is_held_out(u)]
     assert {u.voice for u in learned} == set(VOICES) - HELD_OUT_VOICES
     assert {u.language for u in learned} == set(LANGUAGES) - HELD_OUT_LANGUAGES
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_the_figures_are_measured_on_what_is_never_learned(everything, name):
-    judges = [u for u in everything if TESTS[name](u)]
-    assert judges
-    assert all(is_held_out(u) for u in judges)
+def test_the_metrics_are_measured_on_what_is_never_trained_on(everything: list[Utterance], name: str) -> None:
+    chosen = [u for u in everything if TESTS[name](u)]
+    assert chosen
+    assert all(is_held_out(u) for u in chosen)
 
 
-def test_some_music_is_held_back_and_judges_no_voice(small_corpus):
+def test_some_music_is_held_out_and_belongs_to_no_test_of_voices(small_corpus: list[Utterance]) -> None:
     pieces = [replace(small_corpus[0], voice=music.piece(number), language=music.LANGUAGE) for number in range(5)]
     assert [is_held_out(piece) for piece in pieces] == [True, True, False, False, False]
     assert {piece.voice for piece in pieces[:2]} == HELD_OUT_PIECES
-    assert not any(judges(piece) for piece in pieces for judges in TESTS.values())
+    assert not any(belongs(piece) for piece in pieces for belongs in TESTS.values())
 
 
-def test_a_man_who_is_recorded_in_two_systems_is_held_in_both():
+def test_a_man_who_is_recorded_in_two_systems_is_held_out_in_both() -> None:
     assert {"kal16", "kal_diphone"} <= HELD_OUT_VOICES
 
 
-def test_every_voice_that_is_held_is_one_that_can_speak():
+def test_every_voice_that_is_held_out_is_one_that_can_speak() -> None:
     there = {*corpus._VARIANTS.split(), *flite.VOICES, *(voice.name for voice in festival.VOICES)}
     assert there >= HELD_OUT_VOICES
 
 
-def test_the_shares_of_the_hours_are_a_whole():
-    assert sum(share for _, share in corpus._ESPEAK_LANGUAGES.values()) == pytest.approx(1)
+def test_the_weights_of_the_languages_add_up_to_one() -> None:
+    assert sum(weight for _, weight in corpus._ESPEAK_LANGUAGES.values()) == pytest.approx(1)
 
 
-def test_a_voice_that_is_not_there_is_no_reason_to_stop_saving(tmp_path, small_corpus):
+def test_a_voice_that_is_not_there_is_no_reason_to_stop_saving(tmp_path: Path, small_corpus: list[Utterance]) -> None:
     """The file holds as many waves as labels, also of a single utterance."""
     corpus.save(small_corpus[:1], Path(tmp_path / "one.npz"))
     (one,) = corpus.load(tmp_path / "one.npz")

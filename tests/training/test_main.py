@@ -3,6 +3,8 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from training import __main__ as run
 from training import corpus
 from training.__main__ import main
 from training.mapper import FOLDS
+from training.utterance import Utterance
 
 
 @pytest.fixture(scope="module")
-def folder(small_corpus, tmp_path_factory):
-    """A work folder in which the corpus is spoken already (by espeak-ng alone), and weights to be taught by."""
+def folder(small_corpus: list[Utterance], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder in which the corpus is spoken already (by espeak-ng alone), and weights to distil from."""
     folder = tmp_path_factory.mktemp("training")
     corpus.save(small_corpus, folder / f"corpus-tiny-{corpus.VERSION}-0.npz")
     shutil.copy(shipped_weights(), folder / "out.safetensors")
@@ -26,16 +29,16 @@ def folder(small_corpus, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch):
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny run with fewer steps: what it makes is of no use in either case."""
     monkeypatch.setattr(run, "TINY", replace(run.TINY, steps=3))
 
 
-def arguments(folder, *more):
+def arguments(folder: Path, *more: str) -> list[str]:
     return ["--tiny", "--work", str(folder), "--out", str(folder / "out.safetensors"), "--device", "cpu", "--workers", "1", *more]
 
 
-def write_clips(folder, people):
+def write_clips(folder: Path, people: int) -> None:
     folder.mkdir(exist_ok=True)
     for place in range(people):
         clip = make_clip(f"p{place}", f"p{place}", seed=place, seconds=2)
@@ -51,12 +54,13 @@ def write_clips(folder, people):
         )
 
 
-def read_card(printed):
-    return json.loads(printed[printed.index("\n{") :])
+def read_card(printed: str) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(printed[printed.index("\n{") :])
+    return card
 
 
 @pytest.mark.slow
-def test_without_footage_new_mappers_are_taught_by_the_weights_in_use(folder, capsys):
+def test_without_footage_new_mappers_are_distilled_from_the_weights_in_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = load(folder / "out.safetensors")
     assert main(arguments(folder)) == 0
     printed = capsys.readouterr().out
@@ -71,7 +75,9 @@ def test_without_footage_new_mappers_are_taught_by_the_weights_in_use(folder, ca
 
 
 @pytest.mark.slow
-def test_with_footage_mappers_learn_from_people_and_are_judged_on_others(folder, tmp_path, capsys):
+def test_with_footage_mappers_are_trained_on_people_and_evaluated_on_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_clips(tmp_path / "clips", FOLDS)
     assert main(arguments(folder, "--avdata", str(tmp_path / "clips"))) == 0
     printed = capsys.readouterr().out
@@ -83,7 +89,7 @@ def test_with_footage_mappers_learn_from_people_and_are_judged_on_others(folder,
     assert "babble 10 dB" in (folder / "out.md").read_text("utf-8")
 
 
-def test_too_few_people_are_told_at_once(folder, tmp_path, capsys):
+def test_too_few_people_are_reported_at_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clips(tmp_path / "clips", FOLDS - 1)
     assert main(arguments(folder, "--avdata", str(tmp_path / "clips"))) == 2
-    assert "too few to judge" in capsys.readouterr().err
+    assert "too few to evaluate" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What mappers say of strangers is judged, and calibrated to move as much as real mouths do."""
+"""Predictions for people held out are measured, and calibrated to move as much as real mouths do."""
 
 from dataclasses import replace
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.augment import music
+from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.finetune import Recipe
+from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.model import Calibration, MotionPrediction, load
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip, syllables
@@ -17,8 +19,8 @@ from training.utterance import Utterance
 CLIPS = [make_clip(name, name, seed=seed) for seed, name in enumerate("abcd")]
 
 
-def told_of(clip, gain=1.0):
-    """Return (told, posteriors) of a model that hears the mouth's loudness well, all of it speech."""
+def prediction_of(clip: AvClip, gain: float = 1.0) -> tuple[MotionPrediction, Float32]:
+    """Return (prediction, posteriors) of a model that follows the mouth's loudness well, all of it speech."""
     true = syllables(clip.seconds + 0.04, int("abcd".index(clip.name)), 50)
     standard = (true - true.mean()) / true.std()
     posteriors = np.zeros((len(true), 16), np.float32)
@@ -31,34 +33,36 @@ def told_of(clip, gain=1.0):
     return prediction, posteriors
 
 
-def test_a_model_that_hears_well_is_judged_well_and_a_deaf_one_is_not():
-    good = mapper.metrics_of(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration())
-    strange = mapper.metrics_of(CLIPS, {clip.name: told_of(CLIPS[i - 1]) for i, clip in enumerate(CLIPS)}, Calibration())
+def test_a_model_that_follows_has_good_metrics_and_a_deaf_one_has_not() -> None:
+    good = mapper.metrics_of(CLIPS, {clip.name: prediction_of(clip) for clip in CLIPS}, Calibration())
+    strange = mapper.metrics_of(CLIPS, {clip.name: prediction_of(CLIPS[i - 1]) for i, clip in enumerate(CLIPS)}, Calibration())
     assert good.clips == strange.clips == 4
     assert good.opening_r > 0.8
     assert abs(strange.opening_r) < 0.4
 
 
 @pytest.mark.parametrize("gain", [0.5, 0.7])
-def test_the_calibration_gives_strangers_the_amplitude_of_real_mouths(gain):
-    heard = {clip.name: told_of(clip, gain) for clip in CLIPS}
-    found = mapper.calibrated(CLIPS, mapper.HeldOutPredictions(clean=heard, noisy={}))
-    metrics_of = mapper.metrics_of(CLIPS, heard, found)
-    assert 0.85 < metrics_of.amplitude < 1.15
-    assert metrics_of.closures_hit > 0.5
-    width = found.width_gain * np.mean([prediction.width.std() for prediction, _ in heard.values()])
+def test_the_calibration_gives_people_held_out_the_amplitude_of_real_mouths(gain: float) -> None:
+    predicted = {clip.name: prediction_of(clip, gain) for clip in CLIPS}
+    found = mapper.best_calibration(CLIPS, mapper.HeldOutPredictions(clean=predicted, noisy={}))
+    metrics = mapper.metrics_of(CLIPS, predicted, found)
+    assert 0.85 < metrics.amplitude < 1.15
+    assert metrics.closures_hit > 0.5
+    width = found.width_gain * np.mean([prediction.width.std() for prediction, _ in predicted.values()])
     assert width == pytest.approx(0.2, rel=1e-3)
 
 
-def test_a_weaker_model_gets_a_larger_gain():
+def test_a_weaker_model_gets_a_larger_gain() -> None:
     gains = [
-        mapper.calibrated(CLIPS, mapper.HeldOutPredictions(clean={clip.name: told_of(clip, gain) for clip in CLIPS}, noisy={})).opening_gain
+        mapper.best_calibration(
+            CLIPS, mapper.HeldOutPredictions(clean={clip.name: prediction_of(clip, gain) for clip in CLIPS}, noisy={})
+        ).opening_gain
         for gain in (0.4, 0.8)
     ]
     assert gains[0] > gains[1]
 
 
-def test_mappers_are_learned_without_touching_encoder_and_calibration():
+def test_mappers_are_trained_without_touching_encoder_and_calibration() -> None:
     start = load(shipped_weights())
     tiny = Recipe(members=1, steps=2, batch=2)
     short = [make_clip(name, name, seed=seed, seconds=2) for seed, name in enumerate("ab")]
@@ -70,20 +74,20 @@ def test_mappers_are_learned_without_touching_encoder_and_calibration():
     assert learned.lip_pca.components.shape == start.lip_pca.components.shape
 
 
-def test_music_moves_a_mouth_less_than_speech():
+def test_music_moves_a_mouth_less_than_speech() -> None:
     wave, _ = espeak().speak("Nobody remembers what was said before the meeting began.", "en-us")
     clip = replace(CLIPS[0], audio=wave)
     tones = music(16000 * 5, np.random.default_rng(0))
     piece = Utterance(
         wave=(tones / np.abs(tones).max() * 9000).astype(np.int16), labels=np.zeros(500, np.int8), language="music", voice="a piece"
     )
-    said = Utterance(wave=(wave * 32767).astype(np.int16), labels=piece.labels, language="en", voice="a voice")
+    speech = Utterance(wave=(wave * 32767).astype(np.int16), labels=piece.labels, language="en", voice="a voice")
     assert mapper.music_motion(load(shipped_weights()), [clip], [piece]) < 0.15
-    assert mapper.music_motion(load(shipped_weights()), [clip], [said]) == pytest.approx(1, abs=0.05)
+    assert mapper.music_motion(load(shipped_weights()), [clip], [speech]) == pytest.approx(1, abs=0.05)
     assert mapper.music_motion(load(shipped_weights()), [clip], []) == 0
 
 
-def test_figures_are_rounded_for_the_card():
-    found = mapper.rounded_metrics(mapper.metrics_of(CLIPS, {clip.name: told_of(clip) for clip in CLIPS}, Calibration()))
+def test_metrics_are_rounded_for_the_card() -> None:
+    found = mapper.rounded_metrics(mapper.metrics_of(CLIPS, {clip.name: prediction_of(clip) for clip in CLIPS}, Calibration()))
     assert found["clips"] == 4
     assert all(value == round(value, 3) for value in found.values())
