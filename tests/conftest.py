@@ -72,7 +72,8 @@ def portrait() -> Path:
 def _write_portrait(folder: Path) -> None:
     from skimage.data import astronaut  # noqa: PLC0415  (slow to import, and few tests need it)
 
-    assert cv2.imwrite(str(folder / "portrait.png"), cv2.cvtColor(np.asarray(astronaut()), cv2.COLOR_RGB2BGR))
+    image = np.asarray(astronaut())  # type: ignore[no-untyped-call]
+    assert cv2.imwrite(str(folder / "portrait.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
-"""Copies of recordings: other every time, the same for a seed, and in time with what they are copies of."""
+"""Copies of recordings: different every time, the same for a seed, and in time with their originals."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.adaptation.augment import DEFAULT, Strength, augmented, babble, coloured_noise, excerpt, hum, mixed, music
+from heygem_daemon.lipsync.arrays import Float32
 from tests.lipsync.adaptation.conftest import make_clip
 
 RATE = 16000
@@ -38,15 +40,25 @@ def test_a_copy_is_no_change_of_the_original(speech: np.ndarray) -> None:
     assert np.array_equal(speech, kept)
 
 
-@pytest.mark.parametrize("effect", ["speed_chance", "equalise_chance", "reverb_chance", "codec_chance", "clip_chance"])
+@pytest.mark.parametrize(
+    "strength",
+    [
+        replace(PLAIN, speed_chance=1),
+        replace(PLAIN, equalise_chance=1),
+        replace(PLAIN, reverb_chance=1),
+        replace(PLAIN, codec_chance=1),
+        replace(PLAIN, clip_chance=1),
+    ],
+    ids=["speed", "equalise", "reverb", "codec", "clip"],
+)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_moment_of_the_copy_is_where_its_speed_and_lead_say(effect: str, seed: int) -> None:
-    copy = augmented(clicks(), np.random.default_rng(seed), (), replace(PLAIN, **{effect: 1.0}))
+def test_a_moment_of_the_copy_is_where_its_speed_and_lead_put_it(strength: Strength, seed: int) -> None:
+    copy = augmented(clicks(), np.random.default_rng(seed), (), strength)
     loud = np.abs(copy.wave)
     for time in CLICKS:
         place = round((time / copy.speed + copy.lead) * RATE)
         near = loud[place - 1600 : place + 1600]
-        found = (place - 1600 + int(np.flatnonzero(near > 0.3 * near.max())[0])) / RATE  # the direct sound; an echo may be louder
+        found = (place - 1600 + int(np.flatnonzero(near > 0.3 * near.max())[0])) / RATE  # the direct click; an echo may be louder
         assert (found - copy.lead) * copy.speed == pytest.approx(time, abs=0.002)
 
 
@@ -76,23 +88,25 @@ def test_silence_stays_a_number() -> None:
 
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 12.5, 30.0])
 @pytest.mark.parametrize("length", [1000, 64000, 100000])
-def test_what_is_mixed_is_below_the_speech_by_as_much_as_was_asked(speech: np.ndarray, snr_db: float, length: int) -> None:
+def test_what_is_mixed_is_below_the_speech_by_the_requested_ratio(speech: np.ndarray, snr_db: float, length: int) -> None:
     other = 3 * np.random.default_rng(5).normal(0, 1, length).astype(np.float32)
     background = mixed(speech, other, snr_db).astype(np.float64) - speech
     assert 10 * np.log10(np.mean(speech.astype(np.float64) ** 2) / np.mean(background**2)) == pytest.approx(snr_db, abs=0.05)
 
 
-def test_background_noise_is_as_loud_as_asked(speech: np.ndarray) -> None:
+def test_background_noise_is_as_loud_as_requested(speech: np.ndarray) -> None:
     """With noise at 0 dB half of the power is not speech."""
     noisy = augmented(speech, np.random.default_rng(6), VOICES, replace(PLAIN, noise_chance=1, snr_db=(0.0, 0.0)), longest_lead=0.0)
-    shared = np.corrcoef(noisy.wave, speech)[0, 1] ** 2
-    assert shared == pytest.approx(0.5, abs=0.1)
+    explained = np.corrcoef(noisy.wave, speech)[0, 1] ** 2
+    assert explained == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("make", [music, hum, coloured_noise, lambda samples, rng: babble(VOICES, samples, rng)])
-def test_every_sound_without_words_is_as_long_as_asked_and_the_same_for_a_seed(make) -> None:  # type: ignore[no-untyped-def]
+def test_audio_without_words_is_as_long_as_requested_and_the_same_for_a_seed(
+    make: Callable[[int, np.random.Generator], Float32],
+) -> None:
     first, again, other = (make(20001, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert (first.shape, first.dtype) == ((20001,), np.float32)
+    assert (first.shape, first.dtype.name) == ((20001,), "float32")
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.std() > 0
@@ -105,7 +119,7 @@ def test_babble_is_several_voices_of_equal_weight() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, 5])
-def test_an_excerpt_is_a_stretch_of_one_of_the_tunes(seconds: int) -> None:
+def test_an_excerpt_is_a_part_of_one_of_the_tunes(seconds: int) -> None:
     tunes = [np.full(2 * RATE, level, np.float32) for level in (0.1, 0.2)]
     taken = [excerpt(tunes, seconds * RATE, np.random.default_rng(seed)) for seed in range(12)]
     assert {len(one) for one in taken} == {seconds * RATE}
@@ -113,17 +127,17 @@ def test_an_excerpt_is_a_stretch_of_one_of_the_tunes(seconds: int) -> None:
     assert all(len(np.unique(one)) == 1 for one in taken)
 
 
-def test_tunes_are_heard_in_the_stead_of_made_up_music(speech: np.ndarray) -> None:
+def test_tunes_are_mixed_in_the_stead_of_made_up_music(speech: np.ndarray) -> None:
     """Whenever the background is music, it is the tune: a tone that nothing else makes."""
     tone = np.sin(2 * np.pi * 6500 * np.arange(3 * RATE) / RATE).astype(np.float32)
     strength = replace(PLAIN, noise_chance=1.0, snr_db=(0.0, 0.0), babble_chance=0.0)
 
-    def shares(tunes: list[np.ndarray]) -> list[float]:
-        """Return the share of the power that lies within 20 Hz of the tone, of 30 copies."""
+    def fractions(tunes: list[np.ndarray]) -> list[float]:
+        """Return the fraction of the power that lies within 20 Hz of the tone, of 30 copies."""
         made = [augmented(speech, np.random.default_rng(seed), (), strength, tunes=tunes).wave for seed in range(30)]
         powers = [np.abs(np.fft.rfft(wave)) ** 2 for wave in made]
         near = [power[round(6480 / RATE * 2 * len(power)) : round(6520 / RATE * 2 * len(power))].sum() / power.sum() for power in powers]
-        return [float(share) for share in near]
+        return [float(fraction) for fraction in near]
 
-    assert sum(share > 0.3 for share in shares([tone])) in range(4, 17)
-    assert max(shares([])) < 0.1
+    assert sum(fraction > 0.3 for fraction in fractions([tone])) in range(4, 17)
+    assert max(fractions([])) < 0.1

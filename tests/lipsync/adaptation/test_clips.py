@@ -1,6 +1,7 @@
 """Clips are read from files as they were written, and files that are none are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from tests.lipsync.adaptation.conftest import make_clip
 FRAMES = 30
 
 
-def write_clip(path: Path, *, person: str = "a", lag: float = 0.04, without: str = "") -> dict[str, np.ndarray]:
+def write_clip(path: Path, *, person: str = "a", lag: float = 0.04, without: str = "") -> dict[str, Any]:
     """Write a clip's file as docs/learning.md has it; return its arrays."""
     rng = np.random.default_rng(len(path.stem))
-    arrays = {
+    arrays: dict[str, Any] = {
         "person": np.array(person),
         "audio": rng.integers(-32768, 32768, 20000).astype(np.int16),
         "t": np.arange(FRAMES) / 25 + 0.1,
@@ -36,11 +37,11 @@ def test_a_clip_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert np.array_equal(clip.opening, written["raw"])
     assert np.array_equal(clip.width, written["P"][:, 1])
     assert np.array_equal(clip.lips, written["lips"])
-    assert (clip.audio.dtype, clip.times.dtype, clip.lips.dtype) == (np.float32, np.float64, np.float32)
+    assert [array.dtype.name for array in (clip.audio, clip.times, clip.lips)] == ["float32", "float64", "float32"]
     assert clip.seconds == pytest.approx((FRAMES - 1) / 25)
 
 
-def test_a_mouth_that_was_seen_late_belongs_to_an_earlier_moment(tmp_path: Path) -> None:
+def test_a_mouth_that_is_late_belongs_to_an_earlier_moment(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.npz", lag=0.04)
     clip = read_clip(tmp_path / "a.npz")
     np.testing.assert_allclose(clip.true_times, clip.times - 0.04)

@@ -1,4 +1,4 @@
-"""The corpus: numbers of one format, without pictures and names, readable by its owner only."""
+"""The corpus: numbers of one format, without images and names, readable by its owner only."""
 
 import io
 import zipfile
@@ -60,7 +60,7 @@ def test_the_format_is_that_of_published_clips(corpus: Corpus, avdata: Path) -> 
 
 def test_a_file_of_the_corpus_holds_numbers_and_nothing_else(corpus: Corpus, tmp_path: Path) -> None:
     video = tmp_path / "Presenter Jane Doe.mp4"
-    video.write_bytes(b"pictures")
+    video.write_bytes(b"images")
     with corpus.locked():
         name = corpus.video_id(video)
     fill(corpus, name)
@@ -70,13 +70,13 @@ def test_a_file_of_the_corpus_holds_numbers_and_nothing_else(corpus: Corpus, tmp
             assert {member.removesuffix(".npy") for member in archive.namelist()} == CONTENT
             assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
             parts = {member: archive.read(member) for member in archive.namelist()}
-        told = np.load(io.BytesIO(parts["person.npy"]))
-        assert str(told) == name
+        person = np.load(io.BytesIO(parts["person.npy"]))
+        assert str(person) == name
         arrays = [np.load(io.BytesIO(content)) for member, content in parts.items() if member != "person.npy"]
         assert {array.dtype.kind for array in arrays} <= {"i", "f"}
-        assert max(array[0].size for array in arrays if array.ndim) == 70 * 3  # far too few per frame for a picture
+        assert max(array[0].size for array in arrays if array.ndim) == 70 * 3  # far too few per frame for an image
         everything = b"".join(parts.values()) + path.name.encode()
-        for secret in (b"Jane", b"Doe", b".mp4", str(tmp_path).encode(), b"pictures"):
+        for secret in (b"Jane", b"Doe", b".mp4", str(tmp_path).encode(), b"images"):
             assert secret not in everything
     assert corpus.root.stat().st_mode & 0o777 == 0o700
 
@@ -92,7 +92,7 @@ def test_the_same_video_has_the_same_id_whatever_its_name_and_another_one_in_ano
         assert corpus.video_id(tmp_path / "a.mp4") != other.video_id(tmp_path / "a.mp4")
 
 
-def test_a_video_added_again_takes_the_place_of_what_was_kept_of_it(corpus: Corpus) -> None:
+def test_a_video_added_again_takes_the_place_of_its_earlier_segments(corpus: Corpus) -> None:
     fill(corpus, "0123456789ab", clips=3)
     fill(corpus, "0123456789ab", clips=2, person="cccccccccccc")
     (entry,) = corpus.entries()

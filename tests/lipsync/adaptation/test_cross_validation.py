@@ -1,4 +1,4 @@
-"""Weights are judged on people they have not seen, and adopted only where the gain is beyond doubt."""
+"""Weights are measured on people they were not trained on, and adopted only where the gain is beyond doubt."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.lipsync.adaptation.conftest import Gains, make_clip
 CLIPS = [make_clip(f"{person}-{i:04d}", person, seed=10 * p + i) for p, person in enumerate("abcdefg") for i in range(2)]
 
 
-def test_nobody_who_is_held_back_is_learned_from_and_everybody_is_held_back_once() -> None:
+def test_nobody_who_is_held_out_is_learned_from_and_everybody_is_held_out_once() -> None:
     folds = group_folds(CLIPS)
     assert len(folds) == 5
     for fold in folds:
@@ -21,7 +21,7 @@ def test_nobody_who_is_held_back_is_learned_from_and_everybody_is_held_back_once
     assert sorted(clip.name for fold in folds for clip in fold.held_out) == [clip.name for clip in CLIPS]
 
 
-def test_of_two_people_stretches_of_time_are_held_back_neighbours_together() -> None:
+def test_of_two_people_parts_of_the_time_are_held_out_neighbours_together() -> None:
     clips = [replace(clip, person="a") for clip in CLIPS[:6]]
     assert not can_split_by_person(clips)
     assert [[clip.name for clip in fold.held_out] for fold in group_folds(clips)] == [
@@ -31,21 +31,21 @@ def test_of_two_people_stretches_of_time_are_held_back_neighbours_together() -> 
     ]
 
 
-def test_what_is_learned_from_mouths_that_follow_the_sound_is_better(method: Method[Gains]) -> None:
-    trial = cross_validate(CLIPS, method)
-    assert trial.by_person
-    assert trial.before.opening_r < 0
-    assert trial.after.opening_r > 0.8
-    assert trial.gain > 0.8
-    assert trial.is_better
+def test_what_is_learned_from_mouths_that_follow_the_audio_is_better(method: Method[Gains]) -> None:
+    result = cross_validate(CLIPS, method)
+    assert result.by_person
+    assert result.before.opening_r < 0
+    assert result.after.opening_r > 0.8
+    assert result.gain > 0.8
+    assert result.is_better
 
 
 def test_what_is_learned_from_mouths_that_follow_something_else_is_not_adopted(method: Method[Gains]) -> None:
     good = replace(method, shipped=np.array([2.0, 0.0]))
     strange = [make_clip(clip.name, clip.person, seed=i, follows=False) for i, clip in enumerate(CLIPS)]
-    trial = cross_validate(strange, good)
-    assert not trial.is_better
-    assert "gain" in trial.rejections[0]
+    result = cross_validate(strange, good)
+    assert not result.is_better
+    assert "gain" in result.rejections[0]
 
 
 def test_weights_that_are_as_good_as_those_in_force_are_not_adopted(method: Method[Gains]) -> None:
@@ -56,11 +56,11 @@ def test_weights_that_are_as_good_as_those_in_force_are_not_adopted(method: Meth
 
 
 def test_a_curve_that_goes_flat_is_not_adopted_however_well_it_correlates(method: Method[Gains]) -> None:
-    trial = cross_validate(CLIPS, method)
-    flat = replace(trial, before=replace(trial.before, amplitude=1.0), after=replace(trial.after, amplitude=0.5))
+    result = cross_validate(CLIPS, method)
+    flat = replace(result, before=replace(result.before, amplitude=1.0), after=replace(result.after, amplitude=0.5))
     assert flat.rejections == ("amplitude 1.00 -> 0.50",)
 
 
 def test_few_clips_that_disagree_prove_nothing(method: Method[Gains]) -> None:
-    trial = replace(cross_validate(CLIPS, method), gain=0.02, error=0.03)
-    assert trial.rejections == ("the gain of +0.020 is below 0.038",)
+    result = replace(cross_validate(CLIPS, method), gain=0.02, error=0.03)
+    assert result.rejections == ("the gain of +0.020 is below 0.038",)

@@ -1,4 +1,4 @@
-"""Mappers learn from clips: the same ones from the same clips, nearer to the mouths they saw."""
+"""Mappers learn from clips: the same ones from the same clips, nearer to the measured mouths."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -36,16 +36,16 @@ SENTENCES = {
 }
 
 
-def heard(model: PhoneticModel, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encoded(model: PhoneticModel, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mel = normalised_mel(wave)
     found = encode(model, mel[: len(mel) // 2 * 2])
     return found.posteriors, found.features
 
 
 def odd_clip(model: PhoneticModel, name: str, text: str) -> AvClip:
-    """A person whose mouth is a function of what the encoder hears: it opens for hisses and stops, as nobody's does."""
+    """A person whose mouth is a function of the posteriors: it opens for hisses and stops, as nobody's does."""
     wave, _ = espeak().speak(text, "en-us")
-    posteriors, _ = heard(model, wave)
+    posteriors, _ = encoded(model, wave)
     times = np.arange(round(len(wave) / 640) - 2) / 25
     opening = 0.02 + 0.2 * posteriors[:, [viseme_index(v) for v in ("SS", "CH", "DD", "kk", "nn")]].sum(1)
     at = np.interp(times, np.arange(len(opening)) / 50, opening).astype(np.float32)
@@ -56,7 +56,7 @@ def odd_clip(model: PhoneticModel, name: str, text: str) -> AvClip:
 
 @pytest.fixture(scope="module")
 def start() -> PhoneticModel:
-    """The shipped weights, one mapper and one guide of them."""
+    """The shipped weights, one mapper and one transcript mapper of them."""
     model = load(shipped_weights())
     return model.with_(mappers=model.mappers[:1], transcript_mappers=model.transcript_mappers[:1])
 
@@ -67,11 +67,11 @@ def clips(start: PhoneticModel) -> list[AvClip]:
 
 
 def agreement(model: PhoneticModel, clips: list[AvClip]) -> float:
-    """Return the mean r of the opening told and the true one."""
+    """Return the mean r of the predicted opening and the true one."""
     found = []
     for clip in clips:
-        told = predict(model, heard(model, clip.audio)[1]).opening
-        found.append(correlation(np.interp(clip.times, np.arange(len(told)) / 50, told).astype(np.float32), clip.opening))
+        opening = predict(model, encoded(model, clip.audio)[1]).opening
+        found.append(correlation(np.interp(clip.times, np.arange(len(opening)) / 50, opening).astype(np.float32), clip.opening))
     return float(np.mean(found))
 
 
@@ -80,10 +80,10 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return there.keys() == here.keys() and all(torch.equal(there[name], here[name]) for name in there)
 
 
-def test_fine_tuning_goes_towards_the_mouths_it_saw(start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_goes_towards_the_measured_mouths(start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=40, batch=8, rate=3e-3))
-    told: list[float] = []
-    tuned = fine_tune(start, clips, on_progress=told.append)
+    fractions: list[float] = []
+    tuned = fine_tune(start, clips, on_progress=fractions.append)
     before, after = agreement(start, clips), agreement(tuned, clips)
     print(f"r {before:.2f} -> {after:.2f}")  # noqa: T201
     assert after > before + 0.1
@@ -91,8 +91,8 @@ def test_fine_tuning_goes_towards_the_mouths_it_saw(start: PhoneticModel, clips:
     assert same_weights(tuned.encoder, load(shipped_weights()).encoder)
     assert tuned.calibration == start.calibration
     assert tuned.lip_pca is start.lip_pca
-    assert told[-1] == 1.0
-    assert all(a < b for a, b in pairwise(told))
+    assert fractions[-1] == 1.0
+    assert all(a < b for a, b in pairwise(fractions))
 
 
 def test_the_start_is_left_as_it_was(start: PhoneticModel, clips: list[AvClip]) -> None:
@@ -131,18 +131,18 @@ def test_mappers_begin_apart_and_are_as_many_as_the_recipe_says(start: PhoneticM
     assert train_mappers(examples, replace(TINY, members=0)) == ()
 
 
-def test_guides_learn_from_visemes_and_loudness_alone(start: PhoneticModel, clips: list[AvClip]) -> None:
+def test_transcript_mappers_learn_from_visemes_and_loudness_alone(start: PhoneticModel, clips: list[AvClip]) -> None:
     examples = examples_of(start, clips, start.lip_pca, copies=0)
-    (guide,) = train_transcript_mappers(examples, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
+    (mapper,) = train_transcript_mappers(examples, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
     mel = normalised_mel(clips[0].audio)
     features = transcript_features(encode(start, mel[: len(mel) // 2 * 2]))
     assert features.shape[1] == TRANSCRIPT_FEATURES
-    told = guide(torch.from_numpy(np.ascontiguousarray(features.T))[None])[0, 0].detach().numpy()
-    at = np.interp(clips[0].times, np.arange(len(told)) / 50, told).astype(np.float32)
+    opening = mapper(torch.from_numpy(np.ascontiguousarray(features.T))[None])[0, 0].detach().numpy()
+    at = np.interp(clips[0].times, np.arange(len(opening)) / 50, opening).astype(np.float32)
     assert correlation(at, clips[0].opening) > 0.5
 
 
-def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_seen(start: PhoneticModel, clips: list[AvClip]) -> None:
+def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_measured(start: PhoneticModel, clips: list[AvClip]) -> None:
     lip_pca = lip_pca_of(clips)
     made = examples_of(start, clips, lip_pca, copies=2)
     assert [example.person for example in made] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
@@ -160,7 +160,7 @@ def test_an_example_is_in_time_with_its_copy_and_masked_where_no_mouth_was_seen(
     assert np.corrcoef(plain.targets[seen, 0], opening[seen])[0, 1] == pytest.approx(1, abs=1e-4)
     assert np.array_equal(plain.shut[seen], opening[seen] < 0.15 * np.percentile(clips[0].opening, 95))
     assert abs(plain.targets[seen, 0].mean()) < 0.15
-    # This mouth is a function of what is heard, so a copy's targets must follow what is heard in the copy.
+    # This mouth is a function of the posteriors, so a copy's targets must follow the posteriors of the copy.
     for copy in made[1:3]:
         seen = copy.mask > 0
         hiss = copy.features[seen, 64 + viseme_index("SS")] ** 2
@@ -197,7 +197,7 @@ def test_the_learning_rate_warms_up_and_fades_away() -> None:
     assert rates[-1] == pytest.approx(0.01)
 
 
-def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned():
+def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned() -> None:
     torch.manual_seed(1)
     start, learned = ((Mapper(inputs=FEATURES).eval(),) for _ in range(2))
     kept = [weight.detach().clone() for weight in learned[0].parameters()]
@@ -207,7 +207,9 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
         assert torch.equal(after, copy)
 
 
-def test_a_model_without_guides_stays_without(start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_transcript_mappers_stays_without(
+    start: PhoneticModel, clips: list[AvClip], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=3, batch=4))
     tuned = fine_tune(start.with_(transcript_mappers=()), clips[:2])
     assert tuned.transcript_mappers == ()
