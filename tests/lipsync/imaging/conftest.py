@@ -1,5 +1,5 @@
 """The atlas of the moving portrait, and one of its frames to draw on."""
 
-from tests.lipsync.atlas.conftest import prepared, renderer, scene
+from tests.lipsync.atlas.conftest import renderer, scene
 
-__all__ = ["prepared", "renderer", "scene"]
+__all__ = ["renderer", "scene"]
