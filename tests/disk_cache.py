@@ -17,7 +17,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / ".cache" / "tests"
-KEPT_SECONDS: Final = 3600
+KEPT_SECONDS: Final = 1800
 """Results of other code are deleted after they have not been used for this long; another run may still be reading them."""
 
 

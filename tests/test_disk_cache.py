@@ -44,7 +44,7 @@ def test_a_failed_build_leaves_nothing_and_is_done_again(tmp_path: Path) -> None
     assert [path.name for path in result.iterdir()] == ["whole"]
 
 
-def test_results_of_other_code_are_deleted_after_an_hour_without_use(tmp_path: Path) -> None:
+def test_results_of_other_code_are_deleted_after_half_an_hour_without_use(tmp_path: Path) -> None:
     old = _cached(tmp_path, "face", OLD, lambda _: None)
     _cached(tmp_path, "face-mesh", OLD, lambda _: None)
     _cached(tmp_path, "face", NEW, lambda _: None)
