@@ -123,17 +123,16 @@ class FolderClaims:
     def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of its `files` cannot be read."""
-        claim_dir = Path(job.claimed)
-        with inbox_errors(Path(job.inbox), self._marker):
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read."""
+        claim_dir, inbox = Path(job.claimed), Path(job.inbox)
+        with inbox_errors(inbox, self._marker):
             found = drop_in(claim_dir)
+            unreadable = _first_unreadable(found[1], files) if found else None
         if found is None:
             raise error("share_offline", path=escape_name(str(claim_dir)))
-        root = found[1]
-        for path in (root, *(root / file for file in files)):
-            if not may_read(path):
-                raise permission_error(path, "read", Path(job.inbox))
-        return root
+        if unreadable is not None:
+            raise permission_error(unreadable, "read", inbox)
+        return found[1]
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
         """Move the inputs of a job into `_done` or `_failed` (`to`) with reason.txt, under a numbered name where theirs is taken.
@@ -186,6 +185,12 @@ def drop_in(claim_dir: Path) -> tuple[str, Path] | None:
         return ("", claim_dir / FLAT) if FLAT in names else None
     visible = [name for name in names if not name.startswith(".")]
     return (visible[0], claim_dir / visible[0]) if visible else None
+
+
+def _first_unreadable(root: Path, files: Iterable[str]) -> Path | None:
+    """Return the first of the drop, the folders on the way to its files and the files that may not be read. Raises OSError."""
+    ways = (root / part for file in files for part in (*reversed(Path(file).parents), file))
+    return next((path for path in (root, *ways) if not may_read(path)), None)
 
 
 def _claim_dir(inbox: Path, job_id: str) -> Path:

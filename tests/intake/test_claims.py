@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -70,6 +71,22 @@ def test_the_root_of_a_claimed_job_is_its_drop_and_offline_when_it_is_gone(inbox
     with pytest.raises(TransientError) as raised:
         CLAIMS.root(job)
     assert raised.value.code == "share_offline"
+
+
+def test_a_share_that_fails_under_a_claimed_job_is_a_transient_error(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4")
+    job = claimed_job(inbox, "lesson-01")
+    is_dir = Path.is_dir
+
+    def stale(path: Path) -> bool:
+        if path.name == "a.mp4":
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", stale)
+    with pytest.raises(TransientError) as raised:
+        CLAIMS.root(job, ("speech.wav", "videos/a.mp4"))
+    assert raised.value.code == "io_error"
 
 
 def test_the_ready_file_goes_with_the_claim(inbox: Path) -> None:

@@ -129,8 +129,18 @@ def test_a_file_of_a_claimed_drop_that_became_unreadable_waits_too(inbox: Path) 
     video.chmod(0o600)
     files = ("speech.wav", "videos/a.mp4")
     assert as_person(HEYGEM, lambda: CLAIMS.root(job, files[:1])) == Path(job.claimed) / "lesson"
-    with pytest.raises(TransientError, match="videos/a.mp4") as refused:
+    with pytest.raises(TransientError, match=r"videos/a\.mp4") as refused:
         as_person(HEYGEM, lambda: CLAIMS.root(job, files))
+    assert refused.value.code == "permission_denied"
+
+
+def test_a_folder_of_a_claimed_drop_that_became_unreadable_waits_too(inbox: Path) -> None:
+    copy(inbox, umask=0o002)
+    claim(inbox)
+    job = Job(id="job-1", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job-1"), output="out")
+    (Path(job.claimed) / "lesson" / "videos").chmod(0o700)
+    with pytest.raises(TransientError, match="lesson/videos, ") as refused:
+        as_person(HEYGEM, lambda: CLAIMS.root(job, ("speech.wav", "videos/a.mp4")))
     assert refused.value.code == "permission_denied"
 
 
