@@ -130,18 +130,18 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
         next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
         or bad_options
         or _bad_layout(counted)
-        or _ambiguous(top, batch_recordings)
-        or next((found for entry in top if (found := _problem(entry, limits))), None)
-        or _too_many(len([*top, *batch_recordings]) * len(videos), limits)
+        or _two_recordings(top, batch_recordings)
+        or next((found for entry in top if (found := _file_problem(entry, limits))), None)
+        or _too_many_items(len([*top, *batch_recordings]) * len(videos), limits)
     )
     return Plan(
         recordings=tuple(entry.path for entry in (*top, *batch_recordings)),
         videos=tuple(entry.path for entry in videos),
         scripts=_scripts(counted, [*top, *batch_recordings]),
         options=options,
-        incomplete=_missing([*top, *batch_recordings], videos),
+        incomplete=_missing_media([*top, *batch_recordings], videos),
         rejected=rejected,
-        problems={entry.path: found for entry in (*batch_recordings, *videos) if (found := _problem(entry, limits))},
+        problems={entry.path: found for entry in (*batch_recordings, *videos) if (found := _file_problem(entry, limits))},
     )
 
 
@@ -191,13 +191,15 @@ def _is_in(folder: str, path: str) -> bool:
 
 def _scripts(entries: Sequence[Entry], recordings: Sequence[Entry]) -> dict[str, str]:
     """Return recording -> script: the text of the same name beside it; for an only recording also speech.txt at the top of the drop."""
-    texts = {_comparable(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
+    texts = {_comparison_key(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
     common = texts.get(SCRIPT) if len(recordings) == 1 else None
-    found = {each.path: texts.get(_comparable(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings}
+    found = {
+        each.path: texts.get(_comparison_key(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings
+    }
     return {recording: script for recording, script in found.items() if script is not None}
 
 
-def _comparable(path: str) -> str:
+def _comparison_key(path: str) -> str:
     """Return the name by which paths are compared: regardless of case and Unicode form."""
     return unicodedata.normalize("NFC", path.casefold())
 
@@ -221,17 +223,17 @@ def _unless_all_empty(entries: Iterable[Entry]) -> list[Entry]:
     return [] if all(_is_empty(entry) for entry in found) else found
 
 
-def _missing(recordings: Sequence[Entry], videos: Sequence[Entry]) -> HeygemError | None:
+def _missing_media(recordings: Sequence[Entry], videos: Sequence[Entry]) -> HeygemError | None:
     if not recordings:
-        return error("no_recording", extensions=_listed(AUDIO_SUFFIXES))
-    return None if videos else error("no_videos", extensions=_listed(VIDEO_SUFFIXES | STILL_SUFFIXES))
+        return error("no_recording", extensions=_list_extensions(AUDIO_SUFFIXES))
+    return None if videos else error("no_videos", extensions=_list_extensions(VIDEO_SUFFIXES | STILL_SUFFIXES))
 
 
-def _listed(suffixes: Iterable[str]) -> str:
+def _list_extensions(suffixes: Iterable[str]) -> str:
     return ", ".join(sorted(suffix[1:] for suffix in suffixes))
 
 
-def _ambiguous(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> HeygemError | None:
+def _two_recordings(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> HeygemError | None:
     if not top or len(top) + (1 if batch_recordings else 0) < 2:
         return None
     found = [*top, *batch_recordings]
@@ -243,25 +245,25 @@ def _bad_layout(entries: Iterable[Entry]) -> HeygemError | None:
     """Return an error for folders and a job.toml that are links or special files: nothing outside the drop is ever read."""
     for entry in entries:
         if entry.path.casefold() in {_VIDEOS, _AUDIOS, JOB_TOML} and entry.kind is not Kind.FILE:
-            return _bad_kind(entry)
+            return _not_a_file(entry)
     return None
 
 
-def _bad_kind(entry: Entry) -> HeygemError:
+def _not_a_file(entry: Entry) -> HeygemError:
     return error("symlink" if entry.kind is Kind.SYMLINK else "not_a_file", name=escape_name(_name(entry.path)))
 
 
-def _problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
+def _file_problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
     """Return what is wrong with one file, as far as the listing shows."""
     name = _name(entry.path)
     if not is_valid_name(name):
         return error("bad_name", name=escape_name(name))
     if entry.kind is not Kind.FILE:
-        return _bad_kind(entry)
+        return _not_a_file(entry)
     if entry.size == 0:
         return error("audio_empty" if _is_in(_AUDIOS, entry.path) else "video_truncated", name=escape_name(name))
     return error("file_too_large", name=escape_name(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
 
 
-def _too_many(count: int, limits: DropLimits) -> HeygemError | None:
+def _too_many_items(count: int, limits: DropLimits) -> HeygemError | None:
     return error("too_many_items", count=count, limit=limits.items) if count > limits.items else None

@@ -149,7 +149,7 @@ class Job:
 
     def rollup(self, now: float) -> "Job":
         """Return the job in the state that its items imply; `since`, `started_at`, `finished_at` follow."""
-        state = _implied(self)
+        state = _state_of(self)
         if state == self.state:
             return self
         changes: dict[str, Any] = {"state": state, "since": now}
@@ -162,7 +162,7 @@ class Job:
         return {"job_id": self.id, "job": self.name}
 
 
-def _implied(job: Job) -> State:
+def _state_of(job: Job) -> State:
     if job.failure is not None:
         return State.REJECTED
     states = [item.state for item in job.items]
@@ -171,10 +171,10 @@ def _implied(job: Job) -> State:
     if State.RUNNING in states:
         return State.RUNNING
     open_states = [state for state in states if state not in FINAL]
-    return _implied_open(open_states, on_hold=job.on_hold) if open_states else _implied_final(states)
+    return _state_while_open(open_states, on_hold=job.on_hold) if open_states else _final_state(states)
 
 
-def _implied_open(states: list[State], *, on_hold: bool) -> State:
+def _state_while_open(states: list[State], *, on_hold: bool) -> State:
     if on_hold:
         return State.WAITING
     if State.QUEUED in states:
@@ -182,7 +182,7 @@ def _implied_open(states: list[State], *, on_hold: bool) -> State:
     return State.INTERRUPTED if State.INTERRUPTED in states else State.WAITING
 
 
-def _implied_final(states: list[State]) -> State:
+def _final_state(states: list[State]) -> State:
     if all(state is State.SUCCEEDED for state in states):
         return State.SUCCEEDED
     if State.SUCCEEDED in states:

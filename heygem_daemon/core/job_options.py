@@ -43,19 +43,19 @@ NO_OPTIONS: Final = JobOptions()
 _Check = Callable[[Any], Any]
 
 
-def _whole(value: Any, low: int, high: int) -> int:
+def _integer(value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"a whole number from {low} to {high}")
     return value
 
 
-def _flag(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
-def _word(value: Any, allowed: tuple[str, ...]) -> str:
+def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(" or ".join(f'"{word}"' for word in allowed))
     return str(value)
@@ -88,13 +88,13 @@ def _language(value: Any) -> str:
 
 _CHECKS: Final[dict[str, _Check]] = {
     "engine": _engine,
-    "fit": lambda value: _word(value, FITS),
+    "fit": lambda value: _one_of(value, FITS),
     "face": _face,
-    "label": _flag,
-    "quality": lambda value: _whole(value, BEST_QUALITY, WORST_QUALITY),
-    "priority": lambda value: _whole(value, *PRIORITIES),
-    "zip": _flag,
-    "explain": _flag,
+    "label": _boolean,
+    "quality": lambda value: _integer(value, BEST_QUALITY, WORST_QUALITY),
+    "priority": lambda value: _integer(value, *PRIORITIES),
+    "zip": _boolean,
+    "explain": _boolean,
     "text": _text,
     "language": _language,
 }

@@ -109,8 +109,8 @@ def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
     return ItemStatus(
         **Metrics.of(item.result).model_dump(),
         key=item.key,
-        recording=_shown(item.recording),
-        video=_shown(item.video),
+        recording=_escape_path(item.recording),
+        video=_escape_path(item.video),
         state=item.state,
         attempt=item.attempt,
         reason=item.reason,
@@ -122,7 +122,7 @@ def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
     )
 
 
-def _shown(path: str) -> str:
+def _escape_path(path: str) -> str:
     return "/".join(escape_name(part) for part in path.split("/"))
 
 

@@ -99,14 +99,14 @@ class CandidateTracker:
     def forget(self, inbox: str) -> None:
         """Follow the drops of this inbox no longer."""
         for key in [key for key in self._candidates if key[0] == inbox]:
-            self._withdraw(key)
+            self._remove_status(key)
         self._unregistered = {key for key in self._unregistered if key[0] != inbox}
 
     def process_scan(self, scan: InboxScan, now: ClockReading) -> Iterator[Job]:
         """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete. Yield every new job."""
         present = {(scan.inbox, scanned.name) for scanned in scan.drops}
         for key in [key for key in self._candidates if key[0] == scan.inbox and key not in present]:
-            self._withdraw(key)
+            self._remove_status(key)
         self._unregistered = {key for key in self._unregistered if key[0] != scan.inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_SCAN, REPORTS_PER_SCAN
         for scanned in scan.drops:
@@ -117,7 +117,7 @@ class CandidateTracker:
                     with suppress(TransientError):
                         self._claims.clear_control(scanned.inbox, scanned.name, "cancel")
 
-    def _withdraw(self, key: tuple[str, str]) -> None:
+    def _remove_status(self, key: tuple[str, str]) -> None:
         candidate = self._candidates.pop(key)
         self._inspector.forget(candidate.job_id)
         self._status_writer.remove(candidate.output)
@@ -256,13 +256,13 @@ class CandidateTracker:
             job = new_job(candidate, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         root, entries = self._claims.listing(claimed)
-        if _content(entries) != _content(scanned.entries):
+        if _file_versions(entries) != _file_versions(scanned.entries):
             return None
         job_toml = self._claims.job_toml(root, entries)
         plan = drop.plan(entries, job_toml=job_toml, flat=not scanned.name, limits=self.rules.limits)
         return new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
 
 
-def _content(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
+def _file_versions(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
     """Return what a rename does not change: a drop that was written to while it was claimed differs here."""
     return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}

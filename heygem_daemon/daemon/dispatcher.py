@@ -155,7 +155,7 @@ class Dispatcher:
             self._store.commit(started)
         except TransientError as problem:
             self._publisher.discard(token)
-            waiting = self._after(running, problem.kind, Failure.of(problem), now)
+            waiting = self._after_failure(running, problem.kind, Failure.of(problem), now)
             self._log_failure(job, waiting, Failure.of(problem))
             self._store.save(job.with_item(waiting).rollup(now.wall))
             return
@@ -181,18 +181,18 @@ class Dispatcher:
                     attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
                     self._store.mark_changed(self._store.jobs[attempt.job_id])
                 case WorkSucceeded() if report.token in self.attempts:
-                    self._rendered(report)
+                    self._on_rendered(report)
                 case WorkFailed() if report.token in self.attempts:
-                    self._failed(report.token, report.kind, report.failure, now)
+                    self._on_failed(report.token, report.kind, report.failure, now)
                 case WorkSucceeded() | WorkFailed():
                     self._log("item_late", token=report.token)
         for published in self._publisher.poll():
             if published.token not in self.attempts:
                 self._log("item_late", token=published.token)
             elif published.problem is None:
-                self._published(published.token, now)
+                self._on_published(published.token, now)
             else:
-                self._failed(published.token, published.problem.kind, Failure.of(published.problem), now)
+                self._on_failed(published.token, published.problem.kind, Failure.of(published.problem), now)
 
     def cancel_stalled(self, offline: Collection[str], now: ClockReading) -> None:
         """End attempts that stand still while their inbox cannot be reached: waiting for a dead share they keep the device from others."""
@@ -201,13 +201,13 @@ class Dispatcher:
             if inbox in offline and attempt.result is None and now.monotonic - attempt.last_progress >= STALL_TIMEOUT:
                 self._executor.cancel(token)
                 problem = error("share_offline", path=escape_name(inbox))
-                self._failed(token, problem.kind, Failure.of(problem), now)
+                self._on_failed(token, problem.kind, Failure.of(problem), now)
 
     def _log_stage(self, attempt: Attempt, stage: str) -> None:
         if attempt.progress is None or attempt.progress.stage != stage:
             self._log("item_stage", level="debug", **self._store.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
 
-    def _rendered(self, report: WorkSucceeded) -> None:
+    def _on_rendered(self, report: WorkSucceeded) -> None:
         attempt = self.attempts[report.token]
         job = self._store.jobs[attempt.job_id]
         attempt.result = report.result
@@ -215,7 +215,7 @@ class Dispatcher:
         self._publisher.publish(job, job.item(attempt.key), report.token, report.result)
         self._log("item_rendered", **job.log_context(), item=attempt.key, speed=report.result.get("speed"))
 
-    def _published(self, token: str, now: ClockReading) -> None:
+    def _on_published(self, token: str, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         job = self._store.jobs[attempt.job_id]
         item = job.item(attempt.key).transition(State.SUCCEEDED, result=dict(attempt.result or {}), reason="")
@@ -231,11 +231,11 @@ class Dispatcher:
         )
         self._store.save(job.with_item(item).rollup(now.wall))
 
-    def _failed(self, token: str, kind: ErrorKind, failure: Failure, now: ClockReading) -> None:
+    def _on_failed(self, token: str, kind: ErrorKind, failure: Failure, now: ClockReading) -> None:
         attempt = self.attempts.pop(token)
         self._publisher.discard(token)
         job = self._store.jobs[attempt.job_id]
-        item = self._after(job.item(attempt.key), kind, failure, now)
+        item = self._after_failure(job.item(attempt.key), kind, failure, now)
         self._set_breaker(self.breaker.failed(now.wall) if kind is ErrorKind.DEVICE else self.breaker.released())
         self._log_failure(job, item, failure, stage=attempt.progress.stage if attempt.progress else None)
         self._store.save(job.with_item(item).rollup(now.wall))
@@ -245,7 +245,7 @@ class Dispatcher:
         context = {**job.log_context(), "item": item.key, "attempt": item.attempt, "stage": stage}
         self._log(event, level=level, **context, error_code=failure.code, reason=failure.message)
 
-    def _after(self, item: Item, kind: ErrorKind, failure: Failure, now: ClockReading) -> Item:
+    def _after_failure(self, item: Item, kind: ErrorKind, failure: Failure, now: ClockReading) -> Item:
         return policy.after_failure(item, kind, failure, now.wall, self._config.retry, give_up=self._until_idle)
 
     def _set_breaker(self, breaker: policy.Breaker) -> None:

@@ -57,10 +57,10 @@ class JobStore:
             self._unfinished[job.id] = job
         else:
             self.jobs[job.id] = job
-            self._forget_end(job.id)
+            self._forget_finalizing(job.id)
         self.mark_changed(job)
 
-    def _forget_end(self, job_id: str) -> None:
+    def _forget_finalizing(self, job_id: str) -> None:
         self._unfinished.pop(job_id, None)
         self._unmovable.discard(job_id)
         self._zipped.discard(job_id)
@@ -113,7 +113,7 @@ class JobStore:
                 self._unmovable.add(job.id)
             else:
                 yield job
-                self._forget_end(job.id)
+                self._forget_finalizing(job.id)
 
     def _finish(self, job: Job) -> None:
         done = job.state is State.SUCCEEDED

@@ -12,11 +12,11 @@ def recover_jobs(store: JobStore, publisher: Publisher, retry: policy.Policy, lo
     for job in store.ledger.open_jobs():
         for item in job.items:
             if item.state is State.RUNNING:
-                job = job.with_item(_recovered(job, item, publisher, retry, log))  # noqa: PLW2901 - a job is a value
+                job = job.with_item(_recover_item(job, item, publisher, retry, log))  # noqa: PLW2901 - a job is a value
         store.save(job.rollup(now.wall))
 
 
-def _recovered(job: Job, item: Item, publisher: Publisher, retry: policy.Policy, log: Log) -> Item:
+def _recover_item(job: Job, item: Item, publisher: Publisher, retry: policy.Policy, log: Log) -> Item:
     published = publisher.published_result(job, item)
     publisher.discard(item.token)
     if published is not None:

@@ -74,12 +74,12 @@ class RequestHandler:
         except TransientError as problem:
             self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             return False
-        items = tuple(_requeued(item) for item in job.items)
+        items = tuple(_requeue(item) for item in job.items)
         self.dispatcher.enqueue(replace(job, items=items, reason="", on_hold=False).rollup(now.wall), now)
         return True
 
 
-def _requeued(item: Item) -> Item:
+def _requeue(item: Item) -> Item:
     if item.state is State.SUCCEEDED:
         return item
     return item.transition(State.QUEUED, attempt=0, backoff_count=0, not_before=0.0, reason="", failure=None)

@@ -206,7 +206,7 @@ class StatusReporter:
             started=moment(self.identity.started),
             heartbeat=moment(now.wall),
             queue=queue_status(self.store.jobs.values()),
-            jobs=summaries(self._listed(context), self._recent),
+            jobs=summaries(self._list_jobs(context), self._recent),
             inboxes=tuple(_inbox_status(scan, self.inboxes.scanned_at.get(path)) for path, scan in self.inboxes.scans.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
             devices=tuple(DeviceStatus(name=view.worker, **asdict(view)) for view in self.executor.workers()),
@@ -221,7 +221,7 @@ class StatusReporter:
         paused = bool(scans) and all(scan.paused for scan in scans)
         return "paused" if paused or self.dispatcher.breaker.until is not None else "running"
 
-    def _listed(self, context: StatusContext) -> list[JobStatus]:
+    def _list_jobs(self, context: StatusContext) -> list[JobStatus]:
         """Return the open jobs in the order of the queue, then the drops that are not jobs yet."""
         jobs = [self._status(job, context) for job in self._queue()[:LISTED]]
         return [*jobs, *self.candidates.statuses[: LISTED - len(jobs)]]
@@ -243,8 +243,8 @@ class StatusReporter:
         more = [f"{len(attempts) - ATTEMPTS_IN_LINE} more"] if len(attempts) > ATTEMPTS_IN_LINE else []
         running = f"{queue.running} running" + (f": {' and '.join((*shown, *more))}" if shown else "")
         waiting = [f"{queue.waiting} waiting"] if queue.waiting else []
-        arriving = [f"{candidates} arriving"] if candidates else []
-        return ", ".join((f"{queue.queued} queued", running, *waiting, *arriving, *self._inbox_counts(), *self._obstacles()))
+        incoming = [f"{candidates} arriving"] if candidates else []
+        return ", ".join((f"{queue.queued} queued", running, *waiting, *incoming, *self._inbox_counts(), *self._reasons_for_waiting()))
 
     def _attempt(self, attempt: Attempt) -> str:
         percent = f" {attempt.progress.percent:.0f} %" if attempt.progress else ""
@@ -257,7 +257,7 @@ class StatusReporter:
         counts = [f"{online} {'inbox' if online == 1 else 'inboxes'} online"]
         return counts + ([f"{paused} paused"] if paused else []) + ([f"{offline} OFFLINE"] if offline else [])
 
-    def _obstacles(self) -> list[str]:
+    def _reasons_for_waiting(self) -> list[str]:
         if self.dispatcher.breaker.until is not None:
             return ["queue paused after device failures"]
         return [self.dispatcher.blocked_by.message] if self.dispatcher.blocked_by is not None else []

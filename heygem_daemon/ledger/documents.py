@@ -17,7 +17,7 @@ _STORED_NAMES: Final[Mapping[str, str]] = {"on_hold": "held", "backoff_count": "
 
 def job_document(job: Job) -> str:
     """Return the document of a job, without its items."""
-    document = _stored(job)
+    document = _fields_to_store(job)
     del document["items"]
     document["options"] = asdict(job.options)
     document["failure"] = asdict(job.failure) if job.failure else None
@@ -25,41 +25,41 @@ def job_document(job: Job) -> str:
 
 
 def item_document(item: Item) -> str:
-    document = _stored(item)
+    document = _fields_to_store(item)
     document["failure"] = asdict(item.failure) if item.failure else None
     return _dump(document)
 
 
 def read_job(document: str, items: tuple[Item, ...]) -> Job:
-    table = _with_failure(json.loads(document))
+    table = _read_failure(json.loads(document))
     return _record(Job, table | {"state": State(table["state"]), "options": _record(JobOptions, table["options"]), "items": items})
 
 
 def read_item(document: str) -> Item:
-    table = _with_failure(json.loads(document))
+    table = _read_failure(json.loads(document))
     return _record(Item, table | {"state": State(table["state"])})
 
 
-def _stored(record: Job | Item) -> dict[str, Any]:
+def _fields_to_store(record: Job | Item) -> dict[str, Any]:
     """Return the fields of a record under their names in the documents."""
     return {_STORED_NAMES.get(field.name, field.name): getattr(record, field.name) for field in fields(record)}
 
 
 def _dump(document: Mapping[str, Any]) -> str:
     """Return JSON text in ASCII: a lone surrogate becomes an escape and comes back as it was."""
-    return json.dumps(_plain(document), allow_nan=False)
+    return json.dumps(_json_value(document), allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return the value as JSON can hold it; a float that is not finite (a correlation over silence) becomes null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _json_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_json_value(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _with_failure(table: dict[str, Any]) -> dict[str, Any]:
+def _read_failure(table: dict[str, Any]) -> dict[str, Any]:
     failure = table.get("failure")
     return table | {"failure": _record(Failure, failure) if failure else None}
 

@@ -87,7 +87,7 @@ class SqliteLedger:
             connection.execute("INSERT INTO requests (verb, target) VALUES (?, ?)", (verb, _column(target)))
 
     def take_requests(self) -> Sequence[tuple[str, str]]:
-        with self._reading() as connection:
+        with self._read_transaction() as connection:
             is_any = connection.execute("SELECT EXISTS (SELECT 1 FROM requests)").fetchone()[0]
         if not is_any:  # called in every round of the daemon: spare the disk a write
             return []
@@ -111,7 +111,7 @@ class SqliteLedger:
     def _select(self, condition: str, parameters: tuple[Any, ...] = ()) -> list[Job]:
         """Return the jobs that meet a condition on the table jobs, oldest first."""
         items: dict[str, list[Item]] = {}
-        with self._reading() as connection:
+        with self._read_transaction() as connection:
             jobs = connection.execute(f"SELECT id, document FROM jobs WHERE {condition} ORDER BY number", parameters).fetchall()  # noqa: S608
             rows = connection.execute(
                 f"SELECT job, document FROM items WHERE job IN (SELECT id FROM jobs WHERE {condition}) ORDER BY job, position",  # noqa: S608
@@ -122,13 +122,13 @@ class SqliteLedger:
         return [read_job(document, tuple(items.get(job_id, ()))) for job_id, document in jobs]
 
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._begun("BEGIN IMMEDIATE")
+        return self._run_transaction("BEGIN IMMEDIATE")
 
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._begun("BEGIN")
+    def _read_transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._run_transaction("BEGIN")
 
     @contextmanager
-    def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _run_transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         try:
             self._connection.execute(begin)
             try:

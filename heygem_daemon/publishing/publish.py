@@ -52,9 +52,9 @@ class FolderPublisher:
         """Return fresh paths for the files of this attempt. Raises TransientError (outputs_offline, disk_full)."""
         with outputs_errors(self._outputs):
             self._staging.create(token)
-        return self._staged(item, token)
+        return self._staging_paths(item, token)
 
-    def _staged(self, item: Item, token: str) -> StagingPaths:
+    def _staging_paths(self, item: Item, token: str) -> StagingPaths:
         folder = self._staging.folder(token)
         return StagingPaths(
             result=folder / f"result{PurePosixPath(item.output).suffix}",
@@ -64,7 +64,7 @@ class FolderPublisher:
 
     def publish(self, job: Job, item: Item, token: str, result: Mapping[str, Any]) -> None:
         """Start to verify and fsync what this attempt staged; `poll` renames and returns it."""
-        verification = self._pool.submit(_check, self._staged(item, token).result, result, self._verify)
+        verification = self._pool.submit(_check, self._staging_paths(item, token).result, result, self._verify)
         self._pending[token] = _Pending(job=job, item=item, result=result, verification=verification)
 
     def poll(self) -> Iterable[Published]:
@@ -87,7 +87,7 @@ class FolderPublisher:
 
     def _move_into_outputs(self, token: str, pending: _Pending) -> None:
         job, item = pending.job, pending.item
-        staged = self._staged(item, token)
+        staged = self._staging_paths(item, token)
         folder = folder_inside(self._outputs, job.output)
         for extra, name in ((staged.thumbnail, item.thumbnail), (staged.explain, item.explain)):
             if name and extra.exists():

@@ -35,14 +35,14 @@ class Change:
 
 def changes(before: Settings, after: Settings) -> list[Change]:
     """Return every setting that differs, by its path of names."""
-    old, new = (dict(_flat(settings.model_dump(mode="json"))) for settings in (before, after))
+    old, new = (dict(_flatten(settings.model_dump(mode="json"))) for settings in (before, after))
     return [Change(setting=setting, before=old[setting], after=new[setting]) for setting in new if old[setting] != new[setting]]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

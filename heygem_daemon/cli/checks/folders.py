@@ -26,20 +26,20 @@ def findings(directory: Directory, me: Identity, *, clock: Callable[[], float] =
     try:
         mount = mount_of(str(directory.path))
         if not directory.path.is_dir():
-            yield _absent(directory, me)
+            yield _missing_folder(directory, me)
             return
-        yield from volumes.kind(directory, mount)
+        yield from volumes.kind_findings(directory, mount)
         if volumes.shows_rights(mount):
             yield from rights.findings(directory, me)
         elif directory.is_shared and mount:
             yield note(f"{directory.title}: on {mount.fs_type} its server and the mount options decide who can write")
         if directory.role is Role.WEIGHTS:
-            yield from _readable(directory, me)
+            yield from _check_readable(directory, me)
             return
-        yield from volumes.space(directory, mount, me)
-        yield from _probed(directory, mount, me, probe_filesystem(directory.path, clock=clock))
+        yield from volumes.space_findings(directory, mount, me)
+        yield from _probe_findings(directory, mount, me, probe_filesystem(directory.path, clock=clock))
         if directory.role is Role.INBOX:
-            yield from _marker(directory, me)
+            yield from _check_marker(directory, me)
             yield from drops.findings(directory.path, me)
     except OSError as problem:
         yield _os_error(directory, mount_by_name(str(directory.path)), me, "look at", problem)
@@ -54,13 +54,13 @@ def unresponsive(directory: Directory, me: Identity, seconds: float) -> Finding:
     return fault(f"{directory.title} does not answer within {seconds:g} s{where}: its share or the network hangs", me.command(*again))
 
 
-def _absent(directory: Directory, me: Identity) -> Finding:
+def _missing_folder(directory: Directory, me: Identity) -> Finding:
     path = str(directory.path)
     if os.path.lexists(path):
         return fault(f"{directory.title} is no folder", f"mv {path} {path}.old")
-    closed = _closed_parent(directory.path)
+    closed = _uppermost_closed(directory.path)
     if closed is not None:
-        return _parent_closed(directory, closed, me)
+        return _closed_parent_finding(directory, closed, me)
     if directory.role is Role.WEIGHTS:
         return fault(f"{directory.title} is not there", "heygem models fetch")
     if not me.is_service:
@@ -72,22 +72,22 @@ def _absent(directory: Directory, me: Identity) -> Finding:
     return fault(f"{directory.title} is not there", me.command(*steps))
 
 
-def _closed_parent(path: Path) -> Path | None:
+def _uppermost_closed(path: Path) -> Path | None:
     """Return the uppermost folder above `path` that we may not pass through."""
     return next((parent for parent in reversed(path.parents) if parent.is_dir() and not os.access(parent, os.X_OK)), None)
 
 
-def _parent_closed(directory: Directory, closed: Path, me: Identity) -> Finding:
+def _closed_parent_finding(directory: Directory, closed: Path, me: Identity) -> Finding:
     opened = ("setfacl", "-m", f"u:{me.name}:--x", str(closed)) if shutil.which("setfacl") else ("chmod", "o+x", str(closed))
     return fault(f"{me.name} cannot get to {directory.title}: {closed} is closed", me.command(opened))
 
 
-def _readable(directory: Directory, me: Identity) -> Iterator[Finding]:
+def _check_readable(directory: Directory, me: Identity) -> Iterator[Finding]:
     if not os.access(directory.path, os.R_OK | os.X_OK):
         yield fault(f"{me.name} cannot read {directory.title}", me.command(("chmod", "-R", "a+rX", str(directory.path))))
 
 
-def _probed(directory: Directory, mount: Mount | None, me: Identity, probed: ProbeResult) -> Iterator[Finding]:
+def _probe_findings(directory: Directory, mount: Mount | None, me: Identity, probed: ProbeResult) -> Iterator[Finding]:
     if probed.problem is not None:
         yield _os_error(directory, mount, me, probed.failed, probed.problem)
         return
@@ -98,18 +98,18 @@ def _probed(directory: Directory, mount: Mount | None, me: Identity, probed: Pro
     if not probed.has_links:
         yield note(f"{directory.title}: no hard links here, which the daemon does not need")
     if directory.role is Role.INBOX and not (mount and mount.network):
-        yield _leases(directory, probed)
+        yield _lease_finding(directory, probed)
     if abs(probed.skew) > _SKEW_SECONDS:
-        yield _skewed(directory, mount, me, probed.skew)
+        yield _clock_skew(directory, mount, me, probed.skew)
 
 
-def _leases(directory: Directory, probed: ProbeResult) -> Finding:
+def _lease_finding(directory: Directory, probed: ProbeResult) -> Finding:
     if probed.has_leases:
         return ok(f"{directory.title}: who still writes a file is noticed at once (read leases)")
     return note(f"{directory.title}: no read leases here; a copy counts as finished when nothing in it changed for intake.settle_seconds")
 
 
-def _skewed(directory: Directory, mount: Mount | None, me: Identity, skew: float) -> Finding:
+def _clock_skew(directory: Directory, mount: Mount | None, me: Identity, skew: float) -> Finding:
     """Two clocks are then used for status files and keep times. The settle time uses one: it only compares times of the share."""
     where = "ahead of" if skew > 0 else "behind"
     what = f"the clock of {directory.title} is {abs(skew):.1f} s {where} this machine's"
@@ -117,7 +117,7 @@ def _skewed(directory: Directory, mount: Mount | None, me: Identity, skew: float
     return warning(what, me.command(("timedatectl", "set-ntp", "true")) + there)
 
 
-def _marker(directory: Directory, me: Identity) -> Iterator[Finding]:
+def _check_marker(directory: Directory, me: Identity) -> Iterator[Finding]:
     if not (directory.path / MARKER).is_file():
         owner = directory.path.stat().st_uid
         fix = me.command(("heygem", "init-inbox", str(directory.path)), owner=owner)
@@ -138,9 +138,9 @@ def _os_error(directory: Directory, mount: Mount | None, me: Identity, action: s
 
 
 def _permission_denied(directory: Directory, me: Identity, action: str) -> Finding:
-    closed = _closed_parent(directory.path)
+    closed = _uppermost_closed(directory.path)
     if closed is not None:
-        return _parent_closed(directory, closed, me)
+        return _closed_parent_finding(directory, closed, me)
     path = str(directory.path)
     what = f"{me.name} cannot {action} in {directory.title}"
     if rights.allows(rights.rights_of(directory.path), me):

@@ -22,7 +22,7 @@ def shows_rights(mount: Mount | None) -> bool:
     return mount is None or not (mount.fs_type in _WITHOUT_RIGHTS or mount.fs_type.startswith("fuse."))
 
 
-def kind(directory: Directory, mount: Mount | None) -> Iterator[Finding]:
+def kind_findings(directory: Directory, mount: Mount | None) -> Iterator[Finding]:
     """Yield what the type of the file system means for this directory."""
     if mount is None:
         return
@@ -41,7 +41,7 @@ def kind(directory: Directory, mount: Mount | None) -> Iterator[Finding]:
         yield note(f"{directory.title} lies in memory ({mount.fs_type}): what is in it is lost when the machine restarts")
 
 
-def space(directory: Directory, mount: Mount | None, me: Identity) -> Iterator[Finding]:
+def space_findings(directory: Directory, mount: Mount | None, me: Identity) -> Iterator[Finding]:
     """Yield a finding where there is too little room. Raises OSError."""
     found = os.statvfs(directory.path)
     free = found.f_bavail * found.f_frsize

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from heygem_daemon.cli.checks.identity import user_name
+from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.settings import ConfigurationError, Settings, load
 
 
@@ -34,7 +35,7 @@ def or_exit(read: Callable[[], Settings]) -> Settings:
     except ConfigurationError as problem:
         for line in str(problem).splitlines():
             typer.echo(f"heygem: {line}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.USAGE) from None
 
 
 def settings_with(
@@ -65,7 +66,7 @@ def refuse_root(*folders: Path) -> None:
             name = user_name(owner)
             typer.echo(f"heygem: files that root leaves in {folder} could not be changed by {name}, who owns it. Run it as:", err=True)
             typer.echo(f"        sudo -u {name} {join(('heygem', *sys.argv[1:]))}", err=True)
-            raise typer.Exit(2)
+            raise typer.Exit(ExitCode.USAGE)
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -171,12 +171,12 @@ def test_a_dead_share_is_reported_without_touching_it(dead_share: Path, me: Iden
 
 @pytest.mark.parametrize(("fs_type", "severity"), [("nfs4", Severity.ERROR), ("fuse.sshfs", Severity.ERROR), ("ext4", None)])
 def test_a_ledger_on_a_network_file_system_is_an_error(fs_type: str, severity: Severity | None) -> None:
-    found = list(volumes.kind(Directory(role=Role.STATE, path=Path("/state")), Mount(point="/", fs_type=fs_type)))
+    found = list(volumes.kind_findings(Directory(role=Role.STATE, path=Path("/state")), Mount(point="/", fs_type=fs_type)))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
 def test_an_inbox_on_a_network_file_system_is_polled_and_the_interval_is_reported() -> None:
-    (finding,) = volumes.kind(inbox_at(Path("/inbox")), Mount(point="/", fs_type="cifs"))
+    (finding,) = volumes.kind_findings(inbox_at(Path("/inbox")), Mount(point="/", fs_type="cifs"))
     assert finding.severity is Severity.NOTE
     assert "scanned every 5 s" in finding.what
 
