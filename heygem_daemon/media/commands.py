@@ -30,13 +30,13 @@ def file_url(path: Path) -> str:
     return f"file:{path}"
 
 
-def _opened(path: Path) -> dict[str, str]:
+def _input_options(path: Path) -> dict[str, str]:
     """Return the options that open a file with the demuxer of its extension, without reading any other file or the network."""
     return {"f": demuxer(path), "protocol_whitelist": PROTOCOLS}
 
 
 def _ffprobe(path: Path, *options: str) -> Command:
-    opened = [word for key, value in _opened(path).items() for word in (f"-{key}", value)]
+    opened = [word for key, value in _input_options(path).items() for word in (f"-{key}", value)]
     return ("ffprobe", "-hide_banner", "-loglevel", "error", *opened, *options, "-of", "json", "-i", file_url(path))
 
 
@@ -68,7 +68,7 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     video = info.video
     if video is None:
         raise ValueError(f"{info.path.name} has no video track")
-    options: dict[str, Any] = _opened(info.path)
+    options: dict[str, Any] = _input_options(info.path)
     ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate
     if seek and video.is_seekable and start and ahead > 0:
         options |= {"ss": f"{float(ahead):.6f}", "noaccurate_seek": None}
@@ -80,7 +80,7 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
 
 def decode_speech(path: Path, *, rate: int) -> Command:
     """Write the first audio track to standard output as mono int16; as float ffmpeg would mix two channels to up to 1.41."""
-    audio = ffmpeg.input(file_url(path), **_opened(path))["a:0"]
+    audio = ffmpeg.input(file_url(path), **_input_options(path))["a:0"]
     return _compile(ffmpeg.output(audio, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
 
 
@@ -105,7 +105,7 @@ def _audio_track(recording: Path, audio: AudioStream, *, at_least: Fraction | No
     at_least: length in s up to which silence is added.
     """
     rate = aac_rate(audio.sample_rate)
-    track = ffmpeg.input(file_url(recording), **_opened(recording))[str(audio.index)]
+    track = ffmpeg.input(file_url(recording), **_input_options(recording))[str(audio.index)]
     track = track.filter("aresample", rate).filter("asetpts", "N/SR/TB")
     if at_least is not None:
         track = track.filter("apad", whole_len=-(-at_least * rate // 1))
@@ -119,6 +119,13 @@ def _tags(colour: Colour) -> dict[str, str]:
 
 def _labels() -> dict[str, str]:
     return {"metadata:g:0": f"comment={LABEL}", "metadata:g:1": f"description={LABEL} Digital source type: {SOURCE_TYPE}"}
+
+
+def _with_text(video: Any, height: int, text: Path, font: Path) -> Any:
+    """Return the stream with the content of the file `text` in its lower left corner."""
+    small = max(12, height // 40)
+    style = {"x": small // 2, "y": f"h-th-{small // 2}", "fontsize": small, "fontcolor": "white", "box": 1, "boxcolor": "black@0.5"}
+    return video.filter("drawtext", textfile=str(text), fontfile=str(font), expansion="none", boxborderw=small // 4, **style)
 
 
 def encode(
@@ -141,9 +148,7 @@ def encode(
     size = f"{like.width}x{like.height}"
     video = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(like.frame_rate))["v:0"]
     if text is not None and font is not None:
-        small = max(12, like.height // 40)
-        placed = {"x": small // 2, "y": f"h-th-{small // 2}", "fontsize": small, "fontcolor": "white", "box": 1, "boxcolor": "black@0.5"}
-        video = video.filter("drawtext", textfile=str(text), fontfile=str(font), expansion="none", boxborderw=small // 4, **placed)
+        video = _with_text(video, like.height, text, font)
     video = video.filter("setsar", str(like.sample_aspect))
     track = _audio_track(recording, audio, at_least=Fraction(frames) / like.frame_rate if pad_audio else None)
     output = ffmpeg.output(

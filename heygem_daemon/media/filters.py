@@ -10,12 +10,14 @@ PLAIN: Final = {"yuv420p", "yuvj420p"}
 def as_decoded(stream: Any, video: VideoStream, start: int) -> Any:
     """Turn the decoded frames of a stream (ffmpeg has applied the rotation) into frames start, start + 1 ... as `video` describes them."""
     if not video.is_still:
-        stream = _on_grid(stream, video, start)
+        stream = _to_constant_rate(stream, video, start)
     width, height = decoded_size(video)
-    return _converted(stream, video).filter("scale", width, height)  # the size may change within a stream (calls recorded by a browser)
+    return _convert_pixels(stream, video).filter(
+        "scale", width, height
+    )  # the size may change within a stream (calls recorded by a browser)
 
 
-def _on_grid(stream: Any, video: VideoStream, start: int) -> Any:
+def _to_constant_rate(stream: Any, video: VideoStream, start: int) -> Any:
     """Turn frames with time stamps into frames start, start + 1 ... of the constant rate; the first one is repeated for those before it."""
     stream = stream.filter("setpts", f"PTS-{video.start / video.time_base}" if video.is_seekable else "PTS-STARTPTS")
     if video.is_interlaced:
@@ -34,7 +36,7 @@ def decoded_size(video: VideoStream) -> tuple[int, int]:
     return width, height
 
 
-def _tone_mapped(stream: Any, colour: Colour) -> Any:
+def _tone_map(stream: Any, colour: Colour) -> Any:
     """Convert PQ or HLG to BT.709. Diffuse white is at 203 cd/m2 (ITU-R BT.2408), so that skin keeps its brightness."""
     stream = stream.filter(
         "zscale",
@@ -58,11 +60,11 @@ def has_alpha(pixel_format: str) -> bool:
     return pixel_format.startswith(("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "yuva", "pal8"))
 
 
-def _converted(stream: Any, video: VideoStream) -> Any:
+def _convert_pixels(stream: Any, video: VideoStream) -> Any:
     """Convert any pixel format to 8-bit 4:2:0 in `video.colour`. What is 8-bit 4:2:0 already is not changed, nor is its range."""
     source = video.source_colour
     if source.is_hdr:
-        return _tone_mapped(stream, source)
+        return _tone_map(stream, source)
     if video.is_still or is_rgb(video.pixel_format):
         if has_alpha(video.pixel_format):  # transparent pixels become black, instead of the colour stored in them
             stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1).filter("format", "gbrp")

@@ -48,13 +48,13 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     if extension not in DEMUXERS:
         raise _unreadable(path)
     command = commands.describe_still(path) if extension in IMAGE_EXTENSIONS else commands.describe(path)
-    report = _ask(path, command, limits)
+    report = _run_ffprobe(path, command, limits)
     streams: list[Json] = report.get("streams", [])
     if len(streams) > limits.streams:
         raise error("too_many_streams", name=display_name(path), count=len(streams), limit=limits.streams)
     if not streams:
         raise _unreadable(path)
-    return _described(path, size, report, limits)
+    return _media_info(path, size, report, limits)
 
 
 def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
@@ -112,7 +112,7 @@ def _check_file(path: Path, limits: MediaLimits) -> int:
     return found.st_size
 
 
-def _head(path: Path, count: int = 16) -> bytes:
+def _read_head(path: Path, count: int = 16) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
@@ -121,7 +121,7 @@ def _head(path: Path, count: int = 16) -> bytes:
         raise error("io_error", problem=f"{display_name(path)}: {problem.strerror}") from problem
 
 
-def _ask(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
+def _run_ffprobe(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
     answer = capture(command, seconds=limits.probe_seconds)
     if answer.code != 0:
         if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
@@ -136,11 +136,11 @@ def _unreadable(path: Path) -> Exception:
     extension, name = path.suffix.lower(), display_name(path)
     if extension in RECORDING_EXTENSIONS - VIDEO_EXTENSIONS or extension not in DEMUXERS:
         return error("audio_unreadable" if extension in DEMUXERS else "not_a_video", name=name)
-    starts_as_mp4 = DEMUXERS[extension] == "mov" and _head(path)[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+    starts_as_mp4 = DEMUXERS[extension] == "mov" and _read_head(path)[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
     return error("video_truncated" if starts_as_mp4 else "not_a_video", name=name)
 
 
-def _described(path: Path, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
+def _media_info(path: Path, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
     container, name = report.get("format", {}), display_name(path)
     start = rational(container.get("start_time")) or Fraction(0)
     is_still = path.suffix.lower() in IMAGE_EXTENSIONS
@@ -177,8 +177,8 @@ def _last_time(path: Path, limits: MediaLimits, *, since: float) -> float | None
 def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
     """Return whether the file holds clearly less than its header declares."""
     if info.container in {"avi", "wav"}:
-        declared = int.from_bytes(_head(info.path)[4:8], "little")
-        is_open_ended = declared in {0, 0xFFFFFFFF} or _head(info.path)[:4] != b"RIFF"
+        declared = int.from_bytes(_read_head(info.path)[4:8], "little")
+        is_open_ended = declared in {0, 0xFFFFFFFF} or _read_head(info.path)[:4] != b"RIFF"
         return not is_open_ended and declared + 8 > info.size + MISSING_FRACTION * info.size
     if info.container not in EXACT_CONTAINERS or info.seconds <= 0:
         return False

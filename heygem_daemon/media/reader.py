@@ -64,7 +64,7 @@ class VideoReader:
         if stop is not None and stop <= start:
             return
         with self._decode(start, stop) as decoder:
-            yield from self._received(decoder, start, stop)
+            yield from self._receive(decoder, start, stop)
 
     def frame_count(self) -> int:
         """Return the exact number of frames; takes a full pass unless one was made or the number was given."""
@@ -86,7 +86,7 @@ class VideoReader:
             return
         left = count
         while left > 0:
-            for direction in (self._forwards, self._backwards):
+            for direction in (self._play_forwards, self._play_backwards):
                 with closing(direction(left)) as frames:
                     for frame in frames:
                         left -= 1
@@ -94,13 +94,13 @@ class VideoReader:
 
     def _play_from_memory(self, count: int) -> Generator[Frame, None, None]:
         kept: list[Frame] = []
-        for frame in self._forwards(count):
+        for frame in self._play_forwards(count):
             kept.append(frame)
             yield frame
         for position in range(len(kept), count):
             yield kept[ping_pong(position, len(kept))]
 
-    def _forwards(self, limit: int) -> Generator[Frame, None, None]:
+    def _play_forwards(self, limit: int) -> Generator[Frame, None, None]:
         """Yield frames 0, 1 .. to the end, at most `limit`."""
         known, seen = self._frame_count, 0
         for frame in self.frames(0, limit if known is None else min(limit, known)):
@@ -111,7 +111,7 @@ class VideoReader:
         if known is not None and seen < min(limit, known):
             raise error("io_error", problem=f"{display_name(self.info.path)} ended after {seen} of {known} frames")
 
-    def _backwards(self, limit: int) -> Generator[Frame, None, None]:
+    def _play_backwards(self, limit: int) -> Generator[Frame, None, None]:
         """Yield frames n-2, n-3 .. 1, at most `limit`; playing forwards then begins with 0 again. Yields nothing for n < 3."""
         if limit < 1:
             return
@@ -133,7 +133,7 @@ class VideoReader:
     def _chunk(self, decoder: FfmpegReader, start: int, stop: int) -> list[Frame]:
         """Return frames start..stop-1. Where a seek gives other frames than playing forwards did (a broken index, a stream without proper
         key frames), this and all later chunks are decoded from the start of the file: slow, but right."""
-        chunk = list(self._received(decoder, start, stop))
+        chunk = list(self._receive(decoder, start, stop))
         if not self._seeks or [_fingerprint(frame) for frame in chunk] == list(self._fingerprints[start:stop]):
             return chunk
         self._seeks = False
@@ -142,7 +142,7 @@ class VideoReader:
     def _decode(self, start: int, stop: int | None) -> FfmpegReader:
         return FfmpegReader(commands.decode_frames(self.info, start=start, stop=stop, seek=self._seeks))
 
-    def _received(self, decoder: FfmpegReader, start: int, stop: int | None) -> Generator[Frame, None, None]:
+    def _receive(self, decoder: FfmpegReader, start: int, stop: int | None) -> Generator[Frame, None, None]:
         index, size = start, decoded_size(self.video)
         while stop is None or index < stop:
             packed = np.empty(_i420_bytes(size), np.uint8)

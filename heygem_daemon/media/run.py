@@ -43,14 +43,14 @@ class Completed:
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def capture(command: Sequence[str], *, seconds: float, given: bytes | None = None) -> Completed:
-    """Run `command` to its end, with `given` on its standard input.
+def capture(command: Sequence[str], *, seconds: float, stdin: bytes | None = None) -> Completed:
+    """Run `command` to its end, with `stdin` on its standard input.
 
     Raises `ffmpeg_missing`, or `timed_out` after `seconds` of wall clock (the group is killed).
     """
-    process = _start(command, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE, stdout=subprocess.PIPE)
+    process = _start(command, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        stdout, stderr = process.communicate(given, timeout=seconds)
+        stdout, stderr = process.communicate(stdin, timeout=seconds)
     except BaseException as problem:
         kill_and_reap(process)
         process.communicate()

@@ -60,7 +60,7 @@ def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMe
 
     Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long.
     """
-    return _measured(speech_blocks(path), display_name(path), limits)
+    return _measure(speech_blocks(path), display_name(path), limits)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,7 +95,7 @@ def decoded_speech(path: Path, directory: Path, limits: MediaLimits = DEFAULT_LI
     spool = _Spool(directory)
     try:
         with closing(_int16_blocks(path, SPEECH_RATE, SPEECH_RATE)) as blocks:
-            measure = _measured((_as_float(spool.kept(samples)) for samples in blocks), display_name(path), limits)
+            measure = _measure((_as_float(spool.keep(samples)) for samples in blocks), display_name(path), limits)
         yield DecodedSpeech(path=path, measure=measure, file=spool.file)
     finally:
         spool.close()
@@ -112,7 +112,7 @@ class _Spool:
         except OSError:
             self.close()
 
-    def kept(self, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    def keep(self, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         """Append the samples and return them."""
         left = memoryview(samples.tobytes())
         try:
@@ -151,7 +151,7 @@ def _as_float(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def _measured(blocks: Iterable[npt.NDArray[np.float32]], name: str, limits: MediaLimits) -> SpeechMeasure:
+def _measure(blocks: Iterable[npt.NDArray[np.float32]], name: str, limits: MediaLimits) -> SpeechMeasure:
     samples, peak, power = 0, 0.0, 0.0
     for block in blocks:
         samples += len(block)

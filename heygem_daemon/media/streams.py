@@ -57,27 +57,31 @@ def choose_rate(nominal: Fraction | None, average: Fraction | None) -> tuple[Fra
     if nominal is None and average is None:
         return STILL_RATE, True
     if average is None or nominal is None:
-        return nominal or _standard(average or STILL_RATE), average is not None
+        return nominal or _next_standard_rate(average or STILL_RATE), average is not None
     if abs(nominal - average) <= SAME_RATE * nominal:
         return nominal, False
     if average < nominal <= 60 and nominal <= 2 * average:
         return nominal, True
-    return _standard(average), True
+    return _next_standard_rate(average), True
 
 
-def _standard(rate: Fraction) -> Fraction:
+def _next_standard_rate(rate: Fraction) -> Fraction:
     near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     if abs(near - rate) <= rate / 50:
         return near
     return next((standard for standard in STANDARD_RATES if standard >= rate), STANDARD_RATES[-1])
 
 
+def _largest_video_track(report: Json) -> Json | None:
+    tracks = [s for s in report["streams"] if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
+    return max(tracks, key=lambda s: s.get("width", 0) * s.get("height", 0), default=None)
+
+
 def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> VideoStream | None:
     """Return the largest video track that is not a cover image; None where there is none."""
-    tracks = [s for s in report["streams"] if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
-    if not tracks:
+    track = _largest_video_track(report)
+    if track is None:
         return None
-    track = max(tracks, key=lambda s: s.get("width", 0) * s.get("height", 0))
     rate, is_variable = (
         (STILL_RATE, False) if is_still else choose_rate(rational(track.get("r_frame_rate")), rational(track.get("avg_frame_rate")))
     )
@@ -87,7 +91,7 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
     aspect = rational(track.get("sample_aspect_ratio")) or Fraction(1)
     width, height = reversed(coded) if rotation % 180 == 90 else coded
     if is_still:
-        width, height = _fitted(width, height)
+        width, height = _fit_still(width, height)
     time_base = rational(track.get("time_base")) or Fraction(1, 1000)
     pixel_format, source = str(track.get("pix_fmt", "")), _colour(track)
     container = report.get("format", {}).get("format_name")
@@ -130,7 +134,7 @@ def audio_stream(report: Json, container_seconds: float) -> AudioStream | None:
     )
 
 
-def _fitted(width: int, height: int) -> tuple[int, int]:
+def _fit_still(width: int, height: int) -> tuple[int, int]:
     """Return the size of a still scaled down to 1920 pixels on its longest side (a photo of 40 megapixels needs no video of that size)."""
     longest = max(width, height)
     if longest <= STILL_LONGEST_SIDE:

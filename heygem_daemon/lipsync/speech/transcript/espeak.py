@@ -43,16 +43,16 @@ def pronounce(text: str, voice: str) -> Iterator[Word]:
     """Yield the words of a text, with their phonemes, as `voice` reads it."""
     for piece in pieces(text):
         if voice == MANDARIN and _HAN.search(text):
-            yield from _mixed(piece)
+            yield from _pronounce_mixed(piece)
         else:
-            yield from parse(_spoken(piece.translate(_unreadable(voice)), voice), voice)
+            yield from parse(_phonemes_of(piece.translate(_unreadable(voice)), voice), voice)
 
 
 def pieces(text: str, limit: int = _PIECE) -> Iterator[str]:
     """Cut a text at the ends of sentences into pieces of at most `limit` letters; without sentences, anywhere between words."""
     piece = ""
     for sentence in _SENTENCE_END.split(text):
-        for part in _short(" ".join(sentence.split()), limit):
+        for part in _split_long(" ".join(sentence.split()), limit):
             if piece and len(piece) + len(part) + 1 > limit:
                 yield piece
                 piece = ""
@@ -61,7 +61,7 @@ def pieces(text: str, limit: int = _PIECE) -> Iterator[str]:
         yield piece
 
 
-def _short(sentence: str, limit: int) -> Iterator[str]:
+def _split_long(sentence: str, limit: int) -> Iterator[str]:
     while len(sentence) > limit:
         cuts = [found.end() for found in _BREAK.finditer(sentence, 0, limit)]
         cut = cuts[-1] if cuts else limit
@@ -86,14 +86,14 @@ def parse(printed: str, voice: str) -> Iterator[Word]:
                 starts = False
 
 
-def _mixed(text: str) -> Iterator[Word]:
+def _pronounce_mixed(text: str) -> Iterator[Word]:
     """Yield the words of Chinese with Latin words in it: those would be read as pinyin, so an English voice reads them."""
     place = 0
     for found in _LATIN.finditer(text):
-        yield from parse(_spoken(text[place : found.start()], MANDARIN), MANDARIN)
-        yield from parse(_spoken(found.group(), _ENGLISH), _ENGLISH)
+        yield from parse(_phonemes_of(text[place : found.start()], MANDARIN), MANDARIN)
+        yield from parse(_phonemes_of(found.group(), _ENGLISH), _ENGLISH)
         place = found.end()
-    yield from parse(_spoken(text[place:], MANDARIN), MANDARIN)
+    yield from parse(_phonemes_of(text[place:], MANDARIN), MANDARIN)
 
 
 @cache
@@ -102,7 +102,7 @@ def _unreadable(voice: str) -> dict[int, str]:
     return dict.fromkeys([*range(0x3400, 0xA000), *range(0xF900, 0xFB00)], " ") if voice == "ja" else {}
 
 
-def _spoken(text: str, voice: str) -> str:
+def _phonemes_of(text: str, voice: str) -> str:
     if not text.strip():
         return ""
     done = _run(voice, text)
@@ -113,6 +113,6 @@ def _spoken(text: str, voice: str) -> str:
 
 def _run(voice: str, text: str) -> Completed:
     try:
-        return capture(phonemes_command(voice), seconds=_SECONDS, given=text.encode("utf-8", "replace"))
+        return capture(phonemes_command(voice), seconds=_SECONDS, stdin=text.encode("utf-8", "replace"))
     except HeygemError as problem:
         raise TranscriptProblem(WarningCode.SCRIPT_WITHOUT_ESPEAK) from problem
