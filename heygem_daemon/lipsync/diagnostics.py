@@ -74,7 +74,7 @@ class Diagnostics:
 
 def write_diagnostics(diagnostics: Diagnostics, path: Path) -> None:
     """Write the image as PNG; the file is whole or absent. Raises OSError."""
-    figure = _figure(diagnostics)
+    figure = _draw_figure(diagnostics)
     packed = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a phoneme of a rare sign is drawn as a box
@@ -123,13 +123,13 @@ def segments(visemes: Float32, frame_rate: Fraction) -> list[Span]:
     return [(VISEMES[best[a]], a / rate, b / rate) for a, b in pairwise(edges)]
 
 
-def _figure(diagnostics: Diagnostics) -> Figure:
+def _draw_figure(diagnostics: Diagnostics) -> Figure:
     seconds = min(diagnostics.shown_seconds, EVALUATED_SECONDS)
     strips = max(1, math.ceil(seconds / STRIP - 1e-6))
     height = _HEAD_HEIGHT + strips * _STRIP_HEIGHT + _FOOT_HEIGHT
     figure = Figure(figsize=(_WIDTH, height))
     FigureCanvasAgg(figure)
-    _head(figure, diagnostics, height)
+    _draw_head(figure, diagnostics, height)
     grid = GridSpec(strips, 1, figure, left=_LEFT, right=_RIGHT, top=1 - _HEAD_HEIGHT / height, bottom=_FOOT_HEIGHT / height, hspace=0.16)
     rows = _Rows.of(diagnostics)
     ratios = (0.8, *([0.28] if rows.phonemes else []), 0.34, 1.7, 0.7)
@@ -142,7 +142,7 @@ def _figure(diagnostics: Diagnostics) -> Figure:
     return figure
 
 
-def _head(figure: Figure, diagnostics: Diagnostics, height: float) -> None:
+def _draw_head(figure: Figure, diagnostics: Diagnostics, height: float) -> None:
     made, metrics = caption(diagnostics)
     figure.text(_LEFT, 1 - 0.10 / height, metrics, fontsize=14, fontweight="bold", va="top", parse_math=False)
     figure.text(_LEFT, 1 - 0.40 / height, made, fontsize=10, color="#555555", va="top", parse_math=False)
@@ -197,21 +197,21 @@ class _Rows:
             axis.tick_params(labelbottom=axis is width, labelsize=8, length=2)
             for side in ("top", "right"):
                 axis.spines[side].set_visible(False)
-        self._audio(audio)
+        self._draw_audio(audio)
         tracks = [(self.phonemes, "phonemes", None), (self.visemes, "visemes", _COLOURS)]
         for axis, (spans, label, colours) in zip(named, tracks[-len(named) :], strict=True):
-            _named(axis, spans, label, colours)
-        self._opening(opening)
-        self._width(width)
+            _draw_segments(axis, spans, label, colours)
+        self._draw_opening(opening)
+        self._draw_width(width)
 
-    def _audio(self, axis: Axes) -> None:
+    def _draw_audio(self, axis: Axes) -> None:
         times = (np.arange(len(self.audio)) + 0.5) / _PEAKS
         axis.fill_between(times, self.audio[:, 0], self.audio[:, 1], color="#666666", lw=0)
         loudest = float(np.abs(self.audio).max(initial=1e-3))
         axis.set_ylim(-1.05 * loudest, 1.05 * loudest)
-        _label(axis, "audio", ticks=())
+        _label_axis(axis, "audio", ticks=())
 
-    def _opening(self, axis: Axes) -> None:
+    def _draw_opening(self, axis: Axes) -> None:
         rate = float(self.diagnostics.frame_rate)
         for closure in self.diagnostics.metrics.closures:
             # A frame is shown from its time on; half a frame to each side centres the mark on what the curves show.
@@ -222,18 +222,18 @@ class _Rows:
         axis.set_ylim(0, 1.08 * self.widest)
         axis.grid(axis="x", color="#dddddd", lw=0.6)
         axis.set_axisbelow(True)
-        _label(axis, "opening")
+        _label_axis(axis, "opening")
 
-    def _width(self, axis: Axes) -> None:
+    def _draw_width(self, axis: Axes) -> None:
         width = np.array(self.diagnostics.target.driver_width, np.float32)
         axis.axhline(0.5, color="#dddddd", lw=0.8)
         axis.plot(self.times[: len(width)], width[: len(self.times)], color=_TARGET, lw=1.6)
         axis.set_ylim(-0.08, 1.08)
-        _label(axis, "", ticks=(0, 0.5, 1))
+        _label_axis(axis, "", ticks=(0, 0.5, 1))
         axis.set_yticklabels(["rounded", "target width", "spread"])
 
 
-def _named(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str] | None) -> None:
+def _draw_segments(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str] | None) -> None:
     """Draw named segments; a name too long for its segment is left out."""
     first, last = axis.get_xlim()
     inside = [(name, max(start, first), min(end, last)) for name, start, end in spans if start < last and end > first]
@@ -244,11 +244,11 @@ def _named(axis: Axes, spans: Sequence[Span], label: str, colours: dict[str, str
             ink = "white" if name == "PP" else "black"
             axis.text((a + b) / 2, 0.5, name, ha="center", va="center", fontsize=7.5, color=ink, parse_math=False)
     axis.set_ylim(0, 1)
-    _label(axis, label, ticks=())
+    _label_axis(axis, label, ticks=())
     axis.tick_params(bottom=False)
 
 
-def _label(axis: Axes, text: str, ticks: tuple[float, ...] | None = None) -> None:
+def _label_axis(axis: Axes, text: str, ticks: tuple[float, ...] | None = None) -> None:
     axis.set_ylabel(text, fontsize=9, rotation=0, ha="right", va="center")
     if ticks is not None:
         axis.set_yticks(ticks)

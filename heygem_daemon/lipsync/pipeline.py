@@ -164,7 +164,7 @@ class RenderSession:
 
     def _render_task(self, task: _Task, video_cache: VideoCache, on_progress: OnProgress, clock: StageClock) -> _Rendered:
         with clock.stage("prepare"):
-            prepared = self._prepared(video_cache, task, on_progress)
+            prepared = self._prepare(video_cache, task, on_progress)
             style = SpeakingStyle()
             if task.loaded.engine.uses_style:
                 face = task.request.options.face
@@ -174,11 +174,11 @@ class RenderSession:
             stats = render_frames(_inputs(task, prepared, style), writer, on_progress)
         with clock.stage("verify"):
             target = stats.target
-            measured = self._measured(task, stats, on_progress)
+            measured = self._measure(task, stats, on_progress)
             metrics = evaluation.compare(np.array(target.opening), measured, target.shut(), task.video.frame_rate)
         return _Rendered(stats=stats, style=style, measured=measured, metrics=metrics, has_label=not writer.warnings)
 
-    def _prepared(self, video_cache: VideoCache, task: _Task, on_progress: OnProgress) -> Any:
+    def _prepare(self, video_cache: VideoCache, task: _Task, on_progress: OnProgress) -> Any:
         """Return what the renderer learned of the presenter, now or earlier."""
         renderer = task.loaded.renderer
 
@@ -189,7 +189,7 @@ class RenderSession:
         workspace = video_cache.entry(build, TRACKS_VERSION, task.request.options.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, on_progress)
 
-    def _measured(self, task: _Task, stats: RenderStats, on_progress: OnProgress) -> Float32:
+    def _measure(self, task: _Task, stats: RenderStats, on_progress: OnProgress) -> Float32:
         total = len(stats.target.opening)
 
         def on_frame(done: int) -> None:

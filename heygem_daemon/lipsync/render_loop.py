@@ -81,7 +81,7 @@ def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProg
         else:
             predicted = motion_of(inputs.driver, speech, rate, count, inputs.alignment)
         motion = stats.target.record(inputs.style.applied(predicted))
-        rendered = inputs.renderer.render(inputs.prepared, _remembered(source, waiting), motion)
+        rendered = inputs.renderer.render(inputs.prepared, _append_to(source, waiting), motion)
         stack.enter_context(writer)
         for done, frame in enumerate(rendered, start=1):
             writer.write(frame.frame)
@@ -90,7 +90,7 @@ def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProg
     return stats
 
 
-def _remembered(frames: Iterator[Frame], waiting: deque[Frame]) -> Iterator[Frame]:
+def _append_to(frames: Iterator[Frame], waiting: deque[Frame]) -> Iterator[Frame]:
     """Yield the frames and append each to `waiting`."""
     for frame in frames:
         waiting.append(frame)

@@ -19,7 +19,7 @@ _QUALITY: Final = 88
 
 def before_after(before: Frame, after: Frame, sample_aspect: Fraction = Fraction(1)) -> Image:
     """Return BGR uint8 [h, w, 3], w <= WIDTH: both frames side by side with square pixels."""
-    images = [_shrunk(frame.bgr(), sample_aspect, (WIDTH - _GAP) // 2) for frame in (before, after)]
+    images = [_shrink(frame.bgr(), sample_aspect, (WIDTH - _GAP) // 2) for frame in (before, after)]
     gap = np.full((images[0].shape[0], _GAP, 3), 255, np.uint8)
     return np.asarray(np.concatenate([images[0], gap, images[1]], axis=1), np.uint8)
 
@@ -41,7 +41,7 @@ def write_jpeg(image: Image, path: Path) -> None:
             raise
 
 
-def _shrunk(image: Image, sample_aspect: Fraction, widest: int) -> Image:
+def _shrink(image: Image, sample_aspect: Fraction, widest: int) -> Image:
     """Return the image with square pixels, at most `widest` pixels wide."""
     height, width = image.shape[:2]
     square_width = width * float(sample_aspect)

@@ -43,7 +43,7 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     faces = sample.take(select_rows(sample))
     sampler = SkinSampler(mouth.rest, triangulate(reference, mouth.weight))
     origins, sharpness, skin_samples, writer = [], [], [], CropWriter(workspace)
-    for row, (frame, face) in enumerate(_selected(frames, faces)):
+    for row, (frame, face) in enumerate(_selected_frames(frames, faces)):
         box = mouth_box(face, float(faces.scale[row]))
         image, points = padded_bgr(frame, box), face - box[:2]
         writer.append(image)
@@ -69,7 +69,7 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     )
 
 
-def _selected(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
+def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
     """Yield the atlas frames with their landmarks, in order."""
     breaks = np.flatnonzero(np.diff(faces.index) > _SEEK_GAP) + 1
     for rows in np.split(np.arange(len(faces)), breaks):

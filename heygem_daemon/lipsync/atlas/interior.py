@@ -75,7 +75,7 @@ def draw_interior(
         shown, visible = _source_colour(place, source, roi.scale)
         colour = colour + (shown - colour) * visible
     alpha = blur(fill(outline - offset, hole.size, device)[None], _sigma(_OPENING_BLUR, roi.scale))[0]
-    alpha = alpha * _single_step(float(opening_of(target)), *_APPEARS) * weight
+    alpha = alpha * _smoothstep_float32(float(opening_of(target)), *_APPEARS) * weight
     image, mask = roi.image.clone(), torch.zeros(roi.size, device=device)
     (x, y), (height, width) = offset, hole.size
     rows, columns = slice(y, y + height), slice(x, x + width)
@@ -106,13 +106,13 @@ def _painted_colour(place: Tensor, target: Float64, rest: Float64, skin: Tensor)
     across = (u - (left + right) / 2) / ((right - left) / 2)
     upper, lower = (_curve(u, target[list(row), :2]) for row in (INNER_UPPER, INNER_LOWER))
     opening = max(1e-3, float(opening_of(target)))
-    enamel = _tinted(0.78 * float(skin @ skin.new_tensor(_LUMA)) + 0.22 * skin, _ENAMEL)
-    colour = _tinted(skin, _CAVITY)[:, None, None].expand(3, *u.shape).clone()
+    enamel = _tint(0.78 * float(skin @ skin.new_tensor(_LUMA)) + 0.22 * skin, _ENAMEL)
+    colour = _tint(skin, _CAVITY)[:, None, None].expand(3, *u.shape).clone()
     height = (lower - v) / (0.55 * opening + 0.01)
-    tongue = torch.exp(-((across / 0.62) ** 2) - ((height - 0.15) / 0.55) ** 2) * _single_step(opening, 0.03, 0.12)
-    colour += 0.75 * tongue * (_tinted(skin, _TONGUE) - _tinted(skin, _CAVITY))[:, None, None]
+    tongue = torch.exp(-((across / 0.62) ** 2) - ((height - 0.15) / 0.55) ** 2) * _smoothstep_float32(opening, 0.03, 0.12)
+    colour += 0.75 * tongue * (_tint(skin, _TONGUE) - _tint(skin, _CAVITY))[:, None, None]
     low = smoothstep(0.030 - (lower - v) + 0.012 * (1 - across**2), -0.006, 0.006) * smoothstep(1 - across.abs(), 0.2, 0.55)
-    colour += 0.55 * low * _single_step(opening, 0.09, 0.2) * (0.6 * enamel[:, None, None] - colour)
+    colour += 0.55 * low * _smoothstep_float32(opening, 0.09, 0.2) * (0.6 * enamel[:, None, None] - colour)
     teeth, shade = _upper_teeth(u, v, across, upper, rest)
     colour += 0.92 * teeth * (1.16 * shade * enamel[:, None, None] - colour)
     shadow = 0.58 + 0.42 * smoothstep(torch.minimum(v - upper, 1.6 * (lower - v)), -0.002, 0.016)
@@ -145,7 +145,7 @@ def _curve(u: Tensor, points: Float64) -> Tensor:
     return torch.from_numpy(heights).to(u.device)
 
 
-def _tinted(colour: Tensor, factors: tuple[float, float, float]) -> Tensor:
+def _tint(colour: Tensor, factors: tuple[float, float, float]) -> Tensor:
     return colour * colour.new_tensor(factors)
 
 
@@ -154,6 +154,6 @@ def _sigma(blur_of: tuple[float, float], scale: float) -> float:
     return max(blur_of[0], blur_of[1] * scale)
 
 
-def _single_step(value: float, low: float, high: float) -> float:
+def _smoothstep_float32(value: float, low: float, high: float) -> float:
     """Return the smooth step of one number in single precision, as of the images."""
     return float(smoothstep(torch.tensor(value), low, high))

@@ -60,7 +60,7 @@ class AtlasRenderer:
                 tracks, frames, workspace, name, lambda done, total: on_progress(Progress(stage="harvest", done=done, total=total))
             )
             if self._models is not None:
-                presenter = self._calibrated(presenter, tracks, frames, self._models, on_progress)
+                presenter = self._calibrate(presenter, tracks, frames, self._models, on_progress)
             save(presenter)
         return PreparedAtlas(presenter=presenter, tracks=tracks)
 
@@ -76,9 +76,7 @@ class AtlasRenderer:
             previous = frame.index
         yield from stream.flush()
 
-    def _calibrated(
-        self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress
-    ) -> Presenter:
+    def _calibrate(self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress) -> Presenter:
         on_progress(Progress(stage="calibrate", done=0, total=1))
         plain = PreparedAtlas(presenter=presenter, tracks=tracks)
         table = calibrate(presenter.faces.index, tracks, frames, render=lambda f, m: self.render(plain, f, m), read=mesh_reader(models))

@@ -84,22 +84,22 @@ class RenderStream:
             self._undecided.popleft().row = row
 
     def _emit(self) -> RenderedFrame:
-        strength = self._strength()
+        strength = self._draw_weight()
         pending = self._waiting.popleft()
         drawn, target_opening = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.row is not None:
-            rows = self._rows(pending)
-            spec = DrawSpec(target=pending.shape, rows=rows, interior=self._interior(pending), strength=strength)
+            rows = self._atlas_rows(pending)
+            spec = DrawSpec(target=pending.shape, rows=rows, interior=self._interior_weight(pending), strength=strength)
             drawn = self._compositor.draw(pending.frame, pending.face, spec)
             target_opening = measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
         self._past.append(pending)
         return RenderedFrame(frame=drawn, target_opening=target_opening)
 
-    def _strength(self) -> float:
+    def _draw_weight(self) -> float:
         """Return how much is drawn on the oldest waiting frame."""
         return fade_weight((pending.visibility for pending in reversed(self._past)), (pending.visibility for pending in self._waiting))
 
-    def _rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
+    def _atlas_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
         """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""
         row = pending.row
         assert row is not None  # noqa: S101  # a frame is drawn only once its row is decided
@@ -111,14 +111,14 @@ class RenderStream:
             return (row, _CROSS_FADE[0]), (self._candidates.neighbour(after, -1), _CROSS_FADE[1])
         return ((row, 1.0),)
 
-    def _interior(self, pending: _Pending) -> float:
+    def _interior_weight(self, pending: _Pending) -> float:
         """Return how much of the interior is painted, smoothed over the frames around."""
         around = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
         around |= dict(enumerate(self._waiting, start=1))
         known = [(weight, around[k]) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
-        return sum(weight * self._interior_of(other) for weight, other in known) / sum(weight for weight, _ in known)
+        return sum(weight * self._missing_interior(other) for weight, other in known) / sum(weight for weight, _ in known)
 
-    def _interior_of(self, pending: _Pending) -> float:
+    def _missing_interior(self, pending: _Pending) -> float:
         """Return 1 where the source mouth is far less open than the one to draw, 0 where it is open enough."""
         assert pending.row is not None  # noqa: S101
         opening = max(0.0, float(opening_of(pending.shape)))

@@ -64,7 +64,7 @@ class FaceDetector:
         likely = np.flatnonzero(scores >= SCORE)
         likely = likely[np.argsort(-scores[likely])]
         found = weighted_nms(_decode(boxes[0, likely], self._anchors[likely]), np.asarray(scores[likely], np.float32))
-        return [_placed(box, score, roi) for box, score in found]
+        return [_detection(box, score, roi) for box, score in found]
 
 
 def anchors() -> Float32:
@@ -140,7 +140,7 @@ def _decode(raw: Float32, centres: Float32) -> Float32:
     return np.asarray(decoded, np.float32)
 
 
-def _placed(box: Float32, score: float, roi: Roi) -> Detection:
+def _detection(box: Float32, score: float, roi: Roi) -> Detection:
     """Return the detection of a box in fractions of `roi`."""
     x0, y0 = roi.x - roi.size / 2, roi.y - roi.size / 2
     eyes = box[6:8] - box[4:6]

@@ -67,7 +67,7 @@ class ImageView:
         plane = self._planes[index]
         if plane is not self._luma and plane.ndim == 2:  # chroma: half as many samples, its grid centred between two of luma
             roi = Roi(x=roi.x / 2 - 0.25, y=roi.y / 2 - 0.25, size=roi.size / 2, angle=roi.angle)
-        plane, roi = _reduced(plane, roi, max(1, int(roi.size / pixels)))
+        plane, roi = _downscale(plane, roi, max(1, int(roi.size / pixels)))
         cos, sin, scale = np.cos(roi.angle), np.sin(roi.angle), pixels / roi.size
         matrix = np.array([[cos * scale, sin * scale, 0], [-sin * scale, cos * scale, 0]], np.float64)
         matrix[:, 2] = pixels / 2 - matrix[:, :2] @ (roi.x, roi.y)
@@ -86,7 +86,7 @@ class ImageView:
         return 0 if self._space.full_range else 16
 
 
-def _reduced(plane: Image, roi: Roi, factor: int) -> tuple[Image, Roi]:
+def _downscale(plane: Image, roi: Roi, factor: int) -> tuple[Image, Roi]:
     """Return the part of the plane under `roi`, averaged `factor` x `factor`, and `roi` in its pixels."""
     if factor < 2:
         return plane, roi

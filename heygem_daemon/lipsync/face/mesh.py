@@ -41,7 +41,7 @@ class FaceMesh:
         """Read from the crop of `region`: RGB float32 [192, 192, 3] in 0-255."""
         points, logit = self._network(pixels / np.float32(255))
         score = 1 / (1 + np.exp(-float(np.clip(logit.ravel()[0], -50, 50))))
-        return _placed(points.reshape(-1, 3), region), score
+        return _to_image(points.reshape(-1, 3), region), score
 
     def refine(self, view: ImageView, region: Roi) -> tuple[Float32, float]:
         """Read, and read once more where the face turns out to lie clearly elsewhere than `region`: after fast motion, or from the
@@ -67,7 +67,7 @@ def region_of(landmarks: Float32) -> Roi:
     return Roi(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
 
 
-def _placed(points: Float32, region: Roi) -> Float32:
+def _to_image(points: Float32, region: Roi) -> Float32:
     """Return landmarks in pixels of the image for landmarks in pixels of the network's input."""
     scale = region.size / INPUT
     cos, sin = np.cos(region.angle) * scale, np.sin(region.angle) * scale

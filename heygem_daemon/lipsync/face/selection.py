@@ -64,7 +64,7 @@ class Tracklet:
     def width(self) -> float:
         return self._width / self.frames
 
-    def joined(self, other: "Tracklet") -> "Tracklet":
+    def merge(self, other: "Tracklet") -> "Tracklet":
         """Return both as one person."""
         both = Tracklet(self.tracks | other.tracks)
         both.runs = sorted(self.runs + other.runs)
@@ -115,7 +115,7 @@ class ShotFaces:
         self._file.close()
         chosen = chosen_tracks(list(self._tracklets.values()), selection, self._size)
         due = 0
-        for frame, landmarks, score in self._spooled(chosen):
+        for frame, landmarks, score in self._read_spool(chosen):
             for _ in range(due, frame):
                 yield None, 0.0
             yield landmarks, score
@@ -131,7 +131,7 @@ class ShotFaces:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def _spooled(self, tracks: set[int]) -> Iterator[tuple[int, Float32, float]]:
+    def _read_spool(self, tracks: set[int]) -> Iterator[tuple[int, Float32, float]]:
         with self._path.open("rb") as file:
             while len(block := np.fromfile(file, _RECORD, _BLOCK)):
                 for record in block:
@@ -145,17 +145,17 @@ def chosen_tracks(tracklets: Sequence[Tracklet], selection: FaceSelection, size:
     Another person takes over only while the selected one is in no frame, and only if there for long: often it is the same presenter
     who came back at another place.
     """
-    persons = _lasting(_persons(tracklets))
+    persons = _main_persons(_group_tracks(tracklets))
     if not persons:
         return set()
-    chosen = _selected(persons, selection, size)
+    chosen = _select(persons, selection, size)
     for person in sorted(persons, key=lambda person: -person.prominence):
         if person is not chosen and not person.overlaps(chosen):
-            chosen = chosen.joined(person)
+            chosen = chosen.merge(person)
     return chosen.tracks
 
 
-def _persons(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
+def _group_tracks(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
     """Return the persons: tracks that were never in one frame together and were at the same place are joined."""
     persons: list[Tracklet] = []
     for track in sorted(tracklets, key=lambda track: -track.prominence):
@@ -163,11 +163,11 @@ def _persons(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
         if match is None:
             persons.append(track)
         else:
-            persons[match] = persons[match].joined(track)
+            persons[match] = persons[match].merge(track)
     return persons
 
 
-def _lasting(persons: list[Tracklet]) -> list[Tracklet]:
+def _main_persons(persons: list[Tracklet]) -> list[Tracklet]:
     """Return the persons that are there for long and large enough."""
     longest = max((person.frames for person in persons), default=0)
     lasting = [person for person in persons if person.frames >= _BRIEF * longest]
@@ -175,7 +175,7 @@ def _lasting(persons: list[Tracklet]) -> list[Tracklet]:
     return [person for person in lasting if person.width >= _SMALL * widest]
 
 
-def _selected(persons: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> Tracklet:
+def _select(persons: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> Tracklet:
     by_place = sorted(persons, key=lambda person: person.x)
     match selection:
         case "left":

@@ -76,13 +76,13 @@ def _windows(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64
     """Yield [back + 1 + ahead, 3] around every row."""
     length = back + 1 + ahead
     window: deque[Float64] = deque(maxlen=length)
-    for row in _padded(rows, back, ahead):
+    for row in _pad(rows, back, ahead):
         window.append(row)
         if len(window) == length:
             yield np.array(window)
 
 
-def _padded(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
+def _pad(rows: Iterator[Float64], back: int, ahead: int) -> Iterator[Float64]:
     """Yield the rows, the first one `back` times more before them, the last one `ahead` times more after them."""
     row = next(rows)
     yield from repeat(row, back + 1)

@@ -135,10 +135,10 @@ def face_geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int)
     canonical = pose.unproject(raw)
     smooth, points = canonical.copy(), raw.copy()
     for run in runs(valid, tracks.shot[first:last]):
-        smooth[run] = _smoothed(canonical[run])
+        smooth[run] = _smooth(canonical[run])
     noise_free = pose.project(smooth)
     for run in runs(valid, tracks.shot[first:last]):
-        points[run] = noise_free[run] + _smoothed(raw[run] - pose.project(canonical)[run])
+        points[run] = noise_free[run] + _smooth(raw[run] - pose.project(canonical)[run])
     keep = slice(start - first, stop - first)
     kept = Pose(scale=pose.scale[keep], rotation=pose.rotation[keep], translation=pose.translation[keep])
     return FaceGeometry(
@@ -158,7 +158,7 @@ def runs(valid: Bool, shot: Int32) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges) if b > a and valid[a]]
 
 
-def _smoothed(values: Float64) -> Float64:
+def _smooth(values: Float64) -> Float64:
     """Return values [n, ...] smoothed over time; a run shorter than the window stays as it is."""
     if len(values) < _WINDOW:
         return values

@@ -54,7 +54,7 @@ def triangulate(face: Float64, weight: Float64) -> Triangulation:
     opening = open_face[list(INNER_OUTLINE), :2]
     lips = np.isin(triangles, INNER_LIPS).all(1)
     keep = moving & _inside(centres, oval) & ~(lips & _inside(centres, opening))
-    return Triangulation(inside=_opening_strip(), skin=_oriented(triangles[keep], open_face), around=_ring_strip())
+    return Triangulation(inside=_opening_strip(), skin=_orient(triangles[keep], open_face), around=_ring_strip())
 
 
 def ring(points: Float64, centre: Float64, scale: float) -> Float64:
@@ -89,7 +89,7 @@ def _ring_strip() -> Triangles:
     return np.array(triangles, np.int32)
 
 
-def _oriented(triangles: Triangles, points: Float64) -> Triangles:
+def _orient(triangles: Triangles, points: Float64) -> Triangles:
     """Return the triangles with their corners clockwise in an image whose y runs down, like the strips."""
     a, b, c = (points[triangles[:, k], :2] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])

@@ -132,7 +132,7 @@ class MotionPrediction:
 
 def predict(model: PhoneticModel, features: Float32) -> MotionPrediction:
     """Return the mean of the mappers for features, float32 [n, FEATURES]."""
-    return _mean(model.mappers, features)
+    return _mean_prediction(model.mappers, features)
 
 
 def blend_with_transcript(model: PhoneticModel, prediction: MotionPrediction, acoustic: AcousticFeatures) -> MotionPrediction:
@@ -140,7 +140,7 @@ def blend_with_transcript(model: PhoneticModel, prediction: MotionPrediction, ac
 
     The width stays: the transcript mappers predict it less well (r .22 against .31 on 150 sentences of one speaker with transcripts).
     """
-    corrected = _mean(model.transcript_mappers, transcript_features(acoustic))
+    corrected = _mean_prediction(model.transcript_mappers, transcript_features(acoustic))
     weight = model.calibration.script_part
     return MotionPrediction(
         opening=(1 - weight) * prediction.opening + weight * corrected.opening,
@@ -155,7 +155,7 @@ def transcript_features(acoustic: AcousticFeatures) -> Float32:
     return np.concatenate([2 * np.sqrt(acoustic.posteriors), loudness], axis=1)
 
 
-def _mean(mappers: Sequence[Mapper], features: Float32) -> MotionPrediction:
+def _mean_prediction(mappers: Sequence[Mapper], features: Float32) -> MotionPrediction:
     with torch.inference_mode():
         inputs = torch.from_numpy(np.ascontiguousarray(features.T))[None]
         outputs = torch.stack([mapper(inputs) for mapper in mappers])
@@ -189,7 +189,7 @@ def load(path: Path) -> PhoneticModel:
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (no mapping: it has no __iter__)
+            tensors = {name: _to_float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (no mapping: it has no __iter__)
     except safetensors.SafetensorError as problem:
         raise ValueError(f"{path.name} is no safetensors file: {problem}") from None
     if metadata.get("format") != FORMAT:
@@ -204,9 +204,9 @@ def _model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Phonet
     calibration = json.loads(metadata["calibration"])
     calibration["shut"] = tuple(calibration["shut"])
     encoder = Encoder()
-    encoder.load_state_dict(_part(tensors, "encoder."))
+    encoder.load_state_dict(_with_prefix(tensors, "encoder."))
     detector = SpeechDetector()
-    detector.load_state_dict(_part(tensors, "detector."))
+    detector.load_state_dict(_with_prefix(tensors, "detector."))
     return PhoneticModel(
         encoder=encoder.eval(),
         detector=detector.eval(),
@@ -218,11 +218,11 @@ def _model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Phonet
     )
 
 
-def _full(tensor: Tensor) -> Tensor:
+def _to_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
@@ -230,7 +230,7 @@ def _mappers(tensors: Mapping[str, Tensor], kind: str, inputs: int) -> tuple[Map
     count = len({name.split(".")[1] for name in tensors if name.startswith(f"{kind}.")})
     mappers = []
     for i in range(count):
-        state = _part(tensors, f"{kind}.{i}.")
+        state = _with_prefix(tensors, f"{kind}.{i}.")
         layers = sum(name.startswith("layers.") and name.endswith(".bias") for name in state)
         mapper = Mapper(inputs=inputs, dilations=tuple(2**layer for layer in range(layers)))
         mapper.load_state_dict(state)

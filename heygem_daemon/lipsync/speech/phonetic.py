@@ -71,7 +71,7 @@ class PhoneticDriver:
                     self._model, prediction, AcousticFeatures(posteriors=posteriors, features=acoustic.features)
                 )
             rows = PredictedRows(prediction=prediction, posteriors=posteriors, in_recording=window.in_recording, gate=gate)
-            yield _inner(mouth_curve(rows, self._model.calibration), _INNER)
+            yield _slice(mouth_curve(rows, self._model.calibration), _INNER)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,5 +95,5 @@ def _windows(speech: Iterable[Float32]) -> Iterator[_Window]:
             mel, in_recording, first_row = mel[2 * _BLOCK :], in_recording[2 * _BLOCK :], first_row + _BLOCK
 
 
-def _inner(curve: Curve, rows: slice) -> Curve:
+def _slice(curve: Curve, rows: slice) -> Curve:
     return Curve(opening=curve.opening[rows], width=curve.width[rows], visemes=curve.visemes[rows])

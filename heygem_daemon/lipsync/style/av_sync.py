@@ -71,13 +71,15 @@ def sync_evidence(mouths: Sequence[MouthTrack], others: Sequence[SpeechTrack] = 
 
     others: the speech of other videos; of no use for a long video, of much use for a short one.
     """
-    chosen = _spread(mouths)
+    chosen = _subsample(mouths)
     measured = np.concatenate([_measured_curve(mouth) for mouth in chosen])
     predicted = np.concatenate([_predicted_curves(mouth) for mouth in chosen], axis=1)
     rows, apart = len(measured), round(_MISMATCHED * _COMPARED_RATE)
-    curve = _rotated(measured, predicted)
+    curve = _rotated_correlation(measured, predicted)
     mismatched = [curve[:, apart : rows - apart].max(0)] if rows > 2 * apart else []
-    mismatched += [_rotated(measured, _tiled(_curves_without_mouth(other), rows)).max(0) for other in others if other.speech.any()]
+    mismatched += [
+        _rotated_correlation(measured, _tile(_curves_without_mouth(other), rows)).max(0) for other in others if other.speech.any()
+    ]
     matched = curve[:, 0]
     best = int(matched.argmax())
     return SyncEvidence(
@@ -100,7 +102,7 @@ def _z_score(value: float, mismatched: Float64) -> float:
     return float((value - mismatched.mean()) / mismatched.std())
 
 
-def _spread(mouths: Sequence[MouthTrack]) -> list[MouthTrack]:
+def _subsample(mouths: Sequence[MouthTrack]) -> list[MouthTrack]:
     """Return spans of _COMPARED_SECONDS in all, evenly over the video, or all of them."""
     seconds = sum(float(mouth.times[-1] - mouth.times[0]) for mouth in mouths)
     step = max(1.0, seconds / _COMPARED_SECONDS)
@@ -114,14 +116,14 @@ def _grid(mouth: MouthTrack) -> Float64:
 def _measured_curve(mouth: MouthTrack) -> Float64:
     """Return [n]: the quick part of the opening, mean 0, deviation 1."""
     opening = np.interp(_grid(mouth), mouth.times, mouth.opening)
-    return np.asarray(_standardised(_quick(opening, _COMPARED_RATE)[None])[0])
+    return np.asarray(_standardise(_high_pass(opening, _COMPARED_RATE)[None])[0])
 
 
 def _predicted_curves(mouth: MouthTrack, lags: Float64 = _LAGS) -> Float64:
     """Return [lags, n]: the quick part of the opening predicted from the audio, as a mouth late by each lag would show it."""
-    quick, grid = _quick(mouth.speech.opening.astype(np.float64), SPEECH_TRACK_RATE), _grid(mouth)
+    quick, grid = _high_pass(mouth.speech.opening.astype(np.float64), SPEECH_TRACK_RATE), _grid(mouth)
     rows = (grid - lags[:, None]) * SPEECH_TRACK_RATE
-    return _standardised(np.interp(rows, np.arange(len(quick)), quick))
+    return _standardise(np.interp(rows, np.arange(len(quick)), quick))
 
 
 def _curves_without_mouth(track: SpeechTrack) -> Float64:
@@ -131,20 +133,20 @@ def _curves_without_mouth(track: SpeechTrack) -> Float64:
     return _predicted_curves(MouthTrack(times=times, opening=np.zeros(len(times), np.float32), speech=track))
 
 
-def _quick(opening: Float64, rate: int) -> Float64:
+def _high_pass(opening: Float64, rate: int) -> Float64:
     return np.asarray(opening - uniform_filter1d(opening, max(1, round(_SLOW * rate)), mode="nearest"), np.float64)
 
 
-def _standardised(curves: Float64) -> Float64:
+def _standardise(curves: Float64) -> Float64:
     centred = curves - curves.mean(1, keepdims=True)
     return np.asarray(centred / np.maximum(centred.std(1, keepdims=True), 1e-6))
 
 
-def _tiled(curves: Float64, rows: int) -> Float64:
+def _tile(curves: Float64, rows: int) -> Float64:
     return np.tile(curves, (1, -(-rows // curves.shape[1])))[:, :rows]
 
 
-def _rotated(measured: Float64, predicted: Float64) -> Float64:
+def _rotated_correlation(measured: Float64, predicted: Float64) -> Float64:
     """Return [lags, n]: the correlation with the audio rotated by each number of rows (column 0: not rotated)."""
     spectrum = np.conj(np.fft.rfft(measured)) * np.fft.rfft(predicted, axis=1)
     return np.asarray(np.fft.irfft(spectrum, len(measured), axis=1) / len(measured))

@@ -55,15 +55,15 @@ class SpeakingStyle:
         if not self.is_own:
             yield from motion
         elif self.rest_opening <= 0:
-            yield from map(self._scaled, motion)
+            yield from map(self._scale, motion)
         else:
-            yield from self._with_rest(map(self._scaled, motion))
+            yield from self._with_rest(map(self._scale, motion))
 
     def save(self, directory: Path) -> None:
         """Write the values into `directory`. Raises OSError."""
         (directory / _FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
-    def _scaled(self, block: MouthMotion) -> MouthMotion:
+    def _scale(self, block: MouthMotion) -> MouthMotion:
         speaking = 1 - block.visemes[:, _SILENT]
         width = 0.5 + self.width_amplitude * (block.width - 0.5) + self.width_shift * speaking
         opening = (self.amplitude * block.opening).astype(np.float32)
@@ -78,7 +78,7 @@ class SpeakingStyle:
             reach, edge = _margins(held.times)
             known = len(held) if following is None else len(held) - reach - edge
             if known > done:
-                quiet = _quiet(held.visemes[:, _SILENT], reach, edge)
+                quiet = _silence_weight(held.visemes[:, _SILENT], reach, edge)
                 opening = np.maximum(held.opening, self.rest_opening * quiet).astype(np.float32)
                 yield replace(held, opening=opening)[done:known]
                 spare = max(0, known - reach - edge)
@@ -98,7 +98,7 @@ def _margins(times: Float64) -> tuple[int, int]:
     return max(1, round(_REST_MARGIN / step)), max(1, round(_REST_EDGE / 2 / step))
 
 
-def _quiet(silence: Float32, reach: int, edge: int) -> Float32:
+def _silence_weight(silence: Float32, reach: int, edge: int) -> Float32:
     """Return [T], 0-1: 1 where nobody speaks within `reach` frames, rising and falling over `edge` frames on both sides."""
     low, high = _QUIET
     quiet = np.clip((silence - low) / (high - low), 0, 1)

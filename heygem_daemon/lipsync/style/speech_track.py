@@ -74,14 +74,14 @@ def speaking_spans(track: SpeechTrack, times: Float64, usable: Bool, tracks: Fac
     """
     reach = round(_BRIDGE * float(tracks.frame_rate))
     spoken = maximum_filter1d(track.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
-    parts = (part for run in runs(usable & spoken, tracks.shot) for part in _parts(run, times))
+    parts = (part for run in runs(usable & spoken, tracks.shot) for part in _split(run, times))
     spans = tuple(part for part in parts if _length(part, times) >= SHORTEST_SPAN)
     if not spans:
         raise error("footage_without_speaker", name=name, seconds=SHORTEST_SPAN)
     return spans
 
 
-def _parts(run: slice, times: Float64) -> Iterator[slice]:
+def _split(run: slice, times: Float64) -> Iterator[slice]:
     """Cut a run into equal parts of at most LONGEST_SPAN."""
     count = max(1, int(np.ceil(_length(run, times) / LONGEST_SPAN)))
     edges = np.linspace(run.start, run.stop, count + 1).astype(int)

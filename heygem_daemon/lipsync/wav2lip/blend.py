@@ -57,7 +57,7 @@ def blend_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) ->
     outline = mask_outline(face)
     margin = _MARGIN * face.scale
     roi = region_between(frame, outline.min(0) - margin, outline.max(0) + margin, face.scale, device)
-    generated, inside = _warped(roi, patch)
+    generated, inside = _warp(roi, patch)
     mask = _soft_mask(roi, outline) * inside
     skin = shrink((mask > 0.5).float()[None], roi.cell)[0] * (1 - lip_mask(roi, roi.local(face.points), _LIP_ROOM))
     generated = generated + enlarge(colour_membrane(roi, generated, skin), roi.cell)
@@ -80,7 +80,7 @@ def mask_outline(face: Face) -> Float64:
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
 
 
-def _warped(roi: RoiTensor, patch: Patch) -> tuple[Tensor, Tensor]:
+def _warp(roi: RoiTensor, patch: Patch) -> tuple[Tensor, Tensor]:
     """Return the generated face in the region, float32 [3, h, w], and float32 [h, w]: 1 well inside of it, 0 outside."""
     device = roi.image.device
     matrix = torch.from_numpy(patch.box.inverse).float().to(device)

@@ -119,13 +119,13 @@ def calibrate(rig: CalibrationRig, clip: Path | None = None) -> Calibration | No
         recording = clip or Path(folder) / "speech.wav"
         if clip is None and not _synthesise(recording):
             return None
-        context = _still(probe(clip or _PORTRAIT), rig.models, Path(folder))
-        offset, r = _measured(rig, context, list(_first_seconds(recording)))
+        context = _still_context(probe(clip or _PORTRAIT), rig.models, Path(folder))
+        offset, r = _measure_offset(rig, context, list(_first_seconds(recording)))
         is_found = r >= _LEAST_R and abs(offset) <= _LARGEST_OFFSET_MS
-        return _found(offset if is_found else None, r, "built-in portrait" if clip is None else clip.name)
+        return _new_calibration(offset if is_found else None, r, "built-in portrait" if clip is None else clip.name)
 
 
-def _measured(rig: CalibrationRig, context: FrameContext, speech: list[Float32]) -> tuple[float, float]:
+def _measure_offset(rig: CalibrationRig, context: FrameContext, speech: list[Float32]) -> tuple[float, float]:
     """Return how late the mouths are, ms, and r at that offset; 0, 0 where nothing moved."""
     count = round(sum(map(len, speech)) * _FRAME_RATE / 16000)
     mouth_generator = MouthGenerator(context=context, reference=mean_face(context.tracks), generator=rig.generator, measurer=rig.measurer)
@@ -136,12 +136,12 @@ def _measured(rig: CalibrationRig, context: FrameContext, speech: list[Float32])
     return (offset, r) if np.isfinite(r) else (0.0, 0.0)
 
 
-def _found(offset_ms: float | None, r: float, name: str) -> Calibration:
+def _new_calibration(offset_ms: float | None, r: float, name: str) -> Calibration:
     measured = datetime.now(UTC).isoformat(timespec="seconds")
     return Calibration(offset_ms=None if offset_ms is None else round(offset_ms, 1), r=round(r, 3), measured_with=name, measured=measured)
 
 
-def _still(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
+def _still_context(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
     """Return the frame of a video with the smallest opening of the lips, repeated without end."""
     video = info.video
     if video is None:
@@ -151,13 +151,13 @@ def _still(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
         tracks = track_video(
             frames, size=(video.width, video.height), frame_rate=video.frame_rate, models=models, directory=folder, name=info.path.name
         )
-    index = _most_closed(tracks)
+    index = _most_closed_frame(tracks)
     with closing(reader.frames(index, index + 1)) as frames:
         frame = next(frames)
     return FrameContext(frames=repeat(frame), tracks=tracks)
 
 
-def _most_closed(tracks: FaceTracks) -> int:
+def _most_closed_frame(tracks: FaceTracks) -> int:
     return int(np.nanargmin(lip_opening(tracks.landmarks(0, tracks.frames))))
 
 

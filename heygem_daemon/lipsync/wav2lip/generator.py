@@ -65,7 +65,7 @@ class FaceGenerator:
         network = network.eval().to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.arithmetic = choose_arithmetic(network, self._device)
         self._network = network.to(self.arithmetic.dtype)
-        self.batch = self._affordable()
+        self.batch = self._batch_that_fits()
 
     def __call__(self, mels: Float32, faces: Image) -> Float32:
         """Return the rows from 44 on of the generated faces: float32 [n, 52, 96, 3] in 0-255, blue first.
@@ -100,7 +100,7 @@ class FaceGenerator:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _affordable(self) -> int:
+    def _batch_that_fits(self) -> int:
         """Return how many faces to compute at once on the device: half of its free memory is used."""
         if self._device.type != "cuda":
             return _CPU_BATCH

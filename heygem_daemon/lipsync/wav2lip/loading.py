@@ -25,8 +25,8 @@ def load_driver(
 
     Raises SetupError: `licence_not_confirmed`, `models_missing`, and what `store.find` and `store.load` raise.
     """
-    checkpoint, rig = _loaded(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
-    calibration = load_calibration(checkpoint.calibration_path) or _calibrated(checkpoint, rig, None) or UNMEASURED
+    checkpoint, rig = _load_rig(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
+    calibration = load_calibration(checkpoint.calibration_path) or _calibrate(checkpoint, rig, None) or UNMEASURED
     model = CalibratedModel(
         generator=rig.generator, sha256=checkpoint.sha256, shift=calibration.shift, follows_speech=calibration.follows_speech
     )
@@ -37,11 +37,11 @@ def measure(
     models: Path, device: str, checkpoint_name: str, clip: Path | None, *, licence_confirmed: bool
 ) -> tuple[Checkpoint, Calibration | None]:
     """Calibrate a checkpoint again, with the face and the voice of `clip` where one is given; see `calibrate`. Raises HeygemError."""
-    checkpoint, rig = _loaded(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
-    return checkpoint, _calibrated(checkpoint, rig, clip)
+    checkpoint, rig = _load_rig(models, device, checkpoint_name, licence_confirmed=licence_confirmed)
+    return checkpoint, _calibrate(checkpoint, rig, clip)
 
 
-def _loaded(models: Path, device: str, checkpoint_name: str, *, licence_confirmed: bool) -> tuple[Checkpoint, CalibrationRig]:
+def _load_rig(models: Path, device: str, checkpoint_name: str, *, licence_confirmed: bool) -> tuple[Checkpoint, CalibrationRig]:
     if not licence_confirmed:
         raise error("licence_not_confirmed")
     checkpoint = store.find(models, checkpoint_name)
@@ -56,7 +56,7 @@ def shared_generator(checkpoint: Checkpoint, device: str) -> FaceGenerator:
     return FaceGenerator(store.load(checkpoint), device)
 
 
-def _calibrated(checkpoint: Checkpoint, rig: CalibrationRig, clip: Path | None) -> Calibration | None:
+def _calibrate(checkpoint: Checkpoint, rig: CalibrationRig, clip: Path | None) -> Calibration | None:
     """Calibrate the checkpoint and save the result beside it, where that can be written."""
     calibration = calibrate(rig, clip)
     if calibration is not None:

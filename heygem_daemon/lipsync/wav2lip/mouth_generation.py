@@ -108,19 +108,19 @@ class MouthGenerator:
 def smoothed(mouths: Iterable[GeneratedMouth]) -> Iterator[tuple[GeneratedMouth, MouthMeasurement | None]]:
     """Yield every mouth with its measurement smoothed over five frames of one shot, two frames late. Next to cuts and gaps it stays raw."""
     window: deque[GeneratedMouth | None] = deque([None] * (2 * _REACH + 1), maxlen=2 * _REACH + 1)
-    for mouth in _padded(mouths):
+    for mouth in _pad(mouths):
         window.append(mouth)
         middle = window[_REACH]
         if middle is not None:
-            yield middle, _mean(list(window)) or middle.measurement
+            yield middle, _weighted_mean(list(window)) or middle.measurement
 
 
-def _padded(mouths: Iterable[GeneratedMouth]) -> Iterator[GeneratedMouth | None]:
+def _pad(mouths: Iterable[GeneratedMouth]) -> Iterator[GeneratedMouth | None]:
     yield from mouths
     yield from [None] * _REACH
 
 
-def _mean(window: list[GeneratedMouth | None]) -> MouthMeasurement | None:
+def _weighted_mean(window: list[GeneratedMouth | None]) -> MouthMeasurement | None:
     known = [mouth.measurement for mouth in window if mouth is not None and mouth.measurement is not None]
     if len(known) < len(window) or not all(mouth is not None and mouth.follows for mouth in window[1:]):
         return None

@@ -46,13 +46,13 @@ class MouthMeasurer:
         """
         region = region_of(landmarks)
         crop = ImageView(frame).crop(region, INPUT, extend=True)
-        points, score = self._mesh.read_crop(_pasted(crop, region, box, lower), region)
+        points, score = self._mesh.read_crop(_paste(crop, region, box, lower), region)
         face = points[None].astype(np.float64)
         canonical = fit_pose(face, reference).unproject(face)[0]
         return MouthMeasurement(opening=float(opening_of(canonical)), width=float(width_of(canonical)), score=score)
 
 
-def _pasted(crop: Float32, region: Roi, box: FaceBox, lower: Float32) -> Float32:
+def _paste(crop: Float32, region: Roi, box: FaceBox, lower: Float32) -> Float32:
     """Return `crop`, RGB float32 [192, 192, 3], with the generated rows in their place."""
     above = SIDE - len(lower)
     to_crop = _affine(region)

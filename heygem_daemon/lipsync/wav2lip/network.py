@@ -137,7 +137,7 @@ class Wav2Lip(nn.Module):
             face = block(face)
             encoded.append(face)
         x, first = self.audio_encoder(mel), 0
-        for block, top in zip(self.face_decoder_blocks, _tops(row), strict=True):
+        for block, top in zip(self.face_decoder_blocks, _first_rows(row), strict=True):
             height = encoded[-1].shape[2]
             x = block(x)
             first = 2 * first if x.shape[2] > 3 else 0  # the row of the whole image at which x begins, at this size
@@ -147,7 +147,7 @@ class Wav2Lip(nn.Module):
         return result[:, :, row - first :]
 
 
-def _tops(row: int) -> tuple[int, ...]:
+def _first_rows(row: int) -> tuple[int, ...]:
     """Return the first row that each block of the decoder must give, so that rows from `row` on are exact.
 
     A convolution of 3 makes one row wrong at the edge where the image was cut; a transposed one of stride 2 makes none wrong.
@@ -167,7 +167,7 @@ def fold_batch_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     result = {}
     for name, layer in _layers():
-        part = {key: weights[f"{name}.conv_block.{key}"].double() for key in _published(layer)}
+        part = {key: weights[f"{name}.conv_block.{key}"].double() for key in _published_shapes(layer)}
         scale = part["1.weight"] / torch.sqrt(part["1.running_var"] + _EPSILON)
         along = scale[None, :, None, None] if layer.is_transposed else scale[:, None, None, None]
         result[f"{name}.weight"] = (part["0.weight"] * along).float().contiguous()
@@ -181,11 +181,11 @@ def published_layout() -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every tensor in the state dict of a published checkpoint."""
     layout: dict[str, tuple[int, ...]] = {}
     for name, layer in _layers():
-        layout |= {f"{name}.conv_block.{key}": shape for key, shape in _published(layer).items()}
+        layout |= {f"{name}.conv_block.{key}": shape for key, shape in _published_shapes(layer).items()}
     return layout | {"output_block.1.weight": (3, _LAST.outputs, 1, 1), "output_block.1.bias": (3,)}
 
 
-def _published(layer: _Layer) -> dict[str, tuple[int, ...]]:
+def _published_shapes(layer: _Layer) -> dict[str, tuple[int, ...]]:
     channels = (layer.inputs, layer.outputs) if layer.is_transposed else (layer.outputs, layer.inputs)
     each = (layer.outputs,)
     norm = {"1.weight": each, "1.bias": each, "1.running_mean": each, "1.running_var": each, "1.num_batches_tracked": ()}

@@ -112,14 +112,14 @@ class _Stream:
         pending = self._waiting.popleft()
         rendered, target = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.box is not None and pending.lower is not None:
-            patch = Patch(lower=self._reduced_flicker(pending.lower), box=pending.box, strength=strength, has_detail=self._has_detail)
+            patch = Patch(lower=self._reduce_flicker(pending.lower), box=pending.box, strength=strength, has_detail=self._has_detail)
             rendered = blend_patch(pending.frame, pending.face, patch, self._device)
             own = float(opening_of(pending.face.canonical))
             target = own + strength * (pending.target - own)
         self._past.append(pending)
         return RenderedFrame(frame=rendered, target_opening=target)
 
-    def _reduced_flicker(self, lower: Float32) -> Float32:
+    def _reduce_flicker(self, lower: Float32) -> Float32:
         """Return the mouth image with less flicker."""
         before = self._past[-1].lower if self._past else None
         after = self._waiting[0].lower if self._waiting else None

@@ -28,18 +28,18 @@ def aligned_posteriors(alignment: Alignment, first_row: int, rows: int) -> Float
     A row sums to 1 in the transcript and its pauses, to 0 in other speech. Pieces are equal to the same rows of the whole.
     """
     segments = alignment.columns
-    return _spread(alignment, first_row, rows, np.ones(len(segments.viseme), np.float32))
+    return _spread_to_rows(alignment, first_row, rows, np.ones(len(segments.viseme), np.float32))
 
 
 def blend_posteriors(posteriors: Float32, alignment: Alignment, first_row: int) -> Float32:
     """Return `posteriors` (float32 [n, 16], rows from `first_row` on) blended with the transcript by the confidence of its segments."""
     low, high = _CONFIDENCE
     weights = _TRANSCRIPT_WEIGHT * np.clip((alignment.columns.confidence - low) / (high - low), 0, 1)
-    transcript = _spread(alignment, first_row, len(posteriors), weights.astype(np.float32))
+    transcript = _spread_to_rows(alignment, first_row, len(posteriors), weights.astype(np.float32))
     return np.asarray(transcript + posteriors * (1 - transcript.sum(1, keepdims=True)), np.float32)
 
 
-def _spread(alignment: Alignment, first_row: int, rows: int, weights: Float32) -> Float32:
+def _spread_to_rows(alignment: Alignment, first_row: int, rows: int, weights: Float32) -> Float32:
     """Return float32 [rows, 16]: each row is the mean over a triangle of +-_EDGE around its centre. weights: float32 [N], by segment."""
     spread = np.zeros((rows, len(VISEMES)), np.float64)
     segments = alignment.columns

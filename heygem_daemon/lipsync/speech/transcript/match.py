@@ -74,11 +74,11 @@ def decoys(words: Sequence[Word]) -> list[list[Word]]:
     phones = [phone for word in words for phone in word.phones]
     order = np.random.default_rng(_SEED)
     return [
-        _with_phones(words, phones[::-1]),
-        *(_with_phones(words, [phones[place] for place in order.permutation(len(phones))]) for _ in range(2)),
+        _replace_phones(words, phones[::-1]),
+        *(_replace_phones(words, [phones[place] for place in order.permutation(len(phones))]) for _ in range(2)),
     ]
 
 
-def _with_phones(words: Sequence[Word], phones: Sequence[Phone]) -> list[Word]:
+def _replace_phones(words: Sequence[Word], phones: Sequence[Phone]) -> list[Word]:
     ends = np.cumsum([len(word.phones) for word in words]).tolist()
     return [replace(word, phones=tuple(phones[end - len(word.phones) : end])) for word, end in zip(words, ends, strict=True)]

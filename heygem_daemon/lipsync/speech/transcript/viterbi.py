@@ -110,7 +110,7 @@ class _Search:
             best = np.maximum.reduceat(self._values, base - self._lowest)
             good = np.flatnonzero(best > -BEAM)
             first, last = self._first + int(good[0]), min(self._first + int(good[-1]) + 1 + _AHEAD, boundaries)
-            first, last = self._narrowed(first, last, self._first + int(best.argmax()))
+            first, last = self._narrow(first, last, self._first + int(best.argmax()))
         else:
             first, last = 0, min(_AHEAD, boundaries)
         lowest, highest = int(graph.base[first]), int(graph.base[last])
@@ -122,7 +122,7 @@ class _Search:
         self._prepare(lowest, highest)
         self._scores = scores[:, graph.column[lowest:highest]]
 
-    def _narrowed(self, first: int, last: int, best: int) -> tuple[int, int]:
+    def _narrow(self, first: int, last: int, best: int) -> tuple[int, int]:
         """Return the words around `best` that have WIDEST states at most."""
         base = self._graph.base
         while base[last] - base[first] > WIDEST and last - first > 2 * _AHEAD:

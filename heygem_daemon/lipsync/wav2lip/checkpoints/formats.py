@@ -74,11 +74,11 @@ def _kind(path: Path, beginning: bytes, size: int) -> Kind:
         return _kind_of_zip(path)
     if beginning.startswith(_OLD_TORCH):
         return Kind.TORCH_OLD
-    if what := _text(beginning):
+    if what := _describe_text(beginning):
         raise error("checkpoint_web_page", name=path.name, what=what)
     if size < SMALLEST:
         raise error("checkpoint_truncated", name=path.name, problem=f"it has {size} bytes")
-    raise error("checkpoint_unreadable", name=path.name, problem=_other(beginning))
+    raise error("checkpoint_unreadable", name=path.name, problem=_describe_other(beginning))
 
 
 def _is_converted(path: Path) -> bool:
@@ -104,7 +104,7 @@ def _kind_of_zip(path: Path) -> Kind:
     return Kind.TORCHSCRIPT if any(name.endswith("/constants.pkl") for name in names) else Kind.TORCH
 
 
-def _text(beginning: bytes) -> str:
+def _describe_text(beginning: bytes) -> str:
     """Return what a file of plain text is, "" for any other."""
     if re.search(rb"[\x00-\x08\x0e-\x1a]", beginning):
         return ""
@@ -123,7 +123,7 @@ def _text(beginning: bytes) -> str:
     return "a text" if len(beginning) >= SMALLEST else ""
 
 
-def _other(beginning: bytes) -> str:
+def _describe_other(beginning: bytes) -> str:
     if b"pytorch" in beginning[:64] and beginning[:1] == b"\x08":
         return "it is an ONNX file"
     return next((what for mark, what in _OTHERS if beginning.startswith(mark)), "it is of no known kind")

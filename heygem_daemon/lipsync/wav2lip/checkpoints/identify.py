@@ -25,13 +25,13 @@ def describe_network(shapes: Shapes) -> str:
         return what
     if not any(name.startswith("face_decoder_blocks.") for name in names):
         return f"another network ({min(names)} ...)"
-    return _variant({name.removeprefix("module."): shape for name, shape in shapes.items()})
+    return _describe_variant({name.removeprefix("module."): shape for name, shape in shapes.items()})
 
 
-def _variant(shapes: Shapes) -> str:
+def _describe_variant(shapes: Shapes) -> str:
     """Return how a generator differs from the published one."""
     layout = published_layout()
-    levels, expected = _levels(shapes), _levels(layout)
+    levels, expected = _count_levels(shapes), _count_levels(layout)
     if levels > expected:
         return f"a variant for larger images: its face encoder has {levels} levels instead of {expected}"
     for name, shape in layout.items():
@@ -40,13 +40,13 @@ def _variant(shapes: Shapes) -> str:
         if name not in shapes:
             return f"a variant of Wav2Lip: it has no {name}"
         if shapes[name] != shape:
-            return f"a variant of Wav2Lip: its {name} is {_times(shapes[name])} instead of {_times(shape)}"
+            return f"a variant of Wav2Lip: its {name} is {_describe_shape(shapes[name])} instead of {_describe_shape(shape)}"
     return f"a variant of Wav2Lip with more layers ({min(shapes.keys() - layout.keys())} ...)"
 
 
-def _levels(shapes: Shapes) -> int:
+def _count_levels(shapes: Shapes) -> int:
     return len({name.split(".")[1] for name in shapes if name.startswith("face_encoder_blocks.")})
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def _describe_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a single number"

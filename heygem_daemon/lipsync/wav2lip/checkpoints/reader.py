@@ -65,7 +65,7 @@ def read(path: Path) -> Contents:
         weights = _READERS[kind](path)
     except OSError as problem:
         raise unreadable(path, problem) from problem
-    return Contents(kind=kind, weights=fold_batch_norms(_checked(path, weights)))
+    return Contents(kind=kind, weights=fold_batch_norms(_check_values(path, weights)))
 
 
 def _converted(path: Path) -> Contents:
@@ -121,7 +121,7 @@ def _of_torch(path: Path) -> dict[str, Tensor]:
         content = _load(path)
     except _GARBLED as problem:
         raise _refusal(path, problem) from problem
-    return _state(path, content)
+    return _find_weights(path, content)
 
 
 def _of_old_torch(path: Path) -> dict[str, Tensor]:
@@ -132,7 +132,7 @@ def _of_old_torch(path: Path) -> dict[str, Tensor]:
             if "unexpected EOF" in str(problem) or not file.read(1):
                 raise error("checkpoint_truncated", name=path.name, problem="its end is missing") from problem
             raise _refusal(path, problem) from problem
-    return _state(path, content)
+    return _find_weights(path, content)
 
 
 def _load(file: Path | BinaryIO) -> object:
@@ -159,7 +159,7 @@ def _refusal(path: Path, problem: Exception) -> HeygemError:
 # -- from what is in a file to the weights -------------------------------------------------------------------------------------------------
 
 
-def _state(path: Path, content: object) -> dict[str, Tensor]:
+def _find_weights(path: Path, content: object) -> dict[str, Tensor]:
     """Return the weights in the content of torch.save: a state dict, or a dict that has one as a value."""
     parts = [_tensors_in(part) for part in (content, *(content.values() if isinstance(content, Mapping) else ()))]
     state = next((part for part in parts if any(name.endswith(_ANCHOR) for name in part)), None) or max(parts, key=len)
@@ -182,7 +182,7 @@ def _names(path: Path, shapes: Shapes) -> dict[str, str]:
     return {name: prefix + name for name in layout}
 
 
-def _checked(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _check_values(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as float32, with counters. Raises SetupError where they are quantised or have impossible values."""
     if not all(_is_plain(value) for value in weights.values()):
         raise error("checkpoint_other_network", name=path.name, what="a generator whose weights were quantised")

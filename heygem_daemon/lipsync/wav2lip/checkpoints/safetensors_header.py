@@ -46,7 +46,7 @@ def read_head(path: Path) -> Head:
     if len(text) < length:
         raise error("checkpoint_truncated", name=path.name, problem="its end is missing")
     try:
-        head, end = _parsed(json.loads(text), 8 + length)
+        head, end = _parse(json.loads(text), 8 + length)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
         raise error("checkpoint_unreadable", name=path.name, problem="the head of the safetensors file is garbled") from problem
     if size < end:
@@ -65,7 +65,7 @@ def _length(beginning: bytes) -> int:
     return int.from_bytes(beginning[:8], "little")
 
 
-def _parsed(content: Mapping[str, Any], data_from: int) -> tuple[Head, int]:
+def _parse(content: Mapping[str, Any], data_from: int) -> tuple[Head, int]:
     """Return the header, and how many bytes the file must have."""
     tensors = {name: value for name, value in content.items() if name != _METADATA}
     shapes = {name: tuple(int(length) for length in tensor["shape"]) for name, tensor in tensors.items()}

@@ -68,7 +68,7 @@ class Checkpoint:
 def checkpoints(models: Path) -> list[Checkpoint]:
     """Return every converted checkpoint by name, damaged ones too. models: the directory of the model files."""
     paths = sorted((models / _FOLDER).glob(f"[!.]*{_SUFFIX}"))
-    return [_described(path) for path in paths]
+    return [_read_checkpoint(path) for path in paths]
 
 
 def verified(checkpoint: Checkpoint) -> Checkpoint:
@@ -78,7 +78,7 @@ def verified(checkpoint: Checkpoint) -> Checkpoint:
         is_valid = safetensors_header.data_sha256(checkpoint.path, head) == head.metadata.get("weights_sha256")
     except (HeygemError, OSError):
         is_valid = False
-    return checkpoint if is_valid or checkpoint.problem else _damaged(checkpoint.path)
+    return checkpoint if is_valid or checkpoint.problem else _damaged_checkpoint(checkpoint.path)
 
 
 def measured_offset(checkpoint: Checkpoint) -> float | str:
@@ -105,7 +105,7 @@ def find(models: Path, name: str = "") -> Checkpoint:
         if not name or name in _names_of(file):
             raise problem
     for checkpoint in checkpoints(models):
-        if not name or checkpoint.name in {name, _plain(name)}:
+        if not name or checkpoint.name in {name, _plain_name(name)}:
             raise error("checkpoint_damaged", name=checkpoint.name, problem=checkpoint.problem)
     raise error("checkpoint_missing", named=f" named {name}" if name else "", path=models)
 
@@ -118,10 +118,10 @@ def add(models: Path, file: Path, name: str | None = None, *, on_step: Callable[
     """
     on_step(f"Reading {file.name}")
     metadata = _origin(file)
-    if known := _known(models, metadata["sha256"]):
+    if known := _find_content(models, metadata["sha256"]):
         on_step(f"{file.name} is installed already, as {known.name}")
         return known
-    path = models / _FOLDER / f"{_plain(name or file.stem)}{_SUFFIX}"
+    path = models / _FOLDER / f"{_plain_name(name or file.stem)}{_SUFFIX}"
     if path.exists():
         _remove_damaged(path)
     return _install(path, file, metadata)
@@ -150,29 +150,31 @@ def _read(path: Path) -> "Contents":
 # -- listing -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _described(path: Path) -> Checkpoint:
+def _read_checkpoint(path: Path) -> Checkpoint:
     try:
         metadata = safetensors_header.read_head(path).metadata
         if metadata.get("format") != FORMAT:
-            return _damaged(path, "it was converted by another version of this program")
+            return _damaged_checkpoint(path, "it was converted by another version of this program")
         origin = {key: metadata[key] for key in ("sha256", "source", "kind", "added")}
         return Checkpoint(name=path.name.removesuffix(_SUFFIX), path=path, size=int(metadata["size"]), **origin)
     except (HeygemError, OSError, LookupError, ValueError):
-        return _damaged(path)
+        return _damaged_checkpoint(path)
 
 
-def _damaged(path: Path, problem: str = "its content has changed since it was converted") -> Checkpoint:
+def _damaged_checkpoint(path: Path, problem: str = "its content has changed since it was converted") -> Checkpoint:
     return Checkpoint(name=path.name.removesuffix(_SUFFIX), path=path, problem=problem)
 
 
 def _newest(models: Path, name: str) -> Checkpoint | None:
     """Return the usable checkpoint that was added last, of those whose name or source is `name`."""
     usable = [each for each in checkpoints(models) if each.is_usable]
-    chosen = [each for each in usable if not name or each.name in {name, _plain(name)}] or [each for each in usable if each.source == name]
+    chosen = [each for each in usable if not name or each.name in {name, _plain_name(name)}] or [
+        each for each in usable if each.source == name
+    ]
     return max(chosen, key=lambda each: each.added, default=None)
 
 
-def _known(models: Path, digest: str) -> Checkpoint | None:
+def _find_content(models: Path, digest: str) -> Checkpoint | None:
     """Return the intact checkpoint that was made from the content with this sha256."""
     same = (each for each in checkpoints(models) if each.sha256 == digest)
     return next((each for each in same if verified(each).is_usable), None)
@@ -195,7 +197,7 @@ def _convert_loose(models: Path) -> list[tuple[Path, HeygemError]]:
         try:
             digest = _origin(file)["sha256"]
             if digest not in present:
-                name = _plain(file.stem)
+                name = _plain_name(file.stem)
                 add(models, file, f"{name}-{digest[:6]}" if name in taken else name)
         except HeygemError as problem:
             if problem.code == "checkpoint_not_saved":
@@ -205,10 +207,10 @@ def _convert_loose(models: Path) -> list[tuple[Path, HeygemError]]:
 
 
 def _names_of(file: Path) -> set[str]:
-    return {file.name, file.stem, _plain(file.stem)}
+    return {file.name, file.stem, _plain_name(file.stem)}
 
 
-def _plain(name: str) -> str:
+def _plain_name(name: str) -> str:
     """Return a name of letters, digits and _.- that is neither hidden nor a path."""
     plain = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip(".-")[:_LONGEST_NAME]
     return plain or "checkpoint"
@@ -231,7 +233,7 @@ def _origin(file: Path) -> dict[str, str]:
 
 
 def _origin_of_converted(file: Path) -> dict[str, str]:
-    converted = _described(file)
+    converted = _read_checkpoint(file)
     if not converted.is_usable:
         raise error("checkpoint_damaged", name=file.name, problem=converted.problem)
     return {"sha256": converted.sha256, "source": converted.source, "size": str(converted.size), "kind": converted.kind}
@@ -245,12 +247,12 @@ def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
 
 def _remove_damaged(path: Path) -> None:
     """Remove a damaged checkpoint. Raises SetupError (`checkpoint_name_taken`) where it is intact."""
-    if verified(_described(path)).is_usable:
+    if verified(_read_checkpoint(path)).is_usable:
         raise error("checkpoint_name_taken", name=path.name.removesuffix(_SUFFIX), path=path)
     try:
         path.unlink(missing_ok=True)
     except OSError as problem:
-        raise _not_saved(path, problem) from problem
+        raise _not_saved_error(path, problem) from problem
 
 
 def _install(path: Path, file: Path, metadata: dict[str, str]) -> Checkpoint:
@@ -263,15 +265,15 @@ def _install(path: Path, file: Path, metadata: dict[str, str]) -> Checkpoint:
         _remove_abandoned(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         write_durably(temporary, _serialised(contents, metadata | {"format": FORMAT, "added": added}))
-        _described(path).calibration_path.unlink(missing_ok=True)  # of another checkpoint that had this name
+        _read_checkpoint(path).calibration_path.unlink(missing_ok=True)  # of another checkpoint that had this name
         try:
             rename_exclusive(temporary, path)
         except FileExistsError:  # another process was faster
             temporary.unlink()
         sync_folder(path.parent)
     except OSError as problem:
-        raise _not_saved(path, problem) from problem
-    installed = _described(path)
+        raise _not_saved_error(path, problem) from problem
+    installed = _read_checkpoint(path)
     if installed.sha256 != metadata["sha256"]:
         raise error("checkpoint_name_taken", name=installed.name, path=path)
     return installed
@@ -295,6 +297,6 @@ def _remove_abandoned(folder: Path) -> None:
                 path.unlink()
 
 
-def _not_saved(path: Path, problem: OSError) -> HeygemError:
+def _not_saved_error(path: Path, problem: OSError) -> HeygemError:
     name = path.name.removesuffix(_SUFFIX)
     return error("checkpoint_not_saved", name=name, path=path.parent, problem=problem.strerror or os.fspath(path))

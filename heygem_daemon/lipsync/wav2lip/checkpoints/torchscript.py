@@ -140,20 +140,20 @@ def _tensor(stored: Stored, offset: int, shape: tuple[int, ...], stride: tuple[i
     return Stored(key=stored.key, dtype=stored.dtype, count=stored.count, offset=int(offset), shape=lengths, stride=steps)
 
 
-def _first(value: object = None, *_: object) -> object:
+def _return_first(value: object = None, *_: object) -> object:
     return value
 
 
 _FUNCTIONS: Final[dict[tuple[str, str], Callable[..., object]]] = {
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _first,
-    ("torch", "device"): _first,
-    ("torch.jit._pickle", "build_intlist"): _first,
-    ("torch.jit._pickle", "build_doublelist"): _first,
-    ("torch.jit._pickle", "build_boollist"): _first,
-    ("torch.jit._pickle", "build_tensorlist"): _first,
-    ("torch.jit._pickle", "restore_type_tag"): _first,
+    ("torch._utils", "_rebuild_parameter"): _return_first,
+    ("torch", "device"): _return_first,
+    ("torch.jit._pickle", "build_intlist"): _return_first,
+    ("torch.jit._pickle", "build_doublelist"): _return_first,
+    ("torch.jit._pickle", "build_boollist"): _return_first,
+    ("torch.jit._pickle", "build_tensorlist"): _return_first,
+    ("torch.jit._pickle", "restore_type_tag"): _return_first,
 }
 
 
