@@ -202,7 +202,7 @@ def test_the_daemon_reads_the_time_from_its_clock_port() -> None:
             assert not _top_level(module) & {"time", "datetime"}, module
 
 
-def test_heavy_libraries_stay_where_the_pictures_are_made() -> None:
+def test_heavy_libraries_are_imported_in_lipsync_alone() -> None:
     for module, part in PARTS.items():
         if part not in HEAVY_PARTS:
             assert not _top_level(module) & HEAVY, module

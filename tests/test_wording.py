@@ -58,7 +58,7 @@ def test_an_avoided_word_is_found_inside_a_name(text: str, words: list[str]) -> 
     assert _found(text) == words
 
 
-def test_no_name_text_or_page_uses_a_word_that_nobody_would_search_for(root: Path) -> None:
+def test_no_name_text_or_page_uses_an_avoided_word(root: Path) -> None:
     guilty = [
         f"{path.relative_to(root)}:{number}: {', '.join(words)}"
         for path in _files(root)

@@ -43,7 +43,7 @@ def lay_complete(drop: Path, inbox: Path) -> None:
     (inbox / f".{drop.name}").rename(inbox / drop.name)
 
 
-def test_a_drop_on_a_far_inbox_is_found_by_looking(
+def test_a_drop_on_a_far_inbox_is_found_by_polling(
     far: FarFolder, service: Box, material: Material, measurement: Callable[[str], None]
 ) -> None:
     service.until(lambda: is_online(service, far.mounted), 10, "the far inbox is not online")

@@ -13,7 +13,7 @@ from tests.core.making import failure, item, job
 POLICY = Policy(attempts=3, backoff=Backoff((30.0, 120.0, 600.0)))
 
 
-class JobLife(RuleBasedStateMachine):
+class JobStateMachine(RuleBasedStateMachine):
     """A small daemon: it drops, starts, finishes, crashes, cancels and retries, with a clock of its own."""
 
     jobs = Bundle("jobs")
@@ -141,5 +141,5 @@ class JobLife(RuleBasedStateMachine):
         assert all(each.is_final for each in self.known.values())
 
 
-TestJobLife = pytest.mark.timeout(120)(JobLife.TestCase)
-TestJobLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestJobStateMachine = pytest.mark.timeout(120)(JobStateMachine.TestCase)
+TestJobStateMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -35,7 +35,7 @@ def test_wrong_input_fails_at_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.TRANSIENT, ErrorKind.SETUP])
-def test_waiting_for_better_times_costs_no_attempt_and_grows(kind: ErrorKind) -> None:
+def test_a_transient_error_costs_no_attempt_and_its_waits_grow(kind: ErrorKind) -> None:
     waits, waiting = [], item()
     for _ in range(5):
         waiting = waiting.transition(State.RUNNING, attempt=waiting.attempt + 1, token="t")
@@ -52,7 +52,7 @@ def test_what_could_not_even_start_keeps_its_attempts() -> None:
     assert waiting.attempt == 1
 
 
-def test_who_cannot_wait_gives_up() -> None:
+def test_an_item_that_may_not_wait_fails_unless_an_attempt_is_left() -> None:
     assert after_failure(running(), ErrorKind.TRANSIENT, failure("disk_full"), 0, POLICY, give_up=True).state is State.FAILED
     assert after_failure(running(), ErrorKind.ENGINE, failure("encode_failed"), 0, POLICY, give_up=True).state is State.WAITING
 
@@ -121,7 +121,7 @@ def test_a_start_while_closed_is_no_probe() -> None:
 # -- choice -----------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_to_do_is_nothing() -> None:
+def test_no_item_is_chosen_where_none_is_ready() -> None:
     assert choose([], 0) is None
     assert choose([job(item(state=State.SUCCEEDED), state=State.SUCCEEDED), job(item(), on_hold=True), job(item(not_before=5))], 4) is None
 

@@ -56,7 +56,7 @@ def test_a_drop_waits_while_its_files_are_being_opened_and_is_scanned_again_soon
     assert harness.events_named("drop_claimed")
 
 
-def test_ready_beside_the_drop_means_now(harness: DaemonHarness) -> None:
+def test_a_drop_with_a_ready_file_is_claimed_at_once(harness: DaemonHarness) -> None:
     harness.drop("lesson")
     (harness.inbox / "lesson.ready").touch()
     harness.until(lambda: harness.events_named("drop_claimed"), step=0.001)

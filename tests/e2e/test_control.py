@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.e2e.site import Site
 
 
-def test_holding_cancelling_pausing_and_trying_again(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
+def test_a_job_is_held_cancelled_paused_and_retried(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
     assert site.call("pause").returncode == 0
     daemon = site.start()
     site.drop("held", speech, [portrait_clip])

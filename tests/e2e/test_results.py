@@ -50,7 +50,7 @@ def test_a_folder_dropped_comes_back_as_a_speaking_presenter(site: Site, speech:
     assert (daemon.state, [job.state for job in daemon.jobs]) == ("stopped", ["succeeded"])
 
 
-def test_bad_material_is_refused_with_words_and_the_rest_goes_on(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
+def test_bad_material_is_refused_with_a_reason_and_the_rest_goes_on(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
     truncated = site.folder / "cut.mp4"
     truncated.write_bytes(portrait_clip.read_bytes()[: portrait_clip.stat().st_size // 2])
     silence = site.folder / "silence.wav"

@@ -265,7 +265,7 @@ def test_a_reason_txt_that_was_dropped_is_kept_beside_ours(inbox: Path, tmp_path
     assert (inbox / "_failed/lesson-01/reason-2.txt").read_text() == "mine"
 
 
-def test_a_reason_txt_that_is_a_link_leads_nowhere(inbox: Path, tmp_path: Path) -> None:
+def test_a_reason_txt_that_is_a_link_is_not_followed(inbox: Path, tmp_path: Path) -> None:
     fill(tmp_path, "precious", content="precious")
     fill(inbox / "lesson-01", "speech.wav")
     (inbox / "lesson-01/reason.txt").symlink_to(tmp_path / "precious")

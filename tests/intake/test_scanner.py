@@ -222,7 +222,7 @@ def test_a_reader_is_no_writer(inbox: Path) -> None:
         assert not only(scanner.scan(str(inbox))).writers
 
 
-def test_a_temporary_file_that_grows_betrays_a_copy_under_way(inbox: Path) -> None:
+def test_a_temporary_file_that_grows_shows_a_copy_under_way(inbox: Path) -> None:
     fill(inbox / "lesson", "speech.wav", "videos/a.mp4", "videos/b.mp4.part")
     scanner = FolderScanner()
     scanner.scan(str(inbox))

@@ -245,7 +245,7 @@ ITEMS = st.lists(st.sampled_from("klmn"), unique=True, max_size=3).flatmap(
 )
 
 
-class LedgerLife(RuleBasedStateMachine):
+class LedgerStateMachine(RuleBasedStateMachine):
     """The ledger on disk, opened again now and then, returns the same as the one in memory."""
 
     def __init__(self) -> None:
@@ -300,8 +300,8 @@ class LedgerLife(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestLedgerLife = LedgerLife.TestCase
-TestLedgerLife.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestLedgerStateMachine = LedgerStateMachine.TestCase
+TestLedgerStateMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 def test_a_put_is_quick(ledger: SqliteLedger) -> None:

@@ -285,7 +285,7 @@ def test_a_playlist_under_any_name_reads_neither_files_nor_the_network(
     assert trap.calls == []
 
 
-def test_a_missing_file_may_come_back(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_transient_error(tmp_path: Path) -> None:
     with pytest.raises(TransientError) as caught:
         probe(tmp_path / "gone.mp4")
     assert caught.value.code == "io_error"

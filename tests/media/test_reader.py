@@ -333,7 +333,7 @@ def test_a_file_that_lost_its_end_since_it_was_counted_is_no_short_video(clip: M
     assert caught.value.code == "io_error"
 
 
-def test_a_file_that_vanished_may_come_back(clip: MakeFile, tmp_path: Path) -> None:
+def test_a_file_that_vanished_is_a_transient_error(clip: MakeFile, tmp_path: Path) -> None:
     path = tmp_path / "gone.mp4"
     path.write_bytes(clip("plain.mp4").read_bytes())
     source = reader(path)

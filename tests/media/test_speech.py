@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heygem_daemon.core.errors import InputError
+from heygem_daemon.core.errors import InputError, TransientError
 from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
 from tests.media.conftest import MakeFile
@@ -130,3 +130,13 @@ def test_decoding_refuses_what_measuring_refuses(tone: MakeFile, tmp_path: Path)
     with pytest.raises(InputError) as caught, decoded_speech(tone("none.wav", "-t", 0), tmp_path):
         pass
     assert caught.value.code == "audio_empty"
+
+
+def test_decoded_speech_that_the_disk_lost_is_an_error_of_the_server(tone: MakeFile, tmp_path: Path) -> None:
+    """A network disk that became full reports this long after the write; what it did not keep must not become a shorter recording."""
+    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+        assert speech.file is not None
+        speech.file.truncate(40_000)
+        with pytest.raises(TransientError) as caught:
+            list(speech.blocks())
+    assert caught.value.code == "io_error"

@@ -251,7 +251,7 @@ def test_a_full_disk_is_reported(tone: MakeFile, tmp_path: Path) -> None:
     assert Path("/dev/full").exists()
 
 
-def test_outputs_that_vanished_may_come_back(tone: MakeFile, tmp_path: Path) -> None:
+def test_outputs_that_vanished_are_a_transient_error(tone: MakeFile, tmp_path: Path) -> None:
     with pytest.raises(TransientError) as caught:
         write(tmp_path / "gone" / "out.mp4", tone("plain.wav"), some_frames(40, 640, 480), like(width=640, height=480))
     assert caught.value.code == "outputs_offline"

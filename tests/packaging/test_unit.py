@@ -74,7 +74,7 @@ def test_stopping_may_take_longer_than_the_grace_of_the_daemon(unit: str) -> Non
     assert grace + 10 <= number(unit, "TimeoutStopSec") <= 3 * grace
 
 
-def test_an_hour_without_its_disk_does_not_leave_the_service_dead(unit: str) -> None:
+def test_the_service_starts_again_even_after_an_hour_without_its_disk(unit: str) -> None:
     assert 3600 / number(unit, "RestartSec") < number(unit, "StartLimitBurst")
 
 

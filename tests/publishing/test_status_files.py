@@ -188,12 +188,12 @@ def test_a_drop_that_went_away_takes_its_status_with_it(status_files: StatusFile
     assert status_files.reserve_name("lesson") == "lesson"
 
 
-def test_a_folder_that_holds_more_than_a_status_is_never_withdrawn(status_files: StatusFiles, outputs: Path) -> None:
+def test_a_folder_that_holds_more_than_a_status_is_never_removed(status_files: StatusFiles, outputs: Path) -> None:
     status_files.write_job(settling("lesson", "lesson"))
     (outputs / "lesson/a.mp4").touch()
     status_files.remove("lesson")
     assert sorted(os.listdir(outputs / "lesson")) == ["a.mp4", "status.json"]
 
 
-def test_withdrawing_what_is_not_there_is_fine(status_files: StatusFiles) -> None:
+def test_removing_what_is_not_there_is_fine(status_files: StatusFiles) -> None:
     status_files.remove("lesson")

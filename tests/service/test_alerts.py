@@ -126,7 +126,7 @@ def test_the_alerts_are_valid_rules(rules: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_a_scene(rules: Path) -> None:
+def test_every_alert_has_a_case(rules: Path) -> None:
     alerts = re.findall(r"- alert: (\w+)", rules.read_text(encoding="utf-8"))
     assert len(alerts) == len(set(alerts))
     assert set(alerts) == set().union(*(firing for _, firing in SCENES.values()))

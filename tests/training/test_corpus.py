@@ -64,7 +64,7 @@ def test_the_weights_of_the_languages_add_up_to_one() -> None:
     assert sum(weight for _, weight in corpus._ESPEAK_LANGUAGES.values()) == pytest.approx(1)
 
 
-def test_a_voice_that_is_not_there_is_no_reason_to_stop_saving(tmp_path: Path, small_corpus: list[Utterance]) -> None:
+def test_a_single_utterance_survives_its_file(tmp_path: Path, small_corpus: list[Utterance]) -> None:
     """The file holds as many waves as labels, also of a single utterance."""
     corpus.save(small_corpus[:1], Path(tmp_path / "one.npz"))
     (one,) = corpus.load(tmp_path / "one.npz")

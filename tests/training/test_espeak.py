@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = "Pack my box with five dozen liquor jugs."
 
 
-def test_it_is_there() -> None:
+def test_espeak_is_installed() -> None:
     assert is_there()
 
 

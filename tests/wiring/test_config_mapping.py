@@ -40,7 +40,7 @@ def test_a_render_session_has_the_defaults_of_the_settings(settings: Settings) -
     assert default(RenderSession, "threads") == settings.engine.threads
 
 
-def test_what_is_kept_is_kept_as_long_as_in_the_settings(settings: Settings) -> None:
+def test_the_keep_times_are_those_of_the_settings(settings: Settings) -> None:
     assert default(FolderRetention, "done_days") == settings.keep.done_days
     assert default(FolderRetention, "failed_days") == settings.keep.failed_days
     assert default(FolderRetention, "staging_days") == settings.keep.staging_days

@@ -92,6 +92,6 @@ def test_people_named_in_an_acl_may_use_an_inbox_that_is_closed_to_its_group(sit
     assert found(inbox, service) == []
 
 
-def test_an_inbox_of_ones_own_needs_nobody_else(site: Path) -> None:
+def test_an_inbox_of_ones_own_needs_no_group(site: Path) -> None:
     me = Identity(name="alice", uid=ALICE.uid, gid=ALICE.groups[0], groups=frozenset(ALICE.groups), is_run_by_root=False)
     assert found(installed(site / "inbox", 0o755, ALICE.uid, ALICE.groups[0]), me) == []

@@ -23,5 +23,5 @@ def test_root_must_work_as_the_user_who_owns_the_folder(
     assert "sudo -u nobody heygem learn 'my film.mp4'" in capsys.readouterr().err
 
 
-def test_a_folder_of_root_or_one_that_is_not_there_is_anybodys_business(tmp_path: Path) -> None:
+def test_root_may_work_in_its_own_folder_or_where_there_is_none(tmp_path: Path) -> None:
     refuse_root(tmp_path, tmp_path / "missing")

@@ -82,7 +82,7 @@ def test_any_copy_is_a_recording_at_a_usual_level(speech: np.ndarray, seed: int)
     assert -46 < 10 * np.log10(np.mean(copy**2)) < -6
 
 
-def test_silence_stays_a_number() -> None:
+def test_augmented_silence_is_finite() -> None:
     assert np.isfinite(augmented(np.zeros(RATE, np.float32), np.random.default_rng(0), VOICES).wave).all()
 
 

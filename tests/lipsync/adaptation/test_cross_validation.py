@@ -55,7 +55,7 @@ def test_weights_that_are_as_good_as_those_in_force_are_not_adopted(method: Meth
     assert not again.is_better
 
 
-def test_a_curve_that_goes_flat_is_not_adopted_however_well_it_correlates(method: Method[Gains]) -> None:
+def test_weights_that_flatten_the_motion_are_not_adopted_however_well_they_correlate(method: Method[Gains]) -> None:
     result = cross_validate(CLIPS, method)
     flat = replace(result, before=replace(result.before, amplitude=1.0), after=replace(result.after, amplitude=0.5))
     assert flat.rejections == ("amplitude 1.00 -> 0.50",)

@@ -87,7 +87,7 @@ def test_a_video_without_any_face_is_refused_by_name(weights: Path, tmp_path: Pa
     assert "slides.mp4" in caught.value.message
 
 
-def test_missing_models_are_a_matter_of_the_setup(tmp_path: Path) -> None:
+def test_missing_models_are_a_setup_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
         track_video([], size=(64, 64), frame_rate=RATE, models=tmp_path, directory=tmp_path / "tracks")
     assert caught.value.code == "models_missing"

@@ -36,7 +36,7 @@ def test_a_known_pose_is_recovered(face: Float64) -> None:
     assert found.translation == pytest.approx(known.translation)
 
 
-def test_projecting_and_back_changes_nothing(face: Float64) -> None:
+def test_unproject_reverses_project(face: Float64) -> None:
     pose = posed([[10, -5, 3]])
     assert pose.unproject(pose.project(face))[0] == pytest.approx(face)
 

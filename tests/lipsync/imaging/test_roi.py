@@ -14,6 +14,6 @@ def test_a_box_beyond_the_frame_repeats_its_border(scene: Scene) -> None:
     assert padded_bgr(frame, (-30, -30, -10, -10)).shape == (20, 20, 3)
 
 
-def test_an_image_is_the_same_after_its_way_through_a_tensor(scene: Scene) -> None:
+def test_an_image_survives_the_conversion_to_a_tensor_and_back(scene: Scene) -> None:
     image = scene.frame.bgr()
     assert np.array_equal(to_bgr(to_tensor(image, CPU)), image)

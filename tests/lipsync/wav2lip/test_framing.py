@@ -148,7 +148,7 @@ def test_a_box_does_not_depend_on_the_order_of_the_frames(points: np.ndarray, re
 # -- the image in the box ------------------------------------------------------------------------------------------------------------------
 
 
-def test_there_and_back_is_where_it_began(framing: Framing) -> None:
+def test_the_inverse_matrix_leads_back(framing: Framing) -> None:
     box = framing(10)
     there = np.array([[0.0, 0.0], [95, 0], [17.3, 80.1]])
     assert box is not None

@@ -123,7 +123,7 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("numbered")
 @pytest.mark.parametrize(("frame_rate", "shift"), [(NTSC_FILM, Fraction(37, 1000)), (NTSC, Fraction(1, 25))], ids=str)
-def test_after_an_hour_a_window_begins_where_it_must(frame_rate: Fraction, shift: Fraction) -> None:
+def test_windows_begin_at_the_exact_column_even_after_an_hour(frame_rate: Fraction, shift: Fraction) -> None:
     second, checked = np.zeros(RATE, np.float32), {*range(0, 99_900, 997), *range(20), *range(99_900, 100_001)}
     for i, window in enumerate(mel_windows((second for _ in range(5000)), frame_rate, 100_001, shift)):
         if i in checked:
