@@ -67,7 +67,7 @@ class Scanner(Protocol):
 
 
 class Claims(Protocol):
-    """Takes drops out of an inbox and puts them away, by rename only."""
+    """Claims the drops of an inbox and archives their inputs, by rename only."""
 
     def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
         """Rename the drop into `.heygem/claimed/<job_id>/<name>` and return that folder of the job.

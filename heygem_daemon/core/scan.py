@@ -1,4 +1,4 @@
-"""What a look into an inbox found: its drops, its control files, and what ffprobe knows about their media."""
+"""The result of one scan of an inbox: its drops, its control files, and what ffprobe found in their media."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Find out when a drop has stopped changing, from looks at it and their times alone.
+"""Find out when a drop has stopped changing, from repeated observations and their times alone.
 
 Polling until the size is stable took a preallocated copy for ready at 1.5 s of 7.2 s; so the signature covers times as well as sizes,
 and a copy that paused must be quiet for twice its longest pause before it counts as finished.
@@ -13,9 +13,9 @@ LONGEST_WAIT: Final = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What the looks at one drop showed so far. All times are s of one monotonic clock, the one given to `observe`.
+    """What the observations of one drop showed so far. All times are s of one monotonic clock, the one given to `observe`.
 
-    changed_at: when the drop was last seen different. longest_gap: the longest time between two changes. is_seen: it was looked at.
+    changed_at: when the drop was last seen different. longest_gap: the longest time between two changes. is_seen: it was observed.
     """
 
     signature: str = ""
@@ -26,7 +26,7 @@ class Settling:
     is_seen: bool = False
 
     def observe(self, signature: str, size: int, now: float, writers: bool) -> Self:
-        """Return the state after one more look: signature, size in bytes, and whether a file is open for writing."""
+        """Return the state after one more observation: signature, size in bytes, and whether a file is open for writing."""
         seen = replace(self, size=size, has_writers=writers)
         if self.is_seen and signature == self.signature:
             return seen

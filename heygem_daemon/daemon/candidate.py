@@ -1,4 +1,4 @@
-"""One drop on its way in, and the job it becomes."""
+"""A drop that is not claimed yet, and the job made from it."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Follows drops on their way in: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
+"""Track the drops that are not claimed yet: seen, settling, inspected, claimed. The scan is the truth; nothing here is remembered on disk.
 
 What a crash may leave is a claimed folder without a job: `recovery` puts it back into its inbox, and it becomes a candidate once more.
 """
@@ -50,7 +50,7 @@ class CandidateRules:
 
 
 class CandidateTracker:
-    """Follows the drops of all inboxes until each is a job. With `until_idle` nothing is waited for that may never come."""
+    """Tracks the drops of all inboxes until each is a job. With `until_idle` it does not wait for what may never come."""
 
     def __init__(
         self, *, claims: Claims, inspector: Inspector, status_writer: StatusWriter, log: Log, rules: CandidateRules, until_idle: bool
@@ -97,16 +97,16 @@ class CandidateTracker:
         return any(candidate.waiting_for == "inspection" for candidate in self._candidates.values())
 
     def forget(self, inbox: str) -> None:
-        """Follow the drops of this inbox no longer."""
+        """Stop tracking the drops of this inbox."""
         for key in [key for key in self._candidates if key[0] == inbox]:
-            self._remove_status(key)
+            self._discard(key)
         self._unregistered = {key for key in self._unregistered if key[0] != inbox}
 
     def process_scan(self, scan: InboxScan, now: ClockReading) -> Iterator[Job]:
         """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete. Yield every new job."""
         present = {(scan.inbox, scanned.name) for scanned in scan.drops}
         for key in [key for key in self._candidates if key[0] == scan.inbox and key not in present]:
-            self._remove_status(key)
+            self._discard(key)
         self._unregistered = {key for key in self._unregistered if key[0] != scan.inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_SCAN, REPORTS_PER_SCAN
         for scanned in scan.drops:
@@ -117,7 +117,7 @@ class CandidateTracker:
                     with suppress(TransientError):
                         self._claims.clear_control(scanned.inbox, scanned.name, "cancel")
 
-    def _remove_status(self, key: tuple[str, str]) -> None:
+    def _discard(self, key: tuple[str, str]) -> None:
         candidate = self._candidates.pop(key)
         self._inspector.forget(candidate.job_id)
         self._status_writer.remove(candidate.output)
@@ -162,7 +162,7 @@ class CandidateTracker:
         if scanned.problem is not None and is_settled:  # copying programs give their files the final rights last
             return candidate.waits("share", scanned.problem.message, scanned.problem)
         if scanned.unreadable:
-            return candidate.waits("share", f"Not all of it can be looked at: {names.escape_name(scanned.unreadable)}")
+            return candidate.waits("share", f"Part of it cannot be read: {names.escape_name(scanned.unreadable)}")
         if is_settled or candidate.settling.is_settled(now.monotonic, base * INSPECT_AT):
             plan = drop.plan(scanned.entries, flat=not scanned.name, limits=self.rules.limits)
             if is_settled:

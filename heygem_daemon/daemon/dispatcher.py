@@ -1,4 +1,4 @@
-"""Brings items from the queue to a worker and from a worker to outputs: starts them, takes reports, publishes, retries."""
+"""Bring items from the queue to a worker and from a worker to outputs: start them, take reports, publish, retry."""
 
 import secrets
 from collections.abc import Collection, Mapping

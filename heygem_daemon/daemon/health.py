@@ -1,4 +1,4 @@
-"""Decides whether the daemon really works: what a restart would repair has to have succeeded a short while ago."""
+"""Decide whether the daemon works: every part that a restart would repair must have succeeded recently."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,4 +1,4 @@
-"""Scans the inboxes, each when it is due, and keeps what the last scan found."""
+"""Scan the inboxes, each when it is due, and keep the result of the last scan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

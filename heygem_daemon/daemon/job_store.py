@@ -1,4 +1,4 @@
-"""Keeps the jobs in memory and in the ledger, and finalizes those that are over: ZIP, reason.txt, inputs to _done or _failed."""
+"""Keep the jobs in memory and in the ledger, and finalize those that are over: ZIP, reason.txt, inputs to _done or _failed."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field

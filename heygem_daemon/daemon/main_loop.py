@@ -1,4 +1,4 @@
-"""The daemon: one thread, one tick. Events, signals, worker pipes and timers only wake it."""
+"""The main loop of the daemon: one thread calls one tick. Events, signals, worker pipes and timers only wake it."""
 
 import select
 from collections.abc import Callable

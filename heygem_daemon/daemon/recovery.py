@@ -1,4 +1,4 @@
-"""Takes up the work again after a start: open jobs of the ledger, and claimed folders that a crash left in an inbox."""
+"""Resume the work after a start: open jobs of the ledger, and claimed folders that a crash left in an inbox."""
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.clock import ClockReading

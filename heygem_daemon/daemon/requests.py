@@ -1,4 +1,4 @@
-"""Carries out what people request of jobs: by control files beside the drops, and by the command line through the ledger."""
+"""Apply the requests of people to jobs: by control files beside the drops, and by the command line through the ledger."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The values that a daemon works with, apart from what it does: they can be changed while it works."""
+"""The values that a daemon works with and that a reload of the configuration can change."""
 
 from dataclasses import dataclass
 

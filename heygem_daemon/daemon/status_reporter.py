@@ -1,4 +1,4 @@
-"""Writes the status: one status.json for each job, one for the daemon, at most once a second each while things only progress; and one line
+"""Write the status: one status.json for each job, one for the daemon, at most once a second each while things only progress; and one line
 for the service manager."""
 
 from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ class StatusReporter:
             self._written[job.id] = context.now.monotonic
 
     def _find_changed_circumstances(self, context: StatusContext) -> None:
-        """A job's place in the queue and what it waits for change without the job, so all of them are looked at now and then."""
+        """A job's place in the queue and what it waits for change without the job, so all jobs are compared at every heartbeat."""
         for job in self.store.jobs.values():
             if job.id in self._shown and self._is_urgent(job, context):
                 self._dirty[job.id] = job

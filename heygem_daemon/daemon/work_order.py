@@ -1,4 +1,4 @@
-"""Makes the order for a worker: by the options of the drop, else by those of the configuration."""
+"""Make the order for a worker, with the options of the drop, else with those of the configuration."""
 
 from pathlib import Path
 

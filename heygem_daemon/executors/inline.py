@@ -1,4 +1,4 @@
-"""Work in this very process: no isolation and no parallelism, and nothing to start."""
+"""Run work orders in the process of the caller, without isolation or parallelism."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

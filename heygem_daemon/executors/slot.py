@@ -1,4 +1,4 @@
-"""The place of one worker: start it, hand it orders, watch it, kill it where it must be, and start the next."""
+"""Run one worker after the other on one device: start it, hand it orders, kill it when it hangs, start the next."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a render session takes and reports."""
+"""The request that a render session takes, and the report that it returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

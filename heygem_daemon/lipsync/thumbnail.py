@@ -1,4 +1,4 @@
-"""One image that compares a frame of the source, on the left, with the same frame of the result, on the right."""
+"""Make an image that compares a frame of the source, on the left, with the same frame of the result, on the right."""
 
 import tempfile
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Builds the daemon from its settings and its adapters."""
+"""Build the daemon from its settings and its adapters."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Turns the settings into the values and adapters that the parts of the daemon are made with."""
+"""Turn the settings into the values and adapters that the parts of the daemon are made with."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Makes the folders of a daemon and keeps a second one out of them."""
+"""Make the folders of a daemon, and lock them against a second one."""
 
 import fcntl
 import os

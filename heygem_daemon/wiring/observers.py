@@ -1,4 +1,4 @@
-"""Makes the hooks and the metrics exporter, each only where an administrator has configured it."""
+"""Make the hooks and the metrics exporter, each only where an administrator has configured it."""
 
 from pathlib import Path
 

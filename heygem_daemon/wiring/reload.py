@@ -1,4 +1,4 @@
-"""Reads the configuration again while the daemon works, applies what can take effect at once, and logs what needs a restart."""
+"""Read the configuration again while the daemon works, apply what can take effect at once, and log what needs a restart."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping

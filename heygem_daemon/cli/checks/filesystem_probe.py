@@ -1,4 +1,4 @@
-"""Do in a folder what the daemon does in it, with files of our own that are deleted afterwards."""
+"""Test a folder by doing in it what the daemon does, with files of our own that are deleted afterwards."""
 
 import os
 import secrets
@@ -34,7 +34,7 @@ class ProbeResult:
 
 
 def probe_filesystem(folder: Path, *, clock: Callable[[], float] = time.time) -> ProbeResult:
-    """Do all that the daemon does in `folder`, in a folder of our own inside it; stop at the first step that fails."""
+    """Do everything that the daemon does in `folder`, in a folder of our own inside it; stop at the first step that fails."""
     scratch = folder / f"{PREFIX}{secrets.token_hex(4)}"
     probe = _Probe(scratch, clock)
     try:

@@ -1,4 +1,4 @@
-"""The user we check as. What root can do proves nothing about a service that runs as another user, so root becomes that user first."""
+"""The user whose rights are checked. Root becomes the user of the service first: what root can do proves nothing about that user."""
 
 import grp
 import os

@@ -1,4 +1,4 @@
-"""`heygem learn`: footage into the local corpus, the corpus into weights, weights into force; and the way back."""
+"""`heygem learn`: ingest footage into the local corpus, learn weights from it and put them in force; delete and roll back."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

@@ -1,1 +1,1 @@
-"""Learning the mouth from real people: clips as numbers, the training of the mapper, and its figures."""
+"""Adapt the speech driver to real people: ingest footage into a corpus, fine-tune the mappers, compare and register the weights."""

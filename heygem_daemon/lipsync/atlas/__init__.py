@@ -1,0 +1,1 @@
+"""Render with the mouths that the presenter's own video shows."""

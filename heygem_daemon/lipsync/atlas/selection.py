@@ -1,4 +1,4 @@
-"""Which frames of a video go into its atlas."""
+"""Select the frames of a video that go into its atlas."""
 
 from typing import Final
 

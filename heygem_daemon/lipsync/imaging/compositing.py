@@ -1,4 +1,4 @@
-"""Drawing on a region of a frame: warp the face, composite the mouth of other frames over it, blend."""
+"""Draw on a region of a frame: warp the face, composite the mouth of other frames over it, blend."""
 
 from dataclasses import dataclass
 from typing import Final

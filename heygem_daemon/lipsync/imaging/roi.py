@@ -1,4 +1,4 @@
-"""A region of a frame as a tensor: what is drawn on."""
+"""A region of a frame as a tensor, on which the mouth is drawn."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""How much of the drawn mouth a frame may show: all on a face towards the camera, nothing where it is missing, turned away or covered."""
+"""Compute how much of the drawn mouth a frame may show: all towards the camera, nothing where the face is missing, turned or covered."""
 
 from collections.abc import Iterable
 from typing import Final, Protocol

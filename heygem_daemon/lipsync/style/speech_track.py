@@ -1,4 +1,4 @@
-"""What a driver predicts from an audio track, and the spans of a video in which its face speaks."""
+"""Predict opening and speech from an audio track, and find the spans of a video in which its face speaks."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

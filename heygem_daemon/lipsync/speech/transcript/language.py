@@ -1,4 +1,4 @@
-"""Which espeak-ng voice reads a script."""
+"""Choose the espeak-ng voice that reads a script."""
 
 import re
 from collections.abc import Callable, Iterator
