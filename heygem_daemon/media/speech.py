@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,13 +76,16 @@ class DecodedSpeech:
     file: BinaryIO | None
 
     def blocks(self, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
-        """Yield what `speech_blocks` yields, to the last bit."""
+        """Yield what `speech_blocks` yields, to the last bit. Raises TransientError (`io_error`) where the disk lost a part of the file."""
         if self.file is None:
             yield from speech_blocks(self.path, block=block)
             return
-        place = 0
-        while data := os.pread(self.file.fileno(), block * np.dtype(np.int16).itemsize, place):
-            place += len(data)
+        sample_bytes = np.dtype(np.int16).itemsize
+        for start in range(0, self.measure.samples, block):
+            count = min(block, self.measure.samples - start)
+            data = os.pread(self.file.fileno(), count * sample_bytes, start * sample_bytes)
+            if len(data) < count * sample_bytes:
+                raise error("io_error", problem=f"the decoded speech of {display_name(self.path)} is incomplete on the disk of the cache")
             yield _as_float(np.frombuffer(data, np.int16))
 
 
@@ -124,7 +127,8 @@ class _Spool:
 
     def close(self) -> None:
         if self.file is not None:
-            self.file.close()
+            with suppress(OSError):  # a late report of a network disk
+                self.file.close()
         self.file = None
 
 

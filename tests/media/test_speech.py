@@ -140,3 +140,16 @@ def test_decoded_speech_that_the_disk_lost_is_an_error_of_the_server(tone: MakeF
         with pytest.raises(TransientError) as caught:
             list(speech.blocks())
     assert caught.value.code == "io_error"
+
+
+def test_a_temporary_file_that_cannot_be_closed_costs_nothing(tone: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk may report at the end only that it was full; by then the samples have been read."""
+
+    class FullAtTheEnd(io.BytesIO):
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("heygem_daemon.media.speech.tempfile.TemporaryFile", lambda **_: FullAtTheEnd())
+    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+        assert speech.measure.samples == 32000
