@@ -1,20 +1,21 @@
 """The ports of the daemon: a protocol for everything outside it. Adapters live in intake, ledger, executors, publishing and service."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry
-from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.job import Item, Job
+from heygem_daemon.core.publication import Published, StagingPaths
 from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
 
 
 class Clock(Protocol):
+    """The clocks of the machine, read together."""
+
     def now(self) -> ClockReading:
         """Return the present time of the monotonic and of the wall clock."""
         ...
@@ -61,6 +62,8 @@ class Ledger(Protocol):
 
 
 class Scanner(Protocol):
+    """Scans inboxes, without blocking the daemon."""
+
     def scan(self, inbox: str) -> InboxScan | None:
         """Return what lies in one inbox; one that cannot be reached is offline. None: it has not answered yet, ask again soon."""
         ...
@@ -164,22 +167,6 @@ class Executor(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """Outcome of one publication; `problem` is None when the file is in outputs."""
-
-    token: str
-    problem: HeygemError | None
-
-
-class StagingPaths(NamedTuple):
-    """Where a worker writes; the thumbnail and the diagnostic image may stay absent."""
-
-    result: Path
-    thumbnail: Path
-    explain: Path
-
-
 class Publisher(Protocol):
     """Staging, verification and the final rename of results. Verification does not hold up the daemon."""
 
@@ -235,6 +222,8 @@ class StatusWriter(Protocol):
 
 
 class Retention(Protocol):
+    """Deletes what is older than its keep time."""
+
     def sweep(self, now: float, open_jobs: Iterable[str]) -> Mapping[str, int]:
         """Delete what is older than its keep time (inputs in _done and _failed, staging); return counts by kind."""
         ...
@@ -307,6 +296,8 @@ class MetricsExporter(Protocol):
 
 
 class Log(Protocol):
+    """The structured log."""
+
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         """Write one line; `event` is one of service.events."""
         ...

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from heygem_daemon.core.job import Item, Job
-from heygem_daemon.core.ports import StagingPaths
+from heygem_daemon.core.publication import StagingPaths
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.daemon.runtime_config import RuntimeConfig
 

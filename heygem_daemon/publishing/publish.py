@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Item, Job, State
-from heygem_daemon.core.ports import Published, StagingPaths
+from heygem_daemon.core.publication import Published, StagingPaths
 from heygem_daemon.durable import sync_folder
 from heygem_daemon.media.verify import verify_result
 from heygem_daemon.publishing import published_index
@@ -29,6 +29,8 @@ _ZIP: Final = "bundle.zip"
 
 @dataclass(frozen=True, kw_only=True)
 class _Pending:
+    """A staged result whose verification runs."""
+
     job: Job
     item: Item
     result: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What stands beside the daemon in its tests: a clock that is set by hand, media without ffmpeg, a session without an engine."""
+"""Doubles for the tests of the daemon: a clock that is set by hand, media without ffmpeg, a session without an engine."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from typing import Any, Final
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Item, Job
-from heygem_daemon.core.ports import Published
+from heygem_daemon.core.publication import Published
 from heygem_daemon.core.scan import Inspection
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.core.work import WorkOrder

@@ -13,7 +13,7 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError, TransientError
 from heygem_daemon.core.job import Item, Job, State
-from heygem_daemon.core.ports import Published
+from heygem_daemon.core.publication import Published
 from heygem_daemon.publishing.publish import FolderPublisher
 
 WorkerResult = Mapping[str, object]
