@@ -43,7 +43,7 @@ SENTENCES_TOGETHER = 3
 
 @dataclass(kw_only=True)
 class AlignmentMetrics:
-    """What is collected over the recordings of one voice.
+    """The measurements on the recordings of one voice.
 
     errors_ms: of the times that truth and alignment both have; expected: how many times the truth has.
     right, wrong: the alignments of right and of wrong transcripts; None where a wrong one was rejected before alignment.

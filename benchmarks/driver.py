@@ -16,7 +16,7 @@ import librosa
 import numpy as np
 import torch
 
-from heygem_daemon.lipsync.adaptation.augment import babble, coloured_noise, mixed, music
+from heygem_daemon.lipsync.adaptation.augment import babble, coloured_noise, mix, music
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
 from heygem_daemon.lipsync.adaptation.scores import DriverMetrics, Prediction, driver_metrics
 from heygem_daemon.lipsync.arrays import Float32
@@ -43,7 +43,7 @@ def main() -> None:
     clips = read_clips(options.clips)
     print(f"{len(clips)} clips, {len(people(clips))} people, {sum(clip.seconds for clip in clips) / 60:.1f} minutes")
     _print_metrics("audio alone", _evaluate(driver, clips, lambda clip: clip.audio))
-    _print_metrics("babble, 10 dB below", _evaluate(driver, clips, lambda clip: _noisy(clip, clips)))
+    _print_metrics("babble, 10 dB below", _evaluate(driver, clips, lambda clip: _with_babble(clip, clips)))
     if options.words:
         _measure_transcripts(driver, clips, json.loads(options.words.read_text("utf-8")))
     _measure_music_and_noise(driver, clips, options.music)
@@ -72,10 +72,10 @@ def _measure_transcripts(driver: PhoneticDriver, clips: list[AvClip], words: Map
     _print_metrics(f"with transcripts ({found} of {len(known)} aligned)", _evaluate(driver, known, lambda clip: clip.audio, transcripts))
 
 
-def _noisy(clip: AvClip, clips: list[AvClip]) -> Float32:
+def _with_babble(clip: AvClip, clips: list[AvClip]) -> Float32:
     """Return the clip's audio with the babble of the others, 10 dB below it."""
     others = [other.audio for other in clips if other.name != clip.name]
-    return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), 10.0)
+    return mix(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), 10.0)
 
 
 def _measure_music_and_noise(driver: PhoneticDriver, clips: list[AvClip], recordings: list[Path]) -> None:
@@ -88,7 +88,7 @@ def _measure_music_and_noise(driver: PhoneticDriver, clips: list[AvClip], record
 
     spoken = np.mean([lip_speed(clip.audio) for clip in clips[:40]])
     for name, make in (("synthetic music", music), ("noise", coloured_noise)):
-        played = np.mean([lip_speed(_as_loud(clip.audio, make(len(clip.audio), random))) for clip in clips[:40]])
+        played = np.mean([lip_speed(_match_level(clip.audio, make(len(clip.audio), random))) for clip in clips[:40]])
         print(f"lip speed to {name} alone: {played / spoken:.0%} of that to speech")
 
     fractions = [lip_speed(librosa.load(path, sr=16000, offset=_INTRO_S, duration=60)[0]) / spoken for path in recordings]
@@ -98,7 +98,7 @@ def _measure_music_and_noise(driver: PhoneticDriver, clips: list[AvClip], record
         print(f"lip speed to these {len(fractions)} recordings alone: {np.mean(fractions):.1%}, the most {max(fractions):.0%}")
 
 
-def _as_loud(speech: Float32, other: Float32) -> Float32:
+def _match_level(speech: Float32, other: Float32) -> Float32:
     """Return `other` at the level of `speech`."""
     return other / max(1e-6, float(other.std())) * float(speech.std())
 

@@ -50,7 +50,7 @@ _STRIDES: Final[dict[str, Stride]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one render took. seconds: wall clock; cpu: CPU seconds; stages: stage -> s; memory, device_memory: peaks in MiB."""
+    """The cost of one render. seconds: wall clock; cpu: CPU seconds; stages: stage -> s; memory, device_memory: peaks in MiB."""
 
     frames: int
     seconds: float
@@ -149,10 +149,10 @@ def run_naively(job: argparse.Namespace) -> dict[str, Run]:
         for start in range(0, count, BATCH):
             batch = numbers[start : start + BATCH]
             with clock.stage("generate"):
-                faces = np.stack([_resized(images[i][boxes[i]], SIDE, SIDE) for i in batch])
+                faces = np.stack([_resize(images[i][boxes[i]], SIDE, SIDE) for i in batch])
                 generated = generate_naively(network, _mel_windows(mel, start, len(batch), rate), faces)
             with clock.stage("paste, encode"):
-                for pasted in _pasted(generated, [(images[i], boxes[i]) for i in batch]):
+                for pasted in _paste(generated, [(images[i], boxes[i]) for i in batch]):
                     encoder.stdin.write(pasted.data)
     with clock.stage("mux"):
         audio = ("-i", str(job.recording), "-c:v", "copy", "-c:a", "aac", str(job.out / "naive.mp4"))
@@ -166,15 +166,15 @@ def _mel_windows(mel: Float32, start: int, count: int, rate: Fraction) -> Float3
     return np.stack([mel[:, column : column + COLUMNS] for column in columns])
 
 
-def _pasted(generated: Float32, targets: list[tuple[Image, tuple[slice, slice]]]) -> Iterator[Image]:
+def _paste(generated: Float32, targets: list[tuple[Image, tuple[slice, slice]]]) -> Iterator[Image]:
     """Yield copies of the images with the generated faces in their boxes."""
     for (image, box), face in zip(targets, (255 * generated).transpose(0, 2, 3, 1).astype(np.uint8), strict=True):
         pasted = image.copy()
-        pasted[box] = _resized(face, *pasted[box].shape[:2])
+        pasted[box] = _resize(face, *pasted[box].shape[:2])
         yield pasted
 
 
-def _resized(image: Image, height: int, width: int) -> Image:
+def _resize(image: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height)), np.uint8)
 
 

@@ -1,1 +1,1 @@
-"""What the Makefile calls; no part of the installed package."""
+"""The programs that the Makefile calls; no part of the installed package."""

@@ -26,10 +26,10 @@ def catalog() -> str:
 
 def _entry(event: Event) -> str:
     head = [f"-- {event.message_id}", f"Subject: {event.summary}", "Defined-By: heygem", "Documentation: man:heygem(1)"]
-    return "\n".join([*head, "", *_wrapped(_FIELD.sub(lambda found: f"@{field_name(found[1])}@", event.explanation)), ""])
+    return "\n".join([*head, "", *_wrap(_FIELD.sub(lambda found: f"@{field_name(found[1])}@", event.explanation)), ""])
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrap(text: str) -> list[str]:
     """Break the text into lines, but no command in it: it is there to be copied."""
     whole = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
     lines = textwrap.wrap(whole, WIDTH, break_on_hyphens=False, break_long_words=False)

@@ -53,7 +53,7 @@ def man_page() -> str:
     common = {key for key, count in uses.items() if count >= OFTEN}
     parts = {
         "COMMANDS": "\n".join(_section(command, common) for command in commands),
-        "OPTIONS": _entries(_first_of_each(option for command in commands for option in command.options if option.key in common)),
+        "OPTIONS": _entries(_unique(option for command in commands for option in command.options if option.key in common)),
         "EXIT_STATUS": _exit_status(),
         "VARIABLES": ", ".join(rf"\fB{escaped(ENVIRONMENT_PREFIX + '__'.join(path).upper())}\fR" for path in setting_paths()),
     }
@@ -115,7 +115,7 @@ def _entries(options: Iterable[Option]) -> str:
     return "\n".join(f".TP\n{option.heading()}\n{escaped(option.meaning)}" for option in options)
 
 
-def _first_of_each(options: Iterable[Option]) -> Iterable[Option]:
+def _unique(options: Iterable[Option]) -> Iterable[Option]:
     return {option.key: option for option in options}.values()
 
 

@@ -57,7 +57,7 @@ TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
     "unseen recorded voice awb": lambda u: u.voice == "awb",
     "unseen recorded voice kal": lambda u: u.voice == "kal_diphone",
 }
-"""What the encoder is tested on, and which utterances those are."""
+"""The tests of the encoder: name -> which utterances it is tested on."""
 _LONGEST_S: Final = 14.0
 
 

@@ -109,7 +109,7 @@ def espeak() -> Espeak:
     return Espeak()
 
 
-def is_there() -> bool:
+def is_installed() -> bool:
     """Return whether espeak-ng's library can be loaded."""
     with suppress(OSError):
         return espeak() is not None

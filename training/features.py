@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.adaptation.augment import augmented, coloured_noise, hum, mixed, music
+from heygem_daemon.lipsync.adaptation.augment import augment, coloured_noise, hum, mix, music
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.mel import normalised_mel
 from training.music import LANGUAGE as MUSIC
@@ -65,7 +65,7 @@ def _copies(spoken: Utterance, seed: tuple[int, int], copies: int) -> list[Rows]
 
 def _copy(spoken: Utterance, rng: np.random.Generator) -> Rows:
     voices = _VOICES if spoken.language != MUSIC else []
-    varied = augmented(_wave(spoken), rng, voices, tunes=_TUNES)
+    varied = augment(_wave(spoken), rng, voices, tunes=_TUNES)
     labels = spoken.labels
     mel = normalised_mel(varied.wave)
     original = (np.arange(len(mel)) / LABEL_RATE - varied.lead) * varied.speed
@@ -82,6 +82,6 @@ def _no_speech(rng: np.random.Generator) -> Rows:
     audio = music(samples, rng) if kind < 0.3 else hum(samples, rng) if kind < 0.5 else coloured_noise(samples, rng)
     audio = audio / max(1e-6, float(audio.std())) * 10 ** (rng.uniform(-45, -15) / 20)
     if rng.random() < 0.5:
-        audio = mixed(audio.astype(np.float32), coloured_noise(samples, rng), float(rng.uniform(0, 30)))
+        audio = mix(audio.astype(np.float32), coloured_noise(samples, rng), float(rng.uniform(0, 30)))
     mel = normalised_mel(np.asarray(audio, np.float32))
     return Rows(mel=mel.astype(np.float16), labels=np.full(len(mel), SILENCE, np.int8))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from heygem_daemon.lipsync.adaptation.augment import babble, mixed
+from heygem_daemon.lipsync.adaptation.augment import babble, mix
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.finetune import (
     COPIES,
@@ -95,7 +95,7 @@ def _fold(start: PhoneticModel, clips: Sequence[AvClip], held_out: frozenset[str
 
 def _with_babble(clip: AvClip, clips: Sequence[AvClip]) -> Float32:
     others = [other.audio for other in clips if person_of(other) != person_of(clip)]
-    return mixed(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
+    return mix(clip.audio, babble(others, len(clip.audio), np.random.default_rng(len(clip.audio))), BABBLE_DB)
 
 
 def _predict(model: PhoneticModel, wave: Float32) -> tuple[MotionPrediction, Float32]:

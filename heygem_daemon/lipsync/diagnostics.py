@@ -51,7 +51,7 @@ _TARGET, _MEASURED, _SHUT, _MISSED = "#1f4e9c", "#e8710a", "#bfe5c4", "#f4b3b3"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Diagnostics:
-    """What the image is drawn from.
+    """The data that the image shows.
 
     measured: float32 [n], the opening that the tracker measured in the result, a value for each of `target.opening`;
     seconds: length of the whole result; phonemes: those of the transcript, where one was aligned

@@ -16,7 +16,7 @@ RESEARCH_ONLY: Final = "research and other non-commercial use only; confirmed in
 
 @dataclass(frozen=True, kw_only=True)
 class Wav2LipOptions:
-    """What an administrator decides about Wav2Lip.
+    """The options of the Wav2Lip engines.
 
     checkpoint: its name, "" = the one added last; licence_confirmed: somebody has confirmed that the use here complies with its licence;
     detail: the engine `wav2lip` adds the presenter's own skin texture to the generated mouth.
@@ -32,7 +32,7 @@ NO_OPTIONS: Final = Wav2LipOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class EngineContext:
-    """What drivers and renderers are made with. models: the directory of the model files; device: a torch device."""
+    """The context in which drivers and renderers are made. models: the directory of the model files; device: a torch device."""
 
     models: Path
     device: str

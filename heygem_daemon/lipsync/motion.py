@@ -19,7 +19,7 @@ def viseme_index(name: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class MouthMotion:
-    """What the mouth should do at each of T frame times, independent of head pose and person.
+    """The motion of a mouth at T frame times, independent of head pose and person.
 
     times:        float64 [T], s from the start of the recording
     opening:      float32 [T], lip opening as a fraction of the person's range: 0 = lips meet, 1 = the widest of normal speech

@@ -79,7 +79,7 @@ class _Task:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rendered:
-    """What a finished file was made with, and the mouth measured in it: float32 [n], see evaluation.measure_openings."""
+    """The data that a finished file was made with, and the mouth measured in it: float32 [n], see evaluation.measure_openings."""
 
     stats: RenderStats
     style: SpeakingStyle

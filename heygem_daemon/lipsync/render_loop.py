@@ -44,7 +44,7 @@ class RenderInputs:
 
 @dataclass(kw_only=True)
 class RenderStats:
-    """What is kept of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; thumbnail: of the frame with
+    """The statistics of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; thumbnail: of the frame with
     the widest target opening."""
 
     target: TargetTrace
@@ -80,7 +80,7 @@ def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProg
             predicted = inputs.driver.motion_from_frames(context, speech, rate, count, inputs.alignment)
         else:
             predicted = motion_of(inputs.driver, speech, rate, count, inputs.alignment)
-        motion = stats.target.record(inputs.style.applied(predicted))
+        motion = stats.target.record(inputs.style.apply(predicted))
         rendered = inputs.renderer.render(inputs.prepared, _append_to(source, waiting), motion)
         stack.enter_context(writer)
         for done, frame in enumerate(rendered, start=1):

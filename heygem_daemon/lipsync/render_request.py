@@ -32,7 +32,7 @@ class RenderRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderReport:
-    """What was made; the field names are those of status.json.
+    """The report on one result; the field names are those of status.json.
 
     seconds: length that the result must have; speed: seconds of result per second of work; stage_seconds: stage -> s.
     licence: of the engine's weights, where it restricts their use. models: name -> sha256.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.espeak import espeak, is_there
+from training.espeak import espeak, is_installed
 from training.utterance import Phone
 
 RATE = 16000
@@ -17,7 +17,7 @@ TEXT = "Pack my box with five dozen liquor jugs."
 
 
 def test_espeak_is_installed() -> None:
-    assert is_there()
+    assert is_installed()
 
 
 @pytest.mark.parametrize(

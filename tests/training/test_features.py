@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.adaptation.augment import Augmented, augmented
+from heygem_daemon.lipsync.adaptation.augment import Augmented, augment
 from heygem_daemon.lipsync.arrays import Float32
 from training import features
 from training.features import Rows, rows_of
@@ -99,7 +99,7 @@ def test_music_is_copied_as_silence_and_mixed_below_speech(monkeypatch: pytest.M
 
     def counting(wave: Float32, rng: np.random.Generator, voices: Sequence[Float32], *, tunes: Sequence[Float32]) -> Augmented:
         mixed_in.append((len(voices), len(tunes)))
-        return augmented(wave, rng, voices, tunes=tunes)
+        return augment(wave, rng, voices, tunes=tunes)
 
     monkeypatch.setattr(features, "augmented", counting)
     features._set_backgrounds(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))

@@ -41,7 +41,7 @@ class Augmented:
     lead: float
 
 
-def augmented(
+def augment(
     wave: Float32,
     rng: np.random.Generator,
     voices: Sequence[Float32],
@@ -61,9 +61,9 @@ def augmented(
     varied: Float64 = np.concatenate([pads[0], quick, pads[1]])
     varied /= np.abs(varied).max(initial=1e-6)
     if rng.random() < strength.equalise_chance:
-        varied = _equalised(varied, rng)
+        varied = _equalise(varied, rng)
     if rng.random() < strength.reverb_chance:
-        varied = _reverberated(varied, rng)
+        varied = _reverberate(varied, rng)
     if rng.random() < strength.noise_chance:
         varied = varied + _background(varied, rng, voices, tunes, strength)
     if rng.random() < strength.codec_chance:
@@ -71,10 +71,10 @@ def augmented(
         varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
     if rng.random() < strength.clip_chance:
         varied = np.tanh(varied * rng.uniform(1, 5))
-    return Augmented(wave=_at_a_level(varied, rng), speed=speed, lead=len(pads[0]) / RATE)
+    return Augmented(wave=_set_level(varied, rng), speed=speed, lead=len(pads[0]) / RATE)
 
 
-def mixed(speech: Float32, other: Float32, snr_db: float) -> Float32:
+def mix(speech: Float32, other: Float32, snr_db: float) -> Float32:
     """Return speech with `other` (repeated as needed) below it by `snr_db`, measured over the whole of both."""
     background = np.resize(other, len(speech)).astype(np.float64)
     gain = np.sqrt(np.mean(np.square(speech, dtype=np.float64)) / max(1e-12, float(np.mean(background**2)))) * 10 ** (-snr_db / 20)
@@ -145,21 +145,21 @@ def _background(
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 
 
-def _equalised(wave: Float64, rng: np.random.Generator) -> Float64:
+def _equalise(wave: Float64, rng: np.random.Generator) -> Float64:
     frequencies = [0, 150, 400, 1000, 2500, 5000, 8000]
     gains = np.clip(rng.normal(0, 4, 7) + np.linspace(-1, 1, 7) * rng.normal(0, 5), -18, 18)
     taps = scipy.signal.firwin2(129, frequencies, 10 ** (gains / 20), fs=RATE)
     return np.asarray(scipy.signal.fftconvolve(wave, taps, "same"))
 
 
-def _reverberated(wave: Float64, rng: np.random.Generator) -> Float64:
+def _reverberate(wave: Float64, rng: np.random.Generator) -> Float64:
     length = int(rng.uniform(0.08, 0.5) * RATE)
     response = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * rng.uniform(0.05, 0.4)
     response[0] = 1
     return np.asarray(scipy.signal.fftconvolve(wave, response)[: len(wave)])
 
 
-def _at_a_level(wave: Float64, rng: np.random.Generator) -> Float32:
+def _set_level(wave: Float64, rng: np.random.Generator) -> Float32:
     level = 10 ** (rng.uniform(-38, -14) / 20)
     wave = wave / max(1e-6, float(np.sqrt(np.mean(wave**2)))) * level
     if rng.random() < 0.15:

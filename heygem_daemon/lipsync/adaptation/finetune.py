@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heygem_daemon.lipsync.adaptation.augment import Augmented, Strength, augmented
+from heygem_daemon.lipsync.adaptation.augment import Augmented, Strength, augment
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.scores import SHUT
 from heygem_daemon.lipsync.arrays import Float32
@@ -73,7 +73,7 @@ class Example:
 
 def lip_pca_of(clips: Sequence[AvClip]) -> LipPca:
     """Return the principal components of the lips of these people, each clip about its own mean, and typical deviations."""
-    moved = [_flat(clip) - _flat(clip).mean(0) for clip in clips]
+    moved = [_flat_lips(clip) - _flat_lips(clip).mean(0) for clip in clips]
     _, _, axes = np.linalg.svd(np.concatenate(moved), full_matrices=False)
     components = np.asarray(axes[:COMPONENTS].T, np.float32)
     deviations = np.median([_raw_targets(clip, components).std(0) for clip in clips], axis=0)
@@ -97,7 +97,7 @@ def examples_of(
         weight = min(len(clip.times), 1000) ** 0.8 / (1 + copies)
         made.append(_example(model, clip, lip_pca, Augmented(wave=clip.audio, speed=1.0, lead=0.0), weight))
         for _ in range(copies):
-            varied = augmented(clip.audio, rng, voices, strength)
+            varied = augment(clip.audio, rng, voices, strength)
             made.append(_example(model, clip, lip_pca, varied, weight))
     return made
 
@@ -137,10 +137,10 @@ def fine_tune(start: PhoneticModel, clips: Sequence[AvClip], *, seed: int = 0, o
         recipe = replace(FINE, dropout=TRANSCRIPT_RECIPE.dropout)
         tuned = train_transcript_mappers(examples, recipe, seed=seed, start=start.transcript_mappers)
     on_progress(1.0)
-    return start.with_(mappers=_interpolated(start.mappers, mappers), transcript_mappers=_interpolated(start.transcript_mappers, tuned))
+    return start.with_(mappers=_interpolate(start.mappers, mappers), transcript_mappers=_interpolate(start.transcript_mappers, tuned))
 
 
-def _interpolated(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
+def _interpolate(start: Sequence[Mapper], learned: Sequence[Mapper]) -> tuple[Mapper, ...]:
     """Return mappers whose weights lie between those of `start` and `learned` (Wortsman et al. 2022, Robust fine-tuning)."""
     between = copy.deepcopy(tuple(learned))
     with torch.no_grad():
@@ -157,12 +157,12 @@ def _train(source: "_BatchSource", recipe: Recipe, inputs: int, seed: int, start
     )
 
 
-def _flat(clip: AvClip) -> Float32:
+def _flat_lips(clip: AvClip) -> Float32:
     return clip.lips.reshape(len(clip.lips), -1)
 
 
 def _raw_targets(clip: AvClip, components: Float32) -> Float32:
-    return np.column_stack([clip.opening, clip.width, _flat(clip) @ components])
+    return np.column_stack([clip.opening, clip.width, _flat_lips(clip) @ components])
 
 
 def _example(model: PhoneticModel, clip: AvClip, lip_pca: LipPca, audio: Augmented, weight: float) -> Example:

@@ -88,7 +88,7 @@ class FootageIngest:
             common = person or (min(analysed, default="") if same_person else "")
             for video, footage in analysed.items():
                 others = [other.speech for name, other in analysed.items() if name != video]
-                yield replace(_tested(footage, [*others, *negatives]), video=video, person=common or video)
+                yield replace(_check_sync(footage, [*others, *negatives]), video=video, person=common or video)
 
     def save(self, result: IngestResult) -> None:
         """Write the segments into the corpus, which is locked."""
@@ -126,7 +126,7 @@ def videos_in(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _tested(footage: Footage, others: Sequence[SpeechTrack]) -> IngestResult:
+def _check_sync(footage: Footage, others: Sequence[SpeechTrack]) -> IngestResult:
     path = footage.info.path
     mouths = [MouthTrack(times=footage.times[span], opening=footage.opening[span], speech=footage.speech) for span in footage.spans]
     evidence = sync_evidence(mouths, others)

@@ -31,7 +31,7 @@ _DAMAGED: Final = "the history of adopted weights in {folder} cannot be read ({p
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of adopted weights. No names: people and clips are the anonymous ids of the corpus.
+    """The record of one adoption of weights. No names: people and clips are the anonymous ids of the corpus.
 
     number: of the adoption, from 1; previous: the one that was in force before, 0 = the shipped weights
     sha256: of the weights; shipped_sha256: of those that learning started from

@@ -23,7 +23,7 @@ _LEAST_INTERIOR: Final = 0.02
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawSpec:
-    """What to draw on one frame.
+    """The description of what is drawn on one frame.
 
     target:   canonical face [468, 3] to show
     rows:     atlas rows and their weights (they sum to 1)

@@ -41,7 +41,7 @@ _NEUTRAL: Final = Articulation()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MouthModel:
-    """What is known about one presenter's mouth, in canonical space.
+    """The shape and the range of one presenter's mouth, in canonical space.
 
     rest:        [468, 3], lips closed
     weight:      [468], how far speech moves each landmark

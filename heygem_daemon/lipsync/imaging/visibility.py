@@ -22,7 +22,7 @@ _YAW_FADE: Final = (23.0, 31.0)
 
 
 class PresenterAppearance(Protocol):
-    """What must be known of a presenter to see whether the mouth is visible; atlas.store.Presenter has it.
+    """The properties of a presenter by which a visible mouth is recognised; atlas.store.Presenter has it.
 
     reference: [468, 3], mean canonical face; faces: n frames of the video; skin_samples: uint8 [n, p, 3], the skin around the mouth;
     is_clear: bool [n], nothing covers the mouth; skin_limit: the residual beyond which a mouth counts as covered, grey levels

@@ -49,7 +49,7 @@ def _first_rows(driver: PhoneticDriver, wave: Float32, rows: int, alignment: Ali
     curves = driver.curve([np.asarray(wave, np.float32)], alignment)
     curve = next(curves)
     while len(curve) < rows:
-        curve = curve.joined(next(curves))
+        curve = curve.concatenate(next(curves))
     return curve
 
 

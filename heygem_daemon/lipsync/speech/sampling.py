@@ -26,7 +26,7 @@ def sample(curves: Iterator[Curve], frame_rate: Fraction, frames: int, lead: Fra
             done = last
         if done < frames:
             used = min(_row_before(done, frame_rate, lead) - first_row, len(curve) - 1)
-            curve, first_row = curve.since(used).joined(next(curves)), first_row + used
+            curve, first_row = curve.from_row(used).concatenate(next(curves)), first_row + used
 
 
 def _frames_before(time: Fraction, frame_rate: Fraction) -> int:

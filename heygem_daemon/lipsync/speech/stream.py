@@ -57,7 +57,7 @@ class Curve:
     def __len__(self) -> int:
         return len(self.opening)
 
-    def joined(self, other: "Curve") -> "Curve":
+    def concatenate(self, other: "Curve") -> "Curve":
         """Return this curve with `other` after it."""
         return Curve(
             opening=np.concatenate([self.opening, other.opening]),
@@ -65,7 +65,7 @@ class Curve:
             visemes=np.concatenate([self.visemes, other.visemes]),
         )
 
-    def since(self, row: int) -> "Curve":
+    def from_row(self, row: int) -> "Curve":
         """Return the rows from `row` on."""
         return Curve(opening=self.opening[row:], width=self.width[row:], visemes=self.visemes[row:])
 

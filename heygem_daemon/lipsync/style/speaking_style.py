@@ -50,7 +50,7 @@ class SpeakingStyle:
     z: float = 0.0
     is_own: bool = False
 
-    def applied(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
+    def apply(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
         """Yield the motion in this style; lips that shut in speech still shut, explicit lips stay as they are."""
         if not self.is_own:
             yield from motion

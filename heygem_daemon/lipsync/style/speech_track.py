@@ -35,7 +35,7 @@ _SILENT: Final = viseme_index("sil")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpeechTrack:
-    """What a driver predicts from an audio track, at SPEECH_TRACK_RATE from its first sample: opening float32 [n], speech bool [n]."""
+    """The prediction of a driver from an audio track, at SPEECH_TRACK_RATE from its first sample: opening float32 [n], speech bool [n]."""
 
     opening: Float32
     speech: Bool

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.adaptation.augment import DEFAULT, Strength, augmented, babble, coloured_noise, excerpt, hum, mixed, music
+from heygem_daemon.lipsync.adaptation.augment import DEFAULT, Strength, augment, babble, coloured_noise, excerpt, hum, mix, music
 from heygem_daemon.lipsync.arrays import Float32
 from tests.lipsync.adaptation.conftest import make_clip
 
@@ -28,7 +28,7 @@ def clicks() -> np.ndarray:
 
 
 def test_the_same_seed_gives_the_same_copy_and_another_seed_another(speech: np.ndarray) -> None:
-    first, again, other = (augmented(speech, np.random.default_rng(seed), VOICES) for seed in (1, 1, 2))
+    first, again, other = (augment(speech, np.random.default_rng(seed), VOICES) for seed in (1, 1, 2))
     assert np.array_equal(first.wave, again.wave)
     assert (first.speed, first.lead) == (again.speed, again.lead)
     assert not np.array_equal(first.wave[:RATE], other.wave[:RATE])
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_copy_and_another_seed_another(speech: np.n
 
 def test_a_copy_is_no_change_of_the_original(speech: np.ndarray) -> None:
     kept = speech.copy()
-    augmented(speech, np.random.default_rng(3), VOICES)
+    augment(speech, np.random.default_rng(3), VOICES)
     assert np.array_equal(speech, kept)
 
 
@@ -53,7 +53,7 @@ def test_a_copy_is_no_change_of_the_original(speech: np.ndarray) -> None:
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_a_moment_of_the_copy_is_where_its_speed_and_lead_put_it(strength: Strength, seed: int) -> None:
-    copy = augmented(clicks(), np.random.default_rng(seed), (), strength)
+    copy = augment(clicks(), np.random.default_rng(seed), (), strength)
     loud = np.abs(copy.wave)
     for time in CLICKS:
         place = round((time / copy.speed + copy.lead) * RATE)
@@ -64,7 +64,7 @@ def test_a_moment_of_the_copy_is_where_its_speed_and_lead_put_it(strength: Stren
 
 def test_speeds_and_leads_stay_in_their_range(speech: np.ndarray) -> None:
     rng = np.random.default_rng(4)
-    made = [augmented(speech, rng, (), replace(PLAIN, speed_chance=0.7), longest_lead=0.2) for _ in range(40)]
+    made = [augment(speech, rng, (), replace(PLAIN, speed_chance=0.7), longest_lead=0.2) for _ in range(40)]
     speeds = {copy.speed for copy in made}
     assert 1.0 in speeds
     assert len(speeds) > 15
@@ -76,27 +76,27 @@ def test_speeds_and_leads_stay_in_their_range(speech: np.ndarray) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_copy_is_a_recording_at_a_usual_level(speech: np.ndarray, seed: int) -> None:
-    copy = augmented(speech, np.random.default_rng(seed), VOICES, DEFAULT).wave
+    copy = augment(speech, np.random.default_rng(seed), VOICES, DEFAULT).wave
     assert copy.dtype == np.float32
     assert np.isfinite(copy).all()
     assert -46 < 10 * np.log10(np.mean(copy**2)) < -6
 
 
 def test_augmented_silence_is_finite() -> None:
-    assert np.isfinite(augmented(np.zeros(RATE, np.float32), np.random.default_rng(0), VOICES).wave).all()
+    assert np.isfinite(augment(np.zeros(RATE, np.float32), np.random.default_rng(0), VOICES).wave).all()
 
 
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 12.5, 30.0])
 @pytest.mark.parametrize("length", [1000, 64000, 100000])
 def test_what_is_mixed_is_below_the_speech_by_the_requested_ratio(speech: np.ndarray, snr_db: float, length: int) -> None:
     other = 3 * np.random.default_rng(5).normal(0, 1, length).astype(np.float32)
-    background = mixed(speech, other, snr_db).astype(np.float64) - speech
+    background = mix(speech, other, snr_db).astype(np.float64) - speech
     assert 10 * np.log10(np.mean(speech.astype(np.float64) ** 2) / np.mean(background**2)) == pytest.approx(snr_db, abs=0.05)
 
 
 def test_background_noise_is_as_loud_as_requested(speech: np.ndarray) -> None:
     """With noise at 0 dB half of the power is not speech."""
-    noisy = augmented(speech, np.random.default_rng(6), VOICES, replace(PLAIN, noise_chance=1, snr_db=(0.0, 0.0)), longest_lead=0.0)
+    noisy = augment(speech, np.random.default_rng(6), VOICES, replace(PLAIN, noise_chance=1, snr_db=(0.0, 0.0)), longest_lead=0.0)
     explained = np.corrcoef(noisy.wave, speech)[0, 1] ** 2
     assert explained == pytest.approx(0.5, abs=0.1)
 
@@ -134,7 +134,7 @@ def test_tunes_are_mixed_in_the_stead_of_made_up_music(speech: np.ndarray) -> No
 
     def fractions(tunes: list[np.ndarray]) -> list[float]:
         """Return the fraction of the power that lies within 20 Hz of the tone, of 30 copies."""
-        made = [augmented(speech, np.random.default_rng(seed), (), strength, tunes=tunes).wave for seed in range(30)]
+        made = [augment(speech, np.random.default_rng(seed), (), strength, tunes=tunes).wave for seed in range(30)]
         powers = [np.abs(np.fft.rfft(wave)) ** 2 for wave in made]
         near = [power[round(6480 / RATE * 2 * len(power)) : round(6520 / RATE * 2 * len(power))].sum() / power.sum() for power in powers]
         return [float(fraction) for fraction in near]

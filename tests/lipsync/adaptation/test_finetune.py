@@ -201,7 +201,7 @@ def test_weights_go_a_part_of_the_way_from_where_they_were_to_what_was_learned()
     torch.manual_seed(1)
     start, learned = ((Mapper(inputs=FEATURES).eval(),) for _ in range(2))
     kept = [weight.detach().clone() for weight in learned[0].parameters()]
-    (between,) = finetune._interpolated(start, learned)
+    (between,) = finetune._interpolate(start, learned)
     for weight, before, after, copy in zip(between.parameters(), start[0].parameters(), learned[0].parameters(), kept, strict=True):
         torch.testing.assert_close(weight, before + finetune._BLEND * (after - before))
         assert torch.equal(after, copy)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from heygem_daemon.lipsync.adaptation.augment import mixed, music
+from heygem_daemon.lipsync.adaptation.augment import mix, music
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, normalised_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, encode, load, predict
@@ -40,7 +40,7 @@ def curve_of(driver: PhoneticDriver, blocks: Iterable[Float32], rows: int) -> Cu
     curves = driver.curve(blocks)
     whole = next(curves)
     while len(whole) < rows:
-        whole = whole.joined(next(curves))
+        whole = whole.concatenate(next(curves))
     return Curve(opening=whole.opening[:rows], width=whole.width[:rows], visemes=whole.visemes[:rows])
 
 
@@ -170,7 +170,7 @@ def test_a_word_between_long_pauses_is_spoken(driver: PhoneticDriver, word: str)
 
 def test_speech_before_instruments_moves_the_mouth_as_without_them(driver: PhoneticDriver, spoken: Spoken, played: Float32) -> None:
     rows = rows_of(spoken.wave)
-    alone, before = (curve_of(driver, [wave], rows).opening for wave in (spoken.wave, mixed(spoken.wave, played, 15.0)))
+    alone, before = (curve_of(driver, [wave], rows).opening for wave in (spoken.wave, mix(spoken.wave, played, 15.0)))
     assert np.corrcoef(alone, before)[0, 1] > 0.85
     assert np.abs(np.diff(before)).mean() > 0.75 * np.abs(np.diff(alone)).mean()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync import speech
-from heygem_daemon.lipsync.adaptation.augment import mixed
+from heygem_daemon.lipsync.adaptation.augment import mix
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.speech import mouth_motion
@@ -70,7 +70,7 @@ def test_the_motion_of_speech_is_smooth_between_the_rows(spoken: Spoken, times: 
 @pytest.mark.parametrize("snr_db", [30, 0])
 def test_a_script_makes_lips_meet_at_p_b_and_m_also_where_noise_hides_them(spoken: Spoken, times: Float64, snr_db: int) -> None:
     noise = np.random.default_rng(4).normal(0, 1, len(spoken.wave)).astype(np.float32)
-    wave = mixed(spoken.wave, noise, snr_db)
+    wave = mix(spoken.wave, noise, snr_db)
     unscripted, scripted = (mouth_motion(wave, times, script=script, language="en-us") for script in (None, spoken.text))
     before, after = (spoken.closures_met(times, motion.opening) for motion in (unscripted, scripted))
     print(f"p b m met at {snr_db} dB: {before:.0%} without the script, {after:.0%} with it")  # noqa: T201

@@ -27,13 +27,13 @@ def spoken(rate: float = RATE, seconds: int = 6) -> MouthMotion:
 
 
 def whole(style: SpeakingStyle, blocks: list[MouthMotion]) -> tuple[Float64, Float32, Float32]:
-    motion = MouthMotion.concatenate(list(style.applied(blocks)))
+    motion = MouthMotion.concatenate(list(style.apply(blocks)))
     return motion.times, motion.opening, motion.width
 
 
 def test_without_an_own_style_the_motion_is_unchanged() -> None:
     motion = spoken()
-    assert list(SpeakingStyle().applied([motion])) == [motion]
+    assert list(SpeakingStyle().apply([motion])) == [motion]
 
 
 def test_a_lively_presenter_opens_wider_and_still_shuts_the_lips() -> None:
@@ -65,7 +65,7 @@ def test_the_result_does_not_depend_on_how_motion_is_cut_into_blocks(length: int
 
 
 def test_no_motion_stays_no_motion() -> None:
-    assert list(SpeakingStyle(rest_opening=0.2, is_own=True).applied([])) == []
+    assert list(SpeakingStyle(rest_opening=0.2, is_own=True).apply([])) == []
 
 
 def test_a_saved_style_is_read_back(tmp_path: Path) -> None:
