@@ -1,4 +1,4 @@
-"""Who may import whom: the drawing of the architecture, kept by a test.
+"""Test which module may import which: the drawing of the architecture, kept by a test.
 
 cli -> wiring -> daemon -> core <- intake, ledger, executors, publishing, service
 executors -> worker -> lipsync -> media

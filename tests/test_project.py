@@ -1,4 +1,4 @@
-"""What a newcomer touches first: the commands, the pages, and what must not be in a repository."""
+"""Test the commands and pages that a newcomer meets first, and what must not be in a repository."""
 
 import json
 import re

@@ -23,7 +23,7 @@ AVOIDED: Final = {
 
 ALLOWED: Final = (
     r"recommend\w*|amend\w*|sounds? like",
-    r"soundfile|fluid-soundfont\w*|soundfonts?|SoundFonts?",
+    r"soundfile|share/sounds|fluid-soundfont\w*|soundfonts?|SoundFonts?",
     r"matplotlib\.figure|Figure\b|plt\.figures?",
     r"sound_not_in_sync",  # a public error code
     r'"picture": "points"',  # a key in files on disk

@@ -5,7 +5,7 @@ from typing import Final
 
 
 class ExitCode(IntEnum):
-    """What a command returns to the shell; MEANINGS describes each."""
+    """The code that a command returns to the shell; MEANINGS describes each."""
 
     OK = 0
     PROBLEM = 1

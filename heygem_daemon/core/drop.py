@@ -25,6 +25,8 @@ from heygem_daemon.core.policy import human_bytes
 
 
 class Kind(StrEnum):
+    """The kind of a directory entry; anything but a file is refused."""
+
     FILE = "file"
     SYMLINK = "symlink"
     OTHER = "other"
@@ -67,7 +69,7 @@ class DropLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a drop asks for. All paths are entry paths.
+    """The recordings and videos of a drop, and what is wrong with them. All paths are entry paths.
 
     recordings, videos: sorted. scripts: recording -> the text file with its words; whether it can be used is found out later, for a bad
     script is only ignored. incomplete: what is missing and may still come. rejected: why the drop as a whole cannot be used.

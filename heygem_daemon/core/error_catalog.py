@@ -10,7 +10,7 @@ from typing import Final
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, as far as it decides what follows (see core.policy); each kind has a class in core.errors."""
+    """The kind of an error, which decides what follows (see core.policy); each kind has a class in core.errors."""
 
     INPUT = "input"
     TRANSIENT = "transient"

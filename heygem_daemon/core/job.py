@@ -16,6 +16,8 @@ from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions
 
 
 class State(StrEnum):
+    """The state of a job, or of one of its items."""
+
     SETTLING = "settling"
     QUEUED = "queued"
     RUNNING = "running"

@@ -22,7 +22,7 @@ PRIORITIES: Final = (-100, 100)
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What a job.toml may name; None leaves it to the configuration. Those of RenderOptions have the same names here.
+    """The options of a job.toml; None leaves one to the configuration. Those of RenderOptions have the same names here.
 
     zip: also write a ZIP of the results."""
 

@@ -45,7 +45,7 @@ class InboxScan:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What ffprobe found in a drop, by entry path: the problem of a file that cannot be used, and the length of the others in s."""
+    """The findings in a drop, by entry path: the problem of a file that cannot be used, and the length of the others in s."""
 
     problems: Mapping[str, HeygemError]
     seconds: Mapping[str, float]

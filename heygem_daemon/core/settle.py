@@ -13,7 +13,7 @@ LONGEST_WAIT: Final = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What the observations of one drop showed so far. All times are s of one monotonic clock, the one given to `observe`.
+    """The observations of one drop so far. All times are s of one monotonic clock, the one given to `observe`.
 
     changed_at: when the drop was last seen different. longest_gap: the longest time between two changes. is_seen: it was observed.
     """

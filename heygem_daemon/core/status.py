@@ -64,7 +64,7 @@ class TimesStatus(_Model):
 
 
 class Metrics(_Model):
-    """What was measured on a finished item; None where it was not."""
+    """The measurements on a finished item; None where something was not measured."""
 
     frames: int | None = None
     fps: float | None = None

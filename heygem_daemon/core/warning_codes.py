@@ -10,6 +10,8 @@ from typing import Final
 
 
 class WarningCode(StrEnum):
+    """The codes of all warnings."""
+
     HDR_TONE_MAPPED = "hdr_tone_mapped"
     VARIABLE_FRAME_RATE = "variable_frame_rate"
     LABEL_WITHOUT_FONT = "label_without_font"
@@ -26,6 +28,8 @@ class WarningCode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class WarningSpec:
+    """One row of the table: the sentence and the hint of a warning."""
+
     message: str
     hint: str
 

@@ -38,7 +38,7 @@ class WorkOrder:
 
 
 class WorkerState(StrEnum):
-    """What a worker does. BACKOFF: it died and is started again after a pause; in status.json and metrics this is `cooling`."""
+    """The state of a worker. BACKOFF: it died and is started again after a pause; in status.json and metrics this is `cooling`."""
 
     STARTING = "starting"
     IDLE = "idle"
@@ -89,6 +89,8 @@ class WorkSucceeded:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkFailed:
+    """The attempt failed; `kind` decides what follows (see core.policy)."""
+
     token: str
     kind: ErrorKind
     failure: Failure

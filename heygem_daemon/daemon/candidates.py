@@ -41,6 +41,8 @@ _NOTHING_INSPECTED: Final = Inspection(problems={}, seconds={})
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRules:
+    """The times (s), limits and priorities by which drops are claimed."""
+
     settle_seconds: float
     network_settle_seconds: float
     incomplete_seconds: float

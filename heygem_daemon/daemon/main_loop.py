@@ -105,7 +105,7 @@ class Daemon:
         return 1.0 if self._step_failed else self._seconds_to_next_tick()
 
     def _run_step(self, part: str, step: Callable[Arguments, None], *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        """The one place where the daemon survives its own mistakes: logged with the traceback, tried again a second later.
+        """Run one step. Here alone the daemon survives its own mistakes: logged with the traceback, tried again a second later.
 
         Step by step, so that what fails in one inbox or one file never keeps the reports of workers from being read.
         """

@@ -36,6 +36,8 @@ ATTEMPTS_IN_LINE: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
+    """The part of the status that never changes while the daemon runs."""
+
     version: str
     pid: int
     started: float
@@ -45,7 +47,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusContext:
-    """What the status of a job depends on beside the job: the time, and its place in the queue (job id -> 1, 2 ...)."""
+    """The circumstances that the status of a job depends on: the time, and its place in the queue (job id -> 1, 2 ...)."""
 
     now: ClockReading
     positions: Mapping[str, int]
@@ -131,7 +133,7 @@ class StatusReporter:
             self._written[job.id] = context.now.monotonic
 
     def _find_changed_circumstances(self, context: StatusContext) -> None:
-        """A job's place in the queue and what it waits for change without the job, so all jobs are compared at every heartbeat."""
+        """Find the jobs whose place in the queue, or reason to wait, changed while they did not."""
         for job in self.store.jobs.values():
             if job.id in self._shown and self._is_urgent(job, context):
                 self._dirty[job.id] = job

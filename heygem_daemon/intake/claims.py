@@ -189,7 +189,7 @@ def drop_in(claim_dir: Path) -> tuple[str, Path] | None:
 
 def _first_unreadable(root: Path, files: Iterable[str]) -> Path | None:
     """Return the first of the drop, the folders on the way to its files and the files that may not be read. Raises OSError."""
-    ways = (root / part for file in files for part in (*reversed(Path(file).parents), file))
+    ways = (root / part for file in files for part in (*reversed(Path(file).parents), Path(file)))
     return next((path for path in (root, *ways) if not may_read(path)), None)
 
 

@@ -32,11 +32,20 @@ class DaemonThreadPool:
             else:
                 future.set_result(result)
 
-        self._tasks.put(task)
         if self._started < self._max_threads:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            self._started += 1  # after the start, which may fail: the next call then tries again
+            self._start_thread()
+        self._tasks.put(task)
         return future
+
+    def _start_thread(self) -> None:
+        """Start one more thread. Raises RuntimeError (the system's limit of tasks) only where none runs that could do the work."""
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError:
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def close(self) -> None:
         """Let the threads end when they have run everything submitted before."""

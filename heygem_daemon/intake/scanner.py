@@ -19,7 +19,7 @@ _FLAT: Final = ""
 
 @dataclass(kw_only=True)
 class _RootContents:
-    """What lies directly in an inbox: names of drops, whether there is a flat form, control files."""
+    """The entries directly in an inbox: names of drops, whether there is a flat form, control files."""
 
     drops: list[str] = field(default_factory=list)
     flat: bool = False

@@ -36,6 +36,8 @@ SYSTEMD_VARIABLES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
+    """One configured hook: its name in the log, its command, and what its environment has besides."""
+
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -24,6 +24,8 @@ _FORMER_HOOKS_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
+    """One setting with another value than before."""
+
     setting: str
     before: object
     after: object
@@ -57,14 +59,14 @@ class Reload:
 
     def __call__(self, daemon: Daemon) -> None:
         try:
-            read = self.read()
-            _refuse_unknown_engine(read)
+            settings = self.read()
+            _refuse_unknown_engine(settings)
         except ConfigurationError as problem:
             self.adapters.log("config_refused", level="error", reason="; ".join(str(problem).splitlines()))
             return
-        changed = changes(self.settings, read)
+        changed = changes(self.settings, settings)
         deferred = [change for change in changed if change.setting in RESTART_REQUIRED]
-        self.settings = _with_values_in_force(self.settings, read)
+        self.settings = _with_values_in_force(self.settings, settings)
         self._apply(daemon, {change.setting.partition(".")[0] for change in changed})
         self.adapters.log("config_reloaded", changes=[str(change) for change in changed if change not in deferred])
         if deferred:

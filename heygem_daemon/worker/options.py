@@ -9,7 +9,7 @@ from heygem_daemon.media.types import MediaLimits
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """What a session is made from; `device` is auto, cpu, cuda or cuda:N, `threads` 0 for as many as there are cores."""
+    """The options that a session is made with; `device` is auto, cpu, cuda or cuda:N, `threads` 0 for as many as there are cores."""
 
     models: Path
     cache: Path

@@ -1,4 +1,4 @@
-"""What is dropped: two seconds of speech and a face, so that an item takes some seconds of two cores."""
+"""The material of the drops: two seconds of speech and a face, so that an item takes some seconds of two cores."""
 
 import shutil
 from collections.abc import Sequence

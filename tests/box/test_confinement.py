@@ -1,4 +1,4 @@
-"""What the hardened unit lets the service be and do, while it works as everywhere else in these tests."""
+"""Test what the hardened unit permits the service, while it works as everywhere else in these tests."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

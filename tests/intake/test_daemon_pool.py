@@ -64,14 +64,24 @@ def test_closing_ends_the_threads_after_what_was_submitted(gate: threading.Event
     assert future.result(PATIENCE)
 
 
-def test_a_thread_that_cannot_be_started_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+def refuse(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
-    pool = DaemonThreadPool("test", threads=1)
+
+def test_a_thread_that_cannot_be_started_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done = DaemonThreadPool("test", threads=1), list[str]()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
-            pool.submit(lambda: "lost")
-    assert pool.submit(lambda: "done").result(PATIENCE) == "done"
+            pool.submit(lambda: done.append("refused"))
+    pool.submit(lambda: done.append("accepted")).result(PATIENCE)
+    assert done == ["accepted"]
+    pool.close()
+
+
+def test_where_a_second_thread_cannot_be_started_the_first_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = DaemonThreadPool("test", threads=2)
+    pool.submit(lambda: "first").result(PATIENCE)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert pool.submit(lambda: "second").result(PATIENCE) == "second"
     pool.close()

@@ -12,7 +12,7 @@ GIB = 2**30
 
 
 class Role(StrEnum):
-    """What a directory is for; findings call it by this word."""
+    """The purpose of a directory; findings call it by this word."""
 
     INBOX = "inbox"
     OUTPUTS = "outputs"

@@ -110,7 +110,7 @@ def _lease_finding(directory: Directory, probed: ProbeResult) -> Finding:
 
 
 def _clock_skew(directory: Directory, mount: Mount | None, me: Identity, skew: float) -> Finding:
-    """Two clocks are then used for status files and keep times. The settle time uses one: it only compares times of the share."""
+    """Return the warning: status files and keep times use both clocks. The settle time uses one: it only compares times of the share."""
     where = "ahead of" if skew > 0 else "behind"
     what = f"the clock of {directory.title} is {abs(skew):.1f} s {where} this machine's"
     there = "" if mount is None or not mount.network else " (here, and on the server of the share)"

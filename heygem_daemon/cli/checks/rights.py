@@ -38,7 +38,7 @@ _MASKED: Final = frozenset({Tag.USER, Tag.OWNING_GROUP, Tag.GROUP})
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """What one user, one group, or everybody else may do: `bits` are read 4, write 2, pass through 1."""
+    """The permissions of one user, one group, or everybody else: `bits` are read 4, write 2, pass through 1."""
 
     tag: Tag
     number: int
@@ -54,7 +54,7 @@ class Grant:
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """Who may do what in one folder or file."""
+    """The permissions on one folder or file, of everybody who has any."""
 
     owner: int
     group: int
