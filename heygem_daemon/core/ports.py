@@ -204,6 +204,10 @@ class Publisher(Protocol):
         """Return the free space of outputs in bytes, None while it is offline."""
         ...
 
+    def close(self) -> None:
+        """Abandon what is being verified or written; a ZIP in progress is made again after the next start."""
+        ...
+
 
 class StatusWriter(Protocol):
     """Writes the status files in outputs."""

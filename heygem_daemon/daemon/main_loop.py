@@ -227,6 +227,7 @@ class Daemon:
         self.executor.stop(2.0)
         self._run_step("status files", self.reporter.finish, self.clock.now())
         self.reporter.hooks.close(self.config.intervals.hooks)
+        self.publisher.close()
         self.inspector.close()
         self.change_notifier.close()
         self.ledger.close()

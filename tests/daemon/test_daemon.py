@@ -64,6 +64,16 @@ def test_a_drop_with_a_ready_file_is_claimed_at_once(harness: DaemonHarness) -> 
     assert not (harness.inbox / "lesson.ready").exists()
 
 
+def test_an_event_makes_a_scan_due_before_its_time(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.tick()
+    harness.drop("lesson")
+    harness.tick(0.01)
+    assert not harness.events_named("drop_seen")
+    monkeypatch.setattr(harness.daemon.change_notifier, "changed", lambda: True)
+    harness.tick(0.01)
+    assert harness.events_named("drop_seen", job="lesson")
+
+
 def test_an_incomplete_drop_has_the_reason_in_its_status_and_is_refused_in_the_end(harness: DaemonHarness) -> None:
     shutil.rmtree(harness.drop("lesson") / "videos")
     harness.tick()

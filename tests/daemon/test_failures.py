@@ -1,6 +1,7 @@
 """What the daemon does when something beside it goes wrong: shares, ledger, outputs, clocks, workers, and itself."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +307,21 @@ def test_a_zip_is_written_once_however_long_the_inputs_cannot_be_moved(harness: 
     status = harness.finish("lesson", "zip = true\n")
     assert (finishing.calls, zipping.calls, status.links) == (4, 1, {"zip": "lesson.zip"})
     assert len(harness.events_named("job_waiting")) == 1
+
+
+def test_a_zip_in_progress_does_not_hold_up_the_end_of_the_daemon(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, interrupted = threading.Event(), list[bool]()
+
+    def write_zip(_target: Path, _folder: Path, _names: object, stop: threading.Event) -> None:
+        began.set()
+        interrupted.append(stop.wait(2.0))
+
+    monkeypatch.setattr("heygem_daemon.publishing.publish._write_zip", write_zip)
+    harness.drop("lesson", "zip = true\n")
+    harness.until(began.is_set)
+    harness.daemon.close()
+    harness.publisher._zip_pool.shutdown(wait=True)
+    assert interrupted == [True]
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
