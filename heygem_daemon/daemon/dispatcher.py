@@ -150,7 +150,7 @@ class Dispatcher:
         running = item.transition(State.RUNNING, token=token, attempt=item.attempt + 1, reason="", failure=None)
         try:
             staged = self._publisher.stage(job, running, token)
-            root = self._claims.root(job, (item.recording, item.video))
+            root = self._claims.root(job, [path for path in (item.recording, item.video, item.script) if path])
             started = job.with_item(running).rollup(now.wall)
             self._store.commit(started)
         except TransientError as problem:

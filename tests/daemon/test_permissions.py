@@ -45,3 +45,16 @@ def test_a_file_that_cannot_be_read_is_named_once_the_copy_is_still(harness: Dae
         assert problem.code == "permission_denied"
         assert "no right to read lesson/videos/a.mp4" in problem.message
     harness.until(lambda: harness.state("lesson") == "succeeded")
+
+
+def test_a_script_that_became_unreadable_makes_its_job_wait(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr(claims, "may_read", lambda path: path.name != "speech.txt")
+        folder = harness.drop("lesson")
+        (folder / "speech.txt").write_text("The words of the recording.", encoding="utf-8")
+        harness.until(lambda: harness.state("lesson") == "waiting")
+        problem = harness.events_named("item_retrying")[0]
+        assert problem["error_code"] == "permission_denied"
+        assert "lesson/speech.txt" in str(problem["reason"])
+    harness.tick(60)
+    harness.until(lambda: harness.state("lesson") == "succeeded")
