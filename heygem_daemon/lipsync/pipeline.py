@@ -119,7 +119,7 @@ class RenderSession:
             with ExitStack() as stack:
                 return self._render(request, report_progress, clock, stack)
         except BaseException:
-            for path in (request.output, request.thumbnail, request.explain):
+            for path in (request.output, request.thumbnail, request.diagnostic_image):
                 if path is not None:
                     with suppress(OSError):
                         path.unlink(missing_ok=True)

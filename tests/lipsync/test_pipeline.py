@@ -251,6 +251,17 @@ def test_an_unknown_face_is_refused(place: Path, session: RenderSession, recordi
     assert failure(session, request_in(place / "bad", recording, clip, options=RenderOptions(face="the tall one"))) == "bad_job_toml"
 
 
+def test_a_failure_leaves_the_diagnostic_image_of_an_earlier_run_that_was_not_requested_again(
+    place: Path, session: RenderSession, recording: Path, clip: Path
+) -> None:
+    earlier = place / "again" / "result.explain.png"
+    request = replace(request_in(place / "again", recording, clip, options=RenderOptions(engine="magic")), explain=earlier)
+    earlier.write_bytes(b"an image")
+    with pytest.raises(HeygemError):
+        session.render(request)
+    assert earlier.read_bytes() == b"an image"
+
+
 def test_missing_models_are_named(place: Path, recording: Path, clip: Path, tmp_path: Path) -> None:
     assert failure(RenderSession(tmp_path, place / "cache", device="cpu"), request_in(place / "bad", recording, clip)) == "models_missing"
 
