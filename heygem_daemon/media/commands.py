@@ -145,8 +145,7 @@ def encode(
 
     pad_audio: add silence after the recording up to the end of the video. text, font: a file with a visible label, and its font.
     """
-    size = f"{like.width}x{like.height}"
-    video = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=size, framerate=str(like.frame_rate))["v:0"]
+    video = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=f"{like.width}x{like.height}", framerate=str(like.frame_rate))["v:0"]
     if text is not None and font is not None:
         video = _with_text(video, like.height, text, font)
     video = video.filter("setsar", str(like.sample_aspect))

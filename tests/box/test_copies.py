@@ -13,7 +13,7 @@ from tests.box.share import Share, set_old_times, total_bytes, wait_for_arrival
 
 pytestmark = pytest.mark.box
 
-PATIENCE = 4.0
+INCOMPLETE_SECONDS = 4.0
 """`intake.incomplete_seconds` in the box."""
 
 
@@ -62,7 +62,7 @@ def test_a_copy_over_a_link_that_froze_waits_for_its_writer(paused: Box, share: 
     size = total_bytes(source)
     with share.slow_link(size, freeze_after=size * 3 // 4) as port, share.putting(source, port) as client:
         wait_for_arrival(paused.inbox / "frozen", size // 2)
-        time.sleep(PATIENCE + 2)
+        time.sleep(INCOMPLETE_SECONDS + 2)
         assert client.poll() is None
         assert paused.state("frozen") == "settling"
         assert_is_untouched(paused, "frozen")

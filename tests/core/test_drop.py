@@ -22,7 +22,7 @@ def code(problem: HeygemError | None) -> str | None:
     return problem.code if problem else None
 
 
-def verdict(found: Plan) -> tuple[str | None, str | None]:
+def problem_codes(found: Plan) -> tuple[str | None, str | None]:
     return code(found.incomplete), code(found.rejected)
 
 
@@ -33,14 +33,14 @@ def test_a_recording_and_videos_make_a_drop() -> None:
     found = plan_of("speech.wav", "videos/b.mov", "videos/a.mp4", "videos/portrait.PNG")
     assert found.recordings == ("speech.wav",)
     assert found.videos == ("videos/a.mp4", "videos/b.mov", "videos/portrait.PNG")
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
     assert found.problems == {}
 
 
 def test_recordings_in_audios_are_combined_with_every_video() -> None:
     found = plan_of("Audios/zh.mp3", "Audios/en.wav", "Videos/a.mp4", "VIDEOS/b.mp4", "Audios/take.mov")
     assert found.recordings == ("Audios/en.wav", "Audios/take.mov", "Audios/zh.mp3")
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
     assert [each.key for each in items(found, {})] == ["en/b", "en/a", "take/b", "take/a", "zh/b", "zh/a"]
 
 
@@ -51,43 +51,43 @@ def test_the_audio_of_a_video_is_the_recording_only_where_there_is_no_audio_file
 
 
 def test_two_recordings_are_ambiguous() -> None:
-    assert verdict(plan_of("a.wav", "b.mp3", "videos/a.mp4")) == (None, "two_recordings")
-    assert verdict(plan_of("a.mp4", "b.mov", "videos/a.mp4")) == (None, "two_recordings")
-    assert verdict(plan_of("a.wav", "audios/b.wav", "videos/a.mp4")) == (None, "two_recordings")
+    assert problem_codes(plan_of("a.wav", "b.mp3", "videos/a.mp4")) == (None, "two_recordings")
+    assert problem_codes(plan_of("a.mp4", "b.mov", "videos/a.mp4")) == (None, "two_recordings")
+    assert problem_codes(plan_of("a.wav", "audios/b.wav", "videos/a.mp4")) == (None, "two_recordings")
     many = plan_of(*(f"{letter}.wav" for letter in "abcde"), "videos/a.mp4").rejected
     assert many is not None
     assert "5 recordings in this folder (a.wav, b.wav, c.wav, ...)" in many.message
 
 
 def test_what_may_still_be_copied_is_incomplete() -> None:
-    assert verdict(plan_of("videos/a.mp4")) == ("no_recording", None)
-    assert verdict(plan_of("speech.wav")) == ("no_videos", None)
-    assert verdict(plan_of()) == ("no_recording", None)
-    assert verdict(plan_of("speech.wav", "videos/notes.txt")) == ("no_videos", None)
-    assert verdict(plan_of("speech.wav", "videos/deeper/a.mp4")) == ("no_videos", None)
-    assert verdict(plan_of("speech.wav", "clips/a.mp4")) == ("no_videos", None)
+    assert problem_codes(plan_of("videos/a.mp4")) == ("no_recording", None)
+    assert problem_codes(plan_of("speech.wav")) == ("no_videos", None)
+    assert problem_codes(plan_of()) == ("no_recording", None)
+    assert problem_codes(plan_of("speech.wav", "videos/notes.txt")) == ("no_videos", None)
+    assert problem_codes(plan_of("speech.wav", "videos/deeper/a.mp4")) == ("no_videos", None)
+    assert problem_codes(plan_of("speech.wav", "clips/a.mp4")) == ("no_videos", None)
 
 
 def test_temporary_and_foreign_files_do_not_count() -> None:
     found = plan_of("speech.wav", "._speech.wav", "other.wav.part", "videos/a.mp4", "videos/._a.mp4", "@eaDir/videos/b.mp4", ".x/c.wav")
     assert found.recordings == ("speech.wav",)
     assert found.videos == ("videos/a.mp4",)
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
 
 
 # -- empty files ------------------------------------------------------------------------------------------------------
 
 
 def test_a_drop_of_empty_files_only_is_still_being_copied() -> None:
-    assert verdict(plan_of(entry("speech.wav", 0), VIDEO)) == ("no_recording", None)
-    assert verdict(plan_of(SPEECH, entry("videos/a.mp4", 0))) == ("no_videos", None)
-    assert verdict(plan_of(entry("audios/a.wav", 0), VIDEO)) == ("no_recording", None)
+    assert problem_codes(plan_of(entry("speech.wav", 0), VIDEO)) == ("no_recording", None)
+    assert problem_codes(plan_of(SPEECH, entry("videos/a.mp4", 0))) == ("no_videos", None)
+    assert problem_codes(plan_of(entry("audios/a.wav", 0), VIDEO)) == ("no_recording", None)
     assert plan_of(entry("a.wav", 0), "b.wav", VIDEO).recordings == ("b.wav",)
 
 
 def test_an_empty_file_beside_good_ones_fails_alone() -> None:
     found = plan_of("audios/a.wav", entry("audios/b.wav", 0), "videos/a.mp4", entry("videos/b.mp4", 0))
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
     assert {path: problem.code for path, problem in found.problems.items()} == {
         "audios/b.wav": "audio_empty",
         "videos/b.mp4": "video_truncated",
@@ -109,7 +109,7 @@ def test_an_empty_file_beside_good_ones_fails_alone() -> None:
 )
 def test_a_bad_video_fails_alone(bad: Entry, expected: str) -> None:
     found = plan_of(SPEECH, VIDEO, bad)
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
     assert {path: problem.code for path, problem in found.problems.items()} == {bad.path: expected}
     assert found.problems[bad.path].message.isprintable()
 
@@ -124,20 +124,20 @@ def test_a_bad_video_fails_alone(bad: Entry, expected: str) -> None:
     ],
 )
 def test_a_bad_recording_rejects_the_drop(bad: Entry, expected: str) -> None:
-    assert verdict(plan_of(bad, VIDEO)) == (None, expected)
+    assert problem_codes(plan_of(bad, VIDEO)) == (None, expected)
 
 
 def test_a_bad_recording_among_several_fails_its_items_only() -> None:
     found = plan_of("audios/a.wav", entry("audios/b.wav", 5, Kind.SYMLINK), "videos/x.mp4", "videos/y.mp4")
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
     states = {each.key: each.state for each in items(found, {})}
     assert states == {"a/x": State.QUEUED, "a/y": State.QUEUED, "b/x": State.FAILED, "b/y": State.FAILED}
 
 
 @pytest.mark.parametrize("path", ["videos", "Audios", "job.toml"])
 def test_a_link_in_place_of_a_folder_or_of_job_toml_is_refused(path: str) -> None:
-    assert verdict(plan_of(SPEECH, VIDEO, entry(path, 5, Kind.SYMLINK)))[1] == "symlink"
-    assert verdict(plan_of(SPEECH, VIDEO, entry(path, 5, Kind.OTHER)))[1] == "not_a_file"
+    assert problem_codes(plan_of(SPEECH, VIDEO, entry(path, 5, Kind.SYMLINK)))[1] == "symlink"
+    assert problem_codes(plan_of(SPEECH, VIDEO, entry(path, 5, Kind.OTHER)))[1] == "not_a_file"
 
 
 # -- limits and options -----------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_in_the_flat_form_only_media_and_job_toml_are_part_of_the_drop() -> None
 def test_the_flat_form_is_planned_like_a_folder() -> None:
     found = plan([SPEECH, VIDEO, entry("lesson-02/speech.wav"), entry("lesson-02/videos/b.mp4")], flat=True, limits=LIMITS)
     assert (found.recordings, found.videos) == (("speech.wav",), ("videos/teacher-a.mp4",))
-    assert verdict(found) == (None, None)
+    assert problem_codes(found) == (None, None)
 
 
 # -- items ------------------------------------------------------------------------------------------------------------
@@ -261,9 +261,9 @@ def test_unicode_forms_of_one_name_are_the_same_name() -> None:
 
 
 def test_a_script_is_no_recording_and_completes_nothing_and_a_change_of_it_is_a_change_of_the_drop() -> None:
-    assert verdict(plan_of("speech.txt", "videos/a.mp4")) == ("no_recording", None)
-    assert verdict(plan_of("speech.wav", entry("speech.txt", 0), "videos/a.mp4")) == (None, None)
-    assert verdict(plan_of("speech.wav", entry("speech.txt", kind=Kind.SYMLINK), "videos/a.mp4")) == (None, None)
+    assert problem_codes(plan_of("speech.txt", "videos/a.mp4")) == ("no_recording", None)
+    assert problem_codes(plan_of("speech.wav", entry("speech.txt", 0), "videos/a.mp4")) == (None, None)
+    assert problem_codes(plan_of("speech.wav", entry("speech.txt", kind=Kind.SYMLINK), "videos/a.mp4")) == (None, None)
     drop = [SPEECH, VIDEO, entry("speech.txt", 10)]
     assert signature(drop) != signature([SPEECH, VIDEO, entry("speech.txt", 11)])
     assert signature(drop) != signature([SPEECH, VIDEO])

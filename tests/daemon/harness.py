@@ -32,7 +32,7 @@ from tests.daemon.doubles import (
 
 SETTLE = 3.0
 INCOMPLETE = 60.0
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 """s of real time for the threads beside the daemon: a scan, a verification, a ZIP."""
 
 
@@ -95,7 +95,7 @@ class DaemonHarness:
         return replace(
             production,
             clock=self.clock,
-            scanner=TimeoutScanner(FolderScanner(MARKER), seconds=PATIENCE, typical_seconds=PATIENCE),
+            scanner=TimeoutScanner(FolderScanner(MARKER), seconds=TIMEOUT_SECONDS, typical_seconds=TIMEOUT_SECONDS),
             inspector=AwaitedInspector() if self.has_real_media else ReadableMedia(),
             executor=InlineExecutor(lambda: self.session),
             publisher=self.publisher,
@@ -131,7 +131,7 @@ class DaemonHarness:
 
     def until(self, condition: Callable[[], object], step: float = 0.5) -> None:
         """Tick in small steps of the manual clock until `condition` holds; the threads beside the daemon get a minute of real time."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.log.events[-8:]}")

@@ -6,7 +6,7 @@ import pytest
 
 from heygem_daemon.intake.daemon_pool import DaemonThreadPool
 
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 """In s; only a test that fails waits for so long."""
 
 
@@ -19,7 +19,7 @@ def test_one_thread_works_in_the_order_of_the_calls() -> None:
     pool, done = DaemonThreadPool("test", threads=1), list[int]()
     futures = [pool.submit(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
     for future in futures:
-        future.result(PATIENCE)
+        future.result(TIMEOUT_SECONDS)
     assert done == list(range(10))
     pool.close()
 
@@ -27,41 +27,41 @@ def test_one_thread_works_in_the_order_of_the_calls() -> None:
 def test_an_exception_is_raised_by_the_result_and_the_thread_goes_on() -> None:
     pool = DaemonThreadPool("test", threads=1)
     with pytest.raises(ZeroDivisionError):
-        pool.submit(lambda: 1 // 0).result(PATIENCE)
-    assert pool.submit(lambda: "next").result(PATIENCE) == "next"
+        pool.submit(lambda: 1 // 0).result(TIMEOUT_SECONDS)
+    assert pool.submit(lambda: "next").result(TIMEOUT_SECONDS) == "next"
     pool.close()
 
 
 def test_a_future_that_is_cancelled_before_its_turn_is_skipped(gate: threading.Event) -> None:
     pool, done = DaemonThreadPool("test", threads=1), list[str]()
-    pool.submit(lambda: gate.wait(PATIENCE))
+    pool.submit(lambda: gate.wait(TIMEOUT_SECONDS))
     skipped = pool.submit(lambda: done.append("skipped"))
     last = pool.submit(lambda: done.append("last"))
     assert skipped.cancel()
     gate.set()
-    last.result(PATIENCE)
+    last.result(TIMEOUT_SECONDS)
     assert done == ["last"]
     pool.close()
 
 
 def test_no_more_threads_are_started_than_allowed(gate: threading.Event) -> None:
     pool = DaemonThreadPool("test of the limit", threads=2)
-    futures = [pool.submit(lambda: gate.wait(PATIENCE)) for _ in range(5)]
+    futures = [pool.submit(lambda: gate.wait(TIMEOUT_SECONDS)) for _ in range(5)]
     assert [thread.name for thread in threading.enumerate()].count("test of the limit") == 2
     gate.set()
-    assert all(future.result(PATIENCE) for future in futures)
+    assert all(future.result(TIMEOUT_SECONDS) for future in futures)
     pool.close()
 
 
 def test_closing_ends_the_threads_after_what_was_submitted(gate: threading.Event) -> None:
     pool = DaemonThreadPool("test of the end", threads=1)
-    future = pool.submit(lambda: gate.wait(PATIENCE))
+    future = pool.submit(lambda: gate.wait(TIMEOUT_SECONDS))
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "test of the end")
     pool.close()
     gate.set()
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive()
-    assert future.result(PATIENCE)
+    assert future.result(TIMEOUT_SECONDS)
 
 
 def refuse(_thread: threading.Thread) -> None:
@@ -74,14 +74,14 @@ def test_a_thread_that_cannot_be_started_is_started_by_the_next_call(monkeypatch
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
             pool.submit(lambda: done.append("refused"))
-    pool.submit(lambda: done.append("accepted")).result(PATIENCE)
+    pool.submit(lambda: done.append("accepted")).result(TIMEOUT_SECONDS)
     assert done == ["accepted"]
     pool.close()
 
 
 def test_where_a_second_thread_cannot_be_started_the_first_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = DaemonThreadPool("test", threads=2)
-    pool.submit(lambda: "first").result(PATIENCE)
+    pool.submit(lambda: "first").result(TIMEOUT_SECONDS)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert pool.submit(lambda: "second").result(PATIENCE) == "second"
+    assert pool.submit(lambda: "second").result(TIMEOUT_SECONDS) == "second"
     pool.close()

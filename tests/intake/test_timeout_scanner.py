@@ -51,7 +51,7 @@ def frozen() -> Iterator[Frozen]:
     scanner.thaw.set()
 
 
-def impatient(scanner: Scanner, clock: Clock) -> TimeoutScanner:
+def make_scanner(scanner: Scanner, clock: Clock) -> TimeoutScanner:
     """Return a scanner that waits a moment only, and gives up after 10 s of the clock."""
     return TimeoutScanner(scanner, seconds=10.0, typical_seconds=0.01, clock=clock)
 
@@ -75,7 +75,7 @@ def test_a_share_that_answers_is_scanned_at_once(tmp_path: Path) -> None:
 
 
 def test_a_share_that_hangs_is_offline_after_its_time_and_scanned_only_once(frozen: Frozen, clock: Clock) -> None:
-    scanner = impatient(frozen, clock)
+    scanner = make_scanner(frozen, clock)
     assert scanner.scan("inbox") is None
     clock.now = 9.9
     assert scanner.scan("inbox") is None
@@ -88,7 +88,7 @@ def test_a_share_that_hangs_is_offline_after_its_time_and_scanned_only_once(froz
 
 
 def test_the_result_of_a_scan_that_hung_is_old_and_discarded(frozen: Frozen, clock: Clock) -> None:
-    scanner = impatient(frozen, clock)
+    scanner = make_scanner(frozen, clock)
     scanner.scan("inbox")
     clock.now = 60.0
     assert not getattr(scanner.scan("inbox"), "online", True)
@@ -97,7 +97,7 @@ def test_the_result_of_a_scan_that_hung_is_old_and_discarded(frozen: Frozen, clo
 
 
 def test_an_answer_that_is_only_slow_counts(frozen: Frozen, clock: Clock) -> None:
-    scanner = impatient(frozen, clock)
+    scanner = make_scanner(frozen, clock)
     assert scanner.scan("inbox") is None
     clock.now = 5.0
     frozen.thaw.set()
@@ -110,7 +110,7 @@ def test_one_frozen_inbox_does_not_keep_another_from_being_scanned(frozen: Froze
             return frozen.scan(inbox) if inbox == "inbox" else FolderScanner().scan(inbox)
 
     (tmp_path / ".heygem-inbox").touch()
-    scanner = impatient(Both(), clock)
+    scanner = make_scanner(Both(), clock)
     assert scanner.scan("inbox") is None
     assert online_scan(scanner, str(tmp_path)).inbox == str(tmp_path)
     assert scanner.scan("inbox") is None

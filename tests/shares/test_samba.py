@@ -57,8 +57,8 @@ def claim(site: Site, name: str) -> Path:
 def test_the_example_is_clean(share: Share, root: Path) -> None:
     result = share.site.run("testparm", "-s", str(root / "config/smb.conf.example"))
     assert result.returncode == 0
-    for complaint in ("WARNING", "ERROR", "Unknown", "Ignoring", "Invalid"):
-        assert complaint not in result.stdout + result.stderr
+    for problem in ("WARNING", "ERROR", "Unknown", "Ignoring", "Invalid"):
+        assert problem not in result.stdout + result.stderr
 
 
 def test_what_arrives_belongs_to_the_service_and_the_group_whoever_copied_it(share: Share, drop: Path) -> None:

@@ -101,7 +101,7 @@ def test_music_is_copied_as_silence_and_mixed_below_speech(monkeypatch: pytest.M
         mixed_in.append((len(voices), len(tunes)))
         return augment(wave, rng, voices, tunes=tunes)
 
-    monkeypatch.setattr(features, "augmented", counting)
+    monkeypatch.setattr(features, "augment", counting)
     features._set_backgrounds(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))
     rows = [features._copies(u, (5, 1), 2) for u in (beeps(0), tune())]
     assert mixed_in == [(1, 1), (1, 1), (0, 1)]

@@ -72,7 +72,7 @@ def show(settings: Settings) -> ExitCode:
         table.add_row(entry.video, entry.person, str(entry.clips), f"{entry.seconds:.0f}", f"{entry.lag * 1000:+.0f} ms")
     seconds, persons = sum(entry.seconds for entry in entries), len({entry.person for entry in entries})
     console.print(f"Corpus {escape(str(settings.corpus))}: {seconds / 60:.1f} minutes, {persons} people", table)
-    weights = Table("", "weights", "date", "learned from", "judged on", "opening r")
+    weights = Table("", "weights", "date", "learned from", "measured on", "opening r")
     for card in cards:
         mark = "in force" if in_force is not None and card.number == in_force.number else ""
         opening = f"{card.before['opening_r']:.3f} -> {card.after['opening_r']:.3f}"
@@ -157,7 +157,7 @@ def _learn(settings: Settings, clips: Sequence[AvClip], *, dry_run: bool) -> Non
     typer.echo(f"Corpus: {minutes:.1f} minutes, {len(clips)} clips, {len(people(clips))} people.")
     if not has_enough_clips(clips):
         typer.echo(
-            f"That is too little to judge what would be learned from it: at least {FEWEST_CLIPS} clips are needed. Nothing is changed."
+            f"That is too little to measure what would be learned from it: at least {FEWEST_CLIPS} clips are needed. Nothing is changed."
         )
         return
     registry = WeightRegistry(settings.weights)
