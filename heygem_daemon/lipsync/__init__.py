@@ -8,19 +8,25 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from heygem_daemon.core.render_options import RenderOptions
     from heygem_daemon.lipsync.pipeline import RenderSession
     from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 
-__all__ = ["RenderReport", "RenderRequest", "RenderSession"]
+__all__ = ["RenderOptions", "RenderReport", "RenderRequest", "RenderSession"]
 
 # Threads of torch that wait by spinning take the cores from ffmpeg and from each other: on two busy cores rendering took 45 s
 # where it takes 5.6 s when they sleep instead. The library reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-_MODULES = {"RenderSession": "pipeline", "RenderReport": "render_request", "RenderRequest": "render_request"}
+_MODULES = {
+    "RenderOptions": "heygem_daemon.core.render_options",
+    "RenderReport": "heygem_daemon.lipsync.render_request",
+    "RenderRequest": "heygem_daemon.lipsync.render_request",
+    "RenderSession": "heygem_daemon.lipsync.pipeline",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

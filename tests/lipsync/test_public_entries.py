@@ -1,6 +1,8 @@
 """The entries for other programs keep their signatures and work."""
 
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from heygem_daemon import lipsync
-from heygem_daemon.lipsync import RenderReport, RenderRequest, RenderSession, speech, wav2lip
+from heygem_daemon.lipsync import RenderOptions, RenderReport, RenderRequest, RenderSession, speech, wav2lip
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.wav2lip.network import Wav2Lip
 from tests.lipsync.driver_contract import RATE, talk
@@ -45,10 +47,18 @@ def test_the_signatures_are_stable() -> None:
     assert [name for name, _ in parameters(RenderSession.render)] == ["self", "request", "on_progress"]
 
 
+def test_every_name_that_the_page_imports_exists(root: Path) -> None:
+    imports = re.findall(r"^from (heygem_daemon\S*) import (.+)$", (root / "docs/library.md").read_text(encoding="utf-8"), re.MULTILINE)
+    names = [(module, name) for module, names in imports for name in names.split(", ")]
+    assert len(names) >= 6
+    assert [pair for pair in names if not hasattr(importlib.import_module(pair[0]), pair[1])] == []
+
+
 def test_the_request_and_the_report_keep_their_fields() -> None:
     assert set(inspect.signature(RenderRequest).parameters) >= {
         *("recording", "video", "output", "thumbnail", "explain", "script", "options"),
     }
+    assert set(inspect.signature(RenderOptions).parameters) >= {"engine", "fit", "face", "quality", "label", "explain", "text", "language"}
     assert set(inspect.signature(RenderReport).parameters) >= {
         *("frames", "frame_rate", "width", "height", "seconds", "engine", "licence", "driver", "renderer", "device", "models"),
         *("stage_seconds", "elapsed_s", "speed", "sync_offset_ms", "mouth_correlation", "closure_rate", "habits"),
