@@ -440,7 +440,8 @@ def test_an_error_in_a_tick_is_logged_and_the_daemon_goes_on(harness: DaemonHarn
     harness.finish("lesson")
 
 
-def test_many_drops_at_once_are_all_queued_once(harness: DaemonHarness) -> None:
+def test_many_drops_at_once_are_all_queued_once_some_with_each_scan(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygem_daemon.daemon.candidates.CLAIMS_PER_SCAN", 10)
     (harness.inbox / "PAUSE").touch()
     names = [f"lesson-{number:03}" for number in range(16)]
     for name in names:
@@ -449,6 +450,10 @@ def test_many_drops_at_once_are_all_queued_once(harness: DaemonHarness) -> None:
         (harness.inbox / name / "videos").mkdir()
         (harness.inbox / name / "videos" / "a.mp4").write_bytes(b"not a film")
         (harness.inbox / f"{name}.ready").touch()
+    harness.tick()
+    assert len(harness.events_named("drop_claimed")) == 10
+    harness.tick()
+    assert len(harness.events_named("drop_claimed")) == 16, "the next scan is due at once"
     harness.until(lambda: len(harness.events_named("job_finished")) == 16)
     assert sorted(str(fields["job"]) for fields in harness.events_named("drop_claimed")) == names
     assert sorted(path.name for path in (harness.inbox / "_failed").iterdir()) == names
