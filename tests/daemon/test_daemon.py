@@ -326,7 +326,10 @@ def test_a_crash_between_rename_and_ledger_does_not_render_again(harness: Daemon
 def test_a_crash_in_the_middle_of_an_item_does_it_again(harness: DaemonHarness) -> None:
     harness.drop("lesson")
     harness.until(lambda: harness.events_named("item_started"))
+    staging = harness.outputs / ".heygem" / "staging"
+    assert len(list(staging.iterdir())) == 1
     harness.crash()
+    assert list(staging.iterdir()) == []
     assert harness.events_named("item_interrupted")
     harness.until(lambda: harness.events_named("job_finished"))
     harness.tick()

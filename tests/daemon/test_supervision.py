@@ -238,6 +238,12 @@ def test_the_service_manager_is_notified_when_a_reload_begins_and_ends(harness: 
     assert calls == ["reloading", "ready", "stopping", "close"]
 
 
+def test_an_inbox_that_is_no_longer_watched_does_not_keep_the_daemon_awake(harness: DaemonHarness) -> None:
+    harness.tick()
+    harness.daemon.apply(replace(harness.daemon.config, inboxes=()))
+    assert harness.tick(10) == 1.0
+
+
 def test_new_values_hold_for_new_drops_and_a_new_inbox_is_scanned(harness: DaemonHarness) -> None:
     harness.tick()
     more = harness.folder / "more"
