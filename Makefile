@@ -75,10 +75,11 @@ fmt: setup  ## fix what ruff can fix
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-docs: setup  ## write the generated pages again: docs/errors.md, systemd/heygem.catalog, share/man/heygem.1
+docs: setup  ## write the generated files again: docs/errors.md, systemd/heygem.catalog, share/man/heygem.1, the JSON Schema of status.json
 	@$(BIN)/python -m scripts.error_page
 	@$(BIN)/python -m scripts.catalog
 	@$(BIN)/python -m scripts.man_page
+	@$(BIN)/python -m heygem_daemon schema >.cache/schema.json && mv .cache/schema.json heygem_daemon/status.schema.json
 
 train-driver:  ## make the weights of the speech driver from nothing (under two hours on two cores); AVDATA=/path/to/clips
 	@bash scripts/setup.sh --training
