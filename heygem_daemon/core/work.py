@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Self
 
 from heygem_daemon.core.error_catalog import ErrorKind
-from heygem_daemon.core.job import Failure
+from heygem_daemon.core.job import Failure, Item, Job
+from heygem_daemon.core.publication import StagingPaths
 from heygem_daemon.core.render_options import RenderOptions
 
 
@@ -28,6 +30,25 @@ class WorkOrder:
     script: str | None
     options: RenderOptions
     limit_seconds: float
+
+    @classmethod
+    def for_attempt(
+        cls, job: Job, item: Item, *, root: Path, staged: StagingPaths, token: str, options: RenderOptions, limit_seconds: float
+    ) -> Self:
+        """Return the order for one attempt; `root` is the folder of the claimed drop."""
+        return cls(
+            token=token,
+            job_id=job.id,
+            item=item.key,
+            recording=str(root / item.recording),
+            video=str(root / item.video),
+            output=str(staged.result),
+            thumbnail=str(staged.thumbnail),
+            explain=str(staged.explain),
+            script=str(root / item.script) if item.script else None,
+            options=options,
+            limit_seconds=limit_seconds,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

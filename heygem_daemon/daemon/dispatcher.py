@@ -14,10 +14,9 @@ from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, Executor, Log, Publisher
 from heygem_daemon.core.status import ProgressStatus
 from heygem_daemon.core.status_builder import item_progress
-from heygem_daemon.core.work import WorkerReady, WorkerState, WorkFailed, WorkProgress, WorkSucceeded
+from heygem_daemon.core.work import WorkerReady, WorkerState, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.daemon.job_store import JobStore
 from heygem_daemon.daemon.runtime_config import RuntimeConfig
-from heygem_daemon.daemon.work_order import work_order
 
 STALL_TIMEOUT: Final = 30.0
 """s without progress after which an attempt is ended while its inbox is offline."""
@@ -160,7 +159,8 @@ class Dispatcher:
             self._store.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, last_progress=now.monotonic)
-        order = work_order(self._config, job, item, root=root, staged=staged, token=token)
+        options, limit = self._config.options.overridden_by(job.options), self._config.item_seconds
+        order = WorkOrder.for_attempt(job, item, root=root, staged=staged, token=token, options=options, limit_seconds=limit)
         self.breaker = self.breaker.started()
         self._executor.submit(order)
         self._log("item_started", **job.log_context(), item=item.key, attempt=running.attempt, engine=order.options.engine)
@@ -175,11 +175,7 @@ class Dispatcher:
                     self._worker_seen = True
                     self._log("worker_ready", worker=report.worker, device=report.device)
                 case WorkProgress() if attempt := self.attempts.get(report.token):
-                    elapsed = now.monotonic - attempt.started.monotonic
-                    attempt.last_progress = now.monotonic
-                    self._log_stage(attempt, report.stage)
-                    attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
-                    self._store.mark_changed(self._store.jobs[attempt.job_id])
+                    self._on_progress(attempt, report, now)
                 case WorkSucceeded() if report.token in self.attempts:
                     self._on_rendered(report)
                 case WorkFailed() if report.token in self.attempts:
@@ -203,9 +199,14 @@ class Dispatcher:
                 problem = error("share_offline", path=escape_name(inbox))
                 self._on_failed(token, problem.kind, Failure.of(problem), now)
 
-    def _log_stage(self, attempt: Attempt, stage: str) -> None:
-        if attempt.progress is None or attempt.progress.stage != stage:
-            self._log("item_stage", level="debug", **self._store.jobs[attempt.job_id].log_context(), item=attempt.key, stage=stage)
+    def _on_progress(self, attempt: Attempt, report: WorkProgress, now: ClockReading) -> None:
+        job = self._store.jobs[attempt.job_id]
+        if attempt.progress is None or attempt.progress.stage != report.stage:
+            self._log("item_stage", level="debug", **job.log_context(), item=attempt.key, stage=report.stage)
+        attempt.last_progress = now.monotonic
+        elapsed = now.monotonic - attempt.started.monotonic
+        attempt.progress = item_progress(report.stage, report.done, report.total, elapsed_s=elapsed)
+        self._store.mark_changed(job)
 
     def _on_rendered(self, report: WorkSucceeded) -> None:
         attempt = self.attempts[report.token]

@@ -170,13 +170,10 @@ class Slot:
                 self.log("worker_output", level="warning", worker=self.name, line=str(problem))
                 continue
             self._last_message_at = self.clock()
-            if not isinstance(message, Heartbeat) and self._is_current(message):
+            if isinstance(message, WorkerReady) or (not isinstance(message, Heartbeat) and message.token == self.token):
                 reports.append(message)
                 self._apply(message)
         return reports
-
-    def _is_current(self, report: WorkerMessage) -> bool:
-        return isinstance(report, WorkerReady) or report.token == self.token
 
     def _apply(self, report: WorkerMessage) -> None:
         if isinstance(report, WorkerReady):

@@ -1,6 +1,6 @@
 """Open the media files of drops in threads, so that a slow disk or a long recording never blocks the daemon."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -59,8 +59,8 @@ class MediaInspector:
     def _start(
         self, signature: str, pool: DaemonThreadPool, root: Path, recordings: Sequence[str], videos: Sequence[str]
     ) -> _PendingInspection:
-        lengths = {path: pool.submit(partial(_length, _video_seconds, root / path, self.limits)) for path in videos}
-        lengths |= {path: pool.submit(partial(_length, _recording_seconds, root / path, self.limits)) for path in recordings}
+        lengths = {path: pool.submit(partial(_seconds, root / path, self.limits, is_video=True)) for path in videos}
+        lengths |= {path: pool.submit(partial(_seconds, root / path, self.limits, is_video=False)) for path in recordings}
         return _PendingInspection(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:
@@ -91,19 +91,13 @@ def _inspection(pending: _PendingInspection) -> Inspection:
     return Inspection(problems=problems, seconds=seconds)
 
 
-def _length(measure: Callable[[Path, MediaLimits], float], path: Path, limits: MediaLimits) -> float:
-    """Return the length of a file in s. Raises HeygemError; an OSError becomes `io_error`."""
+def _seconds(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+    """Check a file and return its length in s. Raises HeygemError; an OSError becomes `io_error`."""
     try:
-        return measure(path, limits)
+        if is_video:
+            video = check_video(path, limits).video
+            return video.seconds if video else 0.0
+        check_recording(path, limits)
+        return float(measure_speech(path, limits).seconds)
     except OSError as failed:
         raise error("io_error", problem=f"{failed.strerror or failed} ({escape_name(path.name)})") from failed
-
-
-def _recording_seconds(path: Path, limits: MediaLimits) -> float:
-    check_recording(path, limits)
-    return float(measure_speech(path, limits).seconds)
-
-
-def _video_seconds(path: Path, limits: MediaLimits) -> float:
-    video = check_video(path, limits).video
-    return video.seconds if video else 0.0

@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,11 +58,11 @@ def test_a_silent_recording_is_reported(inspector: MediaInspector, drop: Path) -
 def test_an_inspection_does_not_wait(inspector: MediaInspector, drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
 
-    def wait(path: Path, limits: MediaLimits) -> float:
+    def wait(path: Path, limits: MediaLimits) -> SimpleNamespace:
         assert goes_on.wait(60)
-        return 2.0
+        return SimpleNamespace(seconds=2.0)
 
-    monkeypatch.setattr("heygem_daemon.intake.inspector._recording_seconds", wait)
+    monkeypatch.setattr("heygem_daemon.intake.inspector.measure_speech", wait)
     assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=["speech.wav"], videos=["videos/a.mp4"]) is None
     goes_on.set()
     assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).seconds["speech.wav"] == 2.0
@@ -110,12 +111,12 @@ def test_a_file_that_hangs_blocks_neither_another_inbox_nor_the_end(inspector: M
     for number in range(4):
         (frozen / f"{number}.mp4").touch()
 
-    def hang(path: Path, limits: MediaLimits) -> float:
+    def hang(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
         hung.wait(60)
         return 1.0
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("heygem_daemon.intake.inspector._video_seconds", hang)
+        patched.setattr("heygem_daemon.intake.inspector._seconds", hang)
         assert (
             inspector.inspect("far", "1", inbox="far inbox", root=frozen, recordings=[], videos=[f"{number}.mp4" for number in range(4)])
             is None
