@@ -54,7 +54,7 @@ test: lint  ## everything that must hold before a change is merged; what CI runs
 	@$(BIN)/mypy >.cache/types.log & types=$$!; \
 	trap 'kill $$types 2>/dev/null || true' EXIT; \
 	$(BIN)/python -m pytest tests/core -q --cov --cov-report=term-missing:skip-covered; \
-	$(BIN)/python -m pytest -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder --ignore=tests/core $(PYTEST); \
+	$(BIN)/python -m pytest -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(if $(PYTEST),,--ignore=tests/core) $(PYTEST); \
 	wait $$types || { cat .cache/types.log; exit 1; }
 
 test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning
