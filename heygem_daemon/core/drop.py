@@ -48,8 +48,6 @@ AUDIO_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
 """Videos whose audio can be the recording."""
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
-SUFFIXES: Final = AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES | VIDEO_SUFFIXES | STILL_SUFFIXES
-"""Every suffix of the media in a drop."""
 
 JOB_TOML: Final = "job.toml"
 SCRIPT: Final = "speech.txt"

@@ -47,7 +47,7 @@ class Ledger(Protocol):
         ...
 
     def request(self, verb: str, target: str) -> None:
-        """Leave a request for the daemon: its verb (retry, cancel, hold, resume, pause ...) and the job that it is about."""
+        """Leave a request for the daemon: its verb (retry, cancel, hold, release) and the job that it is about."""
         ...
 
     def take_requests(self) -> Sequence[tuple[str, str]]:

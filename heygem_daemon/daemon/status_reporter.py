@@ -36,7 +36,7 @@ ATTEMPTS_IN_LINE: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The part of the status that never changes while the daemon runs."""
+    """The part of the status about the daemon itself; a reload may change `reserve_bytes`, the rest stays."""
 
     version: str
     pid: int

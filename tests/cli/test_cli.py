@@ -165,4 +165,4 @@ def test_models_list_and_verify_report_what_is_missing(tmp_path: Path, weights: 
 
 def test_the_schema_in_the_package_is_the_one_that_is_printed(root: Path) -> None:
     shipped = (root / "heygem_daemon" / "status.schema.json").read_text(encoding="utf-8")
-    assert shipped == heygem_program("schema").stdout, "run: heygem schema > heygem_daemon/status.schema.json"
+    assert shipped == heygem_program("schema").stdout, "run `make docs`"

@@ -9,9 +9,8 @@ from pathlib import Path
 from shlex import join, quote
 from typing import Final
 
-SERVICE: Final = "heygem"
 PEOPLE: Final = "heygem-users"
-"""The accounts that `make install` creates: the service, and the group of those who may drop files and fetch results."""
+"""The group, made by `make install`, of those who may drop files and fetch results."""
 _FIRST_PERSON: Final = 1000
 """The user ids below belong to the system (login.defs, UID_MIN)."""
 
