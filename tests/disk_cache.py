@@ -5,9 +5,11 @@ For fixtures only. A test that asserts that something is built builds it itself,
 
 import fcntl
 import hashlib
+import importlib.metadata
 import inspect
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +26,8 @@ KEPT_SECONDS: Final = 1800
 def cached(name: str, build: Callable[[Path], object]) -> Path:
     """Return the read-only folder that `build` has filled, in this process or another one; it is there whole or not at all.
 
-    The folder is built again after any change of what fixtures depend on: the code of lipsync and media, the conftest files, the
-    file of `build`, the model files, the versions of the libraries, the interpreter and ffmpeg.
+    The folder is built again after any change of what fixtures depend on: the code of the package, the conftest files and helpers of the
+    tests, the file of `build`, the model files, the installed versions of the libraries, of the interpreter and of ffmpeg.
     """
     return _cached(FOLDER, name, _key(inspect.getsourcefile(build) or ""), build)
 
@@ -49,20 +51,31 @@ def _cached(folder: Path, name: str, key: str, build: Callable[[Path], object]) 
 def _delete_unused(folder: Path, name: str) -> None:
     for path in folder.glob(f"{name}-{'[0-9a-f]' * 16}"):
         if time.time() - path.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(path)
+            doomed = folder / f"{name}.removed"  # renamed first: a half-deleted folder must not pass for a whole one
+            shutil.rmtree(doomed, ignore_errors=True)
+            path.rename(doomed)
+            shutil.rmtree(doomed)
 
 
 @lru_cache
 def _key(builder: str) -> str:
-    digest = hashlib.sha256(f"{sys.version} {shutil.which('ffmpeg')}".encode())
+    digest = hashlib.sha256(_versions().encode())
     for path in (*_inputs(), Path(builder)):
         digest.update(f"{path.name} {path.stat().st_size} ".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+@lru_cache
+def _versions() -> str:
+    ffmpeg = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    packages = sorted(f"{each.name} {each.version}" for each in importlib.metadata.distributions())
+    return f"{sys.version} {ffmpeg} {packages}"
+
+
 def _inputs() -> Iterator[Path]:
-    yield from (ROOT / "constraints.txt", Path(__file__))
-    for part, pattern in (("heygem_daemon/lipsync", "*.py"), ("heygem_daemon/media", "*.py"), ("tests", "conftest.py")):
-        yield from sorted((ROOT / part).rglob(pattern))
+    yield Path(__file__)
+    yield from sorted((ROOT / "heygem_daemon").rglob("*.py"))
+    yield from sorted((ROOT / "tests").rglob("conftest.py"))
+    yield from sorted(path for path in (ROOT / "tests" / "lipsync").rglob("*.py") if not path.name.startswith("test_"))
     yield from sorted(path for path in (ROOT / "weights").iterdir() if path.suffix in {".tflite", ".safetensors"})

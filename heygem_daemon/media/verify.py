@@ -10,21 +10,20 @@ from heygem_daemon.media import commands
 from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import rational, seconds_of
 
+TIME_LIMIT_SECONDS: Final = 3600.0
 START_SECONDS: Final = 0.001
 """How far from 0 s video and audio may start; the edit list cuts the priming of AAC."""
 MISSING_AUDIO_SECONDS: Final = 0.05
 """How much shorter than the speech the audio track may be, in s: rounding to AAC frames of 1024 samples, and nothing else."""
 
 
-def verify_result(
-    path: Path, *, frames: int, frame_rate: Fraction, seconds: float, size: tuple[int, int], time_limit: float = 3600.0
-) -> None:
+def verify_result(path: Path, *, frames: int, frame_rate: Fraction, seconds: float, size: tuple[int, int]) -> None:
     """Raise EngineError (`result_invalid`) unless `path` holds one video track of exactly `frames` frames of `size` (width,
     height) at `frame_rate` and one audio track of at least `seconds`, both from 0, and all of it decodes without an error.
 
-    Raises `timed_out` after `time_limit` s of wall clock for each of its two passes.
+    Raises `timed_out` after TIME_LIMIT_SECONDS of wall clock.
     """
-    answer = capture(commands.count_frames(path), seconds=time_limit)
+    answer = capture(commands.count_frames(path), seconds=TIME_LIMIT_SECONDS)
     if answer.code != 0 or answer.stderr.strip():
         raise _invalid(answer.last_error_line)
     streams = json.loads(answer.stdout).get("streams", [])

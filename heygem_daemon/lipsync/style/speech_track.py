@@ -40,10 +40,6 @@ class SpeechTrack:
     opening: Float32
     speech: Bool
 
-    def opening_at(self, times: Float64) -> Float32:
-        """Return float32, shaped like `times` (s)."""
-        return np.interp(times * SPEECH_TRACK_RATE, np.arange(len(self.opening)), self.opening).astype(np.float32)
-
     def speaks_at(self, times: Float64) -> Bool:
         """Return bool, shaped like `times` (s); False outside the audio."""
         rows = np.rint(times * SPEECH_TRACK_RATE).astype(int)
