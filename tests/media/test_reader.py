@@ -358,7 +358,9 @@ def test_leaving_early_ends_the_decoder(clip: MakeFile) -> None:
 
 @pytest.mark.parametrize("codec", ["hevc", "h264"])
 def test_real_clips_are_read_as_ffmpeg_decodes_them(shared_media: Path, decoded: Decode, codec: str) -> None:
-    for path in sorted(shared_media.glob(f"*_{codec}.mp4")):
+    paths = sorted(shared_media.glob(f"*_{codec}.mp4"))
+    assert paths
+    for path in paths:
         source = reader(path)
         ours = stacked(source.frames(0, 12))
         assert np.array_equal(ours.reshape(-1), decoded(path, "-frames:v", 12)), path.name

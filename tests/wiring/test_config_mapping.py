@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -32,6 +33,16 @@ def test_the_limits_of_media_are_those_of_the_settings(settings: Settings) -> No
 def test_the_options_of_a_render_are_those_of_the_settings(settings: Settings) -> None:
     assert settings.engine.render_options() == DEFAULT_OPTIONS
     assert wav2lip_options(settings) == Wav2LipOptions()
+
+
+def test_every_limit_and_option_that_is_set_arrives(settings: Settings) -> None:
+    limits = {"recording_seconds": 11.0, "video_seconds": 12.0, "megapixels": 13.0, "file_bytes": 14, "streams": 15, "probe_seconds": 16.0}
+    options = {"checkpoint": "mine", "licence_confirmed": True, "detail": False}
+    changed = settings.model_copy(
+        update={"limits": settings.limits.model_copy(update=limits), "wav2lip": settings.wav2lip.model_copy(update=options)}
+    )
+    assert asdict(media_limits(changed)) == limits
+    assert asdict(wav2lip_options(changed)) == options
 
 
 def test_a_render_session_has_the_defaults_of_the_settings(settings: Settings) -> None:
