@@ -19,11 +19,10 @@ stamp=$venv/.set-up
 testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps)
 testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along
 
-# Recorded voices and instruments under permissive licences, and sentences in nine languages for the voices to speak.
+# Recorded voices under permissive licences, and sentences in nine languages for the voices to speak.
 training_packages=(
     flite festival festlex-cmu festlex-poslex festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-ru
     fortunes fortunes-min fortunes-br fortunes-cs fortunes-de fortunes-es fortunes-it fortunes-pl fortunes-ru fortunes-zh
-    fluidsynth fluid-soundfont-gm
 )
 
 ensure_system() {

@@ -22,7 +22,7 @@ from scripts.third_party import listed_packages, missing, runtime_packages
 
 READMES: Final = ("README.md", "README.zh-CN.md")
 LARGEST_FILE: Final = 2 * 2**20
-LARGEST_WEIGHTS: Final = 4 * 2**20
+LARGEST_WEIGHTS: Final = 30 * 2**20
 MACHINE_PATH: Final = re.compile(r"(?<![\w.~-])/(?:work|root|farm|home/\w+)/")
 
 

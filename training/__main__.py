@@ -10,45 +10,42 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch import nn
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
 from heygem_daemon.lipsync.adaptation.finetune import DEFAULT, TRANSCRIPT_RECIPE, Recipe
 from heygem_daemon.lipsync.speech.model import LipPca, PhoneticModel, load, save
-from heygem_daemon.lipsync.speech.network import Encoder, SpeechDetector
-from training import card, corpus, mapper, music
-from training.detector import detection, train_detector
-from training.distillation import distil_mappers
-from training.encoder import Schedule, recognition, train_encoder
+from heygem_daemon.lipsync.speech.network import FEATURES, VisemeHead
+from heygem_daemon.lipsync.speech.whisper import STREAM, SpeechEncoder
+from training import card, corpus, mapper, pretrained
 from training.features import Rows, rows_of
+from training.projection import fit_projection
 from training.splits import HELD_OUT, person_of
 from training.utterance import Utterance
+from training.visemes import Schedule, recognition, train_head
 
 OnStage = Callable[[str], None]
-_AVDATA: Final = "folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers are distilled from the weights in use"
+_AVDATA: Final = "folder of audio-visual clips (*.npz, docs/learning.md); without it the mappers of the weights in use are kept"
 _TESTS: Final = 60
 """Utterances that recognition is measured on in each test, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much of everything. steps: of the encoder; detector_steps: of the detector; copies: augmented copies of each utterance."""
+    """How much of everything. steps: of the viseme head; copies: augmented copies of each utterance."""
 
     size: corpus.Size
     copies: int
     steps: int
-    detector_steps: int
     mappers: Recipe
     transcript_mappers: Recipe
 
 
-FULL: Final = Plan(
-    size=corpus.FULL, copies=2, steps=4000, detector_steps=2000, mappers=replace(DEFAULT, members=4), transcript_mappers=TRANSCRIPT_RECIPE
-)
+FULL: Final = Plan(size=corpus.FULL, copies=1, steps=2500, mappers=replace(DEFAULT, members=4), transcript_mappers=TRANSCRIPT_RECIPE)
 TINY: Final = Plan(
     size=corpus.TINY,
     copies=1,
     steps=20,
-    detector_steps=20,
     mappers=replace(DEFAULT, members=1, steps=10),
     transcript_mappers=replace(TRANSCRIPT_RECIPE, members=1, steps=10),
 )
@@ -68,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.avdata and len({person_of(clip) for clip in clips}) < mapper.FOLDS:
         print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to evaluate on people held out", file=sys.stderr)
         return 2
-    networks = _audio_networks(plan, options, log)
-    start = PhoneticModel(encoder=networks.encoder, detector=networks.detector, mappers=(), lip_pca=LipPca.none())
-    model, evaluation = _train_mappers(start, clips, plan, options, log) if clips else (_distil_mappers(start, plan, options, log), None)
-    minutes = networks.earlier + (time.monotonic() - began) / 60
-    written = card.make(model, networks.metrics, evaluation, clips, seed=options.seed, minutes=minutes)
+    stage = _audio_networks(plan, options, log)
+    start = stage.networks
+    model, evaluation = _train_mappers(start, clips, plan, options, log) if clips else (_keep_mappers(start, options, log), None)
+    minutes = stage.earlier + (time.monotonic() - began) / 60
+    written = card.make(model, stage.recognised, evaluation, clips, seed=options.seed, minutes=minutes)
     model = model.with_(card=written)
     save(model, options.out)
     options.out.with_suffix(".md").write_text(card.as_markdown(written), "utf-8")
@@ -100,52 +97,55 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 @dataclass(frozen=True, kw_only=True)
 class _AudioNetworks:
-    """The encoder and the detector, their metrics on voices and music held out, and the minutes an earlier run took to train them."""
+    """A model without mappers, how well its viseme head recognises voices held out, and the minutes an earlier run took to train it."""
 
-    encoder: Encoder
-    detector: SpeechDetector
-    metrics: card.RecognitionMetrics
+    networks: PhoneticModel
+    recognised: card.Recognised
     earlier: float = 0.0
 
 
 def _audio_networks(plan: Plan, options: argparse.Namespace, log: OnStage) -> _AudioNetworks:
-    """Return the trained networks, and store them in the work folder."""
+    """Return what needs no footage: the pretrained networks, and the projection and the viseme head, trained now or earlier."""
     began = time.monotonic()
-    path = options.work / f"hearing-{_name(options)}.pt"
+    log("pretrained networks")
+    encoder = pretrained.load_encoder(options.work / "pretrained")
+    start = PhoneticModel(
+        encoder=encoder,
+        activity=pretrained.load_voice_activity(options.work / "pretrained"),
+        projection=nn.Linear(STREAM, FEATURES),
+        visemes=VisemeHead().eval(),
+        mappers=(),
+        lip_pca=LipPca.none(),
+    )
+    path = options.work / f"visemes-{_name(options)}.pt"
     if path.exists():
-        log(f"encoder and detector from {path}")
+        log(f"projection and viseme head from {path}")
         stored = torch.load(path, weights_only=True)
-        encoder, detector = Encoder(), SpeechDetector()
-        encoder.load_state_dict(stored["encoder"])
-        detector.load_state_dict(stored["detector"])
-        metrics = card.RecognitionMetrics(recognised=stored["recognised"], detected=stored["detected"])
-        return _AudioNetworks(encoder=encoder.eval(), detector=detector.eval(), metrics=metrics, earlier=stored["minutes"])
+        start.projection.load_state_dict(stored["projection"])
+        start.visemes.load_state_dict(stored["visemes"])
+        return _AudioNetworks(networks=start, recognised=stored["recognised"], earlier=stored["minutes"])
     made = _corpus(options)
     if not made.exists():
-        log("corpus: speaking and playing")
+        log("corpus: speaking")
         corpus.build(plan.size, made, seed=options.seed, workers=options.workers)
     spoken = corpus.load(made)
-    speech = [u for u in spoken if u.language != music.LANGUAGE]
-    played = _hours(spoken) - _hours(speech)
-    log(f"corpus: {_hours(speech):.2f} h in {len({u.voice for u in speech})} voices, {played:.2f} h of music; augmenting")
+    log(f"corpus: {sum(u.seconds for u in spoken) / 3600:.2f} h in {len({u.voice for u in spoken})} voices; augmenting and encoding")
     learned = [u for u in spoken if not corpus.is_held_out(u)]
-    rows = rows_of(learned, copies=plan.copies, seed=options.seed + 1, workers=options.workers)
-    tests = {name: _test_rows(spoken, name, options) for name in corpus.TESTS}
-    log(f"encoder: {plan.steps} steps on {sum(len(r.labels) for r in rows) / 360000:.2f} h ({options.device})")
+    rows = rows_of(encoder, learned, copies=plan.copies, seed=options.seed + 1, workers=options.workers)
+    tests = {name: _test_rows(encoder, spoken, name, options) for name in corpus.TESTS}
+    log(f"viseme head: {plan.steps} steps on {sum(len(r.stream) for r in rows) / 180000:.2f} h ({options.device})")
 
-    def steps_of(name: str) -> Callable[[int, float], None]:
-        return lambda step, loss: log(f"{name}: step {step}, loss {loss:.3f}") if step % 250 == 0 else None
+    def on_step(step: int, loss: float) -> None:
+        if step % 250 == 0:
+            log(f"step {step}, loss {loss:.3f}")
 
-    encoder = train_encoder(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=steps_of("encoder"))
-    schedule = Schedule(steps=plan.detector_steps)
-    detector = train_detector(rows, schedule, seed=options.seed, device=options.device, on_step=steps_of("detector"))
-    metrics = card.RecognitionMetrics(
-        recognised={name: asdict(recognition(encoder, some)) for name, some in tests.items() if some},
-        detected=asdict(detection(detector, [*_held_out_music(spoken, options), *(one for some in tests.values() for one in some)])),
-    )
-    stored = {"encoder": encoder.state_dict(), "detector": detector.state_dict(), "minutes": (time.monotonic() - began) / 60}
-    torch.save({**stored, **vars(metrics)}, path)
-    return _AudioNetworks(encoder=encoder, detector=detector, metrics=metrics)
+    head = train_head(rows, Schedule(steps=plan.steps), seed=options.seed, device=options.device, on_step=on_step)
+    start = start.with_(projection=fit_projection(rows), visemes=head)
+    recognised = {name: asdict(recognition(head, some)) for name, some in tests.items() if some}
+    minutes = (time.monotonic() - began) / 60
+    states = {"projection": start.projection.state_dict(), "visemes": head.state_dict()}
+    torch.save({**states, "recognised": recognised, "minutes": minutes}, path)
+    return _AudioNetworks(networks=start, recognised=recognised)
 
 
 def _name(options: argparse.Namespace) -> str:
@@ -157,46 +157,36 @@ def _corpus(options: argparse.Namespace) -> Path:
     return Path(options.work, f"corpus-{_name(options)}.npz")
 
 
-def _hours(spoken: Sequence[Utterance]) -> float:
-    return sum(u.seconds for u in spoken) / 3600
-
-
-def _test_rows(spoken: Sequence[Utterance], name: str, options: argparse.Namespace) -> list[Rows]:
+def _test_rows(encoder: SpeechEncoder, spoken: Sequence[Utterance], name: str, options: argparse.Namespace) -> list[Rows]:
     chosen = [u for u in spoken if corpus.TESTS[name](u)][:_TESTS]
-    made = rows_of(chosen, copies=1, seed=options.seed + 2, workers=1) if chosen else []
+    made = rows_of(encoder, chosen, copies=1, seed=options.seed + 2, workers=1) if chosen else []
     return [rows for rows in made if rows.labels.any()]
-
-
-def _held_out_music(spoken: Sequence[Utterance], options: argparse.Namespace) -> list[Rows]:
-    held = [u for u in spoken if corpus.is_held_out_music(u)]
-    return rows_of(held, copies=1, seed=options.seed + 3, workers=1) if held else []
 
 
 def _train_mappers(
     start: PhoneticModel, clips: Sequence[AvClip], plan: Plan, options: argparse.Namespace, log: OnStage
 ) -> tuple[PhoneticModel, card.Evaluation]:
-    music_rows = [u for u in corpus.load(_corpus(options)) if corpus.is_held_out_music(u)]
-    log(f"mappers: {len(clips)} clips of {len(people(clips))} people; cross-validation")
+    log(f"mappers: {len(clips)} clips of {len(people(clips))} people; encoding")
+    encoded = mapper.encode_clips(start, clips, seed=options.seed, workers=options.workers)
+    log("mappers: cross-validation")
     torch.set_num_threads(1)
-    unseen = mapper.cross_validate(start, clips, seed=options.seed, recipe=plan.mappers, workers=options.workers)
+    unseen = mapper.cross_validate(start, encoded, seed=options.seed, recipe=plan.mappers, workers=options.workers)
     calibration = mapper.best_calibration(clips, unseen)
     log("mappers: on everybody")
-    allowed = [clip for clip in clips if person_of(clip) not in HELD_OUT.union(options.without)]
+    allowed = [copies for copies in encoded if person_of(copies[0].clip) not in HELD_OUT.union(options.without)]
     model = mapper.fit_mappers(start, allowed, seed=options.seed, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers)
-    model = model.with_(calibration=calibration)
     evaluation = card.Evaluation(
         clean=mapper.metrics_of(clips, unseen.clean, calibration),
         babble=mapper.metrics_of(clips, unseen.noisy, calibration),
-        music_motion=mapper.music_motion(model, clips, music_rows),
+        shut_share=mapper.shut_shares(clips, unseen.clean, calibration),
     )
-    return model, evaluation
+    return model.with_(calibration=calibration), evaluation
 
 
-def _distil_mappers(start: PhoneticModel, plan: Plan, options: argparse.Namespace, log: OnStage) -> PhoneticModel:
-    log("mappers: distilled from the weights in use, no footage was given")
-    teacher = load(options.out)
-    waves = [u.wave for u in corpus.load(_corpus(options)) if u.language != music.LANGUAGE][:400]
-    return distil_mappers(start, teacher, waves, mappers=plan.mappers, transcript_mappers=plan.transcript_mappers, seed=options.seed)
+def _keep_mappers(start: PhoneticModel, options: argparse.Namespace, log: OnStage) -> PhoneticModel:
+    log("mappers: those of the weights in use, no footage was given")
+    used = load(options.out)
+    return used.with_(encoder=start.encoder, activity=start.activity, visemes=start.visemes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The synthetic corpus: hours of speech in many voices and languages, with the viseme of every 10 ms, and music without any."""
+"""The synthetic corpus: hours of speech in many voices and languages, with the viseme of every 10 ms."""
 
 import random
 import tempfile
@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from training import espeak, festival, flite, music
+from training import espeak, festival, flite
 from training.texts import sentences
 from training.utterance import Utterance, utterance
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 _ESPEAK_LANGUAGES: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "en": (("en-us", "en", "en-gb-scotland", "en-029", "en-gb-x-rp"), 0.32),
@@ -48,7 +48,6 @@ HELD_OUT_VARIANTS: Final = frozenset({"steph", "miguel", "m3", "f2", "klatt4"})
 HELD_OUT_VOICES: Final = HELD_OUT_VARIANTS | {"awb", "kal_diphone", "kal16"}
 """Voices that nothing is trained on: the metrics are measured on them. kal_diphone and kal16 are one man."""
 HELD_OUT_LANGUAGES: Final = frozenset({"tr", "vi", "sv"})
-HELD_OUT_PIECES: Final = frozenset({music.piece(0), music.piece(1)})
 TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
     "unseen voices": lambda u: u.voice in HELD_OUT_VARIANTS and u.language not in HELD_OUT_LANGUAGES,
     "unseen voices, English": lambda u: u.voice in HELD_OUT_VARIANTS and u.language == "en",
@@ -57,24 +56,23 @@ TESTS: Final[dict[str, Callable[[Utterance], bool]]] = {
     "unseen recorded voice awb": lambda u: u.voice == "awb",
     "unseen recorded voice kal": lambda u: u.voice == "kal_diphone",
 }
-"""The tests of the encoder: name -> which utterances it is tested on."""
+"""The tests of the viseme head: name -> which utterances it is tested on."""
 _LONGEST_S: Final = 14.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Hours per source; `chunks`: espeak-ng's speech and the music are made in that many pieces of work."""
+    """Hours per source; `chunks`: espeak-ng's speech is made in that many pieces of work."""
 
     espeak: float
     flite: float
     festival: float
     russian: float
-    music: float
     chunks: int = 8
 
 
-FULL: Final = Size(espeak=3.0, flite=0.8, festival=0.45, russian=0.8, music=0.9)
-TINY: Final = Size(espeak=0.03, flite=0.005, festival=0.01, russian=0.01, music=0.03, chunks=1)
+FULL: Final = Size(espeak=3.0, flite=0.8, festival=0.45, russian=0.8)
+TINY: Final = Size(espeak=0.03, flite=0.005, festival=0.01, russian=0.01, chunks=1)
 
 
 def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
@@ -83,7 +81,6 @@ def build(size: Size, path: Path, *, seed: int, workers: int) -> None:
     jobs += [("flite", i, size.flite / len(flite.VOICES)) for i in range(len(flite.VOICES))]
     jobs += [("festival", i, size.festival / len(festival.VOICES)) for i in range(len(festival.VOICES))]
     jobs += [("russian", 0, size.russian)]
-    jobs += [("music", i, size.music / size.chunks) for i in range(size.chunks)]
     # Spawned, one process for each job: espeak-ng's library keeps its state in globals, and its flutter depends on earlier speech.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         parts = list(pool.map(_speak, *zip(*[(*job, seed) for job in jobs], strict=True)))
@@ -117,17 +114,13 @@ def load(path: Path) -> list[Utterance]:
 
 def is_held_out(spoken: Utterance) -> bool:
     """Return whether an utterance is kept for the metrics."""
-    return spoken.voice in HELD_OUT_VOICES or spoken.language in HELD_OUT_LANGUAGES or is_held_out_music(spoken)
-
-
-def is_held_out_music(spoken: Utterance) -> bool:
-    return spoken.voice in HELD_OUT_PIECES
+    return spoken.voice in HELD_OUT_VOICES or spoken.language in HELD_OUT_LANGUAGES
 
 
 def _speak(source: str, index: int, hours: float, seed: int) -> list[Utterance]:
     rng = random.Random(f"{source} {index} {seed}")  # noqa: S311  (sampling)
     with tempfile.TemporaryDirectory() as folder:
-        speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian, "music": _music}[source]
+        speaker = {"espeak": _espeak, "flite": _flite, "festival": _festival, "russian": _russian}[source]
         spoken, seconds = [], 0.0
         for one in speaker(rng, index, Path(folder), hours * 3600):
             if one.seconds <= _LONGEST_S * 2 and np.abs(one.wave).max(initial=0) > 300:  # a voice that dropped out is silent
@@ -168,7 +161,3 @@ def _festival(rng: random.Random, index: int, folder: Path, seconds: float) -> I
 
 def _russian(_chance: random.Random, _index: int, _folder: Path, seconds: float) -> Iterator[Utterance]:
     return festival.recorded_russian(int(seconds / 4) + 1)
-
-
-def _music(rng: random.Random, _index: int, folder: Path, _seconds: float) -> Iterator[Utterance]:
-    return music.instrumental(rng, folder)

@@ -8,7 +8,6 @@ import numpy as np
 
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.finetune import Example, with_posteriors
-from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording
 from heygem_daemon.lipsync.speech.transcript import align, blend_posteriors
 
 _GRID: Final[tuple[Mapping[str, str], ...]] = (
@@ -33,7 +32,7 @@ def words_of(clip: AvClip) -> str | None:
     return " ".join(words[sign] for words, sign in zip(_GRID, signs.group(1), strict=True)) if signs else None
 
 
-def transcript_examples(model: PhoneticModel, clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
+def transcript_examples(clips: Sequence[AvClip], examples: Sequence[Example]) -> list[Example]:
     """Return one more example for every clip whose words are known and found in its audio: with the posteriors that a transcript gives.
 
     examples: of the same clips as they are (not augmented), one each, in the same order.
@@ -43,7 +42,7 @@ def transcript_examples(model: PhoneticModel, clips: Sequence[AvClip], examples:
         words = words_of(clip)
         if words is None:
             continue
-        posteriors = encode_recording(model, clip.audio).posteriors
+        posteriors = example.acoustic.posteriors
         alignment = align(words, "en", [posteriors]).alignment
         if alignment is not None:
             rows = np.asarray(blend_posteriors(posteriors, alignment, 0), np.float32)

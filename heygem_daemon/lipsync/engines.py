@@ -60,7 +60,7 @@ def _phonetic_driver(context: EngineContext) -> "Driver":
     from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver  # noqa: PLC0415  (torch is slow to import)
     from heygem_daemon.lipsync.speech.weights import load_weights  # noqa: PLC0415
 
-    return PhoneticDriver(load_weights(context.models))
+    return PhoneticDriver(load_weights(context.models), context.device)
 
 
 def _wav2lip_driver(context: EngineContext, *, measures_mouth: bool) -> "Driver":

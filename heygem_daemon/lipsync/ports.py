@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -36,6 +36,15 @@ class Driver(Protocol):
         speech: consecutive blocks of mono float32 at 16 kHz, any block length; after its end the mouth is at rest.
         The result does not depend on how speech is cut into blocks.
         """
+        ...
+
+
+@runtime_checkable
+class PersonalDriver(Driver, Protocol):
+    """A driver that takes into account how often a presenter's lips are shut: no recording tells, and people differ most in that."""
+
+    def for_presenter(self, shut_share: float) -> Driver:
+        """Return the driver for a person whose lips are shut in `shut_share` (0-1) of the time of speech."""
         ...
 
 

@@ -1,17 +1,33 @@
-"""The input of the encoder: copies whose labels stay in time with their audio, and seconds without speech."""
+"""The input of the viseme head: copies whose labels stay in time with their audio, and seconds without speech."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from heygem_daemon.lipsync.adaptation.augment import Augmented, augment
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.speech.mel import LEVEL, SILENCE, normalised_mel
+from heygem_daemon.lipsync.speech.model import encode_recording, load
+from heygem_daemon.lipsync.speech.weights import shipped_weights
+from heygem_daemon.lipsync.speech.whisper import LONGEST, STREAM, SpeechEncoder
 from training import features
-from training.features import Rows, rows_of
-from training.music import LANGUAGE as MUSIC
-from training.utterance import SILENCE, Utterance
+from training.features import Rows, rows_of, stream_of
+from training.utterance import SILENCE as SILENT
+from training.utterance import Utterance
+
+
+class MelEncoder(SpeechEncoder):
+    """In the place of the encoder: its stream is the mel itself, a row for two."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        rows = functional.avg_pool1d(mel, 2).transpose(1, 2)
+        return functional.pad(rows, (0, STREAM - rows.shape[2]))
 
 
 def beeps(seed: int) -> Utterance:
@@ -24,14 +40,8 @@ def beeps(seed: int) -> Utterance:
     return Utterance(wave=wave, labels=labels, language="en", voice="beeps")
 
 
-def tune() -> Utterance:
-    """Two seconds of a low tone, marked as music."""
-    wave = (8000 * np.sin(2 * np.pi * 220 * np.arange(32000) / 16000)).astype(np.int16)
-    return Utterance(wave=wave, labels=np.zeros(200, np.int8), language=MUSIC, voice="a piece")
-
-
 def speak() -> list[Rows]:
-    return rows_of([beeps(seed) for seed in range(11)], copies=2, seed=5, workers=1)
+    return rows_of(MelEncoder(), [beeps(seed) for seed in range(11)], copies=2, seed=5, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +51,28 @@ def made() -> list[Rows]:
 
 def test_every_utterance_comes_in_copies_and_every_tenth_brings_some_seconds_without_speech(made: list[Rows]) -> None:
     assert len(made) == 11 * 2 + 2
-    silent = [place for place, rows in enumerate(made) if (rows.labels == SILENCE).all()]
+    silent = [place for place, rows in enumerate(made) if (rows.labels == SILENT).all()]
     assert silent == [2, 23]
     for rows in made:
-        assert rows.mel.shape == (len(rows.labels), 80)
-        assert (rows.mel.dtype, rows.labels.dtype) == (np.dtype(np.float16), np.dtype(np.int8))
+        assert rows.stream.shape == (len(rows.labels) // 2, STREAM)
+        assert (rows.stream.dtype, rows.labels.dtype) == (np.dtype(np.float16), np.dtype(np.int8))
+
+
+def test_what_is_not_speech_is_heard_by_the_encoder_too(made: list[Rows]) -> None:
+    """Noise and tones, three seconds at least, and not digital silence: that would be no lesson."""
+    for rows in (made[2], made[23]):
+        assert len(rows.stream) >= 150
+        assert rows.stream[:, :80].max() > (LEVEL + SILENCE) / 2
 
 
 def test_the_labels_of_a_copy_are_in_time_with_its_audio(made: list[Rows]) -> None:
-    """Whatever its tempo and its lead, the tone is loudest in the rows that are labelled, and less so 150 ms away from them."""
+    """Whatever its tempo and its lead, the tone is loudest in the rows that are labelled, and less so 160 ms away from them."""
     gains = []
     for rows in made:
-        labelled = rows.labels == 10
+        labelled = rows.labels[::2] == 10
         if labelled.any():
-            tone = rows.mel.astype(np.float32).max(1)
-            away = np.roll(labelled, 15) & ~labelled
+            tone = rows.stream[:, :80].astype(np.float32).max(1)
+            away = np.roll(labelled, 8) & ~labelled
             gains.append(tone[labelled].mean() - tone[away].mean())
     assert len(gains) == 22
     assert np.median(gains) > 0.3
@@ -87,23 +104,33 @@ class InThisProcess:
 
 
 def test_the_same_seed_gives_the_same_rows_in_whatever_process(made: list[Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
     monkeypatch.setattr(features, "ProcessPoolExecutor", InThisProcess)
-    for there, here in zip(made, speak(), strict=True):
-        assert np.array_equal(there.mel, here.mel)
-        assert np.array_equal(there.labels, here.labels)
+    try:
+        for there, here in zip(made, speak(), strict=True):
+            assert np.array_equal(there.stream, here.stream)
+            assert np.array_equal(there.labels, here.labels)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def test_music_is_copied_as_silence_and_mixed_below_speech(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is never the babble, and nobody talks behind it."""
-    mixed_in: list[tuple[int, int]] = []
+@pytest.mark.parametrize("samples", [16000, 16160, 16319])
+def test_two_rows_of_the_mel_are_one_of_the_stream(samples: int) -> None:
+    wave = np.random.default_rng(1).normal(0, 0.1, samples).astype(np.float32)
+    rows = len(normalised_mel(wave)) // 2
+    assert stream_of(MelEncoder(), wave).shape == (rows, STREAM)
 
-    def counting(wave: Float32, rng: np.random.Generator, voices: Sequence[Float32], *, tunes: Sequence[Float32]) -> Augmented:
-        mixed_in.append((len(voices), len(tunes)))
-        return augment(wave, rng, voices, tunes=tunes)
 
-    monkeypatch.setattr(features, "augment", counting)
-    features._set_backgrounds(features._backgrounds([beeps(0)]), features._backgrounds([tune()]))
-    rows = [features._copies(u, (5, 1), 2) for u in (beeps(0), tune())]
-    assert mixed_in == [(1, 1), (1, 1), (0, 1)]
-    assert all(one.labels.any() for one in rows[0])
-    assert not any(one.labels.any() for one in rows[1])
+def test_what_is_longer_than_half_a_minute_is_cut_off() -> None:
+    wave = np.random.default_rng(1).normal(0, 0.1, 31 * 16000).astype(np.float32)
+    stream = stream_of(MelEncoder(), wave)
+    assert stream.shape == (LONGEST, STREAM)
+
+
+def test_the_viseme_head_is_trained_on_what_it_hears_in_the_driver() -> None:
+    model = load(shipped_weights())
+    wave = (beeps(0).wave / 32768).astype(np.float32)
+    stream = stream_of(model.encoder, wave)
+    with torch.inference_mode():
+        mapped = model.projection(torch.from_numpy(stream.astype(np.float32))).numpy()
+    np.testing.assert_allclose(mapped, encode_recording(model, wave).features, atol=0.03)

@@ -42,18 +42,9 @@ class Augmented:
 
 
 def augment(
-    wave: Float32,
-    rng: np.random.Generator,
-    voices: Sequence[Float32],
-    strength: Strength = DEFAULT,
-    *,
-    longest_lead: float = 0.5,
-    tunes: Sequence[Float32] = (),
+    wave: Float32, rng: np.random.Generator, voices: Sequence[Float32], strength: Strength = DEFAULT, *, longest_lead: float = 0.5
 ) -> Augmented:
-    """Return one varied copy. wave: float32 [n]; `rng` decides everything.
-
-    voices: recordings of other people, for babble; tunes: recordings of music, in whose stead simple tones are made up.
-    """
+    """Return one varied copy. wave: float32 [n]; voices: recordings of other people, for babble; `rng` decides everything."""
     speed = float(rng.uniform(*strength.speed)) if rng.random() < strength.speed_chance else 1.0
     quick: Float64 = np.asarray(soxr.resample(wave, RATE, RATE / speed) if speed != 1 else wave, np.float64)
     lead = float(rng.uniform(0, longest_lead))
@@ -65,7 +56,7 @@ def augment(
     if rng.random() < strength.reverb_chance:
         varied = _reverberate(varied, rng)
     if rng.random() < strength.noise_chance:
-        varied = varied + _background(varied, rng, voices, tunes, strength)
+        varied = varied + _background(varied, rng, voices, strength)
     if rng.random() < strength.codec_chance:
         filters = scipy.signal.butter(8, rng.uniform(3200, 7000), fs=RATE, output="sos")
         varied = np.asarray(scipy.signal.sosfilt(filters, varied), np.float64)
@@ -88,12 +79,6 @@ def babble(voices: Sequence[Float32], samples: int, rng: np.random.Generator) ->
         voice = voices[int(rng.integers(len(voices)))].astype(np.float64)
         total += np.roll(np.resize(voice / max(1e-6, float(voice.std())), samples), int(rng.integers(samples)))
     return total.astype(np.float32)
-
-
-def excerpt(tunes: Sequence[Float32], samples: int, rng: np.random.Generator) -> Float32:
-    """Return float32 [samples] of one of the tunes, from anywhere, repeated where it is too short."""
-    tune = tunes[int(rng.integers(len(tunes)))]
-    return np.resize(np.roll(tune, -int(rng.integers(len(tune)))), samples)
 
 
 def music(samples: int, rng: np.random.Generator) -> Float32:
@@ -131,16 +116,14 @@ def hum(samples: int, rng: np.random.Generator) -> Float32:
     return np.asarray(np.sum(parts, axis=0), np.float32)
 
 
-def _background(
-    wave: Float64, rng: np.random.Generator, voices: Sequence[Float32], tunes: Sequence[Float32], strength: Strength
-) -> Float32:
+def _background(wave: Float64, rng: np.random.Generator, voices: Sequence[Float32], strength: Strength) -> Float32:
     snr_db = float(rng.uniform(*strength.snr_db))
     other: Float32
     if voices and rng.random() < strength.babble_chance:
         other = babble(voices, len(wave), rng)
     else:
         kind = int(rng.choice(3, p=(0.55, 0.33, 0.12)))
-        other = excerpt(tunes, len(wave), rng) if kind == 1 and tunes else (coloured_noise, music, hum)[kind](len(wave), rng)
+        other = (coloured_noise, music, hum)[kind](len(wave), rng)
     power = float(np.sqrt(np.mean(wave**2)))
     return np.asarray(other / max(1e-9, float(other.std())) * power * 10 ** (-snr_db / 20), np.float32)
 

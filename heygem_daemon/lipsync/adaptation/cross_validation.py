@@ -40,11 +40,13 @@ class FineTune(Protocol[Model]):
 
 @dataclass(frozen=True, kw_only=True)
 class Method(Generic[Model]):
-    """How weights are learned and used. shipped: the weights to start from; predict: the mouth at the frames of clips, by clip name."""
+    """How weights are learned and used. shipped: the weights to start from; predict: the mouth at the frames of clips, by clip name;
+    prepare: takes all clips, before anything is learned from some of them."""
 
     shipped: Model
     fine_tune: FineTune[Model]
     predict: Callable[[Model, Sequence[AvClip]], Mapping[str, Prediction]]
+    prepare: Callable[[Sequence[AvClip]], None] = lambda _: None
     seed: int = 0
 
 
@@ -103,6 +105,7 @@ def cross_validate(
     in_force: the score of the weights in force on each clip when its person was held out (or as they are, for clips they have
     not learned from); None while the shipped weights are in force.
     """
+    method.prepare(clips)
     after: dict[str, Prediction] = {}
     folds = group_folds(clips)
     for done, fold in enumerate(folds):

@@ -1,12 +1,13 @@
 """Learn and measure the weights of the driver `phonetic`, as the driver itself uses them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from heygem_daemon.lipsync.adaptation.adapt import WeightStore
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.cross_validation import Method
-from heygem_daemon.lipsync.adaptation.finetune import fine_tune
+from heygem_daemon.lipsync.adaptation.finetune import FINE_COPIES, Encoded, encode_copies, fine_tune
 from heygem_daemon.lipsync.adaptation.scores import Prediction
 from heygem_daemon.lipsync.speech.model import PhoneticModel, load, save
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
@@ -24,7 +25,14 @@ def phonetic_store(models: Path) -> WeightStore[PhoneticModel]:
 
 
 def phonetic_method(store: WeightStore[PhoneticModel], *, seed: int = 0) -> Method[PhoneticModel]:
-    return Method(shipped=store.load(store.shipped), fine_tune=fine_tune, predict=predict, seed=seed)
+    """Return the method. Encoding takes most of the time: `prepare` does it once for all folds, the same whatever they are."""
+    shipped, encoded = store.load(store.shipped), Encoded()
+
+    def prepare(clips: Sequence[AvClip]) -> None:
+        encoded.clear()
+        encoded.update(encode_copies(shipped, clips, copies=FINE_COPIES, seed=seed))
+
+    return Method(shipped=shipped, fine_tune=partial(fine_tune, encoded=encoded), predict=predict, prepare=prepare, seed=seed)
 
 
 def predict(model: PhoneticModel, clips: Sequence[AvClip]) -> dict[str, Prediction]:

@@ -1,4 +1,4 @@
-"""Compute the mel spectrum of speech relative to its level, so that the networks see loud and soft recordings alike."""
+"""Compute the mel spectrum that Whisper was trained with, relative to the level of the speech: loud and soft recordings are alike."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Final
 
 import librosa
 import numpy as np
+import scipy.signal
 from scipy.ndimage import maximum_filter1d
 
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
@@ -19,25 +20,30 @@ WINDOW: Final = 400
 """Samples of a row: 25 ms."""
 LOOKAHEAD: Final = 150
 """Rows (10 ms) of the future that the level of a row depends on."""
-SILENCE: Final = -2.5
-"""Value of a band that is 75 dB or more below the level of the speech."""
+DECADE: Final = 4.0
+"""Powers of ten (10 dB each) in one unit of the spectrum, as in Whisper: value = (log10 power + 4) / 4."""
+DEEPEST: Final = 8.0
+"""Powers of ten below the level of the speech at which a band counts as silent (80 dB; Whisper's own limit, below the loudest of 30 s)."""
+LEVEL: Final = 1.25
+"""Value of the loudest band of the speech, wherever its level lies: that of speech at a usual level of a recording."""
+SILENCE: Final = LEVEL - DEEPEST / DECADE
+"""Value of a band that is 80 dB or more below the level of the speech."""
 
-_FFT: Final = 512
-_LOWEST_HZ, _HIGHEST_HZ = 50.0, 7600.0
-_LOWEST_DB: Final = -100.0
-"""dB of full scale: the floor of a band."""
-_SOFTEST_SPEECH_DB: Final = -50.0
-"""dB of full scale. A recording in which nothing is louder is not amplified further: its noise is not speech."""
-_DECAY_DB: Final = 0.03
-"""dB per row by which the level falls after a loud moment (3 dB per second): slower than sentences, faster than a change of place."""
-_UNIT_DB: Final = 30.0
-"""dB of one unit of the normalised spectrum."""
+_HIGH_PASS_HZ: Final = 80.0
+"""The lowest voices begin at 80 Hz; below are rumble and the hum of the mains. A 50 Hz tone 4 dB below the speech cost a quarter of r."""
+_LEAST_POWER: Final = 1e-10
+_SOFTEST_SPEECH: Final = -3.5
+"""log10 of the power of the loudest band of the softest speech (58 dB below a full-scale sine). A recording in which nothing is louder is
+not amplified further: its noise is not speech."""
+_DECAY: Final = 0.003
+"""Powers of ten per row by which the level falls after a loud moment (3 dB per second): slower than sentences, faster than a change of
+place."""
 
 
 @lru_cache(maxsize=1)
 def _filters() -> Float32:
-    """Return float32 [80, 257]: mel bands from 50 Hz to 7.6 kHz."""
-    return mel_filters(fft=_FFT, lowest=_LOWEST_HZ, highest=_HIGHEST_HZ, is_slaney=False)
+    """Return float32 [80, 201]: mel bands from 0 to 8 kHz."""
+    return mel_filters(fft=WINDOW, lowest=0.0, highest=SAMPLE_RATE / 2, is_slaney=True)
 
 
 def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> Float32:
@@ -48,31 +54,31 @@ def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> 
 
 @lru_cache(maxsize=1)
 def _window() -> Float32:
-    """Return float32 [400]: a Hann window, scaled so that a sine of full scale has a power of 1."""
-    window = np.hanning(WINDOW + 1)[:-1]
-    return np.asarray(window / np.sqrt(np.sum(window**2) * _FFT / 2), np.float32)
+    """Return float32 [400]: a Hann window."""
+    return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
 def prepare_filters() -> None:
-    """Compute what all spectra use, once per process: librosa compiles code at its first use."""
+    """Compute what all spectra use, once per process: librosa is slow to load."""
     _filters()
     _window()
 
 
-def mel_db(padded: Float32) -> Float32:
-    """Return float32 [n, 80], dB of full scale, -100 at least: row k is centred on sample 160 k + 200 of `padded`."""
+def log_mel(padded: Float32) -> Float32:
+    """Return float32 [n, 80], log10 of the power: row k is centred on sample 160 k + 200 of `padded`."""
     rows = (len(padded) - WINDOW) // HOP + 1
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: rows * HOP : HOP]
-    spectrum = np.fft.rfft(frames * _window(), _FFT, axis=1)
+    spectrum = np.fft.rfft(frames * _window(), axis=1)
     power = np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
-    return np.asarray(np.maximum(10 * np.log10(power @ _filters().T + 1e-12), _LOWEST_DB), np.float32)
+    return np.asarray(np.log10(np.maximum(power @ _filters().T, _LEAST_POWER)), np.float32)
 
 
 def normalised_mel(wave: Float32) -> Float32:
     """Return float32 [1 + n // 160, 80]: the normalised mel of a whole recording (float32 [n], 16 kHz mono)."""
     rows = 1 + len(wave) // HOP
-    padded = np.concatenate([np.zeros(WINDOW // 2, np.float32), wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)])
-    return _LevelNormaliser().push(mel_db(padded)[: rows + LOOKAHEAD])
+    heard = _HighPass().push(np.concatenate([wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)]))
+    padded = np.concatenate([np.zeros(WINDOW // 2, np.float32), heard])
+    return _LevelNormaliser().push(log_mel(padded)[: rows + LOOKAHEAD])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +98,7 @@ def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
     blocks: float32, 1 s each at 16 kHz mono, the last one shorter (stream.reblock). Row k is centred on sample 160 k.
     """
     pending = np.zeros(WINDOW // 2, np.float32)
-    level = _LevelNormaliser()
+    high_pass, level = _HighPass(), _LevelNormaliser()
     end: int | None = None
     total, made = 0, 0
     stream = iter(blocks)
@@ -103,8 +109,9 @@ def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
         if end is None and (block is None or len(block) < SAMPLE_RATE):
             end = total
         block = np.zeros(0, np.float32) if block is None else block
-        pending = np.concatenate([pending, block, np.zeros(SAMPLE_RATE - len(block), np.float32)])
-        spectrum = mel_db(pending)
+        heard = high_pass.push(np.concatenate([block, np.zeros(SAMPLE_RATE - len(block), np.float32)]))
+        pending = np.concatenate([pending, heard])
+        spectrum = log_mel(pending)
         pending = pending[len(spectrum) * HOP :]
         ready = level.push(spectrum)
         if len(ready):
@@ -114,24 +121,36 @@ def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
 
 
 @dataclass(kw_only=True)
+class _HighPass:
+    """Remove what lies below the voice: a Butterworth filter of second order, sample after sample."""
+
+    sections: Float64 = field(default_factory=lambda: scipy.signal.butter(2, _HIGH_PASS_HZ, "high", fs=SAMPLE_RATE, output="sos"))
+    state: Float64 = field(default_factory=lambda: np.zeros((1, 2)))
+
+    def push(self, block: Float32) -> Float32:
+        """Take and return float32 [n]."""
+        heard, self.state = scipy.signal.sosfilt(self.sections, block.astype(np.float64), zi=self.state)
+        return np.asarray(heard, np.float32)
+
+
+@dataclass(kw_only=True)
 class _LevelNormaliser:
     """Return each row LOOKAHEAD rows after it came, relative to the level of the speech around it."""
 
     pending: Float32 = field(default_factory=lambda: np.zeros((0, BANDS), np.float32))
-    loudness: Float64 = field(default_factory=lambda: np.zeros(0))
-    last_level: float = _SOFTEST_SPEECH_DB
+    last_level: float = _SOFTEST_SPEECH
 
     def push(self, rows: Float32) -> Float32:
-        """Take float32 [n, 80] in dB; return the rows that are ready, float32 [m, 80]: 30 dB are 1, and the level of the speech is 0."""
+        """Take float32 [n, 80], log10 of the power; return the rows that are ready, float32 [m, 80], LEVEL at the level of the speech."""
         self.pending = np.concatenate([self.pending, rows])
-        self.loudness = np.concatenate([self.loudness, 10 * np.log10((10 ** (rows.astype(np.float64) / 10)).sum(1))])
         ready = len(self.pending) - LOOKAHEAD
         if ready <= 0:
             return np.zeros((0, BANDS), np.float32)
-        ahead = maximum_filter1d(self.loudness, LOOKAHEAD + 1, origin=-(LOOKAHEAD // 2), mode="nearest")[:ready]
-        fall = _DECAY_DB * np.arange(1, ready + 1)
+        loudest = self.pending.max(1).astype(np.float64)
+        ahead = maximum_filter1d(loudest, LOOKAHEAD + 1, origin=-(LOOKAHEAD // 2), mode="nearest")[:ready]
+        fall = _DECAY * np.arange(1, ready + 1)
         level = np.maximum.accumulate(np.concatenate([[self.last_level], ahead + fall]))[1:] - fall
-        level = np.maximum(level, _SOFTEST_SPEECH_DB)
-        done, self.pending, self.loudness = self.pending[:ready], self.pending[ready:], self.loudness[ready:]
+        level = np.maximum(level, _SOFTEST_SPEECH)
+        done, self.pending = self.pending[:ready], self.pending[ready:]
         self.last_level = float(level[-1])
-        return np.asarray(np.maximum((done - level[:, None]) / _UNIT_DB, SILENCE) + 0.0, np.float32)
+        return np.asarray(LEVEL + np.maximum(done - level[:, None], -DEEPEST) / DECADE, np.float32)

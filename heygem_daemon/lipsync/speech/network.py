@@ -1,6 +1,7 @@
-"""Define the networks of the speech driver: from mel to visemes (Encoder), to whether anybody speaks (SpeechDetector), and from visemes
-to the motion of a mouth (Mapper)."""
+"""Define the networks on top of the pretrained encoder: from its residual stream to visemes (VisemeHead), and to the motion of a mouth
+(Mapper)."""
 
+import math
 from typing import Final
 
 import torch
@@ -8,84 +9,56 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heygem_daemon.lipsync.motion import VISEMES
-from heygem_daemon.lipsync.speech.mel import BANDS
+from heygem_daemon.lipsync.speech.mel import BANDS, DECADE, LEVEL
+from heygem_daemon.lipsync.speech.whisper import STREAM
 
-CODE: Final = 64
-"""Numbers of the encoder's bottleneck."""
+PART: Final = 96
+"""Inputs of a mapper: principal components of the residual stream of one of the two models that the encoder is made of."""
+FEATURES: Final = 2 * PART
+"""Principal components of both."""
+TRANSCRIPT_FEATURES: Final = len(VISEMES) + 2
+"""Inputs of a transcript mapper: visemes, loudness and its slope."""
 COMPONENTS: Final = 6
 """Principal components of the 40 lip points, which the mapper also predicts."""
 OUTPUTS: Final = 3 + COMPONENTS
 """Outputs of the mapper: opening, width, logit of "lips shut", components."""
 
+_LN_10: Final = math.log(10.0)
 
-class Encoder(nn.Module):
-    """Normalised mel [B, 80, 2 n] at 100 Hz -> code [B, 64, n] and viseme logits [B, 16, n] at 50 Hz; sees 230 ms on each side.
 
-    Residual dilated convolutions, after the time-delay networks of Peddinti, Povey and Khudanpur (2015).
-    """
+class VisemeHead(nn.Module):
+    """Residual stream [B, n, STREAM] -> viseme logits [B, n, 16]; sees HEAD_REACH rows on each side."""
 
-    def __init__(self, *, channels: int = 160, dilations: tuple[int, ...] = (1, 1, 2, 2, 3), dropout: float = 0.12) -> None:
+    def __init__(self, *, channels: int = 96, dilations: tuple[int, ...] = (1, 2), dropout: float = 0.15) -> None:
         super().__init__()
-        self.entry = nn.Conv1d(BANDS, channels, 5, stride=2, padding=2)
-        self.entry_norm = nn.BatchNorm1d(channels)
+        self.norm = nn.LayerNorm(STREAM)
+        self.entry = nn.Linear(STREAM, channels)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in dilations)
         self.dropout = nn.Dropout(dropout)
-        self.bottleneck = nn.Conv1d(channels, CODE, 1)
-        self.visemes = nn.Conv1d(CODE, len(VISEMES), 1)
+        self.exit = nn.Linear(channels, len(VISEMES))
 
-    def code(self, mel: Tensor) -> Tensor:
-        x = functional.relu(self.entry_norm(self.entry(mel + 1)))
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = x + self.dropout(functional.relu(norm(layer(x))))
-        code: Tensor = functional.relu(self.bottleneck(x))
-        return code
-
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.code(mel)
-        return code, self.visemes(code)
-
-
-ENCODER_REACH: Final = 24
-"""Rows of mel (10 ms) on each side that one row of the encoder's output depends on (2 + 2 x 9, rounded up)."""
-
-
-class SpeechDetector(nn.Module):
-    """Normalised mel [B, 80, 4 n] at 100 Hz -> logit of "somebody speaks" [B, n] at 25 Hz; sees 1 s on each side.
-
-    Speech differs from music and noise in its rhythm over a second, not in single spectra (Scheirer and Slaney 1997): the encoder takes a
-    held note of a saxophone for a vowel.
-    """
-
-    def __init__(self, *, channels: int = 48, dilations: tuple[int, ...] = (1, 2, 4, 8, 8), dropout: float = 0.1) -> None:
-        super().__init__()
-        self.entries = nn.ModuleList(nn.Conv1d(inputs, channels, 5, stride=2, padding=2) for inputs in (BANDS, channels))
-        self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(2 + len(dilations)))
-        self.dropout = nn.Dropout1d(dropout)
-        self.exit = nn.Conv1d(channels, 1, 1)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        x = mel + 1
-        for entry, norm in zip(self.entries, self.norms, strict=False):
-            x = functional.relu(norm(entry(x)))
-        for layer, norm in zip(self.layers, list(self.norms)[2:], strict=True):
-            x = x + self.dropout(functional.relu(norm(layer(x))))
-        logits: Tensor = self.exit(x)[:, 0]
+    def forward(self, stream: Tensor) -> Tensor:
+        x = functional.relu(self.entry(self.dropout(self.norm(stream)))).transpose(1, 2)
+        for layer in self.layers:
+            x = x + self.dropout(functional.relu(layer(x)))
+        logits: Tensor = self.exit(x.transpose(1, 2))
         return logits
 
 
-DETECTOR_STRIDE: Final = 4
-"""Rows of mel (10 ms) from one row of the detector's output to the next."""
-DETECTOR_REACH: Final = 104
-"""Rows of mel on each side that one row of its output depends on (2 + 4 + 4 x 23, and a row for the interpolation)."""
+HEAD_REACH: Final = 3
+"""Rows (20 ms) on each side that one row of the viseme head's output depends on, beyond what the encoder sees."""
 
 
 class Mapper(nn.Module):
-    """Features [B, FEATURES, n] at 50 Hz -> motion [B, OUTPUTS, n]; sees 320 ms on each side."""
+    """Features [B, any, n] at 50 Hz, of which it reads `inputs` from `first` on -> motion [B, OUTPUTS, n]; sees 320 ms on each side."""
 
-    def __init__(self, *, inputs: int, channels: int = 96, dilations: tuple[int, ...] = (1, 2, 4, 8), dropout: float = 0.4) -> None:
+    first: Tensor
+
+    def __init__(
+        self, *, inputs: int, first: int = 0, channels: int = 96, dilations: tuple[int, ...] = (1, 2, 4, 8), dropout: float = 0.4
+    ) -> None:
         super().__init__()
+        self.register_buffer("first", torch.tensor(first))
         self.entry = nn.Conv1d(inputs, channels, 1)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
         self.exit = nn.Conv1d(channels, OUTPUTS, 3, padding=1)
@@ -93,7 +66,8 @@ class Mapper(nn.Module):
         nn.init.normal_(self.exit.weight, std=0.01)
 
     def forward(self, features: Tensor) -> Tensor:
-        x = functional.relu(self.entry(self.dropout(features)))
+        own = features.narrow(1, int(self.first), self.entry.in_channels)
+        x = functional.relu(self.entry(self.dropout(own)))
         for layer in self.layers:
             x = x + functional.relu(layer(self.dropout(x)))
         motion: Tensor = self.exit(self.dropout(x))
@@ -104,21 +78,10 @@ MAPPER_REACH: Final = 16
 """Rows (20 ms) on each side that one row of the mapper's output depends on."""
 
 
-def mapper_features(code: Tensor, logits: Tensor, mel: Tensor) -> Tensor:
-    """Return the inputs of the mapper, [B, FEATURES, n]: the code of the encoder, its visemes, loudness, its slope, and 16 coarse bands.
-
-    code [B, 64, n], logits [B, 16, n] (or log probabilities), mel [B, 80, 2 n] of the same stretch.
-    """
-    visemes = torch.softmax(logits, 1).sqrt()
-    batch, rows = mel.shape[0], code.shape[2]
-    pairs = mel.reshape(batch, BANDS, rows, 2).mean(3)
-    loudness = torch.logsumexp(pairs * 3.0, 1, keepdim=True) / 3.0 - 1.0
-    slope = functional.pad(loudness[..., 2:] - loudness[..., :-2], (1, 1))
-    bands = pairs.reshape(batch, 16, BANDS // 16, rows).mean(2)
-    return torch.cat([code * 0.5, visemes * 2.0, loudness, slope * 2.0, bands * 0.5 + 0.5], 1)
-
-
-FEATURES: Final = CODE + len(VISEMES) + 2 + 16
-"""Inputs of a mapper."""
-TRANSCRIPT_FEATURES: Final = len(VISEMES) + 2
-"""Inputs of a transcript mapper."""
+def loudness_rows(mel: Tensor) -> Tensor:
+    """Return the loudness of the speech and its slope, [B, n, 2], of normalised mel [B, 80, 2 n]; 30 dB are 1, the level is about 0."""
+    batch, rows = mel.shape[0], mel.shape[2] // 2
+    powers = (mel.reshape(batch, BANDS, rows, 2).mean(3) - LEVEL) * DECADE
+    loudness = torch.logsumexp(powers * _LN_10, 1) / _LN_10 / 3.0
+    slope = functional.pad(loudness[:, 2:] - loudness[:, :-2], (1, 1))
+    return torch.stack([loudness, slope * 2.0], 2)

@@ -1,12 +1,14 @@
-"""The driver `phonetic`: small networks recognise visemes in the audio and predict the motion of a real mouth from them.
+"""The driver `phonetic`: a pretrained encoder hears the speech, and small networks predict the motion of a real mouth from that.
 
-speech -> normalised mel (100 Hz) -> encoder: visemes, detector: whether anybody speaks -> mappers: opening, width, "shut" (50 Hz)
-       -> postprocess -> frame times
+speech -> normalised mel (100 Hz) -> encoder (50 Hz) -> mappers: opening, width, "shut" -> rules -> frame times
+       -> voice activity             -> visemes: p b m, silence, the alignment of a transcript
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice, tee
 from typing import Final
 
 import numpy as np
@@ -15,22 +17,25 @@ from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
 from heygem_daemon.lipsync.speech.model import AcousticFeatures, PhoneticModel, blend_with_transcript, encode, predict
-from heygem_daemon.lipsync.speech.network import DETECTOR_REACH, ENCODER_REACH, MAPPER_REACH
+from heygem_daemon.lipsync.speech.network import MAPPER_REACH
 from heygem_daemon.lipsync.speech.postprocess import REACH, PredictedRows, mouth_curve
 from heygem_daemon.lipsync.speech.sampling import sample
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, reblock
 from heygem_daemon.lipsync.speech.transcript import Alignment, blend_posteriors, closure_gate
+from heygem_daemon.lipsync.speech.voice_activity import VoiceActivity, speech_probability
 
 LEAD: Final = Fraction(0)
 """s by which the curve is read early: the mappers learned the timing of real mouths, so nothing is added."""
+BLOCK: Final = 400
+"""Rows at 50 Hz that one run of the encoder adds: 8 s."""
+CONTEXT: Final = 50
+"""Rows on each side that the encoder also sees: 1 s. Whole recordings gave the same r (.725) as these windows (.726) on people held out."""
+
 _CLOSURE_LEAD: Final = 0.06
 """s that the lips are together before the p, b or m is where the alignment puts it (44 of them by a GRID speaker: 50 to 80 ms)."""
-_BLOCK: Final = 400
-"""Rows at 50 Hz of one run of the networks: 8 s, with three and a half of context."""
-_CONTEXT: Final = max(ENCODER_REACH // 2 + MAPPER_REACH, DETECTOR_REACH // 2) + REACH
-"""Even, so that the detector's rows fall on the same instants in every block."""
-_INNER: Final = slice(_CONTEXT, _CONTEXT + _BLOCK)
-"""The rows of a window without its context."""
+_MARGIN: Final = MAPPER_REACH + REACH
+"""Rows before and after a row that its mouth depends on, given the features."""
+_WINDOWS_AT_ONCE: Final = {"cpu": 1, "cuda": 8}
 
 
 class PhoneticDriver:
@@ -38,9 +43,10 @@ class PhoneticDriver:
 
     name = "phonetic"
 
-    def __init__(self, model: PhoneticModel) -> None:
-        prepare_filters()  # librosa compiles code at its first use: better when a worker starts than in its first job
-        self._model = model
+    def __init__(self, model: PhoneticModel, device: str = "cpu") -> None:
+        prepare_filters()  # librosa is slow to load: better when a worker starts than in its first job
+        self._model = model.on(device) if device != "cpu" else model
+        self._windows_at_once = _WINDOWS_AT_ONCE.get(device.partition(":")[0], 1)
         self.model_hashes: Mapping[str, str] = {"phonetic": model.sha256}
 
     def motion(
@@ -49,50 +55,96 @@ class PhoneticDriver:
         """Yield motion in blocks of about eight seconds. alignment: when each phoneme is spoken, where the words are known."""
         return sample(self.curve(speech, alignment), frame_rate, frames, LEAD)
 
+    def for_presenter(self, shut_share: float) -> "PhoneticDriver":
+        """Return the driver for a person whose lips are shut in `shut_share` of the time of speech; the networks are shared."""
+        adapted = copy.copy(self)
+        adapted._model = self._model.with_(calibration=replace(self._model.calibration, shut_share=shut_share))
+        return adapted
+
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         """Yield viseme probabilities, float32 [n, 16] at 50 rows a second, to the end of the speech, for the alignment of a transcript."""
-        for window in _windows(speech):
-            count = int(window.in_recording[_INNER].sum())
-            if count:
-                yield encode(self._model, window.mel).posteriors[_INNER][:count]
-            if count < _BLOCK:
+        for part in self._encoded(speech):
+            found = part.acoustic.posteriors[part.in_recording]
+            if len(found):
+                yield found
+            if not part.in_recording[-1]:
                 return
 
     def curve(self, speech: Iterable[Float32], alignment: Alignment | None = None) -> Iterator[Curve]:
         """Yield the motion at 50 rows per second, in time with the audio, without end: at rest after the speech."""
-        for window in _windows(speech):
-            acoustic = encode(self._model, window.mel)
-            times = (window.first_row + np.arange(len(acoustic.posteriors))) / CURVE_RATE
-            gate, posteriors = np.zeros(len(times), np.float32), acoustic.posteriors
-            prediction = predict(self._model, acoustic.features)
-            if alignment is not None:
-                posteriors, gate = blend_posteriors(posteriors, alignment, window.first_row), closure_gate(alignment, times + _CLOSURE_LEAD)
-                prediction = blend_with_transcript(
-                    self._model, prediction, AcousticFeatures(posteriors=posteriors, features=acoustic.features)
-                )
-            rows = PredictedRows(prediction=prediction, posteriors=posteriors, in_recording=window.in_recording, gate=gate)
-            yield _slice(mouth_curve(rows, self._model.calibration), _INNER)
+        parts = self._encoded(speech)
+        rows = next(parts)
+        while True:
+            if (known := len(rows.acoustic) - 2 * _MARGIN) > 0:
+                yield _slice(self._mouth(rows, alignment), slice(_MARGIN, _MARGIN + known))
+                rows = rows.from_row(known)
+            rows = rows.concatenate(next(parts))
+
+    def _mouth(self, rows: "_Rows", alignment: Alignment | None) -> Curve:
+        """Return the curve of all rows; the first and last _MARGIN of them lack context."""
+        acoustic = rows.acoustic
+        prediction, gate = predict(self._model, acoustic.features), np.zeros(len(acoustic), np.float32)
+        if alignment is not None:
+            times = (rows.first + np.arange(len(acoustic))) / CURVE_RATE
+            gate = closure_gate(alignment, times + _CLOSURE_LEAD)
+            acoustic = replace(acoustic, posteriors=blend_posteriors(acoustic.posteriors, alignment, rows.first))
+            prediction = blend_with_transcript(self._model, prediction, acoustic)
+        predicted = PredictedRows(prediction=prediction, acoustic=acoustic, in_recording=rows.in_recording, gate=gate)
+        return mouth_curve(predicted, self._model.calibration)
+
+    def _encoded(self, speech: Iterable[Float32]) -> Iterator["_Rows"]:
+        """Yield BLOCK rows at a time, without end; the first row is _MARGIN before the recording."""
+        windows = _windows(speech, self._model.activity)
+        while True:
+            batch = list(islice(windows, self._windows_at_once))
+            encoded = encode(self._model, np.stack([each.mel for each in batch]), np.stack([each.speech for each in batch]))
+            for window, acoustic in zip(batch, encoded, strict=True):
+                inner = slice(CONTEXT, CONTEXT + BLOCK)
+                yield _Rows(acoustic=acoustic[inner], in_recording=window.in_recording[inner], first=window.first + CONTEXT)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """Consecutive rows at 50 Hz: what was encoded, in_recording bool [n], the number of the first row."""
+
+    acoustic: AcousticFeatures
+    in_recording: Bool
+    first: int
+
+    def from_row(self, row: int) -> "_Rows":
+        return _Rows(acoustic=self.acoustic[row:], in_recording=self.in_recording[row:], first=self.first + row)
+
+    def concatenate(self, other: "_Rows") -> "_Rows":
+        in_recording = np.concatenate([self.in_recording, other.in_recording])
+        return _Rows(acoustic=self.acoustic.concatenate(other.acoustic), in_recording=in_recording, first=self.first)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Window:
-    """_BLOCK rows with context: mel float32 [2 n, 80], in_recording bool [n] at 50 Hz, the number of the first row (context included)."""
+    """BLOCK rows with CONTEXT: mel float32 [2 n, 80], speech float32 [n], in_recording bool [n], the number of the first row."""
 
     mel: Float32
+    speech: Float32
     in_recording: Bool
-    first_row: int
+    first: int
 
 
-def _windows(speech: Iterable[Float32]) -> Iterator[_Window]:
-    """Yield windows without end, each _BLOCK rows after the one before; before and after the speech is silence."""
-    mel = np.full((2 * _CONTEXT, BANDS), SILENCE, np.float32)
-    in_recording = np.zeros(2 * _CONTEXT, bool)
-    first_row, length = -_CONTEXT, 2 * (_BLOCK + 2 * _CONTEXT)
-    for rows in mel_stream(reblock(speech)):
-        mel, in_recording = np.concatenate([mel, rows.mel]), np.concatenate([in_recording, rows.in_recording])
-        while len(mel) >= length:
-            yield _Window(mel=mel[:length], in_recording=in_recording[:length:2], first_row=first_row)
-            mel, in_recording, first_row = mel[2 * _BLOCK :], in_recording[2 * _BLOCK :], first_row + _BLOCK
+def _windows(recording: Iterable[Float32], activity: VoiceActivity) -> Iterator[_Window]:
+    """Yield windows without end, each BLOCK rows after the one before; before and after the recording is silence."""
+    lead, length = _MARGIN + CONTEXT, BLOCK + 2 * CONTEXT
+    for_mel, for_activity = tee(reblock(recording))
+    mel_rows, probabilities = mel_stream(for_mel), speech_probability(activity, for_activity)
+    mel, in_recording = np.full((2 * lead, BANDS), SILENCE, np.float32), np.zeros(2 * lead, bool)
+    speech = np.zeros(lead, np.float32)
+    first = -lead
+    while True:
+        while len(mel) < 2 * length:
+            rows = next(mel_rows)
+            mel, in_recording = np.concatenate([mel, rows.mel]), np.concatenate([in_recording, rows.in_recording])
+        while len(speech) < length:
+            speech = np.concatenate([speech, next(probabilities)])
+        yield _Window(mel=mel[: 2 * length], speech=speech[:length], in_recording=in_recording[: 2 * length : 2], first=first)
+        mel, in_recording, speech, first = mel[2 * BLOCK :], in_recording[2 * BLOCK :], speech[BLOCK:], first + BLOCK
 
 
 def _slice(curve: Curve, rows: slice) -> Curve:

@@ -46,7 +46,7 @@ def _load_rig(models: Path, device: str, checkpoint_name: str, *, licence_confir
         raise error("licence_not_confirmed")
     checkpoint = store.find(models, checkpoint_name)
     generator = shared_generator(checkpoint, device)
-    fallback_driver = PhoneticDriver(load_weights(models))
+    fallback_driver = PhoneticDriver(load_weights(models), device)
     return checkpoint, CalibrationRig(generator=generator, fallback_driver=fallback_driver, measurer=MouthMeasurer(models), models=models)
 
 

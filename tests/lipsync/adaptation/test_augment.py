@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.adaptation.augment import DEFAULT, Strength, augment, babble, coloured_noise, excerpt, hum, mix, music
+from heygem_daemon.lipsync.adaptation.augment import DEFAULT, Strength, augment, babble, coloured_noise, hum, mix, music
 from heygem_daemon.lipsync.arrays import Float32
 from tests.lipsync.adaptation.conftest import make_clip
 
@@ -116,28 +116,3 @@ def test_babble_is_several_voices_of_equal_weight() -> None:
     alone = np.random.default_rng(7).normal(0, 1, RATE).astype(np.float32)
     made = babble([alone, 100 * alone], RATE, np.random.default_rng(8))
     assert 1.5 < made.std() < 3.5
-
-
-@pytest.mark.parametrize("seconds", [1, 5])
-def test_an_excerpt_is_a_part_of_one_of_the_tunes(seconds: int) -> None:
-    tunes = [np.full(2 * RATE, level, np.float32) for level in (0.1, 0.2)]
-    taken = [excerpt(tunes, seconds * RATE, np.random.default_rng(seed)) for seed in range(12)]
-    assert {len(one) for one in taken} == {seconds * RATE}
-    assert {float(level) for one in taken for level in np.unique(one)} == {float(np.float32(0.1)), float(np.float32(0.2))}
-    assert all(len(np.unique(one)) == 1 for one in taken)
-
-
-def test_tunes_are_mixed_in_the_stead_of_made_up_music(speech: np.ndarray) -> None:
-    """Whenever the background is music, it is the tune: a tone that nothing else makes."""
-    tone = np.sin(2 * np.pi * 6500 * np.arange(3 * RATE) / RATE).astype(np.float32)
-    strength = replace(PLAIN, noise_chance=1.0, snr_db=(0.0, 0.0), babble_chance=0.0)
-
-    def fractions(tunes: list[np.ndarray]) -> list[float]:
-        """Return the fraction of the power that lies within 20 Hz of the tone, of 30 copies."""
-        made = [augment(speech, np.random.default_rng(seed), (), strength, tunes=tunes).wave for seed in range(30)]
-        powers = [np.abs(np.fft.rfft(wave)) ** 2 for wave in made]
-        near = [power[round(6480 / RATE * 2 * len(power)) : round(6520 / RATE * 2 * len(power))].sum() / power.sum() for power in powers]
-        return [float(fraction) for fraction in near]
-
-    assert sum(fraction > 0.3 for fraction in fractions([tone])) in range(4, 17)
-    assert max(fractions([])) < 0.1

@@ -1,4 +1,4 @@
-"""Stage A: the phonetic encoder, trained on synthetic speech to recognise the viseme of every 20 ms."""
+"""Stage A: the viseme head, trained on synthetic speech to recognise the viseme of every 20 ms from what the encoder gives."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from heygem_daemon.lipsync.adaptation.finetune import learning_rate_factor
 from heygem_daemon.lipsync.motion import VISEMES
-from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE
-from heygem_daemon.lipsync.speech.network import Encoder
+from heygem_daemon.lipsync.speech.network import VisemeHead
+from heygem_daemon.lipsync.speech.whisper import STREAM
 from training.features import Rows
 
 OnStep = Callable[[int, float], None]
 
-CROP: Final = 300
+CROP: Final = 150
 _RARE: Final = {"PP": 1.6, "FF": 1.4, "TH": 1.4, "RR": 1.2}
 """Weights in the loss: visemes that a viewer misses when they are not there."""
 
@@ -33,20 +33,19 @@ class Schedule:
     warm_up: int = 200
 
 
-def train_encoder(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: OnStep) -> Encoder:
-    """Return a trained encoder, in evaluation mode, on the CPU."""
+def train_head(rows: Sequence[Rows], schedule: Schedule, *, seed: int, device: str, on_step: OnStep) -> VisemeHead:
+    """Return a trained viseme head, in evaluation mode, on the CPU."""
     torch.manual_seed(seed)
-    encoder = Encoder().to(device)
-    weights = torch.tensor([_RARE.get(name, 1.0) for name in VISEMES], device=device)[None, :, None]
+    head = VisemeHead().to(device)
+    weights = torch.tensor([_RARE.get(name, 1.0) for name in VISEMES], device=device)
     batches = _batches(rows, schedule.batch, np.random.default_rng(seed))
 
     def loss() -> Tensor:
-        mel, labels = (part.to(device) for part in next(batches))
-        _, logits = encoder(mel)
-        return -(soft_labels(labels) * functional.log_softmax(logits, 1) * weights).sum(1).mean()
+        stream, labels = (part.to(device) for part in next(batches))
+        return -(soft_labels(labels) * functional.log_softmax(head(stream), 2) * weights).sum(2).mean()
 
-    optimise(encoder, loss, schedule, on_step)
-    return encoder.cpu().eval()
+    optimise(head, loss, schedule, on_step)
+    return head.cpu().eval()
 
 
 def optimise(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule, on_step: OnStep) -> None:
@@ -65,35 +64,25 @@ def optimise(network: nn.Module, loss: Callable[[], Tensor], schedule: Schedule,
 
 
 def soft_labels(labels: Tensor) -> Tensor:
-    """Return [B, 16, n] from labels [B, 2 n] at 100 Hz: a boundary of phonemes is no step in time."""
+    """Return [B, n, 16] from labels [B, 2 n] at 100 Hz: a boundary of phonemes is no step in time."""
     hot = functional.one_hot(labels, len(VISEMES)).float().transpose(1, 2)
     padded = functional.pad(hot, (1, 1), mode="replicate")
-    return (0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:])[..., ::2]
+    return (0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:])[..., ::2].transpose(1, 2)
 
 
 def _batches(rows: Sequence[Rows], batch: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    lengths = np.array([len(r.labels) for r in rows], float)
+    lengths = np.array([len(r.stream) for r in rows], float)
     chances = lengths / lengths.sum()
     while True:
-        mel = np.full((batch, BANDS, CROP), SILENCE, np.float32)
-        labels = np.zeros((batch, CROP), np.int64)
+        stream = np.zeros((batch, CROP, STREAM), np.float32)
+        labels = np.zeros((batch, 2 * CROP), np.int64)
         for i, place in enumerate(rng.choice(len(rows), batch, p=chances)):
             chosen = rows[place]
-            start = int(rng.integers(0, max(1, len(chosen.labels) - CROP)))
-            part = chosen.mel[start : start + CROP]
-            mel[i, :, : len(part)] = part.T
-            labels[i, : len(part)] = chosen.labels[start : start + CROP]
-            vary(mel[i], rng)
-        yield torch.from_numpy(mel), torch.from_numpy(labels)
-
-
-def vary(mel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], rng: np.random.Generator) -> None:
-    """Tilt the spectrum a little, and hide some bands (after SpecAugment, Park et al. 2019), in place."""
-    mel += np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 6), rng.normal(0, 0.07, 6))[:, None].astype(np.float32)
-    mel += np.float32(rng.normal(0, 0.08))
-    if rng.random() < 0.5:
-        first = int(rng.integers(0, BANDS - 8))
-        mel[first : first + int(rng.integers(3, 14))] = mel.mean()
+            start = int(rng.integers(0, max(1, len(chosen.stream) - CROP)))
+            part = chosen.stream[start : start + CROP]
+            stream[i, : len(part)] = part
+            labels[i, : 2 * len(part)] = chosen.labels[2 * start : 2 * (start + len(part))]
+        yield torch.from_numpy(stream), torch.from_numpy(labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,18 +97,17 @@ class Recognition:
     bilabial_precision: float
 
 
-def recognition(encoder: Encoder, rows: Sequence[Rows]) -> Recognition:
-    """Measure an encoder on utterances it was not trained on."""
+def recognition(head: VisemeHead, rows: Sequence[Rows]) -> Recognition:
+    """Measure a viseme head on utterances it was not trained on."""
     confusion = np.zeros((len(VISEMES), len(VISEMES)), np.int64)
     right_in_speech = 0
     with torch.inference_mode():
         for one in rows:
-            mel = torch.from_numpy(one.mel.astype(np.float32).T[None])
-            logits = encoder(mel)[1][0].numpy()
-            truth = one.labels[::2][: logits.shape[1]]
-            np.add.at(confusion, (truth, logits.argmax(0)[: len(truth)]), 1)
+            logits = head(torch.from_numpy(one.stream.astype(np.float32)[None]))[0].numpy().T
+            truth = one.labels[::2]
+            np.add.at(confusion, (truth, logits.argmax(0)), 1)
             spoken = truth > 0
-            right_in_speech += int((logits[1:].argmax(0)[: len(truth)][spoken] + 1 == truth[spoken]).sum())
+            right_in_speech += int((logits[1:].argmax(0)[spoken] + 1 == truth[spoken]).sum())
     bilabial = VISEMES.index("PP")
     return Recognition(
         frames=int(confusion.sum()),
