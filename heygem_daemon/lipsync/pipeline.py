@@ -25,7 +25,7 @@ from heygem_daemon.lipsync.engines import NO_OPTIONS, Engine, EngineContext, Wav
 from heygem_daemon.lipsync.evaluation import SyncMetrics
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
-from heygem_daemon.lipsync.ports import Driver, Renderer
+from heygem_daemon.lipsync.ports import Driver, PersonalDriver, Renderer
 from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import RenderInputs, RenderStats, render_frames
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
@@ -233,13 +233,16 @@ def _video_of(info: MediaInfo) -> VideoStream:
 
 
 def _inputs(task: _Task, prepared: Any, style: SpeakingStyle) -> RenderInputs:
+    driver = task.loaded.driver
+    if style.is_own and isinstance(driver, PersonalDriver):
+        driver = driver.for_presenter(style.shut_share)
     return RenderInputs(
         info=task.info,
         video=task.video,
         speech=task.speech,
         frames=task.frames,
         tracks=task.tracks,
-        driver=task.loaded.driver,
+        driver=driver,
         alignment=task.transcript.alignment,
         renderer=task.loaded.renderer,
         prepared=prepared,

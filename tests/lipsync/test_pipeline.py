@@ -4,10 +4,11 @@ import json
 import subprocess
 import time
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -17,10 +18,16 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
-from heygem_daemon.lipsync.arrays import Image
+from heygem_daemon.lipsync import evaluation, pipeline
+from heygem_daemon.lipsync.arrays import Bool, Float32, Image
+from heygem_daemon.lipsync.evaluation import SyncMetrics
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.pipeline import RenderSession
+from heygem_daemon.lipsync.ports import Driver, PersonalDriver
 from heygem_daemon.lipsync.progress import Progress
+from heygem_daemon.lipsync.render_loop import RenderInputs
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
+from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.media import run
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -93,8 +100,24 @@ def request_in(
 
 
 @pytest.fixture(scope="module")
-def made(place: Path, session: RenderSession, recording: Path, clip: Path) -> Made:
+def compared() -> Iterator[list[SyncMetrics]]:
+    """How the mouths of the results follow their targets, in the order of the renders."""
+    found: list[SyncMetrics] = []
+    compare = evaluation.compare
+
+    def kept(target: Float32, measured: Float32, shut: Bool, frame_rate: Fraction) -> SyncMetrics:
+        found.append(compare(target, measured, shut, frame_rate))
+        return found[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "compare", kept)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def made(place: Path, session: RenderSession, recording: Path, clip: Path, compared: list[SyncMetrics]) -> Made:
     """The request, the report and the progress of a first, uncached render."""
+    assert not compared
     request = request_in(place / "made", recording, clip, explain=place / "made" / "result.explain.png")
     steps: list[tuple[float, Progress]] = []
     report = session.render(request, lambda step: steps.append((time.monotonic(), step)))
@@ -113,10 +136,16 @@ def test_the_mouth_follows_its_target_in_time(made: Made) -> None:
     _, report, _ = made
     assert report.mouth_correlation is not None
     assert report.sync_offset_ms is not None
-    assert report.closure_rate is not None
-    assert report.mouth_correlation > 0.8
-    assert abs(report.sync_offset_ms) <= 40
-    assert report.closure_rate > 0.6
+    assert report.mouth_correlation > 0.85
+    assert abs(report.sync_offset_ms) <= 10
+
+
+def test_the_lips_meet_at_the_m_after_the_pause(made: Made, compared: list[SyncMetrics]) -> None:
+    """The other closures are of one or two frames, in which the shut lips of this face are not always measured so."""
+    assert made[1].closure_rate == compared[0].closure_rate
+    longest = max(compared[0].closures, key=lambda closure: closure.stop - closure.start)
+    assert longest.stop - longest.start >= 3
+    assert longest.is_shut
 
 
 def test_only_the_lower_face_differs_from_the_source(made: Made) -> None:
@@ -282,6 +311,83 @@ def test_an_interruption_in_the_middle_leaves_no_file_and_no_process(
     assert list(request.output.parent.iterdir()) == []
     children = subprocess.run(["pgrep", "-f", str(place)], capture_output=True, text=True, check=False).stdout
     assert children == ""
+
+
+class StopError(Exception):
+    """Ends a render before its first frame."""
+
+
+class PlainDriver:
+    """A driver that is the same for everybody."""
+
+    name = "plain"
+    model_hashes: Mapping[str, str] = MappingProxyType({})
+
+    def motion(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Iterator[MouthMotion]:
+        raise NotImplementedError
+
+
+class AdaptableDriver(PlainDriver):
+    """A driver that is told how often the lips of a presenter are shut."""
+
+    def __init__(self, shut_share: float | None = None) -> None:
+        self.shut_share = shut_share
+
+    def for_presenter(self, shut_share: float) -> "AdaptableDriver":
+        return AdaptableDriver(shut_share)
+
+
+DriverFor = Callable[[Driver, SpeakingStyle], Driver]
+"""Returns the driver that the frames of a presenter of this style are rendered with."""
+
+
+@pytest.fixture
+def driver_for(
+    session: RenderSession, recording: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Made
+) -> DriverFor:
+    loaded = session.load("rewrite")
+    assert made[1].engine == "rewrite"  # the presenter is known already
+
+    def used(driver: Driver, style: SpeakingStyle) -> Driver:
+        inputs: list[RenderInputs] = []
+
+        def stop(given: RenderInputs, *_: object) -> None:
+            inputs.append(given)
+            raise StopError
+
+        monkeypatch.setitem(session._loaded, "rewrite", replace(loaded, driver=driver))
+        monkeypatch.setattr(pipeline, "presenter_style", lambda *_: style)
+        monkeypatch.setattr(pipeline, "render_frames", stop)
+        with pytest.raises(StopError):
+            session.render(request_in(tmp_path / "stopped", recording, clip))
+        return inputs[0].driver
+
+    return used
+
+
+def test_a_driver_is_told_how_often_the_lips_of_the_presenter_are_shut(driver_for: DriverFor) -> None:
+    driver = AdaptableDriver()
+    used = driver_for(driver, SpeakingStyle(shut_share=0.37, is_own=True))
+    assert isinstance(used, AdaptableDriver)
+    assert used.shut_share == 0.37
+    assert driver.shut_share is None  # it is kept for the next presenter
+
+
+def test_a_presenter_of_whom_nothing_is_known_is_driven_like_most_people(driver_for: DriverFor) -> None:
+    driver = AdaptableDriver()
+    assert driver_for(driver, SpeakingStyle(shut_share=0.37)) is driver
+
+
+def test_a_driver_that_is_the_same_for_everybody_is_used_as_it_is(driver_for: DriverFor) -> None:
+    driver = PlainDriver()
+    assert driver_for(driver, SpeakingStyle(shut_share=0.37, is_own=True)) is driver
+
+
+def test_the_shipped_driver_is_one_that_is_told(session: RenderSession) -> None:
+    driver = session.load("rewrite").driver
+    assert isinstance(driver, PersonalDriver)
+    adapted = driver.for_presenter(0.37)
+    assert (adapted.name, adapted.model_hashes) == (driver.name, driver.model_hashes)
 
 
 def test_the_report_is_plain_enough_for_json(made: Made) -> None:

@@ -49,6 +49,8 @@ _REST_MARGIN: Final = 0.3
 """Seconds without speech on both sides of a frame at rest."""
 _SPEECH: Final = 0.5
 """Weight of the silence viseme below which a frame is speech."""
+_SHUT: Final = 0.15
+"""Lips are shut below this fraction of the 95th percentile of the opening, as in the training of the driver."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,12 +69,13 @@ class PredictedMotion:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasuredMotion:
     """The presenter's own mouth on T frames: times float64 [T] in s on the clock of the audio, opening and width float64 [T] as
-    fractions of the presenter's range, usable bool [T], closed: the mean opening of the most closed frames."""
+    fractions of the presenter's range, usable bool [T], shut bool [T], closed: the mean opening of the most closed frames."""
 
     times: Float64
     opening: Float64
     width: Float64
     usable: Bool
+    shut: Bool
     closed: float
 
 
@@ -119,7 +122,8 @@ def measure_motion(tracks: FaceTracks, start: float, frames: int) -> MeasuredMot
     reference = mean_face(tracks)
     mouth = learn_mouth(sample_faces(tracks, reference).canonical, reference)
     faces = face_geometry(tracks, reference, 0, frames)
-    opening, width = _fractions(mouth, opening_of(faces.canonical), width_of(faces.canonical))
+    apart = opening_of(faces.canonical)
+    opening, width = _fractions(mouth, apart, width_of(faces.canonical))
     usable = faces.valid & (np.abs(faces.angles[:, 0]) <= LARGEST_YAW) & (faces.pose.scale >= SMALLEST_FACE)
     measured = opening[usable] if usable.any() else np.zeros(1)
     return MeasuredMotion(
@@ -127,6 +131,7 @@ def measure_motion(tracks: FaceTracks, start: float, frames: int) -> MeasuredMot
         opening=opening,
         width=width,
         usable=usable,
+        shut=apart < _SHUT * np.percentile(apart[usable], 95) if usable.any() else np.zeros(frames, bool),
         closed=float(measured[measured <= np.percentile(measured, _REST_PERCENTILE)].mean()),
     )
 
@@ -174,9 +179,16 @@ def fit_style(predicted: PredictedMotion, measured: MeasuredMotion, evidence: Sy
         width_amplitude=spread,
         width_shift=round(float(shift.clip(-_WIDTH_SHIFT, _WIDTH_SHIFT)), 3),
         rest_opening=_rest_opening(measured, inside, silence),
+        shut_share=round(shrunk_share(float(measured.shut[spoken].mean()), seconds), 3),
         seconds=round(seconds, 1),
         is_own=True,
     )
+
+
+def shrunk_share(own: float, seconds: float) -> float:
+    """Return the share of shut lips to expect of a presenter, of whom it was `own` in `seconds` of speech: near the usual one with few."""
+    confidence = seconds / (seconds + _HALF_CONFIDENCE)
+    return confidence * own + (1 - confidence) * SpeakingStyle().shut_share
 
 
 def _shrunk_ratio(own: float, usual: float, confidence: float) -> float:

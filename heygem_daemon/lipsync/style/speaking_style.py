@@ -15,7 +15,7 @@ from scipy.ndimage import correlate1d, minimum_filter1d
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 
-STYLE_VERSION: Final = "habits 1"
+STYLE_VERSION: Final = "habits 2"
 """Part of the cache key: raise the number when the meaning of the values or their estimation changes."""
 
 _FILE: Final = "habits.json"
@@ -34,7 +34,7 @@ class SpeakingStyle:
     """How a presenter's mouth differs from most people's, in fractions of the presenter's range (see MouthMotion).
 
     amplitude: factor of the opening; width_amplitude: factor of the distance of the width from rest; width_shift: added to the width
-    while speaking; rest_opening: how far the lips are apart in silence.
+    while speaking; rest_opening: how far the lips are apart in silence; shut_share: fraction of the time of speech in which they are shut.
     Evidence: seconds of the presenter's own speech, and the sync of its audio with the mouth: correlation r at the offset lag
     (s, positive = the mouth is late), z in standard deviations above mismatched audio; all 0 where nothing could be estimated.
     is_own: whether the values were estimated from the presenter's video.
@@ -44,6 +44,7 @@ class SpeakingStyle:
     width_amplitude: float = 1.0
     width_shift: float = 0.0
     rest_opening: float = 0.0
+    shut_share: float = 0.25
     seconds: float = 0.0
     r: float = 0.0
     lag: float = 0.0

@@ -69,6 +69,6 @@ def test_no_motion_stays_no_motion() -> None:
 
 
 def test_a_saved_style_is_read_back(tmp_path: Path) -> None:
-    style = SpeakingStyle(amplitude=1.2, rest_opening=0.1, seconds=12.5, r=0.6, lag=-0.04, z=7.1, is_own=True)
+    style = SpeakingStyle(amplitude=1.2, rest_opening=0.1, shut_share=0.35, seconds=12.5, r=0.6, lag=-0.04, z=7.1, is_own=True)
     style.save(tmp_path)
     assert load_style(tmp_path) == style
