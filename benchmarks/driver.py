@@ -18,12 +18,14 @@ import torch
 
 from heygem_daemon.lipsync.adaptation.augment import babble, coloured_noise, mix, music
 from heygem_daemon.lipsync.adaptation.clips import AvClip, people, read_clips
-from heygem_daemon.lipsync.adaptation.scores import DriverMetrics, Prediction, driver_metrics
+from heygem_daemon.lipsync.adaptation.scores import DriverMetrics, Prediction, driver_metrics, is_shut
 from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.model import load
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.recording_motion import align_recording, motion_at
 from heygem_daemon.lipsync.speech.weights import shipped_weights
+from heygem_daemon.lipsync.style.estimation import shrunk_share
 
 _SPEED_S = 120
 """Length of the recording with which the speed is measured."""
@@ -44,6 +46,8 @@ def main() -> None:
     print(f"{len(clips)} clips, {len(people(clips))} people, {sum(clip.seconds for clip in clips) / 60:.1f} minutes")
     _print_metrics("audio alone", _evaluate(driver, clips, lambda clip: clip.audio))
     _print_metrics("babble, 10 dB below", _evaluate(driver, clips, lambda clip: _with_babble(clip, clips)))
+    _print_metrics("a 50 Hz tone, 4 dB below", _evaluate(driver, clips, _with_hum))
+    _measure_shut_share(driver, clips)
     if options.words:
         _measure_transcripts(driver, clips, json.loads(options.words.read_text("utf-8")))
     _measure_music_and_noise(driver, clips, options.music)
@@ -96,6 +100,33 @@ def _measure_music_and_noise(driver: PhoneticDriver, clips: list[AvClip], record
         print(f"lip speed to {path.name} alone: {fraction:.0%} of that to speech")
     if fractions:
         print(f"lip speed to these {len(fractions)} recordings alone: {np.mean(fractions):.1%}, the most {max(fractions):.0%}")
+
+
+def _with_hum(clip: AvClip) -> Float32:
+    """Return the clip's audio with the hum of the mains, 4 dB below it."""
+    tone = np.sin(2 * np.pi * 50 * np.arange(len(clip.audio)) / 16000).astype(np.float32)
+    return mix(clip.audio, tone, 4.0)
+
+
+def _measure_shut_share(driver: PhoneticDriver, clips: list[AvClip]) -> None:
+    """Print how much of the time the lips are shut, and what it gives to know it: each half of a clip is driven with the share that was
+    measured in the other half."""
+    shares, found, informed = [], [], {}
+    for clip in clips:
+        motion = motion_at(driver, clip.audio, clip.true_times)
+        shares.append(float(is_shut(clip.opening).mean()))
+        found.append(float(is_shut(motion.opening).mean()))
+        middle = len(clip.times) // 2
+        halves = []
+        for own, other in ((slice(0, middle), slice(middle, None)), (slice(middle, None), slice(0, middle))):
+            share = shrunk_share(float(is_shut(clip.opening)[other].mean()), clip.seconds / 2)
+            halves.append(motion_at(driver.for_presenter(share), clip.audio, clip.true_times[own]))
+        whole = MouthMotion.concatenate(halves)
+        informed[clip.name] = Prediction(opening=whole.opening, width=whole.width)
+    names = np.array([clip.person for clip in clips])
+    by_person = [np.mean([np.array(values)[names == name].mean() for name in people(clips)]) for values in (shares, found)]
+    print(f"lips shut, mean of people: {by_person[0]:.3f} in truth, {by_person[1]:.3f} predicted")
+    _print_metrics("with the share of shut lips of the presenter (from the other half of the clip)", driver_metrics(clips, informed))
 
 
 def _match_level(speech: Float32, other: Float32) -> Float32:
