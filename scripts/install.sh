@@ -71,14 +71,6 @@ ensure_config() {
     stage_config ""
 }
 
-# librosa compiles parts of itself at its first use (8 s and more); done here, the first drop does not wait for it.
-warm_up() {
-    [ ! -e "$cache/numba/.${1##*/}" ] || return 0
-    as_service rm -rf "$cache/numba"
-    as_service "$current/bin/python" -c "import librosa; librosa.filters.mel(sr=16000, n_fft=512, n_mels=80)"
-    as_service touch "$cache/numba/.${1##*/}"
-}
-
 # -- The three commands ------------------------------------------------------------------------------------------------
 
 prepare() {
@@ -98,7 +90,6 @@ put_in_place() {
     ensure_people_and_folders
     ensure_models "$scratch"
     ensure_config
-    warm_up "$1"
     reload_systemd
 }
 

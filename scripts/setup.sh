@@ -82,13 +82,7 @@ ensure_package() {
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then return 0; fi
     info "the package and its tools (the first time, torch makes this take some minutes)"
     pip_install "$venv/bin/python" -e '.[dev]'
-    warm_up
     fingerprint >"$stamp"
-}
-
-# librosa compiles parts of itself at its first use (8 s and more); done here, the first job does not wait for it.
-warm_up() {
-    "$venv/bin/python" -c "import librosa; librosa.filters.mel(sr=16000, n_fft=512, n_mels=80)"
 }
 
 ensure_models() {

@@ -65,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.avdata and len({person_of(clip) for clip in clips}) < mapper.FOLDS:
         print(f"{options.avdata} holds fewer than {mapper.FOLDS} people: too few to evaluate on people held out", file=sys.stderr)
         return 2
+    used = None if clips else load(options.out)  # read first: without it the rest would be in vain
     stage = _audio_networks(plan, options, log)
     start = stage.networks
-    model, evaluation = _train_mappers(start, clips, plan, options, log) if clips else (_keep_mappers(start, options, log), None)
+    model, evaluation = (_keep_mappers(start, used, log), None) if used else _train_mappers(start, clips, plan, options, log)
     minutes = stage.earlier + (time.monotonic() - began) / 60
     written = card.make(model, stage.recognised, evaluation, clips, seed=options.seed, minutes=minutes)
     model = model.with_(card=written)
@@ -183,9 +184,8 @@ def _train_mappers(
     return model.with_(calibration=calibration), evaluation
 
 
-def _keep_mappers(start: PhoneticModel, options: argparse.Namespace, log: OnStage) -> PhoneticModel:
+def _keep_mappers(start: PhoneticModel, used: PhoneticModel, log: OnStage) -> PhoneticModel:
     log("mappers: those of the weights in use, no footage was given")
-    used = load(options.out)
     return used.with_(encoder=start.encoder, activity=start.activity, visemes=start.visemes)
 
 

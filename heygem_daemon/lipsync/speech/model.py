@@ -29,7 +29,6 @@ from heygem_daemon.lipsync.speech.whisper import LONGEST, STREAM, SpeechEncoder
 
 FORMAT: Final = "phonetic 3"
 
-
 SHUT_SHARES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 """Fractions of the time of speech in which a person's lips are shut; from person to person they run from 0 to .62."""
 
@@ -77,8 +76,7 @@ class PhoneticModel:
 
     encoder: pretrained; activity: pretrained, whether anybody speaks; projection: from the encoder's residual stream to the features of
     the mappers; visemes: from the same to visemes. mappers: from the features to motion, half of them from those of each model of the
-    encoder. transcript_mappers: from visemes and loudness
-    alone, because a transcript can correct the visemes.
+    encoder. transcript_mappers: from visemes and loudness alone, because a transcript can correct the visemes.
     card: training data and scores of the weights, for people (JSON values). sha256: of the file the weights were read from, "" where there
     is none.
     """
