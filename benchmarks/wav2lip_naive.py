@@ -28,6 +28,7 @@ from heygem_daemon.lipsync.wav2lip.mel import RATE as COLUMNS_PER_SECOND
 from heygem_daemon.lipsync.wav2lip.mel import SILENCE
 from heygem_daemon.lipsync.wav2lip.network import COLUMNS, SIDE
 from heygem_daemon.media.frame import Frame, YuvSpace
+from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import speech_blocks
 
 BATCH: Final = 128
@@ -140,7 +141,7 @@ def run_naively(job: argparse.Namespace) -> dict[str, Run]:
     with clock.stage("track"):
         boxes = face_boxes(images, rate, job.models)
     with clock.stage("mel"):
-        speech = np.concatenate(list(speech_blocks(job.recording)))
+        speech = np.concatenate(list(speech_blocks(probe(job.recording))))
         mel = np.pad(mel_spectrogram(speech), ((0, 0), (0, COLUMNS)), constant_values=SILENCE)
     count = round(len(speech) * rate / _SAMPLE_RATE)
     numbers = [i % len(images) for i in range(count)]

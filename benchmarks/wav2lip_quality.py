@@ -82,7 +82,7 @@ def closed_frame(driver: PhoneticDriver, recording: Path, target: Path, frames: 
     """Return the number of the frame whose target opening is the smallest."""
     video = probe(target).video
     rate = video.frame_rate if video else Fraction(25)
-    return int(np.argmin(np.concatenate([block.opening for block in driver.motion(speech_blocks(recording), rate, frames)])))
+    return int(np.argmin(np.concatenate([block.opening for block in driver.motion(speech_blocks(probe(recording)), rate, frames)])))
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, Self, get_args
 
 Fit = Literal["audio", "video"]
+Channels = Literal["stereo", "keep"]
 
 FITS: Final[tuple[str, ...]] = get_args(Fit)
+CHANNELS: Final[tuple[str, ...]] = get_args(Channels)
 FACES: Final = ("largest", "left", "right", "center")
 BEST_QUALITY: Final = 0
 WORST_QUALITY: Final = 51
@@ -18,7 +20,9 @@ class RenderOptions:
 
     engine: see lipsync.engines. fit: "audio" makes the result as long as the recording, "video" as long as the video. face: one of FACES,
     or a number counted from the left. quality: x264's constant rate factor. label: write a visible label into the image. explain: also
-    write a diagnostic image. text: the words of the recording; where it is None, a script file may hold them. language: of these words,
+    write a diagnostic image. track: audio track of the recording, counted from 1; None: see media.audio. channel: of this track, that is
+    spoken: "left", "right", "mix" or a number counted from 1; None: the mix that has the speech. channels: "stereo" writes more than two
+    channels as two, "keep" as they are. background: "#rrggbb", what transparent pixels become. text: the words of the recording; where it is None, a script file may hold them. language: of these words,
     None = detect it.
     """
 
@@ -28,6 +32,10 @@ class RenderOptions:
     quality: int = 16
     label: bool = False
     explain: bool = False
+    track: int | None = None
+    channel: str | None = None
+    channels: Channels = "stereo"
+    background: str = "#000000"
     text: str | None = None
     language: str | None = None
 

@@ -81,6 +81,7 @@ class Metrics(_Model):
     mouth_correlation: float | None = None
     closure_rate: float | None = Field(default=None, description="fraction of the target's lip closures that the result shows")
     warnings: tuple[str, ...] = ()
+    warning_details: dict[str, str] = Field(default_factory=dict, description="code of a warning to a sentence about this very file")
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Self:

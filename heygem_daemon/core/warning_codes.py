@@ -24,6 +24,7 @@ class WarningCode(StrEnum):
     SCRIPT_UNREADABLE = "script_unreadable"
     SCRIPT_LANGUAGE_UNKNOWN = "script_language_unknown"
     SCRIPT_WITHOUT_ESPEAK = "script_without_espeak"
+    FILE_IGNORED = "file_ignored"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +85,15 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         message="The server could not turn the script into phonemes, because espeak-ng is missing there or failed; the script was ignored.",
         hint="Ask the administrator to install the package espeak-ng, then drop the folder again.",
     ),
+    WarningCode.FILE_IGNORED: WarningSpec(
+        message="A file or folder of the drop was not used.",
+        hint="Where it belongs to the job, put it directly into videos/ (or audios/), in an accepted type, and drop the folder again.",
+    ),
 }
 
 
-def describe_warning(code: str) -> str:
-    """Return the sentence, the hint and the code of a warning; of an unknown one, from another version, the code alone."""
+def describe_warning(code: str, detail: str = "") -> str:
+    """Return the sentence, the detail, the hint and the code of a warning; of an unknown one, from another version, the code and the detail."""
     spec = WARNINGS.get(code)
-    return code if spec is None else f"{spec.message} {spec.hint} ({code})"
+    words = [code, detail] if spec is None else [spec.message, detail, spec.hint, f"({code})"]
+    return " ".join(word for word in words if word)

@@ -97,7 +97,6 @@ def _seconds(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
         if is_video:
             video = check_video(path, limits).video
             return video.seconds if video else 0.0
-        check_recording(path, limits)
-        return float(measure_speech(path, limits).seconds)
+        return float(measure_speech(check_recording(path, limits), limits).seconds)
     except OSError as failed:
         raise error("io_error", problem=f"{failed.strerror or failed} ({escape_name(path.name)})") from failed

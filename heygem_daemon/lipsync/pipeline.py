@@ -144,10 +144,10 @@ class RenderSession:
         loaded = self.load(options.engine)
         cache = stack.enter_context(Cache(self._cache_dir, self._cache_bytes))
         with clock.stage("measure"):
-            check_recording(request.recording, self._limits)
+            recording = check_recording(request.recording, self._limits)
             info = check_video(request.video, self._limits)
             video = _video_of(info)
-            speech = stack.enter_context(decoded_speech(request.recording, self._cache_dir, self._limits))
+            speech = stack.enter_context(decoded_speech(recording, self._cache_dir, self._limits))
             video_cache = VideoCache(cache=cache, key=content_key(request.video))
         with clock.stage("analyse"):
             tracks = cached_tracks(video_cache, info, face=options.face, models=self._context.models, on_progress=on_progress)
@@ -221,6 +221,7 @@ class RenderSession:
             faces_drawn=rendered.stats.drawn,
             faces_passed=rendered.stats.passed,
             warnings=_warnings(task, rendered),
+            warning_details={str(code): detail for code, detail in _file_warnings(task).items() if detail},
             explained=task.request.diagnostic_image is not None,
             cached=cached,
         )
@@ -255,7 +256,7 @@ def _writer(task: _Task) -> VideoWriter:
     return VideoWriter(
         request.output,
         like=task.video,
-        recording=request.recording,
+        recording=task.speech.info,
         frames=task.frames,
         fit=task.fit,
         quality=request.options.quality,
@@ -282,12 +283,15 @@ def _write_diagnostics(task: _Task, rendered: _Rendered, path: Path) -> None:
 
 def _warnings(task: _Task, rendered: _Rendered) -> tuple[str, ...]:
     possible = {
-        WarningCode.HDR_TONE_MAPPED: task.video.source_colour.is_hdr,
-        WarningCode.VARIABLE_FRAME_RATE: task.video.is_variable,
         WarningCode.FRAMES_WITHOUT_FACE: rendered.stats.passed > 0,
         WarningCode.LABEL_WITHOUT_FONT: not rendered.has_label,
         WarningCode.DOUBTFUL_MOUTH: rendered.stats.target.is_doubtful(),
         **rendered.metrics.warnings(),
     }
     codes = [code for code, applies in possible.items() if applies]
-    return tuple(str(code) for code in (*codes, *([task.transcript.warning] if task.transcript.warning else [])))
+    return tuple(str(code) for code in (*_file_warnings(task), *codes, *([task.transcript.warning] if task.transcript.warning else [])))
+
+
+def _file_warnings(task: _Task) -> dict[str, str]:
+    """Return the warnings about the recording and the video: code -> a sentence about this file, or ""."""
+    return {**task.info.warnings, **task.speech.info.warnings}

@@ -37,7 +37,8 @@ class RenderReport:
     seconds: length that the result must have; speed: seconds of result per second of work; stage_seconds: stage -> s.
     licence: of the engine's weights, where it restricts their use. models: name -> sha256.
     sync_offset_ms, mouth_correlation, closure_rate: see evaluation.SyncMetrics. habits: the presenter's speaking style.
-    faces_drawn and faces_passed: frames drawn on, and passed through untouched. warnings: see core.warning_codes.
+    faces_drawn and faces_passed: frames drawn on, and passed through untouched. warnings: see core.warning_codes; warning_details: code -> what it is about
+    in this file, where there is more to say than the sentence of the code.
     explained: whether the diagnostic image was written. cached: everything that depends on the video alone was in the cache.
     """
 
@@ -62,5 +63,6 @@ class RenderReport:
     faces_drawn: int
     faces_passed: int
     warnings: tuple[str, ...]
+    warning_details: Mapping[str, str]
     explained: bool
     cached: bool

@@ -7,13 +7,13 @@ from typing import Any, Final
 import ffmpeg
 
 from heygem_daemon.media.filters import as_decoded
-from heygem_daemon.media.formats import demuxer
 from heygem_daemon.media.label import LABEL, SOURCE_TYPE
 from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, VideoStream
 
 Command = tuple[str, ...]
 
 PROTOCOLS: Final = "file,pipe"
+RESULT_DEMUXER: Final = "mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
 SEEK_MARGIN_FRAMES: Final = 3
@@ -30,29 +30,31 @@ def file_url(path: Path) -> str:
     return f"file:{path}"
 
 
-def _input_options(path: Path) -> dict[str, str]:
-    """Return the options that open a file with the demuxer of its extension, without reading any other file or the network."""
-    return {"f": demuxer(path), "protocol_whitelist": PROTOCOLS}
+def _input_options(demuxer: str) -> dict[str, str]:
+    """Return the options that open a file with this demuxer, without reading any other file or the network."""
+    return {"f": demuxer, "protocol_whitelist": PROTOCOLS}
 
 
-def _ffprobe(path: Path, *options: str) -> Command:
-    opened = [word for key, value in _input_options(path).items() for word in (f"-{key}", value)]
+def _ffprobe(path: Path, demuxer: str, *options: str) -> Command:
+    opened = [word for key, value in _input_options(demuxer).items() for word in (f"-{key}", value)]
     return ("ffprobe", "-hide_banner", "-loglevel", "error", *opened, *options, "-of", "json", "-i", file_url(path))
 
 
-def describe(path: Path) -> Command:
+def describe(path: Path, demuxer: str) -> Command:
     """Print container and streams as JSON."""
-    return _ffprobe(path, "-show_format", "-show_streams")
+    return _ffprobe(path, demuxer, "-show_format", "-show_streams")
 
 
-def describe_still(path: Path) -> Command:
+def describe_still(path: Path, demuxer: str) -> Command:
     """Print container, stream and the one frame as JSON: the orientation of a photo is a property of its frame."""
-    return _ffprobe(path, "-show_format", "-show_streams", "-show_frames", "-read_intervals", "%+#1")
+    return _ffprobe(path, demuxer, "-show_format", "-show_streams", "-show_frames", "-read_intervals", "%+#1")
 
 
-def last_packets(path: Path, *, since: float) -> Command:
+def last_packets(path: Path, demuxer: str, *, since: float) -> Command:
     """Print the packets from the key frame before `since` (s) to the end as JSON, by reading but not decoding them."""
-    return _ffprobe(path, "-read_intervals", f"{since:.3f}%", "-show_entries", "packet=stream_index,pts_time,dts_time,duration_time")
+    return _ffprobe(
+        path, demuxer, "-read_intervals", f"{since:.3f}%", "-show_entries", "packet=stream_index,pts_time,dts_time,duration_time"
+    )
 
 
 def _compile(output: Any) -> Command:
@@ -68,7 +70,7 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     video = info.video
     if video is None:
         raise ValueError(f"{info.path.name} has no video track")
-    options: dict[str, Any] = _input_options(info.path)
+    options: dict[str, Any] = _input_options(info.demuxer)
     ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate
     if seek and video.is_seekable and start and ahead > 0:
         options |= {"ss": f"{float(ahead):.6f}", "noaccurate_seek": None}
@@ -78,15 +80,17 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", fps_mode="passthrough", **count))
 
 
-def decode_speech(path: Path, *, rate: int) -> Command:
-    """Write the first audio track to standard output as mono int16; as float ffmpeg would mix two channels to up to 1.41."""
-    audio = ffmpeg.input(file_url(path), **_input_options(path))["a:0"]
+def decode_speech(info: MediaInfo, *, rate: int) -> Command:
+    """Write the audio track to standard output as mono int16; as float ffmpeg would mix two channels to up to 1.41."""
+    if info.audio is None:
+        raise ValueError(f"{info.path.name} has no audio track")
+    audio = ffmpeg.input(file_url(info.path), **_input_options(info.demuxer))[str(info.audio.index)]
     return _compile(ffmpeg.output(audio, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
 
 
 def count_frames(path: Path) -> Command:
-    """Decode everything; print the streams with their number of frames as JSON, and every error on standard error."""
-    return _ffprobe(path, "-err_detect", "explode", "-count_frames", "-show_streams")
+    """Decode all of a result; print the streams with their number of frames as JSON, and every error on standard error."""
+    return _ffprobe(path, RESULT_DEMUXER, "-err_detect", "explode", "-count_frames", "-show_streams")
 
 
 def aac_rate(sample_rate: int) -> int:
@@ -99,13 +103,13 @@ def aac_bits(channels: int) -> int:
     return max(AAC_BITS, AAC_BITS_PER_CHANNEL * channels)
 
 
-def _audio_track(recording: Path, audio: AudioStream, *, at_least: Fraction | None) -> Any:
+def _audio_track(recording: MediaInfo, audio: AudioStream, *, at_least: Fraction | None) -> Any:
     """Return the recording from its first to its last sample, with time stamps counted in samples: it can neither be cut nor drift.
 
     at_least: length in s up to which silence is added.
     """
     rate = aac_rate(audio.sample_rate)
-    track = ffmpeg.input(file_url(recording), **_input_options(recording))[str(audio.index)]
+    track = ffmpeg.input(file_url(recording.path), **_input_options(recording.demuxer))[str(audio.index)]
     track = track.filter("aresample", rate).filter("asetpts", "N/SR/TB")
     if at_least is not None:
         track = track.filter("apad", whole_len=-(-at_least * rate // 1))
@@ -132,7 +136,7 @@ def encode(
     path: Path,
     *,
     like: VideoStream,
-    recording: Path,
+    recording: MediaInfo,
     audio: AudioStream,
     frames: int,
     pad_audio: bool,

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.media import commands
 from heygem_daemon.media.formats import DEMUXERS, IMAGE_EXTENSIONS, RECORDING_EXTENSIONS, VIDEO_EXTENSIONS, display_name
 from heygem_daemon.media.run import capture
-from heygem_daemon.media.streams import audio_stream, rational, seconds_of, video_stream
-from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
+from heygem_daemon.media.streams import audio_streams, rational, seconds_of, video_stream
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
 
 __all__ = ["IMAGE_EXTENSIONS", "RECORDING_EXTENSIONS", "VIDEO_EXTENSIONS", "check_recording", "check_video", "probe"]
 
@@ -29,9 +30,6 @@ MISSING_FRACTION: Final = 0.02
 """A file is truncated when more than either of these is missing of the length in its header."""
 EXACT_CONTAINERS: Final = frozenset({"mov", "matroska", "flac"})
 """Containers whose header has the exact length (that of an mp3 or a raw aac is only an estimate)."""
-
-HDR_WARNING: Final = "{name} is an HDR video; it was converted to standard colours (BT.709)."
-VARIABLE_WARNING: Final = "{name} has a variable frame rate; it was read at a constant {rate:.5g} frames per second."
 
 Json = dict[str, Any]
 
@@ -47,14 +45,15 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     extension = path.suffix.lower()
     if extension not in DEMUXERS:
         raise _unreadable(path)
-    command = commands.describe_still(path) if extension in IMAGE_EXTENSIONS else commands.describe(path)
+    demuxer = DEMUXERS[extension]
+    command = commands.describe_still(path, demuxer) if extension in IMAGE_EXTENSIONS else commands.describe(path, demuxer)
     report = _run_ffprobe(path, command, limits)
     streams: list[Json] = report.get("streams", [])
     if len(streams) > limits.streams:
         raise error("too_many_streams", name=display_name(path), count=len(streams), limit=limits.streams)
     if not streams:
         raise _unreadable(path)
-    return _media_info(path, size, report, limits)
+    return _media_info(path, demuxer, size, report, limits)
 
 
 def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
@@ -140,35 +139,41 @@ def _unreadable(path: Path) -> Exception:
     return error("video_truncated" if starts_as_mp4 else "not_a_video", name=name)
 
 
-def _media_info(path: Path, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
-    container, name = report.get("format", {}), display_name(path)
+def _media_info(path: Path, demuxer: str, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
+    container = report.get("format", {})
     start = rational(container.get("start_time")) or Fraction(0)
     is_still = path.suffix.lower() in IMAGE_EXTENSIONS
     length = seconds_of(container)
     if length is None and not is_still:
-        length = max((_last_time(path, limits, since=0.0) or 0.0) - float(start), 0.0)
+        length = max((_last_time(path, demuxer, limits, since=0.0) or 0.0) - float(start), 0.0)
     video = video_stream(report, length or 0.0, is_still=is_still)
-    warnings = []
-    if video and video.source_colour.is_hdr:
-        warnings.append(HDR_WARNING.format(name=name))
-    if video and video.is_variable:
-        warnings.append(VARIABLE_WARNING.format(name=name, rate=float(video.frame_rate)))
+    tracks = audio_streams(report, length or 0.0)
     return MediaInfo(
         path=path,
-        container=DEMUXERS[path.suffix.lower()],
+        demuxer=demuxer,
         size=size,
         streams=len(report["streams"]),
         video=video,
-        audio=audio_stream(report, length or 0.0),
+        audio=tracks[0] if tracks else None,
+        audio_tracks=tracks,
         seconds=length or 0.0,
         start=start,
-        warnings=tuple(warnings),
+        warnings=_video_warnings(video) if video else {},
     )
 
 
-def _last_time(path: Path, limits: MediaLimits, *, since: float) -> float | None:
+def _video_warnings(video: VideoStream) -> dict[str, str]:
+    warnings: dict[str, str] = {}
+    if video.source_colour.is_hdr:
+        warnings[WarningCode.HDR_TONE_MAPPED] = ""
+    if video.is_variable:
+        warnings[WarningCode.VARIABLE_FRAME_RATE] = f"It was read at {float(video.frame_rate):.5g} frames per second."
+    return warnings
+
+
+def _last_time(path: Path, demuxer: str, limits: MediaLimits, *, since: float) -> float | None:
     """Return the end of the last packet of any stream in s, or None where none could be read."""
-    answer = capture(commands.last_packets(path, since=since), seconds=limits.probe_seconds * 5)
+    answer = capture(commands.last_packets(path, demuxer, since=since), seconds=limits.probe_seconds * 5)
     packets = json.loads(answer.stdout or b"{}").get("packets", [])
     stamps = [(float(p.get("pts_time") or p.get("dts_time") or "-inf"), float(p.get("duration_time", 0))) for p in packets]
     return max((time + duration for time, duration in stamps if time != float("-inf")), default=None)
@@ -176,12 +181,12 @@ def _last_time(path: Path, limits: MediaLimits, *, since: float) -> float | None
 
 def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
     """Return whether the file holds clearly less than its header declares."""
-    if info.container in {"avi", "wav"}:
+    if info.demuxer in {"avi", "wav"}:
         declared = int.from_bytes(_read_head(info.path)[4:8], "little")
         is_open_ended = declared in {0, 0xFFFFFFFF} or _read_head(info.path)[:4] != b"RIFF"
         return not is_open_ended and declared + 8 > info.size + MISSING_FRACTION * info.size
-    if info.container not in EXACT_CONTAINERS or info.seconds <= 0:
+    if info.demuxer not in EXACT_CONTAINERS or info.seconds <= 0:
         return False
-    end = info.seconds + (float(info.start) if info.container == "mov" else 0.0)  # Matroska stores the end, not the length
-    last = _last_time(info.path, limits, since=max(end - TAIL_SECONDS, 0.0))
+    end = info.seconds + (float(info.start) if info.demuxer == "mov" else 0.0)  # Matroska stores the end, not the length
+    last = _last_time(info.path, info.demuxer, limits, since=max(end - TAIL_SECONDS, 0.0))
     return last is None or end - last > max(MISSING_SECONDS, MISSING_FRACTION * info.seconds)

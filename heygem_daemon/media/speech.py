@@ -17,7 +17,7 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.media import commands
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.run import FfmpegReader
-from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
 
 SPEECH_RATE: Final = 16000
 """Hz."""
@@ -44,23 +44,23 @@ def frame_count(seconds: Fraction, frame_rate: Fraction) -> int:
     return max(round(seconds * frame_rate), 1)
 
 
-def speech_blocks(path: Path, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
+def speech_blocks(info: MediaInfo, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
     """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz; goes on after damaged parts.
 
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
     cannot be read or the decoder was killed.
     """
-    with closing(_int16_blocks(path, rate, block)) as blocks:
+    with closing(_int16_blocks(info, rate, block)) as blocks:
         for samples in blocks:
             yield _as_float(samples)
 
 
-def measure_speech(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
+def measure_speech(info: MediaInfo, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
     """Decode the whole recording once and measure it; the length in a header may be wrong.
 
     Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long.
     """
-    return _measure(speech_blocks(path), display_name(path), limits)
+    return _measure(speech_blocks(info), display_name(info.path), limits)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,35 +71,37 @@ class DecodedSpeech:
     decodes the recording again.
     """
 
-    path: Path
+    info: MediaInfo
     measure: SpeechMeasure
     file: BinaryIO | None
 
     def blocks(self, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
         """Yield what `speech_blocks` yields, to the last bit. Raises TransientError (`io_error`) where the disk lost a part of the file."""
         if self.file is None:
-            yield from speech_blocks(self.path, block=block)
+            yield from speech_blocks(self.info, block=block)
             return
         sample_bytes = np.dtype(np.int16).itemsize
         for start in range(0, self.measure.samples, block):
             count = min(block, self.measure.samples - start)
             data = os.pread(self.file.fileno(), count * sample_bytes, start * sample_bytes)
             if len(data) < count * sample_bytes:
-                raise error("io_error", problem=f"the decoded speech of {display_name(self.path)} is incomplete on the disk of the cache")
+                raise error(
+                    "io_error", problem=f"the decoded speech of {display_name(self.info.path)} is incomplete on the disk of the cache"
+                )
             yield _as_float(np.frombuffer(data, np.int16))
 
 
 @contextmanager
-def decoded_speech(path: Path, directory: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[DecodedSpeech]:
+def decoded_speech(info: MediaInfo, directory: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[DecodedSpeech]:
     """Decode and measure the whole recording into an unnamed temporary file in `directory`, which goes away with this context.
 
     Raises what `measure_speech` raises.
     """
     spool = _Spool(directory)
     try:
-        with closing(_int16_blocks(path, SPEECH_RATE, SPEECH_RATE)) as blocks:
-            measure = _measure((_as_float(spool.keep(samples)) for samples in blocks), display_name(path), limits)
-        yield DecodedSpeech(path=path, measure=measure, file=spool.file)
+        with closing(_int16_blocks(info, SPEECH_RATE, SPEECH_RATE)) as blocks:
+            measure = _measure((_as_float(spool.keep(samples)) for samples in blocks), display_name(info.path), limits)
+        yield DecodedSpeech(info=info, measure=measure, file=spool.file)
     finally:
         spool.close()
 
@@ -132,9 +134,9 @@ class _Spool:
         self.file = None
 
 
-def _int16_blocks(path: Path, rate: int, block: int) -> Generator[npt.NDArray[np.int16], None, None]:
+def _int16_blocks(info: MediaInfo, rate: int, block: int) -> Generator[npt.NDArray[np.int16], None, None]:
     """Yield int16 [block]; see `speech_blocks`."""
-    with FfmpegReader(commands.decode_speech(path, rate=rate)) as decoder:
+    with FfmpegReader(commands.decode_speech(info, rate=rate)) as decoder:
         done = False
         started = False
         while not done:
@@ -146,9 +148,9 @@ def _int16_blocks(path: Path, rate: int, block: int) -> Generator[npt.NDArray[np
                 yield samples[:got]
         end = decoder.wait()
     if end.code < 0 or "Input/output error" in end.stderr:
-        raise error("io_error", problem=f"{display_name(path)}: {end.last_error_line}")
+        raise error("io_error", problem=f"{display_name(info.path)}: {end.last_error_line}")
     if end.code != 0 and not started:
-        raise error("audio_unreadable", name=display_name(path))
+        raise error("audio_unreadable", name=display_name(info.path))
 
 
 def _as_float(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:

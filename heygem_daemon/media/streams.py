@@ -119,17 +119,23 @@ def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> V
     )
 
 
-def audio_stream(report: Json, container_seconds: float) -> AudioStream | None:
-    """Return the first audio track; None where there is none."""
-    track = next((s for s in report["streams"] if s.get("codec_type") == "audio"), None)
-    if track is None:
-        return None
+def audio_streams(report: Json, container_seconds: float) -> tuple[AudioStream, ...]:
+    """Return all audio tracks."""
+    tracks = [stream for stream in report["streams"] if stream.get("codec_type") == "audio"]
+    return tuple(_audio_stream(track, number, container_seconds) for number, track in enumerate(tracks, start=1))
+
+
+def _audio_stream(track: Json, number: int, container_seconds: float) -> AudioStream:
     return AudioStream(
         codec=str(track.get("codec_name", "unknown")),
         sample_rate=int(track.get("sample_rate", 0)),
         channels=int(track.get("channels", 0)),
         seconds=seconds_of(track) or container_seconds,
+        layout=str(track.get("channel_layout", "")),
         index=int(track["index"]),
+        number=number,
+        title=str(track.get("tags", {}).get("title", "")),
+        is_default=bool(track.get("disposition", {}).get("default")),
         start=int(track.get("start_pts", 0)) * (rational(track.get("time_base")) or Fraction(1, 1000)),
     )
 

@@ -1,6 +1,7 @@
 """The properties of a media file that are known before a frame of it is decoded, and the limits for them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -62,29 +63,42 @@ class VideoStream:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioStream:
-    """`start` is the time of the first sample in s, on the clock of the file (as `VideoStream.start`)."""
+    """One audio track. `start` is the time of the first sample in s, on the clock of the file (as `VideoStream.start`).
+
+    layout: ffprobe's name of the channel layout, "" where it has none; index: of the stream in the file; number: of the track among the
+    audio tracks, counted from 1; title: "" where it has none; is_default: flagged as the one to play.
+    """
 
     codec: str
     sample_rate: int
     channels: int
     seconds: float
+    layout: str = ""
     index: int = 0
+    number: int = 1
+    title: str = ""
+    is_default: bool = False
     start: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
-    """`start` is the earliest time stamp of the file in s; `warnings` are sentences for the person who dropped the file."""
+    """A file that was identified by its content.
+
+    demuxer: ffmpeg's, with which every command opens it; audio: the track that is used, of `audio_tracks`; start: the earliest time stamp
+    of the file in s; warnings: code of core.warning_codes -> a sentence about this file, "" where that of the code is enough.
+    """
 
     path: Path
-    container: str
+    demuxer: str
     size: int
     streams: int
     video: VideoStream | None
     audio: AudioStream | None
+    audio_tracks: tuple[AudioStream, ...] = ()
     seconds: float = 0.0
     start: Fraction = Fraction(0)
-    warnings: tuple[str, ...] = ()
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

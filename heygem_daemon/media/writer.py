@@ -17,9 +17,8 @@ from heygem_daemon.media import commands
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.label import append_label
-from heygem_daemon.media.probe import probe
 from heygem_daemon.media.run import Completed, FfmpegWriter
-from heygem_daemon.media.types import VideoStream
+from heygem_daemon.media.types import MediaInfo, VideoStream
 
 FONTS: Final = (
     Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
@@ -47,7 +46,7 @@ class VideoWriter:
         path: Path,
         *,
         like: VideoStream,
-        recording: Path,
+        recording: MediaInfo,
         frames: int,
         fit: Fit,
         quality: int,
@@ -64,9 +63,9 @@ class VideoWriter:
         self._encoder: FfmpegWriter | None = None
 
     def __enter__(self) -> Self:
-        audio = probe(self._recording).audio
+        audio = self._recording.audio
         if audio is None:
-            raise error("audio_empty", name=display_name(self._recording))
+            raise error("audio_empty", name=display_name(self._recording.path))
         text, font = self._label_files()
         command = commands.encode(
             self.path,

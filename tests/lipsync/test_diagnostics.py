@@ -15,12 +15,18 @@ from heygem_daemon.lipsync.arrays import Float64, Image
 from heygem_daemon.lipsync.diagnostics import Diagnostics, Span, caption, envelope, segments, write_diagnostics
 from heygem_daemon.lipsync.evaluation import Closure, SyncMetrics, TargetTrace
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
+from heygem_daemon.media.probe import check_recording
 from heygem_daemon.media.speech import DecodedSpeech, SpeechMeasure, decoded_speech
+from heygem_daemon.media.types import MediaInfo
 
 RATE = Fraction(25)
 GREEN, RED, BLUE = (196, 229, 191), (179, 179, 244), (156, 78, 31)
 """BGR: a closure shown, a closure missed, the target opening."""
-NO_SPEECH = DecodedSpeech(path=Path("none.wav"), measure=SpeechMeasure(samples=0, peak_db=0, rms_db=0), file=None)
+NO_SPEECH = DecodedSpeech(
+    info=MediaInfo(path=Path("none.wav"), demuxer="wav", size=0, streams=0, video=None, audio=None),
+    measure=SpeechMeasure(samples=0, peak_db=0, rms_db=0),
+    file=None,
+)
 
 
 def write_wav(path: Path, samples: Float64) -> Path:
@@ -38,7 +44,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecodedSpeech]:
     folder = tmp_path_factory.mktemp("diagnostics")
     tone = np.sin(2 * np.pi * 200 * np.arange(16000) / 16000)
     path = write_wav(folder / "speech.wav", np.concatenate([0.8 * tone, 0 * tone, 0.4 * tone]))
-    with decoded_speech(path, folder / "cache") as decoded:
+    with decoded_speech(check_recording(path), folder / "cache") as decoded:
         yield decoded
 
 

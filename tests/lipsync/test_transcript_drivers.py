@@ -14,7 +14,9 @@ from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.speech.transcript import Alignment
 from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment, align_transcript, motion_of
+from heygem_daemon.media.probe import check_recording
 from heygem_daemon.media.speech import DecodedSpeech, SpeechMeasure, decoded_speech
+from heygem_daemon.media.types import MediaInfo
 from tests.lipsync.speech.transcript.recordings import LESSON, OTHER, synthesise, words_of
 
 MOTION = MouthMotion(
@@ -63,7 +65,7 @@ def speech(tmp_path: Path) -> Iterator[DecodedSpeech]:
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(np.full(20000, 3000, "<i2").tobytes())
-    with decoded_speech(path, tmp_path / "cache") as decoded:
+    with decoded_speech(check_recording(path), tmp_path / "cache") as decoded:
         yield decoded
 
 
@@ -96,7 +98,11 @@ def test_a_file_that_cannot_be_read_is_a_warning_and_the_recording_is_not_read(s
 
 
 def test_without_a_transcript_or_a_driver_that_takes_it_the_recording_is_not_read() -> None:
-    missing = DecodedSpeech(path=Path("none.wav"), measure=SpeechMeasure(samples=0, peak_db=0, rms_db=0), file=None)
+    missing = DecodedSpeech(
+        info=MediaInfo(path=Path("none.wav"), demuxer="wav", size=0, streams=0, video=None, audio=None),
+        measure=SpeechMeasure(samples=0, peak_db=0, rms_db=0),
+        file=None,
+    )
     assert align_transcript(LessonDriver(), missing, text=None, script=None, language=None) == TranscriptAlignment()
     assert align_transcript(PlainDriver(), missing, text=LESSON, script=None, language=None) == TranscriptAlignment()
 

@@ -23,11 +23,13 @@ CLIP = VideoStream(
     start=Fraction(1, 10),
     time_base=Fraction(1, 30000),
 )
+AUDIO = AudioStream(codec="pcm_s16le", sample_rate=44100, channels=2, seconds=10.0)
+RECORDING = MediaInfo(path=Path("a.wav"), demuxer="wav", size=1, streams=1, video=None, audio=AUDIO)
 QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
 
 def info(video: VideoStream, name: str = "-a b.MP4", start: Fraction = Fraction(0)) -> MediaInfo:
-    return MediaInfo(path=Path(name), container="mov", size=1, streams=1, video=video, audio=None, start=start)
+    return MediaInfo(path=Path(name), demuxer="mov", size=1, streams=1, video=video, audio=None, start=start)
 
 
 def graph(command: commands.Command) -> str:
@@ -35,14 +37,14 @@ def graph(command: commands.Command) -> str:
 
 
 def test_describing_a_file_names_demuxer_and_protocols() -> None:
-    assert commands.describe(Path("/in/-x.mov")) == (
+    assert commands.describe(Path("/in/-x.mov"), "mov") == (
         *("ffprobe", "-hide_banner", "-loglevel", "error", "-f", "mov", "-protocol_whitelist", "file,pipe"),
         *("-show_format", "-show_streams", "-of", "json", "-i", "file:/in/-x.mov"),
     )
 
 
 def test_the_last_packets_are_read_from_a_time_on() -> None:
-    assert commands.last_packets(Path("a.mkv"), since=12.5)[7:] == (
+    assert commands.last_packets(Path("a.mkv"), "matroska", since=12.5)[7:] == (
         *("file,pipe", "-read_intervals", "12.500%", "-show_entries", "packet=stream_index,pts_time,dts_time,duration_time"),
         *("-of", "json", "-i", "file:a.mkv"),
     )
@@ -84,19 +86,18 @@ def test_each_kind_of_video_gets_its_filters() -> None:
 
 
 def test_speech_is_decoded_to_one_channel() -> None:
-    assert commands.decode_speech(Path("a.wav"), rate=16000) == (
-        *("ffmpeg", "-f", "wav", "-protocol_whitelist", "file,pipe", "-i", "file:a.wav", "-map", "0:a:0"),
+    assert commands.decode_speech(RECORDING, rate=16000) == (
+        *("ffmpeg", "-f", "wav", "-protocol_whitelist", "file,pipe", "-i", "file:a.wav", "-map", "0:0"),
         *("-f", "s16le", "-ac", "1", "-acodec", "pcm_s16le", "-ar", "16000", "pipe:1", *QUIET),
     )
 
 
 def test_the_result_is_encoded_once_and_labelled() -> None:
-    audio = AudioStream(codec="pcm_s16le", sample_rate=44100, channels=2, seconds=10.0)
     command = commands.encode(
         Path("out.mp4"),
         like=replace(CLIP, colour=BT709, sample_aspect=Fraction(4, 3)),
-        recording=Path("a.wav"),
-        audio=audio,
+        recording=RECORDING,
+        audio=AUDIO,
         frames=300,
         pad_audio=True,
         quality=16,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from heygem_daemon.core.errors import HeygemError, InputError, SetupError, TransientError
+from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.media.formats import DEMUXERS, display_name
 from heygem_daemon.media.probe import IMAGE_EXTENSIONS, RECORDING_EXTENSIONS, VIDEO_EXTENSIONS, check_recording, check_video, probe
 from heygem_daemon.media.streams import choose_rate
@@ -45,10 +46,10 @@ def test_an_ordinary_video_is_described(clip: MakeFile) -> None:
     info = check_video(clip("described.mp4", *X264, "-c:a", "aac", audio=True))
     assert info.video is not None
     assert info.audio is not None
-    assert (info.container, info.streams, info.size) == ("mov", 2, info.path.stat().st_size)
+    assert (info.demuxer, info.streams, info.size) == ("mov", 2, info.path.stat().st_size)
     assert (info.video.width, info.video.height, info.video.frame_rate, info.video.frames) == (160, 120, Fraction(25), 50)
     assert (info.audio.sample_rate, info.audio.channels) == (44100, 1)
-    assert info.warnings == ()
+    assert info.warnings == {}
 
 
 def test_the_frame_rate_stays_the_exact_rational(clip: MakeFile) -> None:
@@ -101,7 +102,7 @@ def test_an_hdr_video_gets_a_warning(clip: MakeFile) -> None:
     assert info.video is not None
     assert info.video.source_colour.is_hdr
     assert info.video.colour == Colour(primaries="bt709", transfer="bt709", matrix="bt709")
-    assert "HDR" in info.warnings[0]
+    assert WarningCode.HDR_TONE_MAPPED in info.warnings
 
 
 def test_a_cover_image_is_not_a_video(tone: MakeFile, clip: MakeFile) -> None:

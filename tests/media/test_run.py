@@ -91,13 +91,13 @@ def test_leaving_the_block_ends_the_child() -> None:
 ORPHANS = """
 import os, signal, sys
 from pathlib import Path
-from heygem_daemon.media.probe import check_video
+from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.writer import VideoWriter
 video, recording, out = map(Path, sys.argv[1:])
 info = check_video(video)
 frames = VideoReader(info).frames()
-writer = VideoWriter(out, like=info.video, recording=recording, frames=50, fit="audio", quality=16)
+writer = VideoWriter(out, like=info.video, recording=check_recording(recording), frames=50, fit="audio", quality=16)
 with writer:
     writer.write(next(frames))
     print(*Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(), flush=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError, TransientError
+from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
 from tests.media.conftest import MakeFile
@@ -17,14 +18,14 @@ from tests.media.conftest import MakeFile
 
 def refusal(path: Path, **limits: Any) -> str:
     with pytest.raises(InputError) as caught:
-        measure_speech(path, MediaLimits(**limits))
+        measure_speech(probe(path), MediaLimits(**limits))
     return caught.value.code
 
 
 def test_blocks_are_the_recording_cut_anywhere(tone: MakeFile) -> None:
     path = tone("plain.wav")
-    whole = np.concatenate(list(speech_blocks(path)))
-    small = list(speech_blocks(path, block=777))
+    whole = np.concatenate(list(speech_blocks(probe(path))))
+    small = list(speech_blocks(probe(path), block=777))
     assert {len(block) for block in small[:-1]} == {777}
     assert np.array_equal(np.concatenate(small), whole)
     assert whole.dtype == np.float32
@@ -33,7 +34,7 @@ def test_blocks_are_the_recording_cut_anywhere(tone: MakeFile) -> None:
 
 def test_blocks_come_at_the_wanted_rate_and_mixed_to_one_channel(tone: MakeFile) -> None:
     stereo = tone("stereo.wav", source="aevalsrc=.5*sin(880*t)|.1*sin(880*t):s={rate}:d={seconds}")
-    audio = np.concatenate(list(speech_blocks(stereo, rate=8000)))
+    audio = np.concatenate(list(speech_blocks(probe(stereo), rate=8000)))
     assert len(audio) == 16000
     assert np.abs(audio).max() == pytest.approx(0.3, abs=0.02)
 
@@ -49,11 +50,11 @@ def test_blocks_come_at_the_wanted_rate_and_mixed_to_one_channel(tone: MakeFile)
     ],
 )
 def test_encoder_delay_is_no_part_of_the_speech(tone: MakeFile, name: str, options: tuple[object, ...]) -> None:
-    assert float(measure_speech(tone(name, *options)).seconds) == pytest.approx(2, abs=0.03)
+    assert float(measure_speech(probe(tone(name, *options))).seconds) == pytest.approx(2, abs=0.03)
 
 
 def test_length_peak_and_level_are_measured(tone: MakeFile) -> None:
-    measure = measure_speech(tone("sine.wav", source="sine=440:r={rate}:d={seconds},volume=4"))
+    measure = measure_speech(probe(tone("sine.wav", source="sine=440:r={rate}:d={seconds},volume=4")))
     assert measure.seconds == Fraction(2)
     assert measure.peak_db == pytest.approx(20 * np.log10(0.5), abs=0.2)
     assert measure.rms_db == pytest.approx(measure.peak_db - 3.01, abs=0.1)
@@ -76,7 +77,7 @@ def test_frames_last_as_long_as_the_speech(seconds: Fraction, rate: Fraction, fr
 def test_silence_is_refused_and_a_whisper_is_not(tone: MakeFile) -> None:
     assert refusal(tone("silent.wav", source="anullsrc=r={rate},atrim=end={seconds}")) == "audio_silent"
     assert refusal(tone("hiss.wav", source="anoisesrc=a=.0003:r={rate}:d={seconds}")) == "audio_silent"
-    assert measure_speech(tone("whisper.wav", source="anoisesrc=a=.02:r={rate}:d={seconds}")).peak_db < -30
+    assert measure_speech(probe(tone("whisper.wav", source="anoisesrc=a=.02:r={rate}:d={seconds}"))).peak_db < -30
 
 
 def test_a_recording_without_a_sample_is_empty(tone: MakeFile) -> None:
@@ -95,9 +96,9 @@ def test_noise_with_the_extension_of_audio_is_unreadable(tmp_path: Path) -> None
 
 def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone: MakeFile, tmp_path: Path) -> None:
     path = tone("plain.mp3")
-    decoded_anew = np.concatenate(list(speech_blocks(path)))
-    with decoded_speech(path, tmp_path / "cache") as speech:
-        assert speech.measure == measure_speech(path)
+    decoded_anew = np.concatenate(list(speech_blocks(probe(path))))
+    with decoded_speech(probe(path), tmp_path / "cache") as speech:
+        assert speech.measure == measure_speech(probe(path))
         for block in (16000, 777):
             blocks = list(speech.blocks(block))
             assert {len(samples) for samples in blocks[:-1]} == {block}
@@ -108,9 +109,9 @@ def test_decoded_speech_is_that_of_the_recording_and_can_be_read_again(tone: Mak
 def test_without_room_for_decoded_speech_the_recording_is_decoded_again(tone: MakeFile, tmp_path: Path) -> None:
     path, blocked = tone("plain.wav"), tmp_path / "file"
     blocked.write_bytes(b"")
-    with decoded_speech(path, blocked) as speech:
+    with decoded_speech(probe(path), blocked) as speech:
         assert speech.file is None
-        assert np.array_equal(np.concatenate(list(speech.blocks())), np.concatenate(list(speech_blocks(path))))
+        assert np.array_equal(np.concatenate(list(speech.blocks())), np.concatenate(list(speech_blocks(probe(path)))))
 
 
 def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(
@@ -121,20 +122,20 @@ def test_a_full_disk_ends_the_temporary_file_and_not_the_measurement(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("heygem_daemon.media.speech.tempfile.TemporaryFile", lambda **_: FullDisk())
-    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+    with decoded_speech(probe(tone("plain.wav")), tmp_path) as speech:
         assert speech.measure.samples == 32000
         assert sum(map(len, speech.blocks())) == 32000
 
 
 def test_decoding_refuses_what_measuring_refuses(tone: MakeFile, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught, decoded_speech(tone("none.wav", "-t", 0), tmp_path):
+    with pytest.raises(InputError) as caught, decoded_speech(probe(tone("none.wav", "-t", 0)), tmp_path):
         pass
     assert caught.value.code == "audio_empty"
 
 
 def test_decoded_speech_that_the_disk_lost_is_an_error_of_the_server(tone: MakeFile, tmp_path: Path) -> None:
     """A network disk that became full reports this long after the write; what it did not keep must not become a shorter recording."""
-    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+    with decoded_speech(probe(tone("plain.wav")), tmp_path) as speech:
         assert speech.file is not None
         speech.file.truncate(40_000)
         with pytest.raises(TransientError) as caught:
@@ -151,5 +152,5 @@ def test_a_temporary_file_that_cannot_be_closed_costs_nothing(tone: MakeFile, tm
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("heygem_daemon.media.speech.tempfile.TemporaryFile", lambda **_: FullAtTheEnd())
-    with decoded_speech(tone("plain.wav"), tmp_path) as speech:
+    with decoded_speech(probe(tone("plain.wav")), tmp_path) as speech:
         assert speech.measure.samples == 32000

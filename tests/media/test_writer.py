@@ -16,7 +16,7 @@ import pytest
 from heygem_daemon.core.errors import EngineError, TransientError
 from heygem_daemon.media.frame import Frame, YuvSpace
 from heygem_daemon.media.label import SOURCE_TYPE
-from heygem_daemon.media.probe import check_video
+from heygem_daemon.media.probe import check_recording, check_video, probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.speech import frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import BT709, Colour, VideoStream
@@ -41,7 +41,9 @@ def some_frames(count: int, width: int = 160, height: int = 120, full_range: boo
 
 def write(path: Path, recording: Path, frames: Iterable[Frame], shape: VideoStream, *, declared: int | None = None, **options: Any) -> Path:
     count = len(frames) if declared is None and isinstance(frames, list) else declared or 1
-    with VideoWriter(path, like=shape, recording=recording, frames=count, **{"fit": "audio", "quality": 16, **options}) as writer:
+    with VideoWriter(
+        path, like=shape, recording=check_recording(recording), frames=count, **{"fit": "audio", "quality": 16, **options}
+    ) as writer:
         for frame in frames:
             writer.write(frame)
     return path
@@ -61,7 +63,7 @@ def stream(path: Path, kind: str) -> Json:
 @pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "60", "15", "10000/333"])
 def test_frame_rate_count_and_start_are_exact(tone: MakeFile, tmp_path: Path, rate: str) -> None:
     recording = tone("plain.wav")
-    count = frame_count(measure_speech(recording).seconds, Fraction(rate))
+    count = frame_count(measure_speech(check_recording(recording)).seconds, Fraction(rate))
     path = write(tmp_path / "out.mp4", recording, some_frames(count), like(rate))
     video, audio = stream(path, "video"), stream(path, "audio")
     assert (Fraction(video["r_frame_rate"]), int(video["nb_frames"])) == (Fraction(rate), count)
@@ -130,10 +132,10 @@ def test_audio_stays_in_its_place_from_beginning_to_end(
 ) -> None:
     """The speech driver and the result have the same samples at the same times."""
     recording = tone(name, *options, seconds=5, rate=rate, source=CLICKS)
-    decoded = np.concatenate(list(speech_blocks(recording)))
+    decoded = np.concatenate(list(speech_blocks(probe(recording))))
     count = frame_count(Fraction(len(decoded), 16000), Fraction(25))
     path = write(tmp_path / "out.mp4", recording, some_frames(count), like())
-    played = np.concatenate(list(speech_blocks(path)))
+    played = np.concatenate(list(speech_blocks(probe(path))))
     assert 0 <= len(played) - len(decoded) <= 16000 * 2048 / min(rate, 96000)  # whole AAC frames
     for start in (0, len(decoded) - 24000):  # the first and the last one and a half seconds
         assert lag(played[start : start + 24000], decoded[start : start + 24000]) == 0
@@ -158,7 +160,7 @@ def test_audio_keeps_its_rate_and_channels(tone: MakeFile, tmp_path: Path, name:
 def test_silence_follows_the_speech_when_the_video_keeps_its_length(tone: MakeFile, tmp_path: Path) -> None:
     recording = tone("plain.wav")
     path = write(tmp_path / "out.mp4", recording, some_frames(90), like(), fit="video")
-    audio = np.concatenate(list(speech_blocks(path)))
+    audio = np.concatenate(list(speech_blocks(probe(path))))
     assert len(audio) / 16000 == pytest.approx(90 / 25, abs=0.03)
     assert np.abs(audio[int(2.1 * 16000) :]).max() < 1e-3
     verify_result(path, frames=90, frame_rate=Fraction(25), seconds=2.0, size=(160, 120))
@@ -167,7 +169,7 @@ def test_silence_follows_the_speech_when_the_video_keeps_its_length(tone: MakeFi
 def test_speech_is_not_cut_where_the_video_is_shorter(tone: MakeFile, tmp_path: Path) -> None:
     for fit in ("audio", "video"):
         path = write(tmp_path / f"{fit}.mp4", tone("plain.wav"), some_frames(25), like(), fit=fit)
-        assert sum(len(block) for block in speech_blocks(path)) >= 32000
+        assert sum(len(block) for block in speech_blocks(probe(path))) >= 32000
 
 
 def test_the_result_is_tagged_as_generated(tone: MakeFile, tmp_path: Path) -> None:
@@ -200,7 +202,14 @@ def test_a_visible_label_touches_the_bottom_left_only(tone: MakeFile, tmp_path: 
 
 def test_without_a_font_the_label_is_left_out_with_a_warning(tone: MakeFile, tmp_path: Path) -> None:
     writer = VideoWriter(
-        tmp_path / "o.mp4", like=like(), recording=tone("plain.wav"), frames=1, fit="audio", quality=16, visible_label="AI", fonts=()
+        tmp_path / "o.mp4",
+        like=like(),
+        recording=check_recording(tone("plain.wav")),
+        frames=1,
+        fit="audio",
+        quality=16,
+        visible_label="AI",
+        fonts=(),
     )
     with writer:
         writer.write(some_frames(1)[0])

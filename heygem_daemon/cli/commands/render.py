@@ -52,7 +52,9 @@ def render(
             else:
                 typer.echo(f"{request.output}  {_summary(report)}")
                 for code in report.warnings:
-                    console.print(f"  {describe_warning(code)}", style="yellow", markup=False, highlight=False)
+                    console.print(
+                        f"  {describe_warning(code, report.warning_details.get(code, ''))}", style="yellow", markup=False, highlight=False
+                    )
     return ExitCode.SOME_FAILED if failures else ExitCode.OK
 
 

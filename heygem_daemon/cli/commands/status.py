@@ -130,7 +130,11 @@ def _job_view(status: JobStatus) -> RenderableType:
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
         closures = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
         table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(result), sync, closures)
-    warned = [Text(f"{item.key}: {describe_warning(code)}", style="yellow") for item in status.items for code in item.warnings]
+    warned = [
+        Text(f"{item.key}: {describe_warning(code, item.warning_details.get(code, ''))}", style="yellow")
+        for item in status.items
+        for code in item.warnings
+    ]
     return Group(*lines, table, *warned)
 
 

@@ -67,7 +67,7 @@ class Footage:
     def segments(self) -> Iterator[SpeechSegment]:
         """Yield the segments with their points and their audio, in order."""
         reference = mean_face(self.tracks)
-        window = _AudioWindow(speech_blocks(self.info.path))
+        window = _AudioWindow(speech_blocks(self.info))
         for span in self.spans:
             times = self.times[span]
             audio, begin = window.cut(float(times[0]) - _AUDIO_MARGIN, float(times[-1]) + _AUDIO_MARGIN)
@@ -122,12 +122,12 @@ def speech_track_of_file(info: MediaInfo, driver: Driver, limits: MediaLimits = 
     if info.audio is None:
         raise error("no_speech_in_footage", name=name)
     try:
-        samples = measure_speech(info.path, limits).samples
+        samples = measure_speech(info, limits).samples
     except HeygemError as problem:
         if problem.code in {"audio_empty", "audio_silent", "audio_unreadable"}:
             raise error("no_speech_in_footage", name=name) from problem
         raise
-    track = speech_track(run_driver(speech_blocks(info.path), round(samples / SPEECH_RATE * SPEECH_TRACK_RATE), driver))
+    track = speech_track(run_driver(speech_blocks(info), round(samples / SPEECH_RATE * SPEECH_TRACK_RATE), driver))
     if not track.speech.any():
         raise error("no_speech_in_footage", name=name)
     return track

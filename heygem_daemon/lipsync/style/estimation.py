@@ -144,7 +144,7 @@ def _fractions(mouth: MouthModel, opening: Float64, width: Float64) -> tuple[Flo
 def _predict(info: MediaInfo, driver: Driver) -> PredictedMotion | None:
     """Return None where there is no speech, or none that can be decoded."""
     try:
-        with closing(speech_blocks(info.path)) as blocks:
+        with closing(speech_blocks(info)) as blocks:
             audio = list(islice(blocks, ESTIMATED_SECONDS))
     except HeygemError as problem:
         if problem.retryable:

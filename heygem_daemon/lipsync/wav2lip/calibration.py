@@ -163,7 +163,7 @@ def _most_closed_frame(tracks: FaceTracks) -> int:
 
 def _first_seconds(recording: Path) -> Iterator[Float32]:
     """Yield the first _LONGEST seconds of the speech, in blocks of 1 s."""
-    with closing(speech_blocks(recording)) as blocks:
+    with closing(speech_blocks(probe(recording))) as blocks:
         for second, block in enumerate(blocks):
             if second >= _LONGEST:
                 return

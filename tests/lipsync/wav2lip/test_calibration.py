@@ -27,6 +27,7 @@ from heygem_daemon.lipsync.wav2lip.calibration import (
     speech_command,
 )
 from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
+from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.fake_generator import FakeGenerator, MouthImages, SpeechOpening, always_shut
 
@@ -45,7 +46,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The first seconds of the speech of the self-test, float32 [n] at 16 kHz."""
     path = tmp_path_factory.mktemp("sentences") / "speech.wav"
     subprocess.run(speech_command(path), check=True)
-    return np.concatenate(list(speech_blocks(path)))[: SECONDS * 16000]
+    return np.concatenate(list(speech_blocks(probe(path))))[: SECONDS * 16000]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_a_clip_of_a_speaking_person_can_be_used(
         str(clip),
     )
     subprocess.run(("ffmpeg", "-v", "error", "-loop", "1", "-i", str(portrait), *source, *target), input=audio.tobytes(), check=True)
-    opening = SpeechOpening(fallback_driver, np.concatenate(list(speech_blocks(clip))), lead=1 / 25 + 0.06)
+    opening = SpeechOpening(fallback_driver, np.concatenate(list(speech_blocks(probe(clip)))), lead=1 / 25 + 0.06)
     found = measured(opening, clip)
     assert found.offset_ms == pytest.approx(-60, abs=20)
     assert found.measured_with == "anna speaks.mkv"
