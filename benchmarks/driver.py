@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -46,7 +47,8 @@ def main() -> None:
     print(f"{len(clips)} clips, {len(people(clips))} people, {sum(clip.seconds for clip in clips) / 60:.1f} minutes")
     _print_metrics("audio alone", _evaluate(driver, clips, lambda clip: clip.audio))
     _print_metrics("babble, 10 dB below", _evaluate(driver, clips, lambda clip: _with_babble(clip, clips)))
-    _print_metrics("a 50 Hz tone, 4 dB below", _evaluate(driver, clips, _with_hum))
+    for base in (50, 60):
+        _print_metrics(f"hum of {base} Hz and multiples, 8 dB above", _evaluate(driver, clips, partial(_with_hum, base=base)))
     _measure_shut_share(driver, clips)
     if options.words:
         _measure_transcripts(driver, clips, json.loads(options.words.read_text("utf-8")))
@@ -102,10 +104,11 @@ def _measure_music_and_noise(driver: PhoneticDriver, clips: list[AvClip], record
         print(f"lip speed to these {len(fractions)} recordings alone: {np.mean(fractions):.1%}, the most {max(fractions):.0%}")
 
 
-def _with_hum(clip: AvClip) -> Float32:
-    """Return the clip's audio with the hum of the mains, 4 dB below it."""
-    tone = np.sin(2 * np.pi * 50 * np.arange(len(clip.audio)) / 16000).astype(np.float32)
-    return mix(clip.audio, tone, 4.0)
+def _with_hum(clip: AvClip, base: int) -> Float32:
+    """Return the clip's audio with the hum of the mains up to 1 kHz, multiple k at amplitude 1 / k, 8 dB above it."""
+    multiples = np.arange(1, 1000 // base + 1)[:, None]
+    tones = np.sin(2 * np.pi * base / 16000 * multiples * np.arange(len(clip.audio)) + multiples**2) / multiples
+    return mix(clip.audio, tones.sum(0).astype(np.float32), -8.0)
 
 
 def _measure_shut_share(driver: PhoneticDriver, clips: list[AvClip]) -> None:

@@ -30,8 +30,7 @@ SILENCE: Final = LEVEL - DEEPEST / DECADE
 """Value of a band that is 80 dB or more below the level of the speech."""
 
 _HIGH_PASS_HZ: Final = 80.0
-"""The lowest voices begin at 80 Hz; below are rumble and the hum of the mains. With it a 50 Hz tone 4 dB below the speech
-costs .007 of r (benchmarks/driver.py)."""
+"""The lowest voices begin at 80 Hz; below are rumble and wind. Hum of the mains reaches higher: hum.without_hum takes it away before."""
 _LEAST_POWER: Final = 1e-10
 _SOFTEST_SPEECH: Final = -3.5
 """log10 of the power of the loudest band of the softest speech (58 dB below a full-scale sine). A recording in which nothing is louder is

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.speech.hum import without_hum
 from heygem_daemon.lipsync.speech.mel import normalised_mel
 from heygem_daemon.lipsync.speech.network import (
     COMPONENTS,
@@ -150,6 +151,7 @@ def _gated(features: Float32, posteriors: Float32, probability: Float32, loudnes
 
 def encode_recording(model: PhoneticModel, wave: Float32) -> AcousticFeatures:
     """Return the features of a recording of half a minute at most, in one window: float32 [n] at 16 kHz."""
+    wave = np.concatenate([wave[:0], *without_hum([wave])])
     mel = normalised_mel(wave)
     rows = len(mel) // 2
     if rows > LONGEST:

@@ -1,10 +1,12 @@
 """The driver `phonetic`: a pretrained encoder hears the speech, and small networks predict the motion of a real mouth from that.
 
-speech -> normalised mel (100 Hz) -> encoder (50 Hz) -> mappers: opening, width, "shut" -> rules -> frame times
+speech without the hum of the mains
+       -> normalised mel (100 Hz) -> encoder (50 Hz) -> mappers: opening, width, "shut" -> rules -> frame times
        -> voice activity             -> visemes: p b m, silence, the alignment of a transcript
 """
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,14 +17,16 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.speech.hum import without_hum
 from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
 from heygem_daemon.lipsync.speech.model import AcousticFeatures, PhoneticModel, blend_with_transcript, encode, predict
 from heygem_daemon.lipsync.speech.network import MAPPER_REACH
 from heygem_daemon.lipsync.speech.postprocess import REACH, PredictedRows, mouth_curve
 from heygem_daemon.lipsync.speech.sampling import sample
-from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve, reblock
+from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.transcript import Alignment, blend_posteriors, closure_gate
-from heygem_daemon.lipsync.speech.voice_activity import VoiceActivity, speech_probability
+from heygem_daemon.lipsync.speech.voice_activity import REACH as ACTIVITY_REACH
+from heygem_daemon.lipsync.speech.voice_activity import SPEECH, VoiceActivity, speech_probability, widen
 
 LEAD: Final = Fraction(0)
 """s by which the curve is read early: the mappers learned the timing of real mouths, so nothing is added."""
@@ -54,6 +58,17 @@ class PhoneticDriver:
     ) -> Iterator[MouthMotion]:
         """Yield motion in blocks of about eight seconds. alignment: when each phoneme is spoken, where the words are known."""
         return sample(self.curve(speech, alignment), frame_rate, frames, LEAD)
+
+    def speech_activity(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Bool:
+        """Return bool [frames]: whether somebody speaks at i / frame_rate, by the voice activity alone."""
+        rows, probability, known = math.ceil(frames * CURVE_RATE / frame_rate) + ACTIVITY_REACH, [], 0
+        for part in speech_probability(self._model.activity, without_hum(speech)):
+            probability.append(part)
+            known += len(part)
+            if known >= rows:
+                break
+        at = (np.arange(frames) * float(CURVE_RATE / frame_rate)).astype(np.int64)
+        return np.asarray(widen(np.concatenate(probability))[at] > sum(SPEECH) / 2)
 
     def for_presenter(self, shut_share: float) -> "PhoneticDriver":
         """Return the driver for a person whose lips are shut in `shut_share` of the time of speech; the networks are shared."""
@@ -132,7 +147,7 @@ class _Window:
 def _windows(recording: Iterable[Float32], activity: VoiceActivity) -> Iterator[_Window]:
     """Yield windows without end, each BLOCK rows after the one before; before and after the recording is silence."""
     lead, length = _MARGIN + CONTEXT, BLOCK + 2 * CONTEXT
-    for_mel, for_activity = tee(reblock(recording))
+    for_mel, for_activity = tee(without_hum(recording))
     mel_rows, probabilities = mel_stream(for_mel), speech_probability(activity, for_activity)
     mel, in_recording = np.full((2 * lead, BANDS), SILENCE, np.float32), np.zeros(2 * lead, bool)
     speech = np.zeros(lead, np.float32)

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from heygem_daemon.lipsync.adaptation.augment import mix, music
 from heygem_daemon.lipsync.adaptation.scores import is_shut
 from heygem_daemon.lipsync.arrays import Float32
-from heygem_daemon.lipsync.ports import PersonalDriver
+from heygem_daemon.lipsync.ports import ListeningDriver, PersonalDriver
 from heygem_daemon.lipsync.speech import phonetic
 from heygem_daemon.lipsync.speech.mel import LOOKAHEAD, SILENCE, normalised_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording, load
@@ -278,7 +279,7 @@ def test_adapting_to_a_person_leaves_the_driver_as_it_is_and_shares_its_networks
 def test_a_long_stream_is_not_kept(model: PhoneticModel, spoken: Spoken, kind: str) -> None:
     """The memory after two minutes is that after one. It rises and falls by some MB: `itertools.tee` lets go of 57 blocks at a time.
 
-    What was read ahead is what a row depends on, in the driver and in the mel, and the rest of a block of a second.
+    What was read ahead is what a row depends on, in the driver, in the mel and (a block of a second) for its hum, and the rest of a block.
     """
     driver = PhoneticDriver(model.with_(encoder=Forgetful().eval()))
     second = spoken.wave[:RATE] if kind == "speech" else np.zeros(RATE, np.float32)
@@ -301,5 +302,31 @@ def test_a_long_stream_is_not_kept(model: PhoneticModel, spoken: Spoken, kind: s
             ahead.append(taken - seconds)
     finally:
         tracemalloc.stop()
-    assert max(ahead) <= LEAD / CURVE_RATE + LOOKAHEAD / 100 + 1
+    assert max(ahead) <= LEAD / CURVE_RATE + LOOKAHEAD / 100 + 1 + 1
     assert max(used[8:]) - max(used[:8]) < 600_000  # a minute is 4 MB of audio, 2 of spectrum, 2.4 of features
+
+
+# -- who speaks when, before any motion ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
+def test_speech_is_heard_where_it_is_at_frame_times_and_not_in_the_silence_around_it(driver: PhoneticDriver, rate: Fraction) -> None:
+    spoken, _ = espeak().speak("Good evening, my father says that they have a new map.", "en-us")
+    silence = np.zeros(2 * RATE, np.float32)
+    wave = np.concatenate([silence, 0.5 * np.asarray(spoken, np.float32), silence])
+    frames = round(len(wave) / RATE * rate) + 25  # the video goes on after the recording
+    heard = driver.speech_activity(cut(wave, [4096]), rate, frames)
+    times = np.arange(frames) / float(rate)
+    assert isinstance(driver, ListeningDriver)
+    assert heard.shape == (frames,)
+    assert heard[(times > 2.4) & (times < len(wave) / RATE - 2.4)].mean() > 0.95
+    assert not heard[(times < 1.5) | (times > len(wave) / RATE - 1.2)].any()
+
+
+def test_speech_is_heard_where_the_motion_has_it(driver: PhoneticDriver) -> None:
+    spoken, _ = espeak().speak("Good evening.", "en-us")
+    wave = np.concatenate([np.asarray(spoken, np.float32), np.zeros(3 * RATE, np.float32)])
+    frames = round(25 * len(wave) / RATE)
+    moved = np.concatenate([block.is_speech for block in driver.motion(cut(wave, [RATE]), Fraction(25), frames)])
+    heard = driver.speech_activity(cut(wave, [RATE]), Fraction(25), frames)
+    assert np.mean(moved == heard) > 0.85
