@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from heygem_daemon import __version__
-from heygem_daemon.cli.arguments import Cache, Config, Device, Inboxes, JobName, OneInbox, Outputs, State, Weights
+from heygem_daemon.cli.arguments import Cache, Channel, Config, Device, Inboxes, JobName, OneInbox, Outputs, State, Weights
 from heygem_daemon.cli.exit_codes import MEANINGS, ExitCode
 from heygem_daemon.cli.models_app import models_app
 
@@ -64,10 +64,13 @@ def render(
     fit: Annotated[str | None, typer.Option(help="audio: as long as the speech; video: as long as the video.")] = None,
     face: Annotated[str | None, typer.Option(help="largest, left, right, center, or a number from the left.")] = None,
     quality: Annotated[int | None, typer.Option(min=0, max=51, help="x264 CRF; smaller is better.")] = None,
+    background: Annotated[str | None, typer.Option(help="The colour behind a transparent video: #00ff00 ...")] = None,
+    track: Annotated[int | None, typer.Option(min=1, help="The audio track of the recording, counted from 1.")] = None,
+    channel: Channel = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also write an image: the speech, the target motion and the measured mouth.")
     ] = False,
-    script: Annotated[Path | None, typer.Option(help="A text file with the words of the speech.")] = None,
+    script: Annotated[Path | None, typer.Option(help="A file with the words of the speech: text, subtitles, docx ...")] = None,
     language: Annotated[str | None, typer.Option(help="The language of the script: en, zh, pt-br ...; else it is detected.")] = None,
     config: Config = None,
     cache: Cache = None,
@@ -77,11 +80,13 @@ def render(
     """Make the videos speak the recording, without a daemon."""
     from heygem_daemon.cli.commands import render
     from heygem_daemon.cli.commands.config import refuse_root, settings_or_exit
+    from heygem_daemon.core.job_options import JobOptions
 
-    options = {"name": engine, "fit": fit, "face": face, "quality": quality, "explain": explain or None}
+    options = {"name": engine, "fit": fit, "face": face, "quality": quality, "background": background, "explain": explain or None}
     settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
     refuse_root(settings.cache)
-    raise typer.Exit(render.render(settings, recording, videos, out, script=script, language=language))
+    wanted = JobOptions(track=track, channel=channel, language=language)
+    raise typer.Exit(render.render(settings, recording, videos, out, script=script, wanted=wanted))
 
 
 @app.command()

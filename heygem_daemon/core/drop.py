@@ -6,22 +6,33 @@
     lesson-01/job.toml                               optional: the options of the drop
 
 `plan` checks the listing, `items` makes the items. What may still be copied is `incomplete`; what no further copying can fix
-is `rejected`; what is wrong with one file alone is a `problem` of the items made from it.
+is `rejected`; what is wrong with one file alone is a `problem` of the items made from it; what is not used is a warning.
 """
 
 import hashlib
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
+from heygem_daemon.core import unused_files
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.job import Failure, Item, State
+from heygem_daemon.core.file_types import (
+    ACCEPTED_AUDIO,
+    ACCEPTED_VIDEO,
+    AUDIO_SUFFIXES,
+    RECORDING_SUFFIXES,
+    FileType,
+    description,
+    suffix_of,
+    type_of,
+)
+from heygem_daemon.core.job import Failure, Item, JobWarning, State
 from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions, parse_job_toml
-from heygem_daemon.core.names import escape_name, is_ignored, is_valid_name, output_stems
+from heygem_daemon.core.names import MAX_NAME_BYTES, escape_name, is_ignored, is_valid_name, name_bytes, output_stems
 from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.script_files import is_common_script, scripts_of
+from heygem_daemon.core.unused_files import AUDIOS, VIDEOS
 
 
 class Kind(StrEnum):
@@ -43,18 +54,10 @@ class Entry:
     kind: Kind = Kind.FILE
 
 
-AUDIO_SUFFIXES: Final = frozenset({".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma"})
-AUDIO_SOURCE_SUFFIXES: Final = frozenset({".mp4", ".mov"})
-"""Videos whose audio can be the recording."""
-VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
-STILL_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
-
 JOB_TOML: Final = "job.toml"
-SCRIPT: Final = "speech.txt"
-"""The words of the only recording; the only name of a script in the flat form, where other texts do not belong to the drop."""
-_SCRIPT_SUFFIX: Final = ".txt"
-_VIDEOS: Final = "videos"
-_AUDIOS: Final = "audios"
+
+_MEDIA: Final = frozenset({FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUPPORTED})
+_CANNOT_BE_OPENED: Final = frozenset({FileType.UNSUPPORTED, FileType.INDIRECT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Plan:
 
     recordings, videos: sorted. scripts: recording -> the text file with its words; whether it can be used is found out later, for a bad
     script is only ignored. incomplete: what is missing and may still come. rejected: why the drop as a whole cannot be used.
-    problems: recording or video -> why it cannot be used.
+    problems: recording or video -> why it cannot be used. warnings: what is in the drop and not used.
     """
 
     recordings: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Plan:
     incomplete: HeygemError | None = None
     rejected: HeygemError | None = None
     problems: Mapping[str, HeygemError] = field(default_factory=dict)
+    warnings: tuple[JobWarning, ...] = ()
 
 
 def signature(entries: Iterable[Entry]) -> str:
@@ -101,12 +105,19 @@ def is_drop_file(path: str, *, flat: bool = False) -> bool:
     parts = path.split("/")
     if any(is_ignored(part) for part in parts):
         return False
-    if not flat:
+    return not flat or is_flat_part(parts[0], is_folder=len(parts) > 1)
+
+
+def is_flat_part(name: str, *, is_folder: bool) -> bool:
+    """Return whether an entry of the inbox root is part of the flat form: videos/, audios/, media, job.toml or the script."""
+    if name.casefold() in {VIDEOS, AUDIOS}:
         return True
-    folder = parts[0].casefold()
-    if len(parts) == 1:
-        return folder in {_VIDEOS, _AUDIOS, JOB_TOML, SCRIPT} or _suffix(path) in AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES
-    return folder in {_VIDEOS, _AUDIOS}
+    return not is_folder and not is_ignored(name) and (is_side_file(name) or type_of(name) in _MEDIA)
+
+
+def is_side_file(name: str) -> bool:
+    """Return whether a file of the inbox root is a job.toml or a script, which are no drop without media."""
+    return name.casefold() == JOB_TOML or is_common_script(name)
 
 
 def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = False, limits: DropLimits) -> Plan:
@@ -116,15 +127,10 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
     """
     listed = tuple(entries)
     counted = sorted(entry for entry in listed if is_drop_file(entry.path, flat=flat))
-    top = _top_recordings(counted)
-    batch_recordings = _unless_all_empty(
-        entry for entry in counted if _is_in(_AUDIOS, entry.path) and _suffix(entry.path) in AUDIO_SUFFIXES | AUDIO_SOURCE_SUFFIXES
-    )
-    if batch_recordings and all(_suffix(entry.path) in AUDIO_SOURCE_SUFFIXES for entry in top):
-        top = []
-    videos = _unless_all_empty(
-        entry for entry in counted if _is_in(_VIDEOS, entry.path) and _suffix(entry.path) in VIDEO_SUFFIXES | STILL_SUFFIXES
-    )
+    batch_recordings = _media_in(AUDIOS, counted)
+    top = _top_recordings(counted, has_batch=bool(batch_recordings))
+    recordings, videos = [*top, *batch_recordings], _media_in(VIDEOS, counted)
+    scripts = scripts_of([entry.path for entry in recordings], [entry.path for entry in counted if not _is_empty(entry)])
     options, bad_options = parse_job_toml(job_toml)
     rejected = (
         next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
@@ -132,16 +138,17 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
         or _bad_layout(counted)
         or _two_recordings(top, batch_recordings)
         or next((found for entry in top if (found := _file_problem(entry, limits))), None)
-        or _too_many_items(len([*top, *batch_recordings]) * len(videos), limits)
+        or _too_many_items(len(recordings) * len(videos), limits)
     )
     return Plan(
-        recordings=tuple(entry.path for entry in (*top, *batch_recordings)),
+        recordings=tuple(entry.path for entry in recordings),
         videos=tuple(entry.path for entry in videos),
-        scripts=_scripts(counted, [*top, *batch_recordings]),
+        scripts=scripts,
         options=options,
-        incomplete=_missing_media([*top, *batch_recordings], videos),
+        incomplete=_missing_media(counted, recordings, videos),
         rejected=rejected,
         problems={entry.path: found for entry in (*batch_recordings, *videos) if (found := _file_problem(entry, limits))},
+        warnings=unused_files.warnings(_unused(counted, [*(entry.path for entry in (*recordings, *videos)), *scripts.values()])),
     )
 
 
@@ -175,62 +182,63 @@ def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[st
     return item.transition(State.FAILED, failure=Failure.of(problem), reason=problem.message)
 
 
-def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
-
-
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
 def _is_in(folder: str, path: str) -> bool:
-    """Return whether a file lies directly in this folder of the drop; deeper files are ignored."""
+    """Return whether a file lies directly in this folder of the drop; deeper files are not used."""
     parts = path.split("/")
     return len(parts) == 2 and parts[0].casefold() == folder
-
-
-def _scripts(entries: Sequence[Entry], recordings: Sequence[Entry]) -> dict[str, str]:
-    """Return recording -> script: the text of the same name beside it; for an only recording also speech.txt at the top of the drop."""
-    texts = {_comparison_key(entry.path): entry.path for entry in reversed(entries) if _suffix(entry.path) == _SCRIPT_SUFFIX}
-    common = texts.get(SCRIPT) if len(recordings) == 1 else None
-    found = {
-        each.path: texts.get(_comparison_key(str(PurePosixPath(each.path).with_suffix(_SCRIPT_SUFFIX))), common) for each in recordings
-    }
-    return {recording: script for recording, script in found.items() if script is not None}
-
-
-def _comparison_key(path: str) -> str:
-    """Return the name by which paths are compared: regardless of case and Unicode form."""
-    return unicodedata.normalize("NFC", path.casefold())
 
 
 def _is_empty(entry: Entry) -> bool:
     return entry.kind is Kind.FILE and entry.size == 0
 
 
-def _top_recordings(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the recordings beside videos/: audio files, or where there are none, videos for their audio.
+def _top_recordings(entries: Sequence[Entry], *, has_batch: bool) -> list[Entry]:
+    """Return the recordings beside videos/: audio files; where there are none in audios/ either, videos for their audio; where there are
+    no videos, an only file without a suffix.
 
     An empty file is still being copied and does not count."""
     top = [entry for entry in entries if "/" not in entry.path and not _is_empty(entry)]
-    audio = [entry for entry in top if _suffix(entry.path) in AUDIO_SUFFIXES]
-    return audio or [entry for entry in top if _suffix(entry.path) in AUDIO_SOURCE_SUFFIXES]
+    audio = [entry for entry in top if suffix_of(entry.path) in AUDIO_SUFFIXES]
+    if audio or has_batch:
+        return audio
+    videos = [entry for entry in top if suffix_of(entry.path) in RECORDING_SUFFIXES]
+    unnamed = [entry for entry in top if type_of(entry.path) is FileType.UNNAMED and entry.path.casefold() not in {VIDEOS, AUDIOS}]
+    return videos or (unnamed if len(unnamed) == 1 else [])
 
 
-def _unless_all_empty(entries: Iterable[Entry]) -> list[Entry]:
-    """Return nothing while all are empty (still copied); once one is filled, an empty one beside it is returned too, as a mistake."""
-    found = list(entries)
-    return [] if all(_is_empty(entry) for entry in found) else found
+def _media_in(folder: str, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the files in videos/ or audios/ that results are asked from; none while all are empty (still copied) or unsupported.
+
+    Once one can be used, an empty or unsupported one beside it is returned too, as a mistake."""
+    found = [entry for entry in entries if _is_in(folder, entry.path) and _asks_for_result(folder, entry.path)]
+    return found if any(not _is_empty(entry) and type_of(entry.path) not in _CANNOT_BE_OPENED for entry in found) else []
 
 
-def _missing_media(recordings: Sequence[Entry], videos: Sequence[Entry]) -> HeygemError | None:
+def _asks_for_result(folder: str, path: str) -> bool:
+    file_type = type_of(path)
+    if file_type in _CANNOT_BE_OPENED or file_type is FileType.UNNAMED:
+        return True
+    return suffix_of(path) in RECORDING_SUFFIXES if folder == AUDIOS else file_type in _MEDIA
+
+
+def _missing_media(entries: Sequence[Entry], recordings: Sequence[Entry], videos: Sequence[Entry]) -> HeygemError | None:
+    """Return the error for a drop without recordings or without videos; it names what was found in their place."""
+    if recordings and videos:
+        return None
+    used = [entry.path for entry in (*recordings, *videos) if recordings or type_of(entry.path) is not FileType.AUDIO]
+    found = unused_files.sentence(_unused(entries, used))
     if not recordings:
-        return error("no_recording", extensions=_list_extensions(AUDIO_SUFFIXES))
-    return None if videos else error("no_videos", extensions=_list_extensions(VIDEO_SUFFIXES | STILL_SUFFIXES))
+        return error("no_recording", found=found, extensions=ACCEPTED_AUDIO)
+    return error("no_videos", found=found, extensions=ACCEPTED_VIDEO)
 
 
-def _list_extensions(suffixes: Iterable[str]) -> str:
-    return ", ".join(sorted(suffix[1:] for suffix in suffixes))
+def _unused(entries: Sequence[Entry], used: Collection[str]) -> tuple[unused_files.UnusedFile, ...]:
+    paths = [entry.path for entry in entries if entry.path.casefold() not in {JOB_TOML, VIDEOS, AUDIOS}]
+    return unused_files.unused_files(paths, used=frozenset(used), empty={entry.path for entry in entries if _is_empty(entry)})
 
 
 def _two_recordings(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> HeygemError | None:
@@ -244,7 +252,7 @@ def _two_recordings(top: Sequence[Entry], batch_recordings: Sequence[Entry]) -> 
 def _bad_layout(entries: Iterable[Entry]) -> HeygemError | None:
     """Return an error for folders and a job.toml that are links or special files: nothing outside the drop is ever read."""
     for entry in entries:
-        if entry.path.casefold() in {_VIDEOS, _AUDIOS, JOB_TOML} and entry.kind is not Kind.FILE:
+        if entry.path.casefold() in {VIDEOS, AUDIOS, JOB_TOML} and entry.kind is not Kind.FILE:
             return _not_a_file(entry)
     return None
 
@@ -258,10 +266,15 @@ def _file_problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
     name = _name(entry.path)
     if not is_valid_name(name):
         return error("bad_name", name=escape_name(name))
+    if name_bytes(name) > MAX_NAME_BYTES:
+        return error("name_too_long", name=escape_name(name), size=name_bytes(name), limit=MAX_NAME_BYTES)
     if entry.kind is not Kind.FILE:
         return _not_a_file(entry)
+    if type_of(name) in _CANNOT_BE_OPENED:
+        accepted = ACCEPTED_AUDIO if _is_in(AUDIOS, entry.path) else ACCEPTED_VIDEO
+        return error("unsupported_type", name=escape_name(name), what=description(name), extensions=accepted)
     if entry.size == 0:
-        return error("audio_empty" if _is_in(_AUDIOS, entry.path) else "video_truncated", name=escape_name(name))
+        return error("audio_empty" if _is_in(AUDIOS, entry.path) else "video_truncated", name=escape_name(name))
     return error("file_too_large", name=escape_name(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
 
 

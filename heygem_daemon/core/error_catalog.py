@@ -32,17 +32,18 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     # -- the drop ---------------------------------------------------------------------------------------------------
     "no_recording": ErrorSpec(
         kind=ErrorKind.INPUT,
-        message="There is no speech recording in this folder.",
+        message="There is no speech recording in this folder.{found}",
         hint="Put exactly one recording ({extensions}) beside the videos/ folder, or several into audios/.",
     ),
     "two_recordings": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="There are {count} recordings in this folder ({names}), and it is unclear which one to speak.",
-        hint="Leave one, or move all of them into a folder named audios/ to make every combination.",
+        hint="Leave one, or move all of them into a folder named audios/ to make every combination. Videos that are to speak belong into "
+        "videos/.",
     ),
     "no_videos": ErrorSpec(
         kind=ErrorKind.INPUT,
-        message="The videos/ folder is missing or has no video in it.",
+        message="The videos/ folder is missing or has no video in it.{found}",
         hint="Put one or more videos or portraits ({extensions}) into a folder named videos/.",
     ),
     "bad_job_toml": ErrorSpec(
@@ -70,6 +71,16 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The name {name} contains characters that cannot be used.",
         hint="Rename it: no line breaks, no control characters, valid UTF-8.",
     ),
+    "name_too_long": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="The name {name} is too long: {size} bytes, more than the limit of {limit}.",
+        hint="Rename it; a Latin letter counts as one byte, most other letters as two or three.",
+    ),
+    "unsupported_type": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} cannot be opened here: it is {what}.",
+        hint="Export it in an accepted type ({extensions}), or take it out of the folder.",
+    ),
     "too_many_items": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="This folder asks for {count} results, more than the limit of {limit}.",
@@ -88,13 +99,13 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     # -- the recording ----------------------------------------------------------------------------------------------
     "audio_unreadable": ErrorSpec(
         kind=ErrorKind.INPUT,
-        message="The recording {name} cannot be read as audio.",
+        message="The recording {name} cannot be read as audio: it is {type}.",
         hint="Open it in a player; if it plays, export it as WAV or MP3 and try again.",
     ),
     "audio_empty": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="The recording {name} has no audio in it.",
-        hint="Export the recording again and check that it plays.",
+        hint="Export the recording again and check that it plays; a video can be the recording only if it has audio.",
     ),
     "audio_silent": ErrorSpec(
         kind=ErrorKind.INPUT,
@@ -111,10 +122,25 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The recording {name} lasts {seconds:.0f} s, longer than the limit of {limit:.0f} s.",
         hint="Cut it into parts, or ask the administrator to raise limits.recording_seconds.",
     ),
+    "no_such_track": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} has {count}: there is no track {track}.",
+        hint="Correct `track` in job.toml (or --track); tracks are counted from 1. Without it the server chooses.",
+    ),
+    "no_such_channel": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="Audio track {track} of {name} has {count}: there is no channel {channel}.",
+        hint='Correct `channel` in job.toml (or --channel): "left", "right", "mix" or a number from 1. Without it the server chooses.',
+    ),
+    "audio_choice_silent": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} is silent on what should be spoken ({choice}).",
+        hint="Correct `track` or `channel` in job.toml (or --track, --channel). Without them the server chooses.",
+    ),
     # -- the video --------------------------------------------------------------------------------------------------
     "not_a_video": ErrorSpec(
         kind=ErrorKind.INPUT,
-        message="{name} is not a video: its content does not match its name.",
+        message="{name} is no video or photo: it is {type}.",
         hint="Open it in a player; if it plays, export it as MP4 (H.264) and try again.",
     ),
     "video_truncated": ErrorSpec(
@@ -135,22 +161,43 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     "video_too_large": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="{name} is {width}x{height} pixels, more than the limit of {limit} megapixels.",
-        hint="Scale it down, or ask the administrator to raise limits.megapixels.",
+        hint="Scale it down, or ask the administrator to raise limits.megapixels (of a still image: limits.still_megapixels).",
     ),
     "video_too_small": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="{name} is {width}x{height} pixels, too small to find a face in.",
         hint="Use a video at least 64 pixels wide and high.",
     ),
+    "still_too_costly": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} is {what} that takes more than {memory:g} GiB of memory or {seconds:.0f} s of processor time to decode.",
+        hint="Save it as JPEG, or scale it down.",
+    ),
+    "still_undecodable": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} is {what} that cannot be decoded: {problem}.",
+        hint="Open it in an image viewer; if it looks right there, save it as JPEG or PNG and try again.",
+    ),
     "too_many_streams": ErrorSpec(
         kind=ErrorKind.INPUT,
-        message="{name} has {count} streams, more than the limit of {limit}.",
+        message="{name} has {count} tracks of video and audio, more than the limit of {limit}.",
         hint="Export it with one video and one audio track.",
+    ),
+    "encrypted": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} is protected against copying (DRM), and cannot be opened here.",
+        hint="Use a file without protection: your own recording, or an export of the program that made it.",
     ),
     "no_face": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="No face was found in {name}.",
         hint="Use a video in which the presenter's face is visible, not turned away, and at least about 40 pixels wide.",
+    ),
+    "too_few_frames_driven": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} would show its old mouth during {share:.0%} of the speech, mostly because {reason}.",
+        hint="Use a video in which the presenter faces the camera and nothing covers the mouth. To get a result all the same, set "
+        "undriven_limit in job.toml (now {limit:g}; 1 refuses nothing).",
     ),
     # -- footage to learn from (heygem learn) -----------------------------------------------------------------------
     "no_speech_in_footage": ErrorSpec(
@@ -303,6 +350,16 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         kind=ErrorKind.DEVICE,
         message="The graphics card stopped answering: {problem}",
         hint="The job tries again by itself; administrator: see the driver's log.",
+    ),
+    "dolby_vision_only": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="The colours of {name} can be shown by Dolby Vision devices only (profile 5).",
+        hint="Export the video as HDR10, HLG or SDR, or record it without Dolby Vision.",
+    ),
+    "video_not_encodable": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="No result can be made in the format of {name} ({width}x{height} pixels, {rate} frames per second): {problem}",
+        hint="Export the video at an ordinary size and frame rate, for example 1920x1080 at 25 frames per second.",
     ),
     "encode_failed": ErrorSpec(
         kind=ErrorKind.ENGINE,

@@ -63,6 +63,15 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobWarning:
+    """Something about a drop that somebody should look at; core.warning_codes has the codes."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One recording x one video.
 
@@ -112,7 +121,7 @@ class Job:
 
     name: safe to show (see names.escape_name). inbox, claimed: absolute paths; claimed is the folder `.heygem/claimed/<id>`, in which
     the drop lies under its own name. output: name of a folder in outputs. flat: the drop lay in the inbox itself, without a folder.
-    failure: why the whole drop was rejected.
+    failure: why the whole drop was rejected. warnings: what was found in the drop and not used.
     """
 
     id: str
@@ -133,6 +142,7 @@ class Job:
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    warnings: tuple[JobWarning, ...] = ()
 
     @property
     def is_final(self) -> bool:

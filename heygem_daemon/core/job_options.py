@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import escape_name
-from heygem_daemon.core.render_options import BEST_QUALITY, FACES, FITS, WORST_QUALITY
+from heygem_daemon.core.render_options import BEST_QUALITY, CHANNELS, FACES, FITS, WORST_QUALITY
 
 MAX_TEXT: Final = 200_000
 """Characters of a transcript; enough for four hours of fast speech."""
 
+CHANNEL: Final = re.compile(r"left|right|mix|[1-9][0-9]{0,3}")
+BACKGROUND: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
 
 PRIORITIES: Final = (-100, 100)
@@ -34,6 +36,11 @@ class JobOptions:
     priority: int | None = None
     zip: bool | None = None
     explain: bool | None = None
+    track: int | None = None
+    channel: str | None = None
+    channels: str | None = None
+    background: str | None = None
+    undriven_limit: float | None = None
     text: str | None = None
     language: str | None = None
 
@@ -74,6 +81,31 @@ def _face(value: Any) -> str:
     return str(value)
 
 
+def _track(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("the number of an audio track, counted from 1")
+    return value
+
+
+def _channel(value: Any) -> str:
+    is_text = isinstance(value, str | int) and not isinstance(value, bool)
+    if not is_text or not CHANNEL.fullmatch(str(value)):
+        raise ValueError('"left", "right", "mix" or the number of a channel, counted from 1')
+    return str(value)
+
+
+def _background(value: Any) -> str:
+    if not isinstance(value, str) or not BACKGROUND.fullmatch(value):
+        raise ValueError('a colour in quotes, e.g. "#00ff00"')
+    return value.lower()
+
+
+def _fraction(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("a number from 0 to 1")
+    return float(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise ValueError(f"the spoken words in quotes, at most {MAX_TEXT} characters")
@@ -95,6 +127,11 @@ _CHECKS: Final[dict[str, _Check]] = {
     "priority": lambda value: _integer(value, *PRIORITIES),
     "zip": _boolean,
     "explain": _boolean,
+    "track": _track,
+    "channel": _channel,
+    "channels": lambda value: _one_of(value, CHANNELS),
+    "background": _background,
+    "undriven_limit": _fraction,
     "text": _text,
     "language": _language,
 }

@@ -7,8 +7,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Final
+
+from heygem_daemon.core.file_types import suffix_of
 
 DONE: Final = "_done"
 FAILED: Final = "_failed"
@@ -22,7 +23,8 @@ RECORD: Final = ".heygem-job.json"
 CONTROLS: Final = ("ready", "hold", "cancel")
 """Suffixes of the control files beside a drop."""
 
-MAX_NAME_BYTES: Final = 200
+MAX_NAME_BYTES: Final = 255
+"""The limit of Linux file systems. A share of a file system that counts UTF-16 units (NTFS) may show longer ones, which cannot be moved."""
 MAX_STEM_BYTES: Final = 150
 """Leaves room for suffixes and for the temporary names of the publisher within the 255 bytes of Linux file systems."""
 
@@ -33,8 +35,11 @@ _FOREIGN_NAMES: Final = frozenset({
 _FOREIGN_PREFIXES: Final = ("~$", "~lock.", "~syncthing~")
 _TEMPORARY_SUFFIXES: Final = (
     ".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".filepart", ".aria2", ".swp", ".swx",
-    ".!ut", ".!qb", ".bc!", ".ffs_tmp", ".ffs_lock", ".dlpart", "~",
+    ".!ut", ".!qb", ".bc!", ".ffs_tmp", ".ffs_lock", ".dlpart", "~", ":zone.identifier",
 )  # fmt: skip
+
+_PLACEHOLDER_SUFFIX: Final = ".icloud"
+"""`.clip.mov.icloud` stands for a `clip.mov` that is not downloaded: hidden, and yet meant to be used."""
 
 _BIDI_AND_INVISIBLE: Final = frozenset("\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff")
 _UNSHOWABLE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -48,11 +53,12 @@ _NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\ud
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether a name is never part of a drop: temporary and system files, control files, every name with a dot in front."""
+    """Return whether a name is never part of a drop: temporary and system files, control files, every name with a dot in front
+    but a placeholder."""
     folded = name.casefold()
     return (
         name in {"", DONE, FAILED, PAUSE}
-        or name.startswith(".")
+        or (name.startswith(".") and not folded.endswith(_PLACEHOLDER_SUFFIX))
         or folded in _FOREIGN_NAMES
         or folded.startswith(_FOREIGN_PREFIXES)
         or folded.endswith(_TEMPORARY_SUFFIXES)
@@ -67,10 +73,14 @@ def control_of(name: str) -> tuple[str, str] | None:
 
 
 def is_valid_name(name: str) -> bool:
-    """Return whether a name can be used: valid UTF-8, no control characters, no slash, at most MAX_NAME_BYTES bytes."""
-    if name in {"", ".", ".."} or "/" in name or any(unicodedata.category(char) in _UNSHOWABLE_CATEGORIES for char in name):
-        return False
-    return len(name.encode()) <= MAX_NAME_BYTES
+    """Return whether a name has only characters that can be used: valid UTF-8, no control characters, no slash."""
+    is_shown = all(unicodedata.category(char) not in _UNSHOWABLE_CATEGORIES for char in name)
+    return is_shown and name not in {"", ".", ".."} and "/" not in name
+
+
+def name_bytes(name: str) -> int:
+    """Return the length of a name in the file system, in bytes."""
+    return len(name.encode("utf-8", "surrogateescape"))
 
 
 def escape_name(name: str) -> str:
@@ -114,11 +124,12 @@ def output_stems(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _candidates(path: str) -> Iterable[str]:
-    pure = PurePosixPath(path)
-    yield _usable_stem(pure.stem)
-    stem = _usable_stem(pure.stem, room=16)
-    if suffix := slug(pure.suffix[1:]) if pure.suffix else "":
-        stem = f"{stem}-{suffix[:8]}"
+    name, suffix = path.rpartition("/")[2], suffix_of(path)
+    whole = name.rstrip()[: -len(suffix)] if suffix else name
+    yield _usable_stem(whole)
+    stem = _usable_stem(whole, room=16)
+    if suffix:
+        stem = f"{stem}-{suffix[1:9]}"
         yield stem
     number = 2
     while True:

@@ -20,10 +20,11 @@ class RenderOptions:
 
     engine: see lipsync.engines. fit: "audio" makes the result as long as the recording, "video" as long as the video. face: one of FACES,
     or a number counted from the left. quality: x264's constant rate factor. label: write a visible label into the image. explain: also
-    write a diagnostic image. track: audio track of the recording, counted from 1; None: see media.audio. channel: of this track, that is
-    spoken: "left", "right", "mix" or a number counted from 1; None: the mix that has the speech. channels: "stereo" writes more than two
-    channels as two, "keep" as they are. background: "#rrggbb", what transparent pixels become. text: the words of the recording; where it is None, a script file may hold them. language: of these words,
-    None = detect it.
+    write a diagnostic image. track: audio track of the recording, counted from 1; None: see media.audio_tracks. channel: of this track,
+    that is spoken: "left", "right", "mix" or a number counted from 1; None: the mix that has the speech. channels: "stereo" writes more
+    than two channels as two, "keep" as they are. background: "#rrggbb", what transparent pixels become. text: the words of the recording;
+    where it is None, a script file may hold them. language: of these words, None = detect it. undriven_limit: the largest part of the
+    speech (0-1) that may fall on frames whose mouth is not drawn; 1 allows all.
     """
 
     engine: str = "rewrite"
@@ -38,6 +39,7 @@ class RenderOptions:
     background: str = "#000000"
     text: str | None = None
     language: str | None = None
+    undriven_limit: float = 0.5
 
     def overridden_by(self, wanted: object) -> Self:
         """Return these options with those that `wanted` names: its attributes of the same names that are there and not None."""

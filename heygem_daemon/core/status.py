@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from heygem_daemon.core.job import Failure, State
+from heygem_daemon.core.job import Failure, JobWarning, State
 
 
 def _allow_more_fields(schema: dict[str, Any]) -> None:
@@ -44,6 +44,18 @@ class ErrorStatus(_Model):
     @classmethod
     def of(cls, failure: Failure) -> Self:
         return cls(code=failure.code, message=failure.message, hint=failure.hint, retryable=failure.retryable)
+
+
+class WarningStatus(_Model):
+    """A warning of a job: its code in the table of warnings, and the sentence and the hint of this case."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, warning: JobWarning) -> Self:
+        return cls(code=warning.code, message=warning.message, hint=warning.hint)
 
 
 class ProgressStatus(_Model):
@@ -80,6 +92,13 @@ class Metrics(_Model):
     sync_offset_ms: float | None = None
     mouth_correlation: float | None = None
     closure_rate: float | None = Field(default=None, description="fraction of the target's lip closures that the result shows")
+    measured_share: float | None = Field(
+        default=None, description="fraction of the frames evaluated (the first minute) that sync, correlation and closures were measured on"
+    )
+    frames_not_driven: float | None = Field(
+        default=None, description="fraction of the frames that show the mouth of the source, which speaks other words"
+    )
+    not_driven: dict[str, float] = Field(default_factory=dict, description="the same by reason: no_face, turned, covered")
     warnings: tuple[str, ...] = ()
     warning_details: dict[str, str] = Field(default_factory=dict, description="code of a warning to a sentence about this very file")
 
@@ -127,6 +146,7 @@ class JobStatus(_Model):
     items: tuple[ItemStatus, ...] = ()
     times: TimesStatus = TimesStatus()
     error: ErrorStatus | None = None
+    warnings: tuple[WarningStatus, ...] = Field(default=(), description="what lies in the drop and was not used")
     worker: str | None = None
     links: dict[str, str] = Field(default_factory=dict, description="further files beside this one, e.g. zip")
 
@@ -151,13 +171,19 @@ class JobSummary(_Model):
     position: int | None = None
     percent: float | None = None
     eta_s: float | None = None
+    warning_count: int = Field(default=0, description="warnings of the job, without those of its items")
 
     @classmethod
     def of(cls, status: JobStatus) -> Self:
         """Return what the daemon's status lists of a job."""
         fields = {name: getattr(status, name) for name in cls.model_fields if name in JobStatus.model_fields}
         progress = status.progress
-        return cls(**fields, percent=progress.percent if progress else None, eta_s=progress.eta_s if progress else None)
+        return cls(
+            **fields,
+            percent=progress.percent if progress else None,
+            eta_s=progress.eta_s if progress else None,
+            warning_count=len(status.warnings),
+        )
 
 
 class InboxStatus(_Model):

@@ -16,6 +16,7 @@ from heygem_daemon.core.status import (
     ProgressStatus,
     QueueStatus,
     TimesStatus,
+    WarningStatus,
     moment,
 )
 
@@ -87,6 +88,7 @@ def job_status(
             finished=_moment(job.finished_at),
         ),
         error=ErrorStatus.of(job.failure) if job.failure else None,
+        warnings=tuple(WarningStatus.of(each) for each in job.warnings),
         worker=worker,
         links=dict(links or {}),
     )

@@ -2,16 +2,21 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.file_types import FileType, type_of
 from heygem_daemon.core.job import Failure, Item, Job
 from heygem_daemon.core.scan import Inspection, ScannedDrop
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.core.status_builder import candidate_status
+
+_NAMING: Final = (FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUPPORTED)
+"""The file that a drop in the inbox root is called after is of the first of these types that it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +84,17 @@ def new_job(candidate: Candidate, claimed: Path, *, plan: Plan, inspection: Insp
         flat=not scanned.name,
         dropped_at=candidate.seen.wall,
         queued_at=now.wall,
+        warnings=() if rejected else plan.warnings,
     )
 
 
 def name_for_display(scanned: ScannedDrop) -> str:
-    """Return the folder's name, escaped. A drop in the inbox root is called after its recording."""
+    """Return the folder's name, escaped. A drop in the inbox root is called after its recording, else after another file of it."""
     if scanned.name:
         return names.escape_name(scanned.name)
-    files = [Path(entry.path) for entry in scanned.entries if "/" not in entry.path]
-    recordings = [
-        path for suffixes in (drop.AUDIO_SUFFIXES, drop.AUDIO_SOURCE_SUFFIXES) for path in sorted(files) if path.suffix.lower() in suffixes
-    ]
-    return names.escape_name(recordings[0].stem) if recordings else "inbox"
+    files = sorted(Path(entry.path) for entry in scanned.entries if "/" not in entry.path and type_of(entry.path) in _NAMING)
+    named_after = min(files, key=lambda path: _NAMING.index(type_of(path.name)), default=Path("inbox"))
+    return names.escape_name(named_after.stem)
 
 
 def _needed_bytes(item: Item, entries: tuple[Entry, ...], inspection: Inspection) -> int:

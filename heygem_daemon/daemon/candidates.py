@@ -244,6 +244,8 @@ class CandidateTracker:
             self._unclaim(candidate, "It changed at the moment of the claim")
             return candidate
         self._log("drop_claimed", **job.log_context(), items=len(job.items), state=job.state)
+        for each in job.warnings:
+            self._log("drop_warning", level="warning", **job.log_context(), error_code=each.code, reason=each.message)
         return job
 
     def _unclaim(self, candidate: Candidate, reason: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from heygem_daemon.core.errors import TransientError
-from heygem_daemon.core.job import Failure, Job, State
+from heygem_daemon.core.job import Failure, Job, JobWarning, State
 from heygem_daemon.core.names import DONE, FAILED
 from heygem_daemon.core.ports import Claims, Ledger, Log, Publisher
 
@@ -151,7 +151,7 @@ class JobStore:
 
 
 def reason_text(job: Job) -> str:
-    """Return the content of reason.txt: a sentence, a hint and the code for every error."""
+    """Return the content of reason.txt: a sentence, a hint and the code for every error and warning."""
     lines = [f"{job.name}: {job.state}", ""]
     if job.failure:
         lines += _reason_lines(job.failure)
@@ -162,8 +162,10 @@ def reason_text(job: Job) -> str:
             lines += [f"{item.key}:", *_reason_lines(item.failure)]
         elif item.state is not State.SUCCEEDED and not item.failure:
             lines += [f"{item.key}: {item.state}", ""]
+    for warning in job.warnings:
+        lines += _reason_lines(warning)
     return "\n".join(lines)
 
 
-def _reason_lines(failure: Failure) -> list[str]:
-    return [failure.message, failure.hint, f"({failure.code})", ""]
+def _reason_lines(found: Failure | JobWarning) -> list[str]:
+    return [found.message, found.hint, f"({found.code})", ""]

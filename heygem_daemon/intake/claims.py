@@ -278,7 +278,7 @@ def _list_claimed(claim_dir: Path, name: str) -> Listing | None:
         with opened_folder(str(claim_dir)) as parent:
             return list_drop(name, parent)
     with opened_folder(str(claim_dir / FLAT)) as root:
-        return list_flat(root, lambda part: is_drop_file(part, flat=True))
+        return list_flat(root)
 
 
 def _delete_control(inbox: Path, name: str, kind: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.drop import Entry, Kind
+from heygem_daemon.core.drop import Entry, Kind, is_flat_part
 from heygem_daemon.core.names import is_ignored
 from heygem_daemon.intake.permissions import DENIED
 
@@ -71,11 +71,15 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
     return walk.result()
 
 
-def list_flat(root: int, is_part: Callable[[str], bool], *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing:
-    """List the names in the open inbox root that `is_part` accepts (a drop in the flat form), with everything below them."""
+def list_flat(root: int, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing:
+    """List the names in the open inbox root that are part of a drop in the flat form, with everything below them."""
     walk = _Walk(max_files, max_depth)
-    walk.folder(root, "", 1, is_part)
+    walk.folder(root, "", 1, _is_flat_part)
     return walk.result()
+
+
+def _is_flat_part(found: os.DirEntry[str]) -> bool:
+    return is_flat_part(found.name, is_folder=found.is_dir(follow_symlinks=False))
 
 
 def read_regular(path: Path, limit: int) -> bytes | None:
@@ -108,12 +112,12 @@ class _Walk:
             limit_exceeded=self.limit_exceeded,
         )
 
-    def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[str], bool] | None = None) -> None:
+    def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[os.DirEntry[str]], bool] | None = None) -> None:
         """Collect the files of one open folder and below. Raises OSError where it cannot be read."""
         folders: list[str] = []
         with os.scandir(descriptor) as found:
             for each in found:
-                if is_part and not is_part(each.name):
+                if is_part and not is_part(each):
                     continue
                 self._count += 1
                 if self._count > self._max_files:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from heygem_daemon.core.drop import JOB_TOML, SCRIPT, Entry, Kind, is_drop_file
+from heygem_daemon.core.drop import Entry, Kind, is_drop_file, is_flat_part, is_side_file
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
 from heygem_daemon.core.scan import InboxScan, ScannedDrop
 from heygem_daemon.intake.leases import has_writer_at
@@ -79,7 +79,7 @@ class FolderScanner:
     def _listings(self, root: int, found: _RootContents) -> dict[str, Listing]:
         listings: dict[str, Listing] = {}
         if found.flat:
-            listings[_FLAT] = list_flat(root, lambda name: is_drop_file(name, flat=True), **self._limits)
+            listings[_FLAT] = list_flat(root, **self._limits)
         for name in sorted(found.drops):
             listing = list_drop(name, root, **self._limits)
             if listing is not None:
@@ -98,9 +98,9 @@ def _classify(root: int) -> _RootContents:
                 found.controls.append(control)
             elif entry.name == PAUSE:
                 found.paused = True
-            elif is_drop_file(entry.name, flat=True):
+            elif is_flat_part(entry.name, is_folder=is_folder):
                 # job.toml and speech.txt alone are not a drop: they may wait there for the next recording.
-                found.flat = found.flat or entry.name.casefold() not in {JOB_TOML, SCRIPT}
+                found.flat = found.flat or is_folder or not is_side_file(entry.name)
             elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
                 found.drops.append(entry.name)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
 
-from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.job import Failure, Item, Job, JobWarning, State
 from heygem_daemon.core.job_options import JobOptions
 
 Record = TypeVar("Record")
@@ -21,6 +21,7 @@ def job_document(job: Job) -> str:
     del document["items"]
     document["options"] = asdict(job.options)
     document["failure"] = asdict(job.failure) if job.failure else None
+    document["warnings"] = [asdict(each) for each in job.warnings]
     return _dump(document)
 
 
@@ -32,7 +33,9 @@ def item_document(item: Item) -> str:
 
 def read_job(document: str, items: tuple[Item, ...]) -> Job:
     table = _read_failure(json.loads(document))
-    return _record(Job, table | {"state": State(table["state"]), "options": _record(JobOptions, table["options"]), "items": items})
+    warnings = tuple(_record(JobWarning, each) for each in table.get("warnings", ()))
+    options = _record(JobOptions, table["options"])
+    return _record(Job, table | {"state": State(table["state"]), "options": options, "items": items, "warnings": warnings})
 
 
 def read_item(document: str) -> Item:

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Item, Job, State
 from heygem_daemon.core.publication import Published, StagingPaths
 from heygem_daemon.durable import sync_folder
-from heygem_daemon.media.verify import verify_result
+from heygem_daemon.media.verify import verify_report, verify_result
 from heygem_daemon.publishing import published_index
 from heygem_daemon.publishing.outputs_errors import folder_inside, free_bytes, outputs_error, outputs_errors
 from heygem_daemon.publishing.staging import Staging
@@ -167,15 +166,7 @@ def _zip_file_name(job: Job) -> str:
 
 def _check(staged: Path, result: Mapping[str, Any], verify: Callable[..., None]) -> None:
     """Verify the staged file against the worker's result, then fsync it. Raises HeygemError, OSError."""
-    if not staged.is_file():
-        raise error("result_invalid", problem="there is no file")
-    try:
-        frames, rate = int(result["frames"]), Fraction(result["frame_rate"])
-        size = (int(result["width"]), int(result["height"]))
-        seconds = float(result["seconds"])
-    except (KeyError, ValueError, TypeError, ZeroDivisionError) as missing:
-        raise error("result_invalid", problem=f"the worker's report is incomplete or invalid: {missing}") from missing
-    verify(staged, frames=frames, frame_rate=rate, seconds=seconds, size=size)
+    verify_report(staged, result, verify=verify)
     _sync_file(staged)
     sync_folder(staged.parent)
 

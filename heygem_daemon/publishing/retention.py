@@ -18,6 +18,7 @@ from heygem_daemon.publishing.staging import STAGING
 
 DAY: Final = 86400.0
 _DELETING_PREFIX: Final = ".deleting-"
+_MAX_NAME_BYTES: Final = 200
 
 
 class FolderRetention:
@@ -74,7 +75,8 @@ def _delete(child: Path) -> None:
     """Delete a folder, a file or a link itself. Raises OSError.
 
     It is renamed first: a half deleted folder must not look like a young one."""
-    renamed = child if child.name.startswith(_DELETING_PREFIX) else child.with_name(f"{_DELETING_PREFIX}{child.name}"[:80])
+    name = os.fsencode(f"{_DELETING_PREFIX}{child.name}")[:_MAX_NAME_BYTES].decode(errors="ignore")
+    renamed = child if child.name.startswith(_DELETING_PREFIX) else child.with_name(name)
     if renamed != child:
         child.rename(renamed)
     if renamed.is_dir() and not renamed.is_symlink():

@@ -227,6 +227,13 @@ _INBOXES: Final = (
         explanation="The folder was moved into .heygem/claimed of its inbox; it ends in _done or _failed.",
     ),
     Event(
+        name="drop_warning",
+        summary="Something in a drop is not used",
+        message="{job}: {reason}",
+        explanation="The job goes on without it ({error_code}). `heygem status {job}` and the job's status.json have a hint: most often a "
+        "file lies beside videos/ instead of in it, or in a folder inside it.",
+    ),
+    Event(
         name="drop_restored",
         summary="A drop was moved back to its inbox",
         message="{job}: moved back to its inbox[: {reason}]",

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from heygem_daemon.core.job import State
-from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, moment
+from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, WarningStatus, moment
 from tests.cli.runner import heygem, heygem_program
 
 
@@ -81,13 +81,24 @@ def test_status_of_a_job_goes_by_folder_id_or_name_and_by_no_path(tmp_path: Path
 
 def test_status_of_a_job_shows_the_sync_of_its_items_and_their_warnings_in_sentences(tmp_path: Path) -> None:
     item = ItemStatus(
-        key="a", recording="r", video="v", state=State.SUCCEEDED, sync_offset_ms=2.6, closure_rate=0.514, warnings=("missed_closures",)
-    )
+        key="a", recording="r", video="v", state=State.SUCCEEDED, sync_offset_ms=2.6, closure_rate=0.514, frames_not_driven=0.18,
+        warnings=("missed_closures", "head_turned"), warning_details={"head_turned": "18% of the frames."},
+    )  # fmt: skip
     outputs_with(tmp_path, JobStatus(job="x", name="x", output="x", state=State.SUCCEEDED, since=moment(0), items=(item,)))
     result = " ".join(heygem("status", "x", "--outputs", str(tmp_path)).stdout.split())
     assert "+3 ms" in result
     assert "51%" in result
+    assert "82%" in result
     assert "a: The lips often stay open where they should meet" in result
+    assert "with other words. 18% of the frames. Look at the result where the presenter turns away" in result
+
+
+def test_status_shows_the_warnings_of_a_job_and_how_many_there_are(tmp_path: Path) -> None:
+    warning = WarningStatus(code="file_ignored", message="a[1].heic was not used: it lies beside videos/, not in it.", hint="Move it.")
+    outputs_with(tmp_path, JobStatus(job="x", name="x", output="x", state=State.SUCCEEDED, since=moment(0), warnings=(warning,) * 2))
+    result = " ".join(heygem("status", "x", "--outputs", str(tmp_path)).stdout.split())
+    assert "a[1].heic was not used: it lies beside videos/, not in it. Move it. (file_ignored)" in result
+    assert "2 warnings" in heygem("status", "--outputs", str(tmp_path)).stdout
 
 
 def test_status_of_a_drop_on_its_way_in_is_a_sentence(tmp_path: Path) -> None:
@@ -147,6 +158,35 @@ def test_render_into_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file", encoding="utf-8")
     result = heygem_program("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"))
     assert (result.code, "Traceback" in result.stderr) == (1, False)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--channel", "both"), ("--track", "0"), ("--background", "green")])
+def test_render_refuses_a_wrong_option_before_it_loads_anything(tmp_path: Path, option: str, value: str) -> None:
+    result = heygem_program("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"), option, value)
+    assert result.code == 2
+    assert option.removeprefix("--") in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_render_refuses_files_that_cannot_be_used_without_loading_the_engine(tmp_path: Path, portrait: Path) -> None:
+    """All of it ends before torch is imported, which takes seconds."""
+    (tmp_path / "words.wav").write_text("hello", encoding="ascii")
+    (tmp_path / "words.mp4").write_text("hello", encoding="ascii")
+    subprocess.run(("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", str(tmp_path / "tone.wav")), check=True, timeout=60)
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # an import of it fails
+        "from pathlib import Path; from heygem_daemon.cli.commands.render import render; from heygem_daemon.settings import load\n"
+        "folder, portrait = map(Path, sys.argv[1:])\n"
+        "for audio, video in (('words.wav', portrait), ('tone.wav', folder / 'words.mp4'), ('none.wav', portrait)):\n"
+        "    print(render(load(), folder / audio, [video], folder / 'out'))\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", code, str(tmp_path), str(portrait)), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout.split(), "Traceback" in done.stderr) == (["3"] * 3, False), done.stderr
+    assert "(audio_unreadable)" in done.stderr
+    assert "(not_a_video)" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_printed_schema_is_one_and_fits_a_status_file(tmp_path: Path) -> None:

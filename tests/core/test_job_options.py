@@ -18,13 +18,25 @@ def test_every_option_is_parsed() -> None:
         "priority = -5",
         "zip = false",
         "explain = true",
+        "track = 2",
+        'channel = "left"',
+        'channels = "keep"',
+        'background = "#00FF7f"',
+        "undriven_limit = 1",
     )
     options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
     assert problem is None
     assert options == JobOptions(
         engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, explain=True, text="Hello 你好",
-        language="pt-BR",
+        language="pt-BR", track=2, channel="left", channels="keep", background="#00ff7f", undriven_limit=1.0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "expected"), [('"right"', "right"), ('"mix"', "mix"), ("1", "1"), ('"12"', "12")])
+def test_a_channel_is_a_side_the_mix_or_a_number(value: str, expected: str) -> None:
+    options, problem = parse_job_toml(f"channel = {value}")
+    assert problem is None
+    assert options.channel == expected
 
 
 def test_the_keys_are_the_fields_of_the_options() -> None:
@@ -49,6 +61,22 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
         ("priority = -101", "priority must be a whole number from -100 to 100."),
         ('engine = ""', "engine must be the name of an engine in quotes."),
         ("engine = 3", "engine must be"),
+        ("track = 0", "track must be the number of an audio track, counted from 1."),
+        ("track = true", "track must be"),
+        ('track = "2"', "track must be"),
+        ("channel = 0", 'channel must be "left", "right", "mix" or the number of a channel, counted from 1.'),
+        ("channel = true", "channel must be"),
+        ("channel = 1.5", "channel must be"),
+        ('channel = "both"', "channel must be"),
+        ('channel = ["left"]', "channel must be"),
+        ("channels = 2", 'channels must be "stereo" or "keep".'),
+        ('background = "green"', 'background must be a colour in quotes, e.g. "#00ff00".'),
+        ('background = "#fff"', "background must be"),
+        ('background = "#00ff00\\n"', "background must be"),
+        ("background = 0", "background must be"),
+        ("undriven_limit = 1.5", "undriven_limit must be a number from 0 to 1."),
+        ("undriven_limit = nan", "undriven_limit must be"),
+        ("undriven_limit = true", "undriven_limit must be"),
         ("text = 3", "text must be the spoken words in quotes"),
         ("language = 7", "language must be the code of a language in quotes"),
         ('language = "../mb"', "language must be"),

@@ -1,8 +1,8 @@
 import pytest
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.job import State
-from heygem_daemon.core.status import ErrorStatus, JobStatus, ProgressStatus
+from heygem_daemon.core.job import JobWarning, State
+from heygem_daemon.core.status import ErrorStatus, JobStatus, ProgressStatus, WarningStatus
 from heygem_daemon.core.status_builder import RECENT, STAGES, candidate_status, item_progress, job_status, queue_status, summaries
 from tests.core.making import failure, item, job
 
@@ -41,6 +41,14 @@ def test_the_errors_of_an_item_and_of_a_job_are_shown() -> None:
     assert (status.state, status.error.code) == (State.REJECTED, "two_recordings")
 
 
+def test_the_warnings_of_a_job_are_shown_and_counted_in_the_summary() -> None:
+    warning = JobWarning(code="file_ignored", message="a.heic was not used.", hint="Move it.")
+    status = job_status(job(DONE, warnings=(warning,)), now=1)
+    assert status.warnings == (WarningStatus(code="file_ignored", message="a.heic was not used.", hint="Move it."),)
+    assert JobStatus.read(status.to_json()) == status
+    assert [summary.warning_count for summary in summaries([status], [job_status(job(DONE), now=1)])] == [1, 0]
+
+
 def test_the_progress_of_a_job_covers_all_its_items() -> None:
     half = ProgressStatus(stage="render", done=50, total=100, percent=50)
     mixed = job(DONE, item("b", State.RUNNING), item("c"), item("d", State.FAILED)).rollup(100)
@@ -77,7 +85,7 @@ def test_the_time_left_is_extrapolated_from_two_percent_on() -> None:
 def test_a_drop_not_yet_claimed_has_a_status_too() -> None:
     settling = candidate_status("lesson\n01", "id", "lesson-01", since=5, dropped_at=4, reason="Still copying")
     assert (settling.name, settling.state, settling.waiting_for, settling.error) == (r"lesson\x0a01", State.SETTLING, "settling", None)
-    incomplete = candidate_status("a", "id", "a", since=5, dropped_at=4, reason="x", problem=error("no_videos", extensions="mp4"))
+    incomplete = candidate_status("a", "id", "a", since=5, dropped_at=4, reason="x", problem=error("no_videos", extensions="mp4", found=""))
     assert incomplete.error is not None
     assert incomplete.error.code == "no_videos"
     assert JobStatus.read(incomplete.to_json()) == incomplete

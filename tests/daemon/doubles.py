@@ -69,7 +69,9 @@ class ReadableMedia:
     def inspect(self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection:
         problems: dict[str, HeygemError] = {}
         for paths, content, code in ((recordings, {SPEECH, FILM}, "audio_unreadable"), (videos, {FILM}, "not_a_video")):
-            problems |= {path: error(code, name=Path(path).name) for path in paths if (root / path).read_bytes() not in content}
+            problems |= {
+                path: error(code, name=Path(path).name, type="a text file") for path in paths if (root / path).read_bytes() not in content
+            }
         return Inspection(problems=problems, seconds={path: 1.0 for path in (*recordings, *videos) if path not in problems})
 
     def forget(self, key: str) -> None: ...

@@ -55,6 +55,19 @@ def test_a_silent_recording_is_reported(inspector: MediaInspector, drop: Path) -
     assert inspection.problems["silent.wav"].code == "audio_silent"
 
 
+@pytest.mark.parametrize(
+    ("name", "sources"),
+    [("silent first.mp4", ("anullsrc=d=2", "sine=d=2")), ("opposite.wav", ("aevalsrc=.1*sin(999*t)|-.1*sin(999*t):d=2",))],
+)
+def test_a_recording_that_is_audible_somewhere_is_no_silence(
+    inspector: MediaInspector, drop: Path, name: str, sources: tuple[str, ...]
+) -> None:
+    inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
+    maps = [word for number in range(len(sources)) for word in ("-map", str(number))]
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, *maps, str(drop / name)], check=True, timeout=60)
+    assert wait_for(inspector, "1", drop, [name], []).seconds == pytest.approx({name: 2.0}, abs=0.05)
+
+
 def test_an_inspection_does_not_wait(inspector: MediaInspector, drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
 

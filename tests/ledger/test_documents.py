@@ -1,6 +1,9 @@
 """The documents of ledgers that earlier versions wrote: they are read, and written again with the same keys and values."""
 
-from heygem_daemon.core.job import Failure, Item, Job, State
+import json
+from dataclasses import replace
+
+from heygem_daemon.core.job import Failure, Item, Job, JobWarning, State
 from heygem_daemon.core.job_options import JobOptions
 from heygem_daemon.ledger.documents import item_document, job_document, read_item, read_job
 
@@ -59,9 +62,16 @@ def test_a_document_of_an_earlier_version_is_read() -> None:
     assert read_job(JOB_OF_0_1, (ITEM,)) == JOB
 
 
-def test_a_document_is_written_as_by_an_earlier_version() -> None:
+def test_a_document_is_written_as_by_an_earlier_version_with_the_keys_added_since() -> None:
+    before = json.loads(JOB_OF_0_1)
+    options = {"track": None, "channel": None, "channels": None, "background": None, "undriven_limit": None}
     assert item_document(ITEM) == ITEM_OF_0_1
-    assert job_document(JOB) == JOB_OF_0_1
+    assert json.loads(job_document(JOB)) == before | {"options": before["options"] | options, "warnings": []}
+
+
+def test_the_warnings_of_a_job_are_kept() -> None:
+    job = replace(JOB, warnings=(JobWarning(code="file_ignored", message="a\x0a老.heic was not used.", hint="Move it."),))
+    assert read_job(job_document(job), (ITEM,)) == job
 
 
 def test_keys_of_another_version_are_ignored_and_missing_ones_take_their_default() -> None:

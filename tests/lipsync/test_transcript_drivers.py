@@ -69,9 +69,15 @@ def speech(tmp_path: Path) -> Iterator[DecodedSpeech]:
         yield decoded
 
 
-def test_the_words_of_a_file_are_aligned_with_the_whole_recording_and_reach_the_driver(speech: DecodedSpeech, tmp_path: Path) -> None:
-    path = tmp_path / "speech.txt"
-    path.write_text(LESSON, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [("speech.txt", "", ""), ("speech.srt", "1\n00:00:00,000 --> 00:00:01,250\n<i>", "</i>\n"), ("speech.rtf", "{\\rtf1 ", "\\par}")],
+)
+def test_the_words_of_a_file_are_aligned_with_the_whole_recording_and_reach_the_driver(
+    speech: DecodedSpeech, tmp_path: Path, name: str, before: str, after: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(before + LESSON + after, encoding="utf-8")
     driver = LessonDriver()
     found = align_transcript(driver, speech, text=None, script=path, language=None)
     assert found.warning is None

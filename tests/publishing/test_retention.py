@@ -45,6 +45,13 @@ def test_inputs_go_after_their_keep_time_and_not_before(retention: FolderRetenti
     assert sorted(os.listdir(inbox / "_done")) == ["young"]
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "老" * 85, "👩" * 63, os.fsdecode(b"\xff" * 255)])
+def test_inputs_with_the_longest_names_go_too(retention: FolderRetention, inbox: Path, name: str) -> None:
+    folder = finished(inbox / "_done" / name, days_ago=15)
+    assert retention.sweep(NOW, ())["done"] == 1
+    assert not folder.exists()
+
+
 def test_zero_days_keep_for_ever(inbox: Path, outputs: Path) -> None:
     finished(inbox / "_done/old", days_ago=9999)
     finished(inbox / "_failed/old", days_ago=9999)

@@ -113,8 +113,8 @@ def _daemon_view(status: DaemonStatus, outputs: Path, running: bool) -> Renderab
     table = Table("job", "state", "progress", "left", "why", box=None, pad_edge=False)
     for job in status.jobs:
         bar = ProgressBar(total=100, completed=job.percent or 0.0, width=24) if job.state is State.RUNNING else ""
-        why = _why(job)
-        table.add_row(Text(job.output), _state(job.state), bar, _seconds(job.eta_s), Text(why))
+        warned = f"{job.warning_count} warning{'s' * (job.warning_count > 1)}" if job.warning_count else ""
+        table.add_row(Text(job.output), _state(job.state), bar, _seconds(job.eta_s), Text(_why(job) or warned))
     return Group(*lines, "", table if status.jobs else Text("No jobs yet.", style="dim"))
 
 
@@ -123,19 +123,22 @@ def _job_view(status: JobStatus) -> RenderableType:
     lines: list[RenderableType] = [head]
     if status.error:
         lines += [Text(f"{status.error.message}\n{status.error.hint} ({status.error.code})", style="red")]
-    table = Table("item", "state", "progress", "result", "sync", "closures", box=None, pad_edge=False)
+    table = Table("item", "state", "progress", "result", "driven", "sync", "closures", box=None, pad_edge=False)
     for item in status.items:
         percent = 100.0 if item.state in FINAL else item.progress.percent if item.progress else 0.0
         result = f"{item.error.message} {item.error.hint} ({item.error.code})" if item.error else item.output or ""
         sync = "" if item.sync_offset_ms is None else f"{item.sync_offset_ms:+.0f} ms"
         closures = "" if item.closure_rate is None else f"{item.closure_rate:.0%}"
-        table.add_row(Text(item.key), _state(item.state), ProgressBar(total=100, completed=percent, width=24), Text(result), sync, closures)
-    warned = [
+        driven = "" if item.frames_not_driven is None else f"{1 - item.frames_not_driven:.0%}"
+        bar = ProgressBar(total=100, completed=percent, width=24)
+        table.add_row(Text(item.key), _state(item.state), bar, Text(result), driven, sync, closures)
+    of_job = [Text(f"{each.message} {each.hint} ({each.code})", style="yellow") for each in status.warnings]
+    of_items = [
         Text(f"{item.key}: {describe_warning(code, item.warning_details.get(code, ''))}", style="yellow")
         for item in status.items
         for code in item.warnings
     ]
-    return Group(*lines, table, *warned)
+    return Group(*lines, table, *of_job, *of_items)
 
 
 def _why(status: JobStatus | JobSummary) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.file_types import VIDEO_SUFFIXES, suffix_of
 from heygem_daemon.lipsync.adaptation.clips import AvClip
 from heygem_daemon.lipsync.adaptation.corpus import Corpus
 from heygem_daemon.lipsync.adaptation.footage import Footage, analyse_video
@@ -17,7 +18,7 @@ from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.style.av_sync import MouthTrack, SyncEvidence, agreement, sync_evidence
 from heygem_daemon.lipsync.style.speech_track import SPEECH_TRACK_RATE, SpeechTrack, run_driver, speech_track
-from heygem_daemon.media.formats import VIDEO_EXTENSIONS, display_name
+from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.speech import SPEECH_RATE
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
 
@@ -122,7 +123,7 @@ def videos_in(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         below = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found |= {each: None for each in below if each == path or (each.is_file() and each.suffix.lower() in VIDEO_EXTENSIONS)}
+        found |= {each: None for each in below if each == path or (each.is_file() and suffix_of(each.name) in VIDEO_SUFFIXES)}
     return list(found)
 
 

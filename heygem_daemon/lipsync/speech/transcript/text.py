@@ -1,18 +1,31 @@
-"""Read the text of a script file."""
+"""Read the words of a script file, of whatever kind it is."""
 
 import codecs
 import os
 import stat
 import unicodedata
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from heygem_daemon.core.warning_codes import WarningCode
+from heygem_daemon.lipsync.speech.transcript.documents import document_text
+from heygem_daemon.lipsync.speech.transcript.markdown import markdown_text
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
+from heygem_daemon.lipsync.speech.transcript.rtf import rtf_text
+from heygem_daemon.lipsync.speech.transcript.subtitles import spoken_words
 
 MAX_BYTES: Final = 2**20
 """Four hours of fast speech are 200,000 letters, of up to four bytes each."""
 
+MAX_DOCUMENT_BYTES: Final = 16 * 2**20
+"""Of Word and OpenDocument, which may hold images too."""
+MAX_RTF_BYTES: Final = 4 * 2**20
+"""4 s of work at worst (nothing but braces, one core of an AMD EPYC server)."""
+
+_ZIP: Final = b"PK\x03\x04"
+_RTF: Final = b"{\\rtf"
+_PDF: Final = b"%PDF"
+_MARKDOWN: Final = frozenset({".md", ".markdown"})
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -25,20 +38,35 @@ def transcript_text(text: str | None, script: Path | None) -> str | None:
 
 
 def read_transcript(path: Path) -> str:
-    """Return the text of a file in UTF-8 or, with a byte order mark, UTF-16.
+    """Return the words of a script: plain text in UTF-8 or, with a byte order mark, UTF-16; subtitles; Markdown; RTF, Word, OpenDocument.
 
-    Raises TranscriptProblem (`script_unreadable`) for another encoding, more than MAX_BYTES, a link, a device, or a file that is gone.
+    What it is, its content decides (for Markdown, its name). Raises TranscriptProblem (`script_unreadable`) for anything else, another
+    encoding, more than MAX_BYTES of text, MAX_RTF_BYTES of RTF or MAX_DOCUMENT_BYTES of a document, a link, a device, or a file that is
+    gone.
     """
     try:
         with os.fdopen(os.open(path, _OPEN), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE)
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE)
-        return decode(raw)
-    except (OSError, UnicodeDecodeError) as problem:
+            return _words(file, is_markdown=path.suffix.lower() in _MARKDOWN)
+    except (OSError, ValueError) as problem:
         raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE) from problem
+
+
+def _words(file: IO[bytes], *, is_markdown: bool) -> str:
+    """Return the words in an open file. Raises OSError, and ValueError for what is no script."""
+    size = os.fstat(file.fileno()).st_size
+    head = file.read(len(_RTF))
+    file.seek(0)
+    if head.startswith(_ZIP) and size <= MAX_DOCUMENT_BYTES:
+        return document_text(file)
+    if head.startswith(_RTF) and size <= MAX_RTF_BYTES:
+        return rtf_text(file.read(MAX_RTF_BYTES))
+    raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES or head.startswith(_PDF):
+        raise ValueError("no script")
+    text = decode(raw)
+    return markdown_text(text) if is_markdown else spoken_words(text)
 
 
 def decode(raw: bytes) -> str:
