@@ -57,8 +57,8 @@ test: lint  ## everything that must hold before a change is merged; what CI runs
 	$(BIN)/python -m pytest -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(if $(PYTEST),,--ignore=tests/core) $(PYTEST); \
 	wait $$types || { cat .cache/types.log; exit 1; }
 
-test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning
-	@$(BIN)/python -m pytest -m slow $(PYTEST)
+test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning, most rows of large families of files
+	@$(BIN)/python -m pytest -m slow -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-e2e: setup  ## as root: the installed service in a real systemd, with a real smbd
 	@bash scripts/setup.sh --testing

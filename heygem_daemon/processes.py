@@ -22,11 +22,22 @@ def start(
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
     environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `command` as the leader of a new session and process group, with unbuffered pipes.
 
-    environment: the whole environment of the child; None = ours. Raises OSError, or ValueError for a NUL in a word."""
-    return subprocess.Popen(list(command), stdin=stdin, stdout=stdout, stderr=stderr, env=environment, bufsize=0, start_new_session=True)
+    environment: the whole environment of the child; None = ours. descriptors: ours that it inherits under the same numbers. Raises OSError,
+    or ValueError for a NUL in a word."""
+    return subprocess.Popen(
+        list(command),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        bufsize=0,
+        start_new_session=True,
+        pass_fds=descriptors,
+    )
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:

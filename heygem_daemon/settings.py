@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from heygem_daemon.core.render_options import BEST_QUALITY, DEFAULT_OPTIONS, WORST_QUALITY, Fit, RenderOptions
+from heygem_daemon.core.job_options import BACKGROUND
+from heygem_daemon.core.render_options import BEST_QUALITY, DEFAULT_OPTIONS, WORST_QUALITY, Channels, Fit, RenderOptions
 
 ENVIRONMENT_PREFIX: Final = "HEYGEM_"
 CONFIG_VARIABLE: Final = "HEYGEM_CONFIG"
@@ -67,9 +68,10 @@ class Intake(_Section):
 class Limits(_Section):
     recording_seconds: float = Field(3 * 3600, gt=0, description="Longest recording.")
     video_seconds: float = Field(3 * 3600, gt=0, description="Longest video.")
-    megapixels: float = Field(40.0, gt=0, description="Largest frame.")
+    megapixels: float = Field(40.0, gt=0, description="Largest frame of a video.")
+    still_megapixels: float = Field(250.0, gt=0, description="Largest still image; it is decoded at a bounded size.")
     file_bytes: int = Field(64 * GIB, gt=0, description="Largest file.")
-    streams: int = Field(16, gt=0, description="Most streams in one file.")
+    streams: int = Field(256, gt=0, description="Most tracks of video and audio in one file.")
     items: int = Field(500, gt=0, description="Most results from one drop (recordings x videos).")
     probe_seconds: float = Field(20.0, gt=0, description="Longest time a file may take to be recognised.")
     item_seconds: float = Field(6 * 3600, gt=0, description="Longest time one result may take before its worker is stopped.")
@@ -89,8 +91,21 @@ class Engine(_Section):
         le=WORST_QUALITY,
         description="x264 constant rate factor; smaller is better and bigger.",
     )
+    channels: Channels = Field(
+        DEFAULT_OPTIONS.channels, description="Audio of the result where the recording has more than two channels: stereo, or keep them."
+    )
+    background: str = Field(
+        DEFAULT_OPTIONS.background, pattern=f"^{BACKGROUND.pattern}$", description="The colour behind transparent videos and portraits."
+    )
     visible_label: bool = Field(
         DEFAULT_OPTIONS.label, description="Write 'AI-generated' into the image. The label in the metadata is always there."
+    )
+    undriven_limit: float = Field(
+        DEFAULT_OPTIONS.undriven_limit,
+        ge=0,
+        le=1,
+        description="Largest part of the speech that may fall on frames whose mouth stays the old one (head turned away, mouth covered, "
+        "no face) before a result is refused; 1 = never refuse.",
     )
     zip: bool = Field(False, description="Also write a ZIP of a job's results.")
     explain: bool = Field(
@@ -100,7 +115,15 @@ class Engine(_Section):
     def render_options(self) -> RenderOptions:
         """Return what is in force where a drop names nothing else."""
         return RenderOptions(
-            engine=self.name, fit=self.fit, face=self.face, quality=self.quality, label=self.visible_label, explain=self.explain
+            engine=self.name,
+            fit=self.fit,
+            face=self.face,
+            quality=self.quality,
+            channels=self.channels,
+            background=self.background.lower(),
+            label=self.visible_label,
+            explain=self.explain,
+            undriven_limit=self.undriven_limit,
         )
 
 

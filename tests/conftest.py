@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 # Before NumPy and torch are loaded: test processes run side by side, and sums must not depend on the number of cores.
@@ -26,7 +27,18 @@ SLOWEST = ("tests/e2e/", "tests/lipsync/wav2lip/")
 """Files that are begun first, so that no process is left alone with one of them at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with SLOWEST, and leave all but every n-th row of a test marked `family(n)` to `make test-slow`."""
+    rows: Counter[str] = Counter()
+    for item in items:
+        family = item.get_closest_marker("family")
+        if family is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        if rows[test] % family.args[0]:
+            item.add_marker(pytest.mark.slow)
+        rows[test] += 1
     items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
 
 

@@ -1,20 +1,28 @@
 """Build every command line of this package, by pure functions. Nothing is executed here; paths are arguments, never shell text."""
 
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import ffmpeg
 
-from heygem_daemon.media.filters import as_decoded
+from heygem_daemon.core.render_options import Channels
+from heygem_daemon.media.channels import channel_count, is_ordinary, result_layout, result_weights
+from heygem_daemon.media.colours import CHROMA_LOCATIONS, frame_tags
+from heygem_daemon.media.filters import as_bt709, as_decoded
 from heygem_daemon.media.label import LABEL, SOURCE_TYPE
-from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, VideoStream
+from heygem_daemon.media.pixel_formats import ALPHA_DECODERS, has_alpha
+from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, Source, VideoStream
 
 Command = tuple[str, ...]
 
 PROTOCOLS: Final = "file,pipe"
 RESULT_DEMUXER: Final = "mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-loglevel", "error")
+QUIET_PROBE: Final = ("-hide_banner", "-loglevel", "error")
 
 SEEK_MARGIN_FRAMES: Final = 3
 """Frames between the target of a seek and the frame wanted: the deinterlacer and frame doubling each need the frame before."""
@@ -30,35 +38,59 @@ def file_url(path: Path) -> str:
     return f"file:{path}"
 
 
-def _input_options(demuxer: str) -> dict[str, str]:
-    """Return the options that open a file with this demuxer, without reading any other file or the network."""
-    return {"f": demuxer, "protocol_whitelist": PROTOCOLS}
+def _input_options(source: Source) -> dict[str, str]:
+    """Return the options that open a file as it was identified, without reading any other file or the network."""
+    return {"f": source.demuxer, "protocol_whitelist": PROTOCOLS, **source.demuxer_options}
 
 
-def _ffprobe(path: Path, demuxer: str, *options: str) -> Command:
-    opened = [word for key, value in _input_options(demuxer).items() for word in (f"-{key}", value)]
-    return ("ffprobe", "-hide_banner", "-loglevel", "error", *opened, *options, "-of", "json", "-i", file_url(path))
+def _ffprobe(source: Source, *options: str, form: str = "json") -> Command:
+    opened = [word for key, value in _input_options(source).items() for word in (f"-{key}", value)]
+    return ("ffprobe", *QUIET_PROBE, *opened, *options, "-of", form, "-i", file_url(source.path))
 
 
-def describe(path: Path, demuxer: str) -> Command:
+def identify(demuxers: Iterable[str]) -> Command:
+    """Print the demuxer among `demuxers` of what is on standard input, and the score of its content, as JSON. Nothing of it is opened."""
+    allowed = ("-protocol_whitelist", "pipe", "-format_whitelist", ",".join(demuxers), "-nofind_stream_info")
+    return ("ffprobe", *QUIET_PROBE, *allowed, "-show_entries", "format=format_name,probe_score", "-of", "json", "-i", "pipe:0")
+
+
+def describe(source: Source) -> Command:
     """Print container and streams as JSON."""
-    return _ffprobe(path, demuxer, "-show_format", "-show_streams")
+    return _ffprobe(source, "-show_format", "-show_streams")
 
 
-def describe_still(path: Path, demuxer: str) -> Command:
-    """Print container, stream and the one frame as JSON: the orientation of a photo is a property of its frame."""
-    return _ffprobe(path, demuxer, "-show_format", "-show_streams", "-show_frames", "-read_intervals", "%+#1")
+def list_packets(source: Source, stream: int, *, since: float, count: int) -> Command:
+    """Print presentation time, decoding time, duration and flags of up to `count` packets of a track from `since` (s) on, one a line."""
+    interval = f"{since:.3f}%+#{count}" if since > 0 else f"%+#{count}"
+    chosen = ("-select_streams", str(stream), "-show_entries", "packet=pts_time,dts_time,duration_time,flags")
+    return _ffprobe(source, "-read_intervals", interval, *chosen, form="csv=p=0")
 
 
-def last_packets(path: Path, demuxer: str, *, since: float) -> Command:
-    """Print the packets from the key frame before `since` (s) to the end as JSON, by reading but not decoding them."""
-    return _ffprobe(
-        path, demuxer, "-read_intervals", f"{since:.3f}%", "-show_entries", "packet=stream_index,pts_time,dts_time,duration_time"
-    )
+def sample_packets(source: Source, *, start: float, seconds: float, places: int, length: float) -> Command:
+    """Print track and time of the video packets at `places` places of a file of `seconds`, up to `length` s at each, one a line."""
+    step = seconds / places
+    since = [start + place * step for place in range(places)]
+    intervals = ",".join(f"{time:.3f}%{time + max(min(length, step), 0.001):.3f}" for time in since)
+    chosen = ("-select_streams", "v", "-show_entries", "packet=stream_index,pts_time")
+    return _ffprobe(source, "-read_intervals", intervals, *chosen, form="csv=p=0")
+
+
+def sample_frames(source: Source, stream: int, places: Sequence[float], count: int) -> Command:
+    """Decode `count` frames of a track from its first one, and from the key frame before each further one of `places` (s); print shape and
+    repetition of each as JSON."""
+    intervals = ",".join([f"%+#{count}", *(f"{place:.3f}%+#{count}" for place in places[1:])])
+    wanted = "frame=best_effort_timestamp_time,width,height,sample_aspect_ratio,repeat_pict,pkt_duration_time,duration_time"
+    return _ffprobe(source, "-select_streams", str(stream), "-read_intervals", intervals, "-show_entries", wanted)
 
 
 def _compile(output: Any) -> Command:
     return tuple(output.global_args(*QUIET).compile())
+
+
+def _decoder_options(video: VideoStream) -> dict[str, Any]:
+    """Return the options with which frames reach the filters as they are coded, whatever changes within the track."""
+    alpha = {f"c:{video.index}": ALPHA_DECODERS[video.codec]} if has_alpha(video.pixel_format) and video.codec in ALPHA_DECODERS else {}
+    return {"noautorotate": None, "reinit_filter": 0, **alpha}
 
 
 def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, seek: bool = True) -> Command:
@@ -70,8 +102,8 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     video = info.video
     if video is None:
         raise ValueError(f"{info.path.name} has no video track")
-    options: dict[str, Any] = _input_options(info.demuxer)
-    ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate
+    options: dict[str, Any] = _input_options(info) | _decoder_options(video)
+    ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate - Fraction(video.seek_margin)
     if seek and video.is_seekable and start and ahead > 0:
         options |= {"ss": f"{float(ahead):.6f}", "noaccurate_seek": None}
     stream = ffmpeg.input(file_url(info.path), copyts=None, **options)[str(video.index)]
@@ -80,17 +112,85 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", fps_mode="passthrough", **count))
 
 
+def decode_still(path: Path, task: Mapping[str, Any]) -> Command:
+    """Print what a still image is as a line of JSON, then its pixels; task: the fields of `still_decoder.Task`.
+
+    -P: a module of that name in the current folder is not loaded.
+    """
+    return (sys.executable, "-P", "-m", "heygem_daemon.media.still_decoder", str(path), json.dumps(task))
+
+
+def convert_still(size: tuple[int, int], source: Colour) -> Command:
+    """Convert an image of red, green and blue bytes, on standard input, from `source` to the primaries of BT.709, on standard output."""
+    image = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="rgb24", s=f"{size[0]}x{size[1]}")["v:0"]
+    return _compile(ffmpeg.output(as_bt709(image, source), "pipe:1", f="rawvideo", pix_fmt="rgb24"))
+
+
+def sample_alpha(source: Source, video: VideoStream, *, since: float) -> Command:
+    """Write the alpha of one frame near `since` (s on the clock of the file) to standard output, 8 bits each pixel, 255 where opaque."""
+    options: dict[str, Any] = _input_options(source) | _decoder_options(video)
+    stream = ffmpeg.input(file_url(source.path), **options, ss=f"{since:.3f}", seek_timestamp=1)[str(video.index)]
+    stream = stream.filter("format", "rgba").filter("alphaextract").filter("format", "gray")
+    return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", **{"frames:v": 1}))
+
+
 def decode_speech(info: MediaInfo, *, rate: int) -> Command:
     """Write the audio track to standard output as mono int16; as float ffmpeg would mix two channels to up to 1.41."""
+    track, audio = _audio_input(info)
+    if audio.channels == 2 and not is_ordinary(audio):
+        track = _renamed(track, audio, "stereo")
+    return _compile(ffmpeg.output(track, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
+
+
+def decode_channels(info: MediaInfo, *, rate: int) -> Command:
+    """Write the channels of the audio track to standard output as interleaved int16; after those of a stereo track, their mono mix.
+
+    The mix is to the last bit what `decode_speech` writes. A track whose channels change within it keeps those that it begins with.
+    """
+    track, audio = _audio_input(info)
+    output = {"f": "s16le", "acodec": "pcm_s16le", "ar": rate}
+    if audio.channels != 2:
+        return _compile(ffmpeg.output(_fixed_channels(track, audio), "pipe:1", **output))
+    form = {"sample_fmts": "s16", "sample_rates": rate}
+    branches = (track if is_ordinary(audio) else _renamed(track, audio, "stereo")).filter_multi_output("asplit")
+    pair, mix = (branches[i].filter("aformat", **form, channel_layouts=layout) for i, layout in enumerate(("stereo", "mono")))
+    return _compile(ffmpeg.output(ffmpeg.filter([pair, mix], "amerge"), "pipe:1", **output))
+
+
+def decode_audio(info: MediaInfo, channels: Channels) -> Command:
+    """Write the audio of the result to standard output, from the first to the last sample of the recording: float32, interleaved, in
+    `result_layout` and at `aac_rate`. It has no time stamps, so that it can neither be cut nor drift."""
+    track, audio = _audio_input(info)
+    layout, weights = result_layout(audio, channels), result_weights(audio)
+    if audio.channels > 2 and layout == "stereo" and weights:
+        mix = "+".join(f"{weight:.6g}*c{i}" for i, weight in enumerate(weights) if weight)
+        track = _fixed_channels(track, audio).filter("pan", args=f"stereo|c0={mix}|c1={mix}")
+    elif not is_ordinary(audio):
+        track = _renamed(track, audio, layout)
+    track = track.filter("aformat", channel_layouts=layout)
+    return _compile(ffmpeg.output(track, "pipe:1", f="f32le", acodec="pcm_f32le", ar=aac_rate(audio.sample_rate)))
+
+
+def _audio_input(info: MediaInfo) -> tuple[Any, AudioStream]:
     if info.audio is None:
         raise ValueError(f"{info.path.name} has no audio track")
-    audio = ffmpeg.input(file_url(info.path), **_input_options(info.demuxer))[str(info.audio.index)]
-    return _compile(ffmpeg.output(audio, "pipe:1", f="s16le", acodec="pcm_s16le", ac=1, ar=rate))
+    return ffmpeg.input(file_url(info.path), **_input_options(info))[str(info.audio.index)], info.audio
+
+
+def _fixed_channels(track: Any, audio: AudioStream) -> Any:
+    """Return the track with the channels that it begins with, whatever it changes to."""
+    return track.filter("aformat", channel_layouts=audio.layout or "mono") if is_ordinary(audio) else _renamed(track, audio)
+
+
+def _renamed(track: Any, audio: AudioStream, layout: str | None = None) -> Any:
+    """Return the track with its channels in their order, for which it has no positions that ffmpeg can mix, in those of `layout`."""
+    named = {} if layout is None else {"channel_layout": layout}
+    return track.filter("channelmap", map="|".join(map(str, range(audio.channels))), **named)
 
 
 def count_frames(path: Path) -> Command:
     """Decode all of a result; print the streams with their number of frames as JSON, and every error on standard error."""
-    return _ffprobe(path, RESULT_DEMUXER, "-err_detect", "explode", "-count_frames", "-show_streams")
+    return _ffprobe(Source(path=path, demuxer=RESULT_DEMUXER), "-err_detect", "explode", "-count_frames", "-show_streams")
 
 
 def aac_rate(sample_rate: int) -> int:
@@ -103,22 +203,11 @@ def aac_bits(channels: int) -> int:
     return max(AAC_BITS, AAC_BITS_PER_CHANNEL * channels)
 
 
-def _audio_track(recording: MediaInfo, audio: AudioStream, *, at_least: Fraction | None) -> Any:
-    """Return the recording from its first to its last sample, with time stamps counted in samples: it can neither be cut nor drift.
-
-    at_least: length in s up to which silence is added.
-    """
-    rate = aac_rate(audio.sample_rate)
-    track = ffmpeg.input(file_url(recording.path), **_input_options(recording.demuxer))[str(audio.index)]
-    track = track.filter("aresample", rate).filter("asetpts", "N/SR/TB")
-    if at_least is not None:
-        track = track.filter("apad", whole_len=-(-at_least * rate // 1))
-    return track
-
-
-def _tags(colour: Colour) -> dict[str, str]:
-    named = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
-    return {key: value for key, value in named.items() if value} | {"color_range": "pc" if colour.full_range else "tv"}
+def _audio_track(pipe: int, audio: AudioStream, channels: Channels, *, at_least: Fraction | None) -> Any:
+    """Return what `decode_audio` writes into the file descriptor `pipe`. at_least: length in s up to which silence is added."""
+    rate, layout = aac_rate(audio.sample_rate), result_layout(audio, channels)
+    track = ffmpeg.input(f"pipe:{pipe}", f="f32le", ar=rate, channel_layout=layout)["a:0"]
+    return track if at_least is None else track.filter("apad", whole_len=-(-at_least * rate // 1))
 
 
 def _labels() -> dict[str, str]:
@@ -132,12 +221,32 @@ def _with_text(video: Any, height: int, text: Path, font: Path) -> Any:
     return video.filter("drawtext", textfile=str(text), fontfile=str(font), expansion="none", boxborderw=small // 4, **style)
 
 
+def _raw_frames(like: VideoStream) -> Any:
+    size, rate = f"{like.width}x{like.height}", str(like.frame_rate)
+    frames = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=size, framerate=rate)["v:0"]
+    return frames.filter("setparams", **frame_tags(like.colour))
+
+
+def _video_options(like: VideoStream, *, quality: int, preset: str) -> dict[str, Any]:
+    location = CHROMA_LOCATIONS.get(like.chroma_location or "")
+    placed = {} if location is None else {"chroma_sample_location": location}
+    return {"vcodec": "libx264", "preset": preset, "crf": quality, "pix_fmt": "yuv420p", **placed}
+
+
+def try_encoder(like: VideoStream, *, quality: int, preset: str) -> Command:
+    """Read I420 frames from standard input and write them to standard output, with the options and in the container of `encode`."""
+    video = _raw_frames(like).filter("setsar", str(like.sample_aspect))
+    options = _video_options(like, quality=quality, preset=preset)
+    return _compile(ffmpeg.output(video, "pipe:1", f="mp4", movflags="+frag_keyframe+empty_moov", **options))
+
+
 def encode(
     path: Path,
     *,
     like: VideoStream,
-    recording: MediaInfo,
     audio: AudioStream,
+    audio_pipe: int,
+    channels: Channels,
     frames: int,
     pad_audio: bool,
     quality: int,
@@ -145,30 +254,27 @@ def encode(
     text: Path | None = None,
     font: Path | None = None,
 ) -> Command:
-    """Read I420 frames of the size of `like` from standard input and write one mp4 with the recording.
+    """Read I420 frames of the size of `like` from standard input, and the audio from `audio_pipe`; write one mp4.
 
-    pad_audio: add silence after the recording up to the end of the video. text, font: a file with a visible label, and its font.
+    audio_pipe: a file descriptor from which `decode_audio` of the track `audio` is read. pad_audio: add silence after the recording up to
+    the end of the video. text, font: a file with a visible label, and its font.
     """
-    video = ffmpeg.input("pipe:0", f="rawvideo", pix_fmt="yuv420p", s=f"{like.width}x{like.height}", framerate=str(like.frame_rate))["v:0"]
+    video = _raw_frames(like)
     if text is not None and font is not None:
         video = _with_text(video, like.height, text, font)
     video = video.filter("setsar", str(like.sample_aspect))
-    track = _audio_track(recording, audio, at_least=Fraction(frames) / like.frame_rate if pad_audio else None)
+    track = _audio_track(audio_pipe, audio, channels, at_least=Fraction(frames) / like.frame_rate if pad_audio else None)
     output = ffmpeg.output(
         video,
         track,
         file_url(path),
         f="mp4",
-        vcodec="libx264",
-        preset=preset,
-        crf=quality,
-        pix_fmt="yuv420p",
         acodec="aac",
         movflags="+faststart",
         map_metadata=-1,
         map_chapters=-1,
-        **{"b:a": aac_bits(audio.channels), "fflags": "+bitexact"},
-        **_tags(like.colour),
+        **{"b:a": aac_bits(channel_count(result_layout(audio, channels))), "fflags": "+bitexact"},
+        **_video_options(like, quality=quality, preset=preset),
         **_labels(),
     )
     return _compile(output.overwrite_output())

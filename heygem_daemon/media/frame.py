@@ -20,7 +20,6 @@ LUMA_WEIGHTS: Final = {
     "fcc": (0.30, 0.11),
     "smpte240m": (0.212, 0.087),
     "bt2020nc": (0.2627, 0.0593),
-    "bt2020c": (0.2627, 0.0593),
 }
 
 # Fixed point of the colour tables: 5 bits keep the largest sum, (255 * 1.164 + 128 * 2.142) * 32, inside int16.
@@ -77,6 +76,16 @@ class Frame:
             space=space,
             packed=packed,
         )
+
+    @classmethod
+    def from_bgr(cls, bgr: Plane, *, index: int, space: YuvSpace) -> "Frame":
+        """Make a frame from uint8 [h, w, 3], blue first. A chroma sample is the mean of its 2x2 block; an odd size gets its last column or
+        row once more."""
+        even = np.pad(bgr, ((0, bgr.shape[0] % 2), (0, bgr.shape[1] % 2), (0, 0)), mode="edge")
+        luma, blue, red = _encode(even, space)
+        u, v = (np.rint(_block_sum(difference, (0, 0)) / 4).clip(0, 255).astype(np.uint8) for difference in (blue, red))
+        packed = np.concatenate([luma.reshape(-1), u.reshape(-1), v.reshape(-1)])
+        return cls.from_i420(packed, width=luma.shape[1], height=luma.shape[0], index=index, space=space)
 
     @property
     def width(self) -> int:

@@ -5,95 +5,135 @@ the protocols are fixed for every read, so even then ffmpeg cannot be made to op
 """
 
 import json
-import os
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.media import commands
-from heygem_daemon.media.formats import DEMUXERS, IMAGE_EXTENSIONS, RECORDING_EXTENSIONS, VIDEO_EXTENSIONS, display_name
+from heygem_daemon.media import commands, stills
+from heygem_daemon.media.declared import Structure, is_placeholder
+from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.identify import identify, label, read_head
 from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import audio_streams, rational, seconds_of, video_stream
-from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
-
-__all__ = ["IMAGE_EXTENSIONS", "RECORDING_EXTENSIONS", "VIDEO_EXTENSIONS", "check_recording", "check_video", "probe"]
+from heygem_daemon.media.structure import structure
+from heygem_daemon.media.survey import surveyed
+from heygem_daemon.media.time_stamps import Timeline, timeline
+from heygem_daemon.media.types import DEFAULT_LIMITS, AudioStream, MediaInfo, MediaLimits, Source, VideoStream
+from heygem_daemon.media.video_track import choose_video_track
 
 SMALLEST_SIDE: Final = 64
 """Pixels. No face is looked for in less."""
 TAIL_SECONDS: Final = 10.0
-"""s at the end of a file whose packets are read to find its real end."""
+"""s at the end of a FLAC whose packets are read to find its real end."""
 MISSING_SECONDS: Final = 1.0
 MISSING_FRACTION: Final = 0.02
-"""A file is truncated when more than either of these is missing of the length in its header."""
-EXACT_CONTAINERS: Final = frozenset({"mov", "matroska", "flac"})
-"""Containers whose header has the exact length (that of an mp3 or a raw aac is only an estimate)."""
+"""A FLAC is truncated when more than both of these is missing of the length in its header."""
+MPEG_AUDIO_BITS: Final = (8_000, 448_000)
+"""Lowest and highest bits/s of MPEG audio (ISO/IEC 11172-3 and 13818-3)."""
+COVER_BYTES: Final = 2**20
+"""Bytes of an ordinary tag with its cover, which are no audio."""
+
+UNTIMED: Final = frozenset({"avi", "dv", "mxf", "h264", "hevc", "m4v", "mpegvideo"})
+"""Containers of a constant rate, without time stamps that could jump."""
+UNSEEKABLE: Final = frozenset({"mpeg", "dv", "gif", "apng", "ogg", "h264", "hevc", "m4v", "mpegvideo"})
+"""Containers in which a frame may have another time stamp after a seek."""
+LONGEST_KEY_INTERVAL: Final = 20.0
+"""s. Where key frames are further apart, a seek costs more than to decode from the beginning."""
 
 Json = dict[str, Any]
 
 
-def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
-    """Return what `path` holds.
+@dataclass(frozen=True, kw_only=True)
+class _Codes:
+    """The errors of a file in its role: the content cannot be used; its end is missing."""
 
-    Raises InputError: symlink, not_a_file, file_too_large, too_many_streams; not_a_video (or, for the extension of an audio file,
-    audio_unreadable) where the content does not match the extension, video_truncated where its end is missing so that it cannot be
-    opened. Raises TransientError where it cannot be read at all, SetupError where ffprobe is not installed.
+    unusable: str
+    truncated: str
+
+
+_RECORDING: Final = _Codes(unusable="audio_unreadable", truncated="audio_truncated")
+_VIDEO: Final = _Codes(unusable="not_a_video", truncated="video_truncated")
+
+
+def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
+    """Return what `path` holds, whatever its name says.
+
+    Raises InputError: symlink, not_a_file, file_too_large, too_many_streams, encrypted; not_a_video where it is neither video nor audio,
+    video_truncated where its end is missing so that it cannot be opened. Raises TransientError where it cannot be read at all, SetupError
+    where ffprobe is not installed.
     """
-    size = _check_file(path, limits)
-    extension = path.suffix.lower()
-    if extension not in DEMUXERS:
-        raise _unreadable(path)
-    demuxer = DEMUXERS[extension]
-    command = commands.describe_still(path, demuxer) if extension in IMAGE_EXTENSIONS else commands.describe(path, demuxer)
-    report = _run_ffprobe(path, command, limits)
-    streams: list[Json] = report.get("streams", [])
-    if len(streams) > limits.streams:
-        raise error("too_many_streams", name=display_name(path), count=len(streams), limit=limits.streams)
-    if not streams:
-        raise _unreadable(path)
-    return _media_info(path, demuxer, size, report, limits)
+    return _probe(path, limits, _VIDEO)
 
 
 def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     """Return `probe(path)` of a file with audio. Raises, besides what `probe` raises: audio_unreadable, audio_empty, audio_truncated,
     audio_too_long."""
-    name = display_name(path)
-    if path.suffix.lower() not in RECORDING_EXTENSIONS and not path.is_symlink():
-        raise error("audio_unreadable", name=name)
-    info = probe(path, limits)
-    if info.audio is None:
-        raise error("audio_empty" if info.video else "audio_unreadable", name=name)
-    if info.audio.sample_rate <= 0 or info.audio.channels <= 0:
-        raise error("audio_unreadable", name=name)
-    if info.audio.seconds > limits.recording_seconds:
-        raise error("audio_too_long", name=name, seconds=info.audio.seconds, limit=limits.recording_seconds)
-    if _is_truncated(info, limits):
+    info, name = _probe(path, limits, _RECORDING), display_name(path)
+    audio = info.audio
+    if audio is None and info.video is not None and not info.video.is_still:
+        raise error("audio_empty", name=name)
+    if audio is None or audio.sample_rate <= 0 or audio.channels <= 0:
+        raise error("audio_unreadable", name=name, type=_describe(info))
+    if info.is_cut:
         raise error("audio_truncated", name=name)
+    if audio.seconds > limits.recording_seconds and WarningCode.HEADER_SIZE_WRONG not in info.warnings:
+        raise error("audio_too_long", name=name, seconds=audio.seconds, limit=limits.recording_seconds)
     return info
 
 
 def check_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     """Return `probe(path)` of a video or still image. Raises, besides what `probe` raises: not_a_video, video_truncated, video_too_long,
-    video_too_large, video_too_small."""
-    name = display_name(path)
-    if path.suffix.lower() not in VIDEO_EXTENSIONS | IMAGE_EXTENSIONS and not path.is_symlink():
-        raise error("not_a_video", name=name)
-    info = probe(path, limits)
+    video_too_large, video_too_small, dolby_vision_only."""
+    info, name = _probe(path, limits, _VIDEO), display_name(path)
     video = info.video
     if video is None or not video.width or not video.height:
-        raise error("not_a_video", name=name)
+        raise error("not_a_video", name=name, type=_describe(info))
     size = {"name": name, "width": video.coded_width, "height": video.coded_height}
-    if video.coded_width * video.coded_height > limits.megapixels * 1e6:
+    if not video.is_still and video.coded_width * video.coded_height > limits.megapixels * 1e6:
         raise error("video_too_large", **size, limit=f"{limits.megapixels:g}")
     if min(video.coded_width, video.coded_height) < SMALLEST_SIDE:
         raise error("video_too_small", **size)
+    if video.needs_dolby_vision:
+        raise error("dolby_vision_only", name=name)
     if video.seconds > limits.video_seconds:
         raise error("video_too_long", name=name, seconds=video.seconds, limit=limits.video_seconds)
-    if not video.is_still and _is_truncated(info, limits):
+    if info.is_cut:
         raise error("video_truncated", name=name)
     return info
+
+
+def _describe(info: MediaInfo) -> str:
+    """Return what a file is that was opened but cannot be used, in words that follow "it is"."""
+    if info.video is not None:
+        return f"an image ({info.video.codec.upper()})" if info.video.is_still else f"a video ({label(info.demuxer)})"
+    return f"an audio file ({label(info.demuxer)})" if info.audio is not None else f"a file ({label(info.demuxer)}) without video or audio"
+
+
+def _probe(path: Path, limits: MediaLimits, codes: _Codes) -> MediaInfo:
+    size = _check_file(path, limits)
+    head = read_head(path)
+    still_type = stills.recognise(head)
+    if still_type is not None:
+        if codes is _RECORDING:
+            raise error(codes.unusable, name=display_name(path), type=stills.words(still_type))
+        still = stills.describe(path, still_type, size=size, limits=limits)
+        if still is not None:
+            return still
+    content = identify(path, head, limits)
+    if content.demuxer is None:
+        raise error(codes.unusable, name=display_name(path), type=content.description)
+    declared = structure(path, content.demuxer, limits)
+    if declared.is_protected:
+        raise error("encrypted", name=display_name(path))
+    source = Source(path=path, demuxer=declared.demuxer or content.demuxer, demuxer_options=declared.options)
+    report = _run_ffprobe(source, declared, limits, codes)
+    _check_streams(source, report, limits)
+    return _media_info(source, size, report, declared, limits, only_audio=codes is _RECORDING)
 
 
 def _check_file(path: Path, limits: MediaLimits) -> int:
@@ -111,82 +151,125 @@ def _check_file(path: Path, limits: MediaLimits) -> int:
     return found.st_size
 
 
-def _read_head(path: Path, count: int = 16) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(count)
-    except OSError as problem:
-        raise error("io_error", problem=f"{display_name(path)}: {problem.strerror}") from problem
-
-
-def _run_ffprobe(path: Path, command: commands.Command, limits: MediaLimits) -> Json:
-    answer = capture(command, seconds=limits.probe_seconds)
-    if answer.code != 0:
-        if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
-            raise error("io_error", problem=answer.last_error_line)
-        raise _unreadable(path)
-    report: Json = json.loads(answer.stdout)
+def _run_ffprobe(source: Source, declared: Structure, limits: MediaLimits, codes: _Codes) -> Json:
+    answer = capture(commands.describe(source), seconds=limits.probe_seconds)
+    if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
+        raise error("io_error", problem=answer.last_error_line)
+    report: Json = json.loads(answer.stdout or b"{}")
+    if answer.code != 0 or not report.get("streams"):
+        name = display_name(source.path)
+        if source.demuxer == "mov" or declared.is_cut:  # an mp4 without its index
+            raise error(codes.truncated, name=name)
+        raise error(codes.unusable, name=name, type=f"a damaged file ({label(source.demuxer)})")
     return report
 
 
-def _unreadable(path: Path) -> Exception:
-    """Return the error for a file that ffprobe cannot open: an mp4 without its index is truncated, anything else is not a media file."""
-    extension, name = path.suffix.lower(), display_name(path)
-    if extension in RECORDING_EXTENSIONS - VIDEO_EXTENSIONS or extension not in DEMUXERS:
-        return error("audio_unreadable" if extension in DEMUXERS else "not_a_video", name=name)
-    starts_as_mp4 = DEMUXERS[extension] == "mov" and _read_head(path)[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
-    return error("video_truncated" if starts_as_mp4 else "not_a_video", name=name)
+def _check_streams(source: Source, report: Json, limits: MediaLimits) -> None:
+    name = display_name(source.path)
+    tracks = [stream for stream in report["streams"] if stream.get("codec_type") in {"video", "audio"}]
+    if len(tracks) > limits.streams:
+        raise error("too_many_streams", name=name, count=len(tracks), limit=limits.streams)
+    if any("enc_key_id" in track.get("tags", {}) for track in tracks):
+        raise error("encrypted", name=name)  # of Matroska only ffprobe says so
 
 
-def _media_info(path: Path, demuxer: str, size: int, report: Json, limits: MediaLimits) -> MediaInfo:
+def _media_info(source: Source, size: int, report: Json, declared: Structure, limits: MediaLimits, *, only_audio: bool) -> MediaInfo:
+    """Return what ffprobe's report describes. only_audio: nothing is looked at but what the audio needs."""
     container = report.get("format", {})
     start = rational(container.get("start_time")) or Fraction(0)
-    is_still = path.suffix.lower() in IMAGE_EXTENSIONS
-    length = seconds_of(container)
-    if length is None and not is_still:
-        length = max((_last_time(path, demuxer, limits, since=0.0) or 0.0) - float(start), 0.0)
-    video = video_stream(report, length or 0.0, is_still=is_still)
-    tracks = audio_streams(report, length or 0.0)
+    length = _length(source, container, start)
+    track = choose_video_track(source, report, length or 0.0, limits)
+    times = _timeline(source, _first_audio(report) if only_audio else track or _first_audio(report), length, declared, limits)
+    if length is None or (times is not None and not times.is_steady):
+        length = 0.0 if times is None else times.seconds or _seconds_of_frames(times.packets, track)
+    video = None if track is None else video_stream(track, length, times=times, is_seekable=_is_seekable(source, track, times))
+    if video is not None and track is not None and not only_audio:
+        video = surveyed(source, video, track, limits)
+    tracks = audio_streams(report, length)
+    is_cut, warnings = _judge_length(source, size, tracks, declared, limits)
     return MediaInfo(
-        path=path,
-        demuxer=demuxer,
+        path=source.path,
+        demuxer=source.demuxer,
+        demuxer_options=source.demuxer_options,
         size=size,
         streams=len(report["streams"]),
         video=video,
-        audio=tracks[0] if tracks else None,
+        audio=next((track for track in tracks if track.is_usable), tracks[0] if tracks else None),
         audio_tracks=tracks,
-        seconds=length or 0.0,
+        seconds=length,
         start=start,
-        warnings=_video_warnings(video) if video else {},
+        is_cut=is_cut,
+        warnings={**warnings, **(_video_warnings(video, times) if video else {})},
     )
 
 
-def _video_warnings(video: VideoStream) -> dict[str, str]:
+def _length(source: Source, container: Json, start: Fraction) -> float | None:
+    """Return the length of a file in s; None where its container does not know it. Matroska and ASF have the time of the end."""
+    length = seconds_of(container)
+    return max(length - float(start), 0.0) if length is not None and source.demuxer in {"matroska", "asf"} else length
+
+
+def _seconds_of_frames(count: int, track: Json | None) -> float:
+    """Return the length of a stream of frames without time stamps in s."""
+    rate = rational((track or {}).get("r_frame_rate"))
+    return float(count / rate) if rate else 0.0
+
+
+def _first_audio(report: Json) -> Json | None:
+    return next((stream for stream in report["streams"] if stream.get("codec_type") == "audio"), None)
+
+
+def _timeline(source: Source, track: Json | None, length: float | None, declared: Structure, limits: MediaLimits) -> Timeline | None:
+    """Return the timeline of a track whose container cannot be trusted with it, None where it can."""
+    if track is None:
+        return None
+    is_video = track.get("codec_type") == "video"
+    may_jump = is_video and (declared.has_gaps or (declared.has_gaps is None and source.demuxer not in UNTIMED))
+    return timeline(source, int(track["index"]), limits) if may_jump or length is None else None
+
+
+def _is_seekable(source: Source, track: Json, times: Timeline | None) -> bool:
+    is_reordered_avi = source.demuxer == "avi" and bool(track.get("has_b_frames", 0))
+    is_steady = times is None or (times.is_steady and times.key_interval <= LONGEST_KEY_INTERVAL)
+    return source.demuxer not in UNSEEKABLE and not is_reordered_avi and is_steady
+
+
+def _video_warnings(video: VideoStream, times: Timeline | None) -> dict[str, str]:
     warnings: dict[str, str] = {}
     if video.source_colour.is_hdr:
         warnings[WarningCode.HDR_TONE_MAPPED] = ""
+    if video.is_transparent:
+        warnings[WarningCode.TRANSPARENCY_LOST] = ""
     if video.is_variable:
         warnings[WarningCode.VARIABLE_FRAME_RATE] = f"It was read at {float(video.frame_rate):.5g} frames per second."
+    if times is not None and times.holes:
+        count = "One hole" if len(times.holes) == 1 else f"{len(times.holes)} holes"
+        warnings[WarningCode.TIME_STAMP_GAP] = f"{count} of {sum(times.holes):.0f} s in all."
     return warnings
 
 
-def _last_time(path: Path, demuxer: str, limits: MediaLimits, *, since: float) -> float | None:
-    """Return the end of the last packet of any stream in s, or None where none could be read."""
-    answer = capture(commands.last_packets(path, demuxer, since=since), seconds=limits.probe_seconds * 5)
-    packets = json.loads(answer.stdout or b"{}").get("packets", [])
-    stamps = [(float(p.get("pts_time") or p.get("dts_time") or "-inf"), float(p.get("duration_time", 0))) for p in packets]
-    return max((time + duration for time, duration in stamps if time != float("-inf")), default=None)
+def _judge_length(
+    source: Source, size: int, tracks: tuple[AudioStream, ...], declared: Structure, limits: MediaLimits
+) -> tuple[bool, Mapping[str, str]]:
+    """Return whether the end of the file is missing, and the warnings about what its header declares."""
+    if declared.is_cut or declared.warnings or not tracks:
+        return declared.is_cut, declared.warnings
+    seconds = tracks[0].seconds
+    lowest, highest = (bits / 8 * seconds for bits in MPEG_AUDIO_BITS)
+    if source.demuxer == "mp3" and not lowest < size + MISSING_SECONDS * 1000 < highest + COVER_BYTES:
+        return False, {WarningCode.HEADER_SIZE_WRONG: f"Its header gives {seconds:.1f} s."}
+    if source.demuxer == "flac" and seconds:
+        return _judge_flac(source, tracks[0], limits)
+    return False, {}
 
 
-def _is_truncated(info: MediaInfo, limits: MediaLimits) -> bool:
-    """Return whether the file holds clearly less than its header declares."""
-    if info.demuxer in {"avi", "wav"}:
-        declared = int.from_bytes(_read_head(info.path)[4:8], "little")
-        is_open_ended = declared in {0, 0xFFFFFFFF} or _read_head(info.path)[:4] != b"RIFF"
-        return not is_open_ended and declared + 8 > info.size + MISSING_FRACTION * info.size
-    if info.demuxer not in EXACT_CONTAINERS or info.seconds <= 0:
-        return False
-    end = info.seconds + (float(info.start) if info.demuxer == "mov" else 0.0)  # Matroska stores the end, not the length
-    last = _last_time(info.path, info.demuxer, limits, since=max(end - TAIL_SECONDS, 0.0))
-    return last is None or end - last > max(MISSING_SECONDS, MISSING_FRACTION * info.seconds)
+def _judge_flac(source: Source, audio: AudioStream, limits: MediaLimits) -> tuple[bool, Mapping[str, str]]:
+    """Compare the number of samples in STREAMINFO with the last packet."""
+    found = timeline(source, audio.index, limits, since=max(audio.seconds - TAIL_SECONDS, 0.0))
+    end = 0.0 if found is None else found.end
+    difference = audio.seconds - end
+    if abs(difference) <= max(MISSING_SECONDS, MISSING_FRACTION * audio.seconds):
+        return False, {}
+    samples = round(audio.seconds * audio.sample_rate)
+    is_wrong = difference < 0 or audio.seconds > limits.recording_seconds or is_placeholder(samples)
+    return not is_wrong, {WarningCode.HEADER_SIZE_WRONG: f"Its header gives {audio.seconds:.1f} s."} if is_wrong else {}

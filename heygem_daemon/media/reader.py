@@ -9,15 +9,13 @@ from typing import Final
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.media import commands
+from heygem_daemon.media import commands, stills
+from heygem_daemon.media.colours import assumed_matrix
 from heygem_daemon.media.filters import decoded_size
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, Plane, YuvSpace
+from heygem_daemon.media.frame import Frame, Plane, YuvSpace
 from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.types import MediaInfo, VideoStream
-
-SD_LINES: Final = 576
-"""Lines. Untagged video up to this height is taken as BT.601, larger as BT.709, as players do."""
 
 CHUNK_BYTES: Final = 160 * 2**20
 """The decoded frames that playing backwards holds: about 50 of 1080p."""
@@ -33,8 +31,7 @@ def ping_pong(position: int, frames: int) -> int:
 
 def yuv_space(video: VideoStream) -> YuvSpace:
     """Return the colour space of the decoded frames."""
-    colour, guess = video.colour, "smpte170m" if video.height <= SD_LINES else "bt709"
-    return YuvSpace(matrix=colour.matrix if colour.matrix in LUMA_WEIGHTS else guess, full_range=colour.full_range)
+    return YuvSpace(matrix=assumed_matrix(video.colour.matrix, video.height), full_range=video.colour.full_range)
 
 
 class VideoReader:
@@ -46,7 +43,7 @@ class VideoReader:
 
     def __init__(self, info: MediaInfo, *, frame_count: int | None = None, chunk_bytes: int = CHUNK_BYTES) -> None:
         if info.video is None:
-            raise error("not_a_video", name=display_name(info.path))
+            raise error("not_a_video", name=display_name(info.path), type="a file without video")
         self.info = info
         self.video: VideoStream = info.video
         self.space = yuv_space(info.video)
@@ -59,9 +56,13 @@ class VideoReader:
         """Yield frames start..stop-1 (or to the end), `Frame.index` counting from 0 at the first frame of the file.
 
         Goes on after damaged parts. Raises InputError (`video_undecodable`) when frame 0 is wanted and no frame can be
-        decoded at all; TransientError (`io_error`) when the file cannot be read or the decoder was killed.
+        decoded at all; TransientError (`io_error`) when the file cannot be read or the decoder was killed. Of a still: as `stills.read`.
         """
         if stop is not None and stop <= start:
+            return
+        if self.video.is_still:
+            if start == 0:
+                yield stills.read(self.info)
             return
         with self._decode(start, stop) as decoder:
             yield from self._receive(decoder, start, stop)

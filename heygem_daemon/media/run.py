@@ -1,8 +1,8 @@
 """Run ffmpeg and other external commands: the one place of this package that does.
 
 Every child has its own process group and is killed with it. Standard error is drained all the time and its tail kept. When
-this process dies without warning the children end by themselves: one whose output we read gets SIGPIPE at its next write, one
-whose input we write sees the end of it, a captured one is a short inspection. (PR_SET_PDEATHSIG is not used: it follows the
+this process dies without warning the children end by themselves: one whose output we or another child read gets SIGPIPE at its next
+write, one whose input we write sees the end of it, a captured one is a short inspection. (PR_SET_PDEATHSIG is not used: it follows the
 thread that started the child, not the process.) A child stuck in the kernel on a dead network share outlives us until the share
 answers.
 """
@@ -63,8 +63,10 @@ def capture(command: Sequence[str], *, seconds: float, stdin: bytes | None = Non
 class FfmpegProcess:
     """A running command that we read from or write to. Leaving the `with` block kills what still runs."""
 
-    def __init__(self, command: Sequence[str], *, stdin: int, stdout: int, stall_seconds: float = STALL_SECONDS) -> None:
-        self._process = _start(command, stdin=stdin, stdout=stdout)
+    def __init__(
+        self, command: Sequence[str], *, stdin: int, stdout: int, stall_seconds: float = STALL_SECONDS, descriptors: Sequence[int] = ()
+    ) -> None:
+        self._process = _start(command, stdin=stdin, stdout=stdout, descriptors=descriptors)
         self._stall_seconds = stall_seconds
         self._tail = Tail(STDERR_TAIL_BYTES)
         self._drain = threading.Thread(target=self._keep_tail, name=f"stderr of {command[0]}", daemon=True)
@@ -96,6 +98,10 @@ class FfmpegProcess:
         self._drain.join()
         return Completed(code=code, stdout=b"", stderr=self._tail.text)
 
+    def poll(self, seconds: float) -> Completed | None:
+        """Wait at most `seconds`; return how the command ended, or None where it still runs."""
+        return self.wait() if processes.wait_ended(self._process, seconds) else None
+
     def _keep_tail(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 (always a pipe, see _start)
         with self._process.stderr as pipe:
@@ -117,7 +123,7 @@ class FfmpegReader(FfmpegProcess):
         super().__init__(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stall_seconds=stall_seconds)
         assert self._process.stdout is not None  # noqa: S101
         self._pipe = self._process.stdout
-        _enlarge_pipe(self._pipe)
+        _enlarge_pipe(self._pipe.fileno())
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; return the number of bytes, less than its size only at the end of the output."""
@@ -131,14 +137,43 @@ class FfmpegReader(FfmpegProcess):
         return done
 
 
-class FfmpegWriter(FfmpegProcess):
-    """A command whose standard input we write."""
+class FfmpegSource(FfmpegProcess):
+    """A command whose standard output another command reads, which inherits `descriptor`; `release` closes our copy of it.
+
+    It ends when the other one does, by SIGPIPE, and the other one reads to the end of its output: neither needs us for that.
+    """
 
     def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS) -> None:
-        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stall_seconds=stall_seconds)
+        self.descriptor, writing = os.pipe()
+        self._is_released = False
+        try:
+            _enlarge_pipe(writing)
+            super().__init__(command, stdin=subprocess.DEVNULL, stdout=writing, stall_seconds=stall_seconds)
+        except BaseException:
+            self.release()
+            raise
+        finally:
+            os.close(writing)
+
+    def release(self) -> None:
+        """Close our copy of the descriptor: from now on it belongs to the command that reads it. Does nothing the second time."""
+        if not self._is_released:
+            self._is_released = True
+            os.close(self.descriptor)
+
+    def kill(self) -> None:
+        self.release()
+        super().kill()
+
+
+class FfmpegWriter(FfmpegProcess):
+    """A command whose standard input we write. descriptors: ours that it inherits."""
+
+    def __init__(self, command: Sequence[str], *, stall_seconds: float = STALL_SECONDS, descriptors: Sequence[int] = ()) -> None:
+        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stall_seconds=stall_seconds, descriptors=descriptors)
         assert self._process.stdin is not None  # noqa: S101
         self._pipe = self._process.stdin
-        _enlarge_pipe(self._pipe)
+        _enlarge_pipe(self._pipe.fileno())
         os.set_blocking(self._pipe.fileno(), False)
 
     def write(self, data: memoryview) -> None:
@@ -156,13 +191,13 @@ class FfmpegWriter(FfmpegProcess):
         return self.wait(FINISH_SECONDS)
 
 
-def _start(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], *, stdin: int, stdout: int, descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     try:
-        return processes.start(command, stdin=stdin, stdout=stdout)
+        return processes.start(command, stdin=stdin, stdout=stdout, descriptors=descriptors)
     except FileNotFoundError:
         raise error("ffmpeg_missing", program=command[0]) from None
 
 
-def _enlarge_pipe(pipe: IO[bytes]) -> None:
+def _enlarge_pipe(pipe: int) -> None:
     with suppress(OSError):  # the user's limit of pipe memory is used up: the default size works too
-        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

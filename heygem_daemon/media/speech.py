@@ -3,9 +3,9 @@
 import math
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.media import commands
+from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
+from heygem_daemon.core.warning_codes import WarningCode
+from heygem_daemon.media.audio_decoder import Int16, audio_of, channel_blocks, mono_blocks
+from heygem_daemon.media.audio_tracks import choose_track
+from heygem_daemon.media.channels import SILENCE_DB, ActivityMeter, ChannelChoice, channel_index, choose_channels, kept_layout
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.run import FfmpegReader
-from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits
+from heygem_daemon.media.types import DEFAULT_LIMITS, AudioStream, MediaInfo, MediaLimits
 
 SPEECH_RATE: Final = 16000
 """Hz."""
-
-SILENCE_DB: Final = -60.0
-"""dB of full scale. With its loudest sample below this a recording is silent but for noise: even bad ones of speech peak above -45 dB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +45,24 @@ def frame_count(seconds: Fraction, frame_rate: Fraction) -> int:
 
 
 def speech_blocks(info: MediaInfo, rate: int = SPEECH_RATE, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
-    """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz; goes on after damaged parts.
+    """Yield float32 [block] (the last one shorter), mono, -1..1, at `rate` Hz: what the driver hears of `info.audio`; goes on after damaged
+    parts.
 
     Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file
     cannot be read or the decoder was killed.
     """
-    with closing(_int16_blocks(info, rate, block)) as blocks:
+    with closing(mono_blocks(info, rate, block)) as blocks:
         for samples in blocks:
             yield _as_float(samples)
 
 
-def measure_speech(info: MediaInfo, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechMeasure:
-    """Decode the whole recording once and measure it; the length in a header may be wrong.
+def measure_speech(info: MediaInfo, limits: MediaLimits = DEFAULT_LIMITS, options: RenderOptions = DEFAULT_OPTIONS) -> SpeechMeasure:
+    """Decode the whole recording and measure what is spoken of it; the length in a header may be wrong.
 
-    Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long.
+    Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long; no_such_track, no_such_channel, audio_choice_silent for
+    what `options` name.
     """
-    return _measure(speech_blocks(info), display_name(info.path), limits)
+    return _choose_and_measure(info, limits, options)[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,15 +94,17 @@ class DecodedSpeech:
 
 
 @contextmanager
-def decoded_speech(info: MediaInfo, directory: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[DecodedSpeech]:
+def decoded_speech(
+    info: MediaInfo, directory: Path, limits: MediaLimits = DEFAULT_LIMITS, options: RenderOptions = DEFAULT_OPTIONS
+) -> Iterator[DecodedSpeech]:
     """Decode and measure the whole recording into an unnamed temporary file in `directory`, which goes away with this context.
 
-    Raises what `measure_speech` raises.
+    options: `track` and `channel` name what is spoken. The `info` of the result has the chosen track, with what the driver hears of it, and
+    the warnings about this choice. Raises what `measure_speech` raises.
     """
     spool = _Spool(directory)
     try:
-        with closing(_int16_blocks(info, SPEECH_RATE, SPEECH_RATE)) as blocks:
-            measure = _measure((_as_float(spool.keep(samples)) for samples in blocks), display_name(info.path), limits)
+        info, measure = _choose_and_measure(info, limits, options, spool)
         yield DecodedSpeech(info=info, measure=measure, file=spool.file)
     finally:
         spool.close()
@@ -117,15 +121,23 @@ class _Spool:
         except OSError:
             self.close()
 
-    def keep(self, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """Append the samples and return them."""
+    def keep(self, samples: Int16) -> None:
+        """Append the samples."""
         left = memoryview(samples.tobytes())
         try:
             while self.file is not None and left:
                 left = left[self.file.write(left) :]
         except OSError:
             self.close()
-        return samples
+
+    def restart(self) -> None:
+        """Forget the samples kept so far."""
+        try:
+            if self.file is not None:
+                self.file.seek(0)
+                self.file.truncate()
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         if self.file is not None:
@@ -134,43 +146,97 @@ class _Spool:
         self.file = None
 
 
-def _int16_blocks(info: MediaInfo, rate: int, block: int) -> Generator[npt.NDArray[np.int16], None, None]:
-    """Yield int16 [block]; see `speech_blocks`."""
-    with FfmpegReader(commands.decode_speech(info, rate=rate)) as decoder:
-        done = False
-        started = False
-        while not done:
-            samples = np.empty(block, np.int16)
-            got = decoder.read_into(samples.data.cast("B")) // samples.itemsize
-            done = got < block
-            if got:
-                started = True
-                yield samples[:got]
-        end = decoder.wait()
-    if end.code < 0 or "Input/output error" in end.stderr:
-        raise error("io_error", problem=f"{display_name(info.path)}: {end.last_error_line}")
-    if end.code != 0 and not started:
-        raise error("audio_unreadable", name=display_name(info.path))
+def _choose_and_measure(
+    info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None" = None
+) -> tuple[MediaInfo, SpeechMeasure]:
+    """Return the recording with what is spoken of it, and its measure; keep the samples in `spool`.
+
+    The usual mix is measured while the channels are examined. Where something else is spoken, the recording is decoded again.
+    """
+    name, info = display_name(info.path), choose_track(info, options.track)
+    audio = audio_of(info)
+    index = _channel_index(audio, options.channel, name)
+    level, meter = _LevelMeter(name, limits), ActivityMeter(audio.channels) if audio.channels > 1 else None
+    with closing(channel_blocks(info, SPEECH_RATE, SPEECH_RATE)) as pairs:
+        for channels, mix in pairs:
+            level.add(mix, spool)
+            if meter is not None:
+                meter.add(channels, mix)
+    measure = level.measure()
+    if meter is None:
+        _refuse_silence(measure.peak_db, name, options)
+        return info, measure
+    activity = meter.activity()
+    loudest = _decibel(float(activity.peaks.max() if index is None else activity.peaks[index]))
+    _refuse_silence(measure.peak_db if options.channel == "mix" else loudest, name, options)
+    info = _with_choice(info, choose_channels(audio, activity, options.channel), options)
+    return info, _measure_again(info, limits, spool) if audio_of(info).spoken else measure
 
 
-def _as_float(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+def _measure_again(info: MediaInfo, limits: MediaLimits, spool: "_Spool | None") -> SpeechMeasure:
+    """Measure what is spoken, and keep it instead of what was kept before."""
+    level = _LevelMeter(display_name(info.path), limits)
+    if spool is not None:
+        spool.restart()
+    with closing(mono_blocks(info, SPEECH_RATE, SPEECH_RATE)) as blocks:
+        for samples in blocks:
+            level.add(samples, spool)
+    return level.measure()
+
+
+def _channel_index(audio: AudioStream, wanted: str | None, name: str) -> int | None:
+    """Return the index of the channel that is named, None where none is. Raises InputError (`no_such_channel`)."""
+    try:
+        return None if wanted is None else channel_index(wanted, audio)
+    except IndexError:
+        count = "1 channel" if audio.channels == 1 else f"{audio.channels} channels"
+        raise error("no_such_channel", name=name, track=audio.number, count=count, channel=wanted) from None
+
+
+def _refuse_silence(peak_db: float, name: str, options: RenderOptions) -> None:
+    """Raise InputError (`audio_silent`, `audio_choice_silent`) where the loudest sample of what may be spoken is below SILENCE_DB."""
+    if peak_db >= SILENCE_DB:
+        return
+    named = [f"{key} {value}" for key, value in (("track", options.track), ("channel", options.channel)) if value is not None]
+    raise error("audio_choice_silent", name=name, choice=" and ".join(named)) if named else error("audio_silent", name=name)
+
+
+def _with_choice(info: MediaInfo, choice: ChannelChoice, options: RenderOptions) -> MediaInfo:
+    audio = replace(audio_of(info), spoken=choice.spoken, downmix=choice.downmix)
+    not_kept = audio.channels > 2 and options.channels == "keep" and kept_layout(audio) is None
+    detail = f"It has {audio.channels} channels ({audio.layout or 'without positions'})."
+    lost: dict[str, str] = {WarningCode.CHANNELS_NOT_KEPT: detail} if not_kept else {}
+    return replace(info, audio=audio, warnings={**info.warnings, **choice.warnings, **lost})
+
+
+def _as_float(samples: Int16) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def _measure(blocks: Iterable[npt.NDArray[np.float32]], name: str, limits: MediaLimits) -> SpeechMeasure:
-    samples, peak, power = 0, 0.0, 0.0
-    for block in blocks:
-        samples += len(block)
-        peak = max(peak, float(np.abs(block).max()))
-        power += float(np.square(block, dtype=np.float64).sum())
-        if samples > limits.recording_seconds * SPEECH_RATE:
-            raise error("audio_too_long", name=name, seconds=samples / SPEECH_RATE, limit=limits.recording_seconds)
-    if samples == 0:
-        raise error("audio_empty", name=name)
-    measure = SpeechMeasure(samples=samples, peak_db=_decibel(peak), rms_db=_decibel(math.sqrt(power / samples)))
-    if measure.peak_db < SILENCE_DB:
-        raise error("audio_silent", name=name)
-    return measure
+class _LevelMeter:
+    """Length, peak and power of samples that come in blocks."""
+
+    def __init__(self, name: str, limits: MediaLimits) -> None:
+        self._name, self._limit = name, limits.recording_seconds
+        self._samples, self._peak, self._power = 0, 0.0, 0.0
+
+    def add(self, samples: Int16, spool: "_Spool | None") -> None:
+        """Take int16 [n] and keep it in `spool`. Raises InputError (`audio_too_long`)."""
+        if spool is not None:
+            spool.keep(samples)
+        block = _as_float(samples)
+        self._samples += len(block)
+        self._peak = max(self._peak, float(np.abs(block).max()))
+        self._power += float(np.square(block, dtype=np.float64).sum())
+        if self._samples > self._limit * SPEECH_RATE:
+            raise error("audio_too_long", name=self._name, seconds=self._samples / SPEECH_RATE, limit=self._limit)
+
+    def measure(self) -> SpeechMeasure:
+        """Raise InputError (`audio_empty`) without a sample."""
+        if self._samples == 0:
+            raise error("audio_empty", name=self._name)
+        rms = math.sqrt(self._power / self._samples)
+        return SpeechMeasure(samples=self._samples, peak_db=_decibel(self._peak), rms_db=_decibel(rms))
 
 
 def _decibel(amplitude: float) -> float:

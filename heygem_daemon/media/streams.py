@@ -3,25 +3,32 @@
 from fractions import Fraction
 from typing import Any, Final
 
-from heygem_daemon.media.filters import is_rgb
-from heygem_daemon.media.types import BT709, AudioStream, Colour, VideoStream
+from heygem_daemon.media.colours import CHROMA_LOCATIONS, CONVERTED_MATRICES, decoded_colour
+from heygem_daemon.media.pixel_formats import ALPHA_DECODERS, has_alpha, is_420, is_grey, is_rgb
+from heygem_daemon.media.time_stamps import Timeline
+from heygem_daemon.media.types import AudioStream, Colour, VideoStream
 
 Json = dict[str, Any]
 
 STILL_RATE: Final = Fraction(25)
 """Frames/s of a result made from a still image."""
-STILL_LONGEST_SIDE: Final = 1920
-"""Pixels; larger photos are scaled down."""
 HIGHEST_RATE: Final = 240
-"""Frames/s; what is above is a time base and no frame rate."""
+FAST_RATE: Final = 60
+"""Frames/s. What is above the highest rate (slow motion, or a time base and no frame rate) is read at a rate of at most the second."""
+LOWEST_RATE: Final = Fraction("14.5")
+SPEECH_RATE: Final = 24
+"""Frames/s. Below the first, closed lips (60 to 100 ms) fall between two images: the images are repeated up to the second at least."""
+FILM_RATES: Final = (Fraction(24000, 1001), Fraction(24))
 STANDARD_RATES: Final = tuple(
     Fraction(*r) for r in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1), (60000, 1001), (60, 1))
 )
 SAME_RATE: Final = Fraction(1, 200)
 """Relative difference of average and nominal rate up to which the rate is constant: a few dropped frames, or a rounded duration."""
 
+LUMA_CODECS: Final = frozenset({"h264", "hevc", "av1", "vp9", "mpeg2video", "mpeg4"})
+"""Codecs whose grey is the luma of video, of limited range unless it is tagged; that of images is of full range."""
+
 UNKNOWN: Final = {"", "unknown", "unspecified", "reserved", "N/A"}
-INTERLACED: Final = {"tt", "bb", "tb", "bt"}
 
 
 def rational(text: object) -> Fraction | None:
@@ -35,12 +42,18 @@ def rational(text: object) -> Fraction | None:
 def seconds_of(described: Json) -> float | None:
     """Return the duration of a stream or container in s; None where ffprobe gives none."""
     length = rational(described.get("duration"))
-    if length is None:  # Matroska: "00:01:02.500000000"
-        parts = str(described.get("tags", {}).get("DURATION", "")).split(":")
-        numbers = [rational(part) for part in parts]
-        if len(parts) == 3 and None not in numbers:
-            length = sum((n * 60**k for n, k in zip(numbers, (2, 1, 0), strict=True) if n is not None), Fraction(0))
+    if length is None:
+        end = _tagged_end(described)
+        length = None if end is None else end - (rational(described.get("start_time")) or 0)
     return float(length) if length is not None and length >= 0 else None
+
+
+def _tagged_end(described: Json) -> Fraction | None:
+    """Return the end of a Matroska track on the clock of the file, written "00:01:02.500000000", in s."""
+    numbers = [rational(part) for part in str(described.get("tags", {}).get("DURATION", "")).split(":")]
+    if len(numbers) != 3 or None in numbers:
+        return None
+    return sum((n * 60**k for n, k in zip(numbers, (2, 1, 0), strict=True) if n is not None), Fraction(0))
 
 
 def choose_rate(nominal: Fraction | None, average: Fraction | None) -> tuple[Fraction, bool]:
@@ -49,20 +62,32 @@ def choose_rate(nominal: Fraction | None, average: Fraction | None) -> tuple[Fra
     nominal is ffprobe's r_frame_rate (the coarsest grid all time stamps fit), average its avg_frame_rate. Where they agree the rate
     is constant and nominal is exact. Otherwise: nominal where it is an ordinary rate of which up to half the frames are missing
     (phones, screen recordings), else the standard rate nearest to the average, or the next one above it, so that no motion is lost.
+    A rate too low for a mouth to speak becomes an exact multiple, so that every image is repeated equally often; one above HIGHEST_RATE
+    becomes an exact part, so that every second, third ... image is shown.
     """
-    if nominal is not None and not 0 < nominal <= HIGHEST_RATE:
+    rate, is_variable = _own_rate(nominal, average)
+    if rate < LOWEST_RATE:
+        return rate * -(-SPEECH_RATE // rate), is_variable
+    return (rate / -(-rate // FAST_RATE) if rate > HIGHEST_RATE else rate), is_variable
+
+
+def _own_rate(nominal: Fraction | None, average: Fraction | None) -> tuple[Fraction, bool]:
+    nominal, average = (rate if rate is not None and rate > 0 else None for rate in (nominal, average))
+    if nominal is not None and nominal > HIGHEST_RATE and not (average is not None and _is_same(nominal, average)):
         nominal = None
-    if average is not None and not 0 < average <= HIGHEST_RATE:
-        average = None
     if nominal is None and average is None:
         return STILL_RATE, True
     if average is None or nominal is None:
         return nominal or _next_standard_rate(average or STILL_RATE), average is not None
-    if abs(nominal - average) <= SAME_RATE * nominal:
+    if _is_same(nominal, average):
         return nominal, False
-    if average < nominal <= 60 and nominal <= 2 * average:
+    if average < nominal <= 60 and (nominal <= 2 * average or (average < LOWEST_RATE and nominal >= SPEECH_RATE)):
         return nominal, True
     return _next_standard_rate(average), True
+
+
+def _is_same(nominal: Fraction, average: Fraction) -> bool:
+    return abs(nominal - average) <= SAME_RATE * nominal
 
 
 def _next_standard_rate(rate: Fraction) -> Fraction:
@@ -72,45 +97,43 @@ def _next_standard_rate(rate: Fraction) -> Fraction:
     return next((standard for standard in STANDARD_RATES if standard >= rate), STANDARD_RATES[-1])
 
 
-def _largest_video_track(report: Json) -> Json | None:
-    tracks = [s for s in report["streams"] if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
-    return max(tracks, key=lambda s: s.get("width", 0) * s.get("height", 0), default=None)
-
-
-def video_stream(report: Json, container_seconds: float, *, is_still: bool) -> VideoStream | None:
-    """Return the largest video track that is not a cover image; None where there is none."""
-    track = _largest_video_track(report)
-    if track is None:
-        return None
-    rate, is_variable = (
-        (STILL_RATE, False) if is_still else choose_rate(rational(track.get("r_frame_rate")), rational(track.get("avg_frame_rate")))
-    )
-    seconds = float(1 / STILL_RATE) if is_still else (seconds_of(track) or container_seconds)
-    rotation = _rotation(track, report.get("frames", []))
+def video_stream(
+    track: Json,
+    container_seconds: float,
+    *,
+    times: Timeline | None = None,
+    is_seekable: bool = True,
+) -> VideoStream:
+    """Return ffprobe's description of a video track as a stream. times: where its time stamps were read."""
+    average, seconds = rational(track.get("avg_frame_rate")), seconds_of(track) or container_seconds
+    if times is not None and times.seconds > 0:
+        seconds = times.seconds
+        average = average if times.is_steady else Fraction(times.packets) / Fraction(seconds)
+    rate, is_variable = choose_rate(rational(track.get("r_frame_rate")), average)
+    rotation = _rotation(track)
     coded = (int(track.get("width", 0)), int(track.get("height", 0)))
     aspect = rational(track.get("sample_aspect_ratio")) or Fraction(1)
     width, height = reversed(coded) if rotation % 180 == 90 else coded
-    if is_still:
-        width, height = _fit_still(width, height)
     time_base = rational(track.get("time_base")) or Fraction(1, 1000)
-    pixel_format, source = str(track.get("pix_fmt", "")), _colour(track)
-    container = report.get("format", {}).get("format_name")
+    pixel_format, source = _pixel_format(track), _colour(track)
     return VideoStream(
         width=width + width % 2,
         height=height + height % 2,
         frame_rate=rate,
-        frames=1 if is_still else max(round(Fraction(seconds) * rate), 1),
+        frames=max(round(Fraction(seconds) * rate), 1),
         seconds=seconds,
         codec=str(track.get("codec_name", "unknown")),
         pixel_format=pixel_format,
         sample_aspect=1 / aspect if rotation % 180 == 90 else aspect,
         rotation=rotation,
         is_variable=is_variable,
-        is_still=is_still,
-        is_interlaced=track.get("field_order") in INTERLACED,
-        is_seekable=not (container == "mpeg" or (container == "avi" and track.get("has_b_frames", 0))),
-        colour=BT709 if source.is_hdr or is_still or is_rgb(pixel_format) else source,
+        is_mirrored=_is_mirrored(track),
+        is_seekable=is_seekable,
+        seek_margin=times.key_interval if times is not None else 0.0,
+        colour=decoded_colour(source, is_rgb=is_rgb(pixel_format) or is_grey(pixel_format) or has_alpha(pixel_format)),
         source_colour=source,
+        needs_dolby_vision=_needs_dolby_vision(track),
+        chroma_location=_chroma_location(track, pixel_format, source),
         coded_width=coded[0],
         coded_height=coded[1],
         index=int(track["index"]),
@@ -140,20 +163,42 @@ def _audio_stream(track: Json, number: int, container_seconds: float) -> AudioSt
     )
 
 
-def _fit_still(width: int, height: int) -> tuple[int, int]:
-    """Return the size of a still scaled down to 1920 pixels on its longest side (a photo of 40 megapixels needs no video of that size)."""
-    longest = max(width, height)
-    if longest <= STILL_LONGEST_SIDE:
-        return width, height
-    return max(round(width * STILL_LONGEST_SIDE / longest / 2) * 2, 2), max(round(height * STILL_LONGEST_SIDE / longest / 2) * 2, 2)
-
-
-def _rotation(track: Json, frames: list[Json]) -> int:
+def _rotation(track: Json) -> int:
     """Return the clockwise turn that makes the frame upright: 0, 90, 180 or 270 degrees (0 for any other angle)."""
-    notes = list(track.get("side_data_list", [])) + [note for frame in frames[:1] for note in frame.get("side_data_list", [])]
-    angle = next((float(note["rotation"]) for note in notes if "rotation" in note), 0.0)
+    angle = next((float(note["rotation"]) for note in track.get("side_data_list", []) if "rotation" in note), 0.0)
     turn = round(-angle) % 360
     return turn if turn in {90, 180, 270} else 0
+
+
+def _display_matrix(track: Json) -> list[int]:
+    """Return the nine numbers of the track's display matrix; [] where it has none."""
+    text = next((str(note["displaymatrix"]) for note in track.get("side_data_list", []) if "displaymatrix" in note), "")
+    return [int(number) for line in text.strip().splitlines() for number in line.partition(":")[2].split()]
+
+
+def _is_mirrored(track: Json) -> bool:
+    """Return whether the display matrix (a b u, c d v, x y w) has a negative determinant."""
+    matrix = _display_matrix(track)
+    return len(matrix) == 9 and matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
+
+
+def _needs_dolby_vision(track: Json) -> bool:
+    """Return whether the base layer is compatible with nothing (profile 5: IPT colours, reshaped by the metadata of each frame)."""
+    return any(note.get("dv_bl_signal_compatibility_id") == 0 for note in track.get("side_data_list", []))
+
+
+def _pixel_format(track: Json) -> str:
+    """Return the pixel format as it is decoded: the alpha of VP8 and VP9 is a second stream, which only WebM's tag tells of."""
+    tags = {key.lower(): value for key, value in track.get("tags", {}).items()}
+    has_second_stream = track.get("codec_name") in ALPHA_DECODERS and tags.get("alpha_mode") == "1"
+    return "yuva420p" if has_second_stream else str(track.get("pix_fmt", ""))
+
+
+def _chroma_location(track: Json, pixel_format: str, source: Colour) -> str | None:
+    """Return where the chroma of the decoded frames lies: as in the file where it stays 4:2:0, else left."""
+    location = str(track.get("chroma_location", ""))
+    is_kept = is_420(pixel_format) and not has_alpha(pixel_format) and not source.is_hdr and source.matrix not in CONVERTED_MATRICES
+    return location if is_kept and location in CHROMA_LOCATIONS and location != "left" else None
 
 
 def _colour(track: Json) -> Colour:
@@ -161,5 +206,7 @@ def _colour(track: Json) -> Colour:
         value = str(track.get(key, ""))
         return None if value in UNKNOWN else value
 
-    full_range = track.get("color_range") == "pc" or str(track.get("pix_fmt", "")).startswith("yuvj")
+    pixel_format, extent = str(track.get("pix_fmt", "")), track.get("color_range")
+    is_full_by_default = is_grey(pixel_format) and track.get("codec_name") not in LUMA_CODECS
+    full_range = extent == "pc" or pixel_format.startswith("yuvj") or (is_full_by_default and extent != "tv")
     return Colour(primaries=tag("color_primaries"), transfer=tag("color_transfer"), matrix=tag("color_space"), full_range=full_range)

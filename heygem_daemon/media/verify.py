@@ -1,6 +1,7 @@
 """Check a finished result by decoding all of it."""
 
 import json
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,20 @@ def verify_result(path: Path, *, frames: int, frame_rate: Fraction, seconds: flo
         start = float(stream.get("start_time", "nan"))
         if not abs(start) <= START_SECONDS:
             raise _invalid(f"its {stream['codec_type']} starts at {start} s")
+
+
+def verify_report(path: Path, report: Mapping[str, Any], *, verify: Callable[..., None] = verify_result) -> None:
+    """Verify a finished file against the report of its render (frames, frame_rate, width, height, seconds): what the daemon publishes, and
+    what `heygem render` leaves. Raises EngineError (`result_invalid`), also where the report lacks any of these."""
+    if not path.is_file():
+        raise _invalid("there is no file")
+    try:
+        frames, rate = int(report["frames"]), Fraction(report["frame_rate"])
+        size = (int(report["width"]), int(report["height"]))
+        seconds = float(report["seconds"])
+    except (KeyError, ValueError, TypeError, ZeroDivisionError) as missing:
+        raise _invalid(f"the worker's report is incomplete or invalid: {missing}") from missing
+    verify(path, frames=frames, frame_rate=rate, seconds=seconds, size=size)
 
 
 def _check_video(video: dict[str, Any], frames: int, frame_rate: Fraction, size: tuple[int, int]) -> None:

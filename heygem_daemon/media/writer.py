@@ -7,17 +7,19 @@ and neither its start nor its length would be certain.
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.render_options import Fit
+from heygem_daemon.core.render_options import Channels, Fit
 from heygem_daemon.media import commands
+from heygem_daemon.media.audio_decoder import audio_of, decoding_problem
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.label import append_label
-from heygem_daemon.media.run import Completed, FfmpegWriter
+from heygem_daemon.media.run import Completed, FfmpegSource, FfmpegWriter, capture
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
 FONTS: Final = (
@@ -30,15 +32,48 @@ FONTS: Final = (
 """The first one that exists is used; the one with Chinese and Japanese comes first."""
 
 
+PRESET: Final = "veryfast"
+"""x264's; at CRF 16 it takes 47 ms of one core for a 1080x1920 frame of a real presenter, "medium" 111 ms for a file of the same size and
+1.3 dB more (51.9 and 53.2 dB: neither is visible)."""
+TRIAL_SECONDS: Final = 60.0
+"""s that the encoder may take for one frame; it takes 0.1 s at 1920x1080 and 1 s at 7680x4320."""
+AUDIO_END_SECONDS: Final = 1.0
+"""s that the decoder of the recording may take to end after the encoder has; it has nothing left to do then."""
+ORDINARY: Final = VideoStream(width=64, height=64, frame_rate=Fraction(25), frames=1, seconds=0.04, codec="h264", pixel_format="yuv420p")
+"""A video that every working encoder takes."""
+
+
+def check_encoder(like: VideoStream, *, quality: int, name: str) -> None:
+    """Encode one grey frame like those of `like`, so that what the encoder refuses fails before the work on it begins.
+
+    name: of the video. Raises InputError (`video_not_encodable`); EngineError (`encode_failed`) where the encoder takes no video at all.
+    """
+    trial = _try_encoder(like, quality)
+    if trial.code == 0:
+        return
+    control = _try_encoder(ORDINARY, quality)
+    if trial.code < 0 or control.code != 0:
+        raise error("encode_failed", problem=trial.last_error_line)
+    rate = f"{float(like.frame_rate):.5g}"
+    raise error("video_not_encodable", name=name, width=like.width, height=like.height, rate=rate, problem=trial.last_error_line)
+
+
+def _try_encoder(like: VideoStream, quality: int) -> Completed:
+    command = commands.try_encoder(like, quality=quality, preset=PRESET)
+    return capture(command, seconds=TRIAL_SECONDS, stdin=bytes([128]) * like.frame_bytes)
+
+
 class VideoWriter:
     """A context manager that writes exactly `frames` frames of the size of `like`; leaving the block without an error completes the file,
     leaving it with one removes it.
 
-    fit: "video" pads the audio with silence to the end of the video; "audio" leaves it as it is. Audio is never cut.
-    quality: x264 CRF. preset: x264's; at CRF 16 "veryfast" takes 47 ms of one core for a 1080x1920 frame of a real presenter, "medium"
-    111 ms for a file of the same size and 1.3 dB more (51.9 and 53.2 dB: neither is visible).
+    fit: "video" pads the audio with silence to the end of the video; "audio" leaves it as it is. Audio is never cut: the recording is
+    decoded by a process of its own, whose samples the encoder counts anew, whatever time stamps, sample rates and channels change in it.
+    channels: see RenderOptions.
+    quality: x264 CRF. preset: x264's.
     visible_label: a line of text shown at the bottom left; where the server has no font it is left out, with an entry in `warnings`.
-    Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`), each with the last error of ffmpeg.
+    Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`; `io_error` where the recording cannot be read),
+    each with the last error of ffmpeg.
     """
 
     def __init__(
@@ -50,38 +85,41 @@ class VideoWriter:
         frames: int,
         fit: Fit,
         quality: int,
-        preset: str = "veryfast",
+        preset: str = PRESET,
+        channels: Channels = "stereo",
         visible_label: str | None = None,
         fonts: Iterable[Path] = FONTS,
     ) -> None:
         self.path = path
         self.warnings: list[str] = []
         self._like, self._frames, self._fit, self._quality, self._preset = like, frames, fit, quality, preset
-        self._recording, self._label, self._fonts = recording, visible_label, tuple(fonts)
+        self._recording, self._channels, self._label, self._fonts = recording, channels, visible_label, tuple(fonts)
         self._written = 0
         self._resources = ExitStack()
         self._encoder: FfmpegWriter | None = None
+        self._audio: FfmpegSource | None = None
 
     def __enter__(self) -> Self:
-        audio = self._recording.audio
-        if audio is None:
-            raise error("audio_empty", name=display_name(self._recording.path))
+        audio = audio_of(self._recording)
         text, font = self._label_files()
-        command = commands.encode(
-            self.path,
-            like=self._like,
-            recording=self._recording,
-            audio=audio,
-            frames=self._frames,
-            pad_audio=self._fit == "video",
-            quality=self._quality,
-            preset=self._preset,
-            text=text,
-            font=font,
-        )
         try:
-            self._encoder = self._resources.enter_context(FfmpegWriter(command))
-        except HeygemError:
+            self._audio = self._resources.enter_context(FfmpegSource(commands.decode_audio(self._recording, self._channels)))
+            command = commands.encode(
+                self.path,
+                like=self._like,
+                audio=audio,
+                audio_pipe=self._audio.descriptor,
+                channels=self._channels,
+                frames=self._frames,
+                pad_audio=self._fit == "video",
+                quality=self._quality,
+                preset=self._preset,
+                text=text,
+                font=font,
+            )
+            self._encoder = self._resources.enter_context(FfmpegWriter(command, descriptors=(self._audio.descriptor,)))
+            self._audio.release()
+        except BaseException:
             self._resources.close()
             raise
         return self
@@ -117,17 +155,28 @@ class VideoWriter:
         end = encoder.finish()
         if end.code != 0:
             raise self._failure(end)
+        if (lost := self._audio_problem()) is not None:
+            raise lost
         try:
             append_label(self.path)
         except OSError as problem:
             raise error("outputs_offline", path=self.path.parent, problem=problem.strerror) from problem
+
+    def _audio_problem(self) -> HeygemError | None:
+        """Return why the recording was not decoded to its end; None where it was, or where its decoder only lost the encoder."""
+        end = self._audio.poll(AUDIO_END_SECONDS) if self._audio is not None else None
+        if end is None or end.code == 0 or "Broken pipe" in end.stderr:
+            return None
+        if not self._recording.path.exists():
+            return error("io_error", problem=f"{display_name(self._recording.path)} no longer exists")
+        return decoding_problem(self._recording, end, has_samples=True)
 
     def _failure(self, end: Completed) -> HeygemError:
         if "No space left on device" in end.stderr or "Disk quota exceeded" in end.stderr:
             return error("disk_full", free="nothing", needed="some more", path=self.path.parent)
         if not self.path.parent.is_dir():
             return error("outputs_offline", path=self.path.parent, problem=end.last_error_line)
-        return error("encode_failed", problem=end.stderr.strip()[-600:] or end.last_error_line)
+        return self._audio_problem() or error("encode_failed", problem=end.stderr.strip()[-600:] or end.last_error_line)
 
     def _label_files(self) -> tuple[Path | None, Path | None]:
         if not self._label:

@@ -28,6 +28,7 @@ def media_limits(settings: Settings) -> MediaLimits:
         recording_seconds=limits.recording_seconds,
         video_seconds=limits.video_seconds,
         megapixels=limits.megapixels,
+        still_megapixels=limits.still_megapixels,
         file_bytes=limits.file_bytes,
         streams=limits.streams,
         probe_seconds=limits.probe_seconds,

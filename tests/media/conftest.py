@@ -68,7 +68,8 @@ def decoded() -> Decode:
     """Decode with plain ffmpeg options, without the code under test: decoded(path, *options) -> uint8 [bytes]."""
 
     def decode(path: Path, *options: object) -> npt.NDArray[np.uint8]:
-        command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", *map(str, options), "-f", "rawvideo", "-"]
+        form = () if "-f" in options else ("-f", "rawvideo")
+        command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", *map(str, options), *form, "-"]
         return np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout, np.uint8)
 
     return decode

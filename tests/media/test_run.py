@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.errors import EngineError, SetupError
-from heygem_daemon.media.run import FfmpegReader, FfmpegWriter, capture
+from heygem_daemon.media.run import FfmpegReader, FfmpegSource, FfmpegWriter, capture
 from tests.media.conftest import MakeFile
 
 
@@ -79,6 +79,47 @@ def test_what_is_written_arrives_whole(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == data
 
 
+def read_by(source: FfmpegSource, script: str) -> FfmpegWriter:
+    """Start a command that reads the file $0, which is `source`."""
+    writer = FfmpegWriter(("sh", "-c", script, f"/dev/fd/{source.descriptor}"), descriptors=(source.descriptor,))
+    source.release()
+    return writer
+
+
+def test_one_command_reads_the_output_of_another_to_its_end(tmp_path: Path) -> None:
+    with FfmpegSource(("head", "-c", "3000001", "/dev/zero")) as source, read_by(source, f"wc -c < $0 > '{tmp_path / 'out'}'") as reader:
+        assert reader.finish().code == 0
+        end = source.poll(5)
+    assert end is not None
+    assert end.code == 0
+    assert int((tmp_path / "out").read_text()) == 3000001
+
+
+def test_a_source_ends_with_the_command_that_reads_it() -> None:
+    with FfmpegSource(("cat", "/dev/zero")) as source, read_by(source, "head -c 10 $0 > /dev/null; exit 4") as reader:
+        assert reader.finish().code == 4
+        end = source.poll(5)
+    assert end is not None
+    assert end.code == -13
+
+
+def test_the_end_of_a_source_that_fails_is_seen_by_its_reader() -> None:
+    with FfmpegSource(("sh", "-c", "echo no >&2; exit 5")) as source, read_by(source, "cat $0 > /dev/null") as reader:
+        assert reader.finish().code == 0
+        end = source.poll(5)
+    assert end is not None
+    assert (end.code, end.last_error_line) == (5, "no")
+
+
+def test_a_source_that_nobody_reads_is_killed_and_leaves_no_descriptor_open() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with FfmpegSource(("cat", "/dev/zero")) as source:
+        assert source.poll(0.1) is None
+    with pytest.raises(SetupError):
+        FfmpegSource(("no-such-program",))
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_leaving_the_block_ends_the_child() -> None:
     with FfmpegReader(("sh", "-c", "echo $$; exec sleep 300")) as child:
         line = bytearray(1)
@@ -111,5 +152,5 @@ def test_ffmpeg_ends_by_itself_when_its_parent_is_killed(clip: MakeFile, tone: M
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode == -9, done.stderr.decode()
     children = [int(pid) for pid in done.stdout.split()]
-    assert len(children) == 2
+    assert len(children) == 3
     assert all(wait_until_gone(pid) for pid in children)

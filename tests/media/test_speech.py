@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError, TransientError
-from heygem_daemon.media.probe import probe
+from heygem_daemon.media.probe import check_recording, probe
 from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
 from tests.media.conftest import MakeFile
@@ -18,7 +18,7 @@ from tests.media.conftest import MakeFile
 
 def refusal(path: Path, **limits: Any) -> str:
     with pytest.raises(InputError) as caught:
-        measure_speech(probe(path), MediaLimits(**limits))
+        measure_speech(check_recording(path), MediaLimits(**limits))
     return caught.value.code
 
 

@@ -150,10 +150,10 @@ def lag(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> int:
 
 
 @pytest.mark.parametrize(("name", "rate", "channels"), [("plain.wav", 44100, 1), ("five.flac", 48000, 6), ("high.wav", 96000, 2)])
-def test_audio_keeps_its_rate_and_channels(tone: MakeFile, tmp_path: Path, name: str, rate: int, channels: int) -> None:
+def test_audio_keeps_its_rate_and_its_channels_where_it_should(tone: MakeFile, tmp_path: Path, name: str, rate: int, channels: int) -> None:
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     recording = tone(name, rate=rate, source=f"anoisesrc=a=.1:r={{rate}}:d={{seconds}},aformat=channel_layouts={layout}")
-    audio = stream(write(tmp_path / "out.mp4", recording, some_frames(50), like()), "audio")
+    audio = stream(write(tmp_path / "out.mp4", recording, some_frames(50), like(), channels="keep"), "audio")
     assert (audio["codec_name"], int(audio["sample_rate"]), audio["channels"]) == ("aac", rate, channels)
 
 

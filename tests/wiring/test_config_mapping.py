@@ -37,6 +37,7 @@ def test_the_options_of_a_render_are_those_of_the_settings(settings: Settings) -
 
 def test_every_limit_and_option_that_is_set_arrives(settings: Settings) -> None:
     limits = {"recording_seconds": 11.0, "video_seconds": 12.0, "megapixels": 13.0, "file_bytes": 14, "streams": 15, "probe_seconds": 16.0}
+    limits |= {"still_megapixels": 17.0}
     options = {"checkpoint": "mine", "licence_confirmed": True, "detail": False}
     changed = settings.model_copy(
         update={"limits": settings.limits.model_copy(update=limits), "wav2lip": settings.wav2lip.model_copy(update=options)}

@@ -1,0 +1,86 @@
+"""Decode the audio track of a file into blocks of int16: the channels with their mix, or the one channel that the driver hears."""
+
+from collections.abc import Generator
+from contextlib import closing
+
+import numpy as np
+import numpy.typing as npt
+
+from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.media import commands
+from heygem_daemon.media.channels import Weights, usual_mix
+from heygem_daemon.media.commands import Command
+from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.identify import label
+from heygem_daemon.media.run import Completed, FfmpegReader
+from heygem_daemon.media.types import AudioStream, MediaInfo
+
+Int16 = npt.NDArray[np.int16]
+
+
+def channel_blocks(info: MediaInfo, rate: int, block: int) -> Generator[tuple[Int16, Int16], None, None]:
+    """Yield int16 [block, C] and their usual mono mix, int16 [block] (the last ones shorter); goes on after damaged parts.
+
+    Raises InputError (`audio_unreadable`) when the decoder fails without a sample, TransientError (`io_error`) when the file cannot be read
+    or the decoder was killed.
+    """
+    audio = audio_of(info)
+    if audio.channels == 1:
+        with closing(_blocks(info, commands.decode_speech(info, rate=rate), 1, block)) as blocks:
+            yield from ((samples, samples[:, 0]) for samples in blocks)
+        return
+    has_mix = audio.channels == 2
+    with closing(_blocks(info, commands.decode_channels(info, rate=rate), audio.channels + has_mix, block)) as blocks:
+        for samples in blocks:
+            channels = samples[:, : audio.channels]
+            yield channels, samples[:, 2] if has_mix else _mixed(channels, usual_mix(audio))
+
+
+def mono_blocks(info: MediaInfo, rate: int, block: int) -> Generator[Int16, None, None]:
+    """Yield int16 [block] (the last one shorter): what the driver hears of the track. Raises what `channel_blocks` raises."""
+    audio = audio_of(info)
+    if audio.channels <= 2 and not audio.spoken:
+        with closing(_blocks(info, commands.decode_speech(info, rate=rate), 1, block)) as blocks:
+            yield from (samples[:, 0] for samples in blocks)
+        return
+    with closing(channel_blocks(info, rate, block)) as pairs:
+        for channels, mix in pairs:
+            yield _mixed(channels, audio.spoken) if audio.spoken else mix
+
+
+def audio_of(info: MediaInfo) -> AudioStream:
+    if info.audio is None:
+        raise error("audio_empty", name=display_name(info.path))
+    return info.audio
+
+
+def decoding_problem(info: MediaInfo, end: Completed, *, has_samples: bool) -> HeygemError | None:
+    """Return the error for how a decoder ended, None where it decoded all that can be decoded."""
+    if end.code < 0 or "Input/output error" in end.stderr:
+        return error("io_error", problem=f"{display_name(info.path)}: {end.last_error_line}")
+    if end.code != 0 and not has_samples:
+        return error("audio_unreadable", name=display_name(info.path), type=f"a damaged file ({label(info.demuxer)})")
+    return None
+
+
+def _blocks(info: MediaInfo, command: Command, columns: int, block: int) -> Generator[Int16, None, None]:
+    """Yield int16 [block, columns] of what a command writes."""
+    with FfmpegReader(command) as decoder:
+        started = done = False
+        while not done:
+            samples = np.empty((block, columns), np.int16)
+            got = decoder.read_into(samples.data.cast("B")) // (columns * samples.itemsize)
+            done = got < block
+            if got:
+                started = True
+                yield samples[:got]
+        end = decoder.wait()
+    if problem := decoding_problem(info, end, has_samples=started):
+        raise problem
+
+
+def _mixed(channels: Int16, weights: Weights) -> Int16:
+    """Return int16 [n] of int16 [n, C]; weights: [C], with a sum of at most 1."""
+    if sorted(weights)[-2:] == [0, 1]:
+        return channels[:, weights.index(1)]
+    return np.asarray(np.rint(channels.astype(np.float32) @ np.array(weights, np.float32)), np.int16)
