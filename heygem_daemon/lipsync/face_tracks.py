@@ -22,11 +22,12 @@ from heygem_daemon.lipsync.arrays import Bool, Float32, Int32
 POINTS: Final = 468
 """Landmarks of a face (the FaceMesh topology)."""
 
-TRACKS_VERSION: Final = "face-tracks 1"
+TRACKS_VERSION: Final = "face-tracks 2"
 """Part of the cache key: raise it whenever tracking or the layout on disk changes what is stored."""
 
 FaceSelection = Literal["largest", "left", "right", "center"] | int
-"""Which face of a shot speaks: the largest (also most central and longest in view), by place, or by number from the left.
+"""Which face of a shot speaks: the largest (also most central and longest in view) of those that move, by place, or by number from the
+left.
 
 The leftmost face is number 0; in a shot with fewer faces the rightmost is taken.
 """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heygem_daemon.lipsync.arrays import Float64
-from heygem_daemon.lipsync.atlas.interior import SourceInterior, draw_interior
+from heygem_daemon.lipsync.atlas.interior import SourceInterior, draw_interior, skin_colour
 from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
@@ -48,16 +48,17 @@ class Compositor:
         """Return the frame with `spec` drawn on its `face`; pixels that nothing touches stay bit-identical."""
         change = self.presenter.mouth.weight[:, None] * (spec.target - face.canonical)
         moved = face.shifted(spec.strength * change)
-        roi = moving_region(frame, face.points, moved, face.scale, self._device)
+        roi = moving_region(frame, face.points, moved, mesh=self._mesh, scale=face.scale, device=self._device)
         image, difference = warp_face(roi, roi.local(face.points), roi.local(moved), self._mesh)
+        skin = skin_colour(roi, roi.local(face.points))
         part = mouth_region(roi, image, moved)
         rows, columns = part.slices_in(roi)
         alpha = torch.zeros(roi.size, device=self._device)
-        image[:, rows, columns], alpha[rows, columns] = self._mouth(part, part.local(moved), spec)
+        image[:, rows, columns], alpha[rows, columns] = self._mouth(part, part.local(moved), spec, skin)
         return frame.paste(roi.box, to_bgr(image), changed_pixels(difference, alpha))
 
-    def _mouth(self, part: RoiTensor, moved: Float64, spec: DrawSpec) -> tuple[Tensor, Tensor]:
-        """Return the region with the mouth drawn, float32 [3, h, w], and its alpha [h, w]."""
+    def _mouth(self, part: RoiTensor, moved: Float64, spec: DrawSpec, skin: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the region with the mouth drawn, float32 [3, h, w], and its alpha [h, w]. skin: [3], its colour."""
         sources = [self._source_mouth(row, weight) for row, weight in spec.rows]
         blended, alpha = composite(part, sources, moved, self._mesh, spec.strength)
         if spec.interior * spec.strength <= _LEAST_INTERIOR:
@@ -71,6 +72,8 @@ class Compositor:
             rest=self.presenter.mouth.rest,
             mesh=self._mesh,
             weight=spec.interior * spec.strength,
+            skin=skin,
+            grading=self.presenter.grading,
             source=SourceInterior(mouth=sources[0], canonical=self.presenter.faces.canonical[row]) if is_open else None,
         )
         return painted, torch.maximum(alpha, painted_alpha)

@@ -8,15 +8,18 @@ import cv2
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.lipsync.arrays import Float64, Image
+from heygem_daemon.lipsync.arrays import Bool, Float64, Image
 from heygem_daemon.lipsync.atlas.selection import select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.geometry.landmarks import OUTER_LIPS
+from heygem_daemon.lipsync.geometry.landmarks import OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
+from heygem_daemon.lipsync.imaging.compositing import grow_polygon
+from heygem_daemon.lipsync.imaging.grading import learn_grading, lip_colour
+from heygem_daemon.lipsync.imaging.mouth_cover import cover_means, covered_rows, read_profiles
 from heygem_daemon.lipsync.imaging.occlusion import SkinSampler, clear_rows
 from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
 from heygem_daemon.media.frame import Frame
@@ -42,7 +45,7 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
     mouth = learn_mouth(sample.canonical, reference)
     faces = sample.take(select_rows(sample))
     sampler = SkinSampler(mouth.rest, triangulate(reference, mouth.weight))
-    origins, sharpness, skin_samples, writer = [], [], [], CropWriter(workspace)
+    origins, sharpness, skin_samples, lips, profiles, writer = [], [], [], [], [], CropWriter(workspace)
     for row, (frame, face) in enumerate(_selected_frames(frames, faces)):
         box = mouth_box(face, float(faces.scale[row]))
         image, points = padded_bgr(frame, box), face - box[:2]
@@ -50,10 +53,14 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
         origins.append(box[:2])
         sharpness.append(_sharpness(image, points))
         skin_samples.append(sampler(image, points, float(faces.scale[row])))
+        lips.append(lip_colour(image, points))
+        profiles.append(read_profiles(frame, face, float(faces.scale[row])))
         on_frame(row + 1, len(faces))
     writer.close()
     taken = faces.take(np.arange(len(origins)))
-    clear, limit = clear_rows(np.array(skin_samples), taken.angles, taken.index)
+    covered = covered_rows(np.array(profiles))
+    clear, limit = _clear_rows(np.array(skin_samples), taken, covered)
+    seen = clear if clear.any() else np.ones_like(clear)
     return Presenter(
         reference=reference,
         mouth=mouth,
@@ -64,9 +71,18 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
         skin_samples=np.array(skin_samples),
         is_clear=clear,
         skin_limit=limit,
+        cover_means=cover_means(np.array(profiles), covered),
+        grading=learn_grading(np.array(skin_samples)[seen], np.array(lips)[seen]),
         correction=np.zeros((0, 0)),
         workspace=workspace,
     )
+
+
+def _clear_rows(skin_samples: Image, faces: FaceSample, covered: Bool) -> tuple[Bool, float]:
+    """Return `occlusion.clear_rows` of the frames that are not `covered` (bool [n]), with the others as not clear."""
+    free = np.flatnonzero(~covered)
+    clear, limit = clear_rows(skin_samples[free], faces.angles[free], faces.index[free])
+    return np.isin(np.arange(len(faces)), free[clear]), limit
 
 
 def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[Frame, Float64]]:
@@ -81,8 +97,7 @@ def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[F
 
 def _sharpness(image: Image, points: Float64) -> float:
     """Return the variance of the Laplacian over the lips, plus one."""
-    lips = points[list(OUTER_LIPS)]
-    x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - _LIP_MARGIN, 0)
-    x1, y1 = np.ceil(lips.max(0)).astype(int) + _LIP_MARGIN
-    grey = cv2.cvtColor(np.ascontiguousarray(image[y0:y1, x0:x1]), cv2.COLOR_BGR2GRAY)
-    return float(cv2.Laplacian(grey, cv2.CV_64F).var()) + 1
+    lips = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(lips, [np.round(grow_polygon(points[list(OUTER_OUTLINE)], _LIP_MARGIN)).astype(np.int32)], 1)
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F)[lips > 0].var()) + 1

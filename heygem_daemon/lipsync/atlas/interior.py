@@ -14,6 +14,7 @@ from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, lip_triangles
 from heygem_daemon.lipsync.imaging.compositing import SourceMouth
+from heygem_daemon.lipsync.imaging.grading import LUMA, UNGRADED, Grading
 from heygem_daemon.lipsync.imaging.roi import RoiTensor
 from heygem_daemon.lipsync.imaging.warp import blur, fill, sample, triangle_warp
 
@@ -22,8 +23,6 @@ _TONGUE: Final = (0.42, 0.33, 0.52)
 """Blue, green, red as fractions of the skin's."""
 _ENAMEL: Final = (0.90, 0.95, 0.98)
 """Tint of the teeth: blue, green, red as fractions of the pale tone of the skin."""
-_LUMA: Final = (0.114, 0.587, 0.299)
-"""Weights of blue, green and red in the brightness (ITU-R BT.601)."""
 _UPPER_LINE: Final = (13, 312, 82, 311, 81)
 """Landmarks in the middle of the inner upper lip: the resting lip line."""
 _TEETH_DROP: Final = 0.047
@@ -56,12 +55,15 @@ def draw_interior(
     rest: Float64,
     mesh: Triangulation,
     weight: float,
+    skin: Tensor,
+    grading: Grading = UNGRADED,
     source: SourceInterior | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Paint the opening between the lips; return the image float32 [3, h, w] and its alpha [h, w].
 
     moved: landmarks [468, 2] in pixels of the region; target: the canonical face drawn; rest: the canonical face with closed lips;
-    weight: 0 leaves what is there, 1 replaces it; source: the interior of the source mouth, None where that is shut.
+    weight: 0 leaves what is there, 1 replaces it; skin: [3], its colour; grading: of the video; source: the interior of the source mouth,
+    None where that is shut.
     """
     device = roi.image.device
     outline = moved[list(INNER_OUTLINE)]
@@ -69,7 +71,7 @@ def draw_interior(
     offset = np.subtract(hole.origin, roi.origin)
     triangles = np.concatenate([lip_triangles(mesh), mesh.inside])
     place, _ = triangle_warp(moved - offset, target[:, :2], triangles, hole.size, device)
-    colour = _painted_colour(place, target, rest, _skin_colour(roi, moved))
+    colour = grading.tint(_painted_colour(place, target, rest, skin))
     colour = blur(colour, _sigma(_COLOUR_BLUR, roi.scale))
     if source is not None:
         shown, visible = _source_colour(place, source, roi.scale)
@@ -106,7 +108,7 @@ def _painted_colour(place: Tensor, target: Float64, rest: Float64, skin: Tensor)
     across = (u - (left + right) / 2) / ((right - left) / 2)
     upper, lower = (_curve(u, target[list(row), :2]) for row in (INNER_UPPER, INNER_LOWER))
     opening = max(1e-3, float(opening_of(target)))
-    enamel = _tint(0.78 * float(skin @ skin.new_tensor(_LUMA)) + 0.22 * skin, _ENAMEL)
+    enamel = _tint(0.78 * float(skin @ skin.new_tensor(LUMA)) + 0.22 * skin, _ENAMEL)
     colour = _tint(skin, _CAVITY)[:, None, None].expand(3, *u.shape).clone()
     height = (lower - v) / (0.55 * opening + 0.01)
     tongue = torch.exp(-((across / 0.62) ** 2) - ((height - 0.15) / 0.55) ** 2) * _smoothstep_float32(opening, 0.03, 0.12)
@@ -131,10 +133,13 @@ def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: Floa
     return where, shade * (1 - 0.20 * smoothstep(0.05 - gap, 0.0, 0.05)) * (1.04 - 0.10 * torch.cos(2 * torch.pi * phase))
 
 
-def _skin_colour(roi: RoiTensor, moved: Float64) -> Tensor:
-    """Return [3]: the mean colour of the cheeks, or of the border of the region where they lie outside."""
+def skin_colour(roi: RoiTensor, points: Float64) -> Tensor:
+    """Return [3]: the mean colour of the cheeks of a face with landmarks `points` [468, 2] in pixels of the region.
+
+    A cheek that lies outside, at the border of the frame, counts as the border of the region.
+    """
     height, width = roi.size
-    x, y = np.round(moved[list(CHEEKS)]).astype(int).T
+    x, y = np.round(points[list(CHEEKS)]).astype(int).T
     return roi.image[:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].mean(1)
 
 

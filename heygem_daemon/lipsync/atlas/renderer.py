@@ -59,7 +59,7 @@ class AtlasRenderer:
             presenter = harvest(
                 tracks, frames, workspace, name, lambda done, total: on_progress(Progress(stage="harvest", done=done, total=total))
             )
-            if self._models is not None:
+            if self._models is not None and presenter.is_clear.any():
                 presenter = self._calibrate(presenter, tracks, frames, self._models, on_progress)
             save(presenter)
         return PreparedAtlas(presenter=presenter, tracks=tracks)
@@ -75,6 +75,10 @@ class AtlasRenderer:
             yield from stream.push(frame, face_of(frame.index), target)
             previous = frame.index
         yield from stream.flush()
+
+    def is_covered(self, prepared: PreparedAtlas) -> bool:
+        """Return whether something covers the mouth in every frame of the video."""
+        return not prepared.presenter.is_clear.any()
 
     def _calibrate(self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress) -> Presenter:
         on_progress(Progress(stage="calibrate", done=0, total=1))

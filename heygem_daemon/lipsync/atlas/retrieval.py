@@ -8,6 +8,7 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.geometry.pose import angle_difference
 
 CANDIDATES: Final = 48
 """Rows considered at each time, the cheapest by target cost."""
@@ -69,7 +70,7 @@ class CandidateIndex:
         shape = np.linalg.norm(self._features - lip_features(target[None]), axis=1)
         opening = max(float(opening_of(target)), 0)
         ratio = np.abs(np.log((self._openings + _OPENING_FLOOR) / (opening + _OPENING_FLOOR)))
-        turned = (((self._angles - angles) / _POSE_UNIT) ** 2).sum(1)
+        turned = ((angle_difference(self._angles, angles) / _POSE_UNIT) ** 2).sum(1)
         return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
 
 

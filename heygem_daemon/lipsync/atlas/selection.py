@@ -6,6 +6,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Int64
 from heygem_daemon.lipsync.atlas.retrieval import lip_features
+from heygem_daemon.lipsync.geometry.pose import angle_difference
 from heygem_daemon.lipsync.geometry.samples import FaceSample
 
 _MOST_ROWS: Final = 480
@@ -32,7 +33,8 @@ def select_rows(sample: FaceSample) -> Int64:
     limit = _row_limit(sample)
     if len(sample) <= limit:
         return np.arange(len(sample))
-    features = np.concatenate([lip_features(sample.canonical) / _FEATURE_UNIT, sample.angles / _ANGLE_UNIT], axis=1)
+    turned = angle_difference(sample.angles, sample.angles[0])
+    features = np.concatenate([lip_features(sample.canonical) / _FEATURE_UNIT, turned / _ANGLE_UNIT], axis=1)
     runs = _split_into_runs(sample.index)
     distance = np.full(len(sample), np.inf)
     chosen: list[int] = []

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.arrays import Bool, Float64, Image, Int64
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Image, Int64
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.samples import FaceSample
+from heygem_daemon.lipsync.imaging.grading import Grading
 
-VERSION: Final = "atlas 2"
+VERSION: Final = "atlas 3"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _CROPS_KEPT: Final = 24
 """Decoded crops that stay in memory."""
@@ -31,6 +32,7 @@ _PRESENTER_KEYS: Final = {
     "extents": "crop_offsets",
     "skins": "skin_samples",
     "is_clear": "is_clear",
+    "covers": "cover_means",
     "correction": "correction",
 }
 _MOUTH_KEYS: Final = {"rest": "rest", "weight": "weight", "open_basis": "open_basis", "width_basis": "width_basis"}
@@ -51,6 +53,8 @@ class Presenter:
     skin_samples: uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
     is_clear:     bool [n], nothing covers the mouth
     skin_limit:   the residual beyond which a mouth counts as covered, grey levels
+    cover_means:  float32 [2, 29, 7, 3], see `mouth_cover.CoverTest`; [0, 29, 7, 3] where the mouth is never covered, or always
+    grading:      how the colours of the video were graded
     correction:   [2, k + 1], the table of `calibration.OpeningCorrection`; empty before calibration
     crops:        the decoded crops used last
     """
@@ -64,6 +68,8 @@ class Presenter:
     skin_samples: npt.NDArray[np.uint8]
     is_clear: Bool
     skin_limit: float
+    cover_means: Float32
+    grading: Grading
     correction: Float64
     workspace: Path
     crops: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
@@ -121,6 +127,8 @@ def save(presenter: Presenter) -> None:
         "widths": mouth.widths,
         "is_talking": mouth.is_talking,
         "skin_limit": presenter.skin_limit,
+        "tone": presenter.grading.tone.tolist(),
+        "contrast": presenter.grading.contrast,
     }
     scratch = presenter.workspace / f"{_ARRAYS}.part"
     with scratch.open("wb") as file:
@@ -152,6 +160,7 @@ def load(workspace: Path) -> Presenter | None:
                 mouth=mouth,
                 faces=FaceSample(**{name: arrays[key] for key, name in _FACE_KEYS.items()}),
                 skin_limit=head["skin_limit"],
+                grading=Grading(tone=np.array(head["tone"]), contrast=head["contrast"]),
                 workspace=workspace,
             )
     except (OSError, ValueError, KeyError, BadZipFile):

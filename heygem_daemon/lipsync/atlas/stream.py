@@ -13,8 +13,8 @@ from heygem_daemon.lipsync.geometry.mouth_metrics import measured_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
-from heygem_daemon.lipsync.imaging.visibility import FADE, Visibility, fade_weight
-from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.imaging.visibility import FADE, Visibility, faded_view
+from heygem_daemon.lipsync.ports import MouthView, RenderedFrame
 from heygem_daemon.media.frame import Frame
 
 LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
@@ -35,15 +35,15 @@ _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
 class _Pending:
     """A frame that waits for its atlas row.
 
-    target: the canonical face to show; shape: the one to draw so that the frame shows it; visibility: how much may be drawn on this
-    frame by itself, 0-1; row: its atlas frame, once decided
+    target: the canonical face to show; shape: the one to draw so that the frame shows it; view: how much may be drawn on this frame
+    by itself; row: its atlas frame, once decided
     """
 
     frame: Frame
     face: Face | None
     target: Float64
     shape: Float64
-    visibility: float
+    view: MouthView
     row: int | None = None
 
 
@@ -62,9 +62,9 @@ class RenderStream:
     def push(self, frame: Frame, face: Face | None, target: Float64) -> Iterator[RenderedFrame]:
         """Take the next frame, with its face (None where it has none) and the canonical face to show."""
         shape = target if face is None else self._correction(target, float(opening_of(face.canonical)))
-        pending = _Pending(frame=frame, face=face, target=target, shape=shape, visibility=self._visibility(frame, face))
+        pending = _Pending(frame=frame, face=face, target=target, shape=shape, view=self._visibility(frame, face))
         self._waiting.append(pending)
-        if pending.visibility > 0 and face is not None:
+        if pending.view.weight > 0 and face is not None:
             self._undecided.append(pending)
             self._decide(self._path.push(self._candidates.target_costs(target, face.angles)))
         else:
@@ -84,8 +84,8 @@ class RenderStream:
             self._undecided.popleft().row = row
 
     def _emit(self) -> RenderedFrame:
-        strength = self._draw_weight()
-        pending = self._waiting.popleft()
+        view = self._faded_view()
+        strength, pending = view.weight, self._waiting.popleft()
         drawn, target_opening = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.row is not None:
             rows = self._atlas_rows(pending)
@@ -93,11 +93,11 @@ class RenderStream:
             drawn = self._compositor.draw(pending.frame, pending.face, spec)
             target_opening = measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
         self._past.append(pending)
-        return RenderedFrame(frame=drawn, target_opening=target_opening)
+        return RenderedFrame(frame=drawn, target_opening=target_opening, not_driven=view.not_driven)
 
-    def _draw_weight(self) -> float:
+    def _faded_view(self) -> MouthView:
         """Return how much is drawn on the oldest waiting frame."""
-        return fade_weight((pending.visibility for pending in reversed(self._past)), (pending.visibility for pending in self._waiting))
+        return faded_view((pending.view for pending in reversed(self._past)), (pending.view for pending in self._waiting))
 
     def _atlas_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
         """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""

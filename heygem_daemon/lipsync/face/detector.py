@@ -4,6 +4,7 @@ The short-range network (Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond Neu
 pixels and finds faces wider than about a seventh of that; smaller ones are found in tiles of the image.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ _LAYERS: Final = ((8, 2), (16, 6))
 _SAME: Final = 0.3
 _INSIDE: Final = 0.6
 """Two boxes show one face from this intersection over union, or this fraction of the smaller box inside the other."""
+QUARTER_TURN: Final = math.pi / 2
+_TURNED_GAIN: Final = 0.05
+"""The network finds faces at any roll, but reads upside-down ones as upright. In one square around the faces of eight people, turned by
+every 15 degrees, it scored .86-.99 with the face within 45 degrees of upright in it, and at least .11 less where its angle was wrong."""
+_AROUND: Final = 3.0
+_RESIZED: Final = 1.25
+"""A face is looked at again in a square so many times as wide as its box, and once more where its box changes by this factor."""
 _SMALLEST_TILE: Final = 160
 _LEVELS: Final = 4
 """Least side of a tile in pixels, and number of levels of tiles."""
@@ -57,7 +65,7 @@ class FaceDetector:
         self._anchors = anchors()
 
     def detect(self, view: ImageView, roi: Roi) -> list[Detection]:
-        """Return the faces in `roi`, each once, the highest score first."""
+        """Return the faces in `roi`, each once, the highest score first. They are found best where they stand upright in it."""
         pixels = view.crop(roi, _INPUT, extend=False)
         boxes, logits = self._network(pixels / np.float32(127.5) - 1)
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
@@ -65,6 +73,26 @@ class FaceDetector:
         likely = likely[np.argsort(-scores[likely])]
         found = weighted_nms(_decode(boxes[0, likely], self._anchors[likely]), np.asarray(scores[likely], np.float32))
         return [_detection(box, score, roi) for box, score in found]
+
+    def resolve_roll(self, view: ImageView, face: Detection) -> Detection:
+        """Return the face with its roll made sure of: detected again in squares turned by quarters, the clearest detection counts."""
+        found = self._clearest(view, face)
+        is_far_off = not 1 / _RESIZED < found.width / face.width < _RESIZED
+        return self._clearest(view, found) if is_far_off else found
+
+    def _clearest(self, view: ImageView, face: Detection) -> Detection:
+        best, best_score = face, 0.0
+        for quarter in range(4):
+            square = Roi(x=face.x, y=face.y, size=face.width * _AROUND, angle=face.angle + quarter * QUARTER_TURN)
+            again = [other for other in self.detect(view, square) if _is_same(_box(other), _box(face))]
+            if again and again[0].score > best_score:
+                best, best_score = again[0], again[0].score + (_TURNED_GAIN if quarter == 0 else 0)
+        return best
+
+
+def quarter_turn(angle: float) -> float:
+    """Return the multiple of 90 degrees that is nearest to `angle`, in radians."""
+    return round(angle / QUARTER_TURN) * QUARTER_TURN
 
 
 def anchors() -> Float32:
@@ -105,8 +133,7 @@ def distinct(found: Iterable[Detection]) -> list[Detection]:
     the one with the highest score stays."""
     kept: list[Detection] = []
     for face in sorted(found, key=lambda face: -face.score):
-        box = (face.x, face.y, face.width)
-        if not any(_is_same(box, (other.x, other.y, other.width)) for other in kept):
+        if not any(_is_same(_box(face), _box(other)) for other in kept):
             kept.append(face)
     return kept
 
@@ -142,15 +169,20 @@ def _decode(raw: Float32, centres: Float32) -> Float32:
 
 def _detection(box: Float32, score: float, roi: Roi) -> Detection:
     """Return the detection of a box in fractions of `roi`."""
-    x0, y0 = roi.x - roi.size / 2, roi.y - roi.size / 2
+    cos, sin = math.cos(roi.angle), math.sin(roi.angle)
+    across, down = (float(value - 0.5) * roi.size for value in box[:2])
     eyes = box[6:8] - box[4:6]
     return Detection(
-        x=float(x0 + box[0] * roi.size),
-        y=float(y0 + box[1] * roi.size),
+        x=roi.x + cos * across - sin * down,
+        y=roi.y + sin * across + cos * down,
         width=float(box[2] * roi.size),
-        angle=float(np.arctan2(eyes[1], eyes[0])),
+        angle=math.remainder(roi.angle + math.atan2(eyes[1], eyes[0]), math.tau),
         score=score,
     )
+
+
+def _box(face: Detection) -> tuple[float, float, float]:
+    return face.x, face.y, face.width
 
 
 def _intersection(a: Sequence[float], b: Sequence[float]) -> float:

@@ -14,10 +14,19 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32, Float64, Image
 from heygem_daemon.media.frame import LUMA_WEIGHTS, Frame, YuvSpace
 
+_GREY: Final = 128
+"""Code of chroma without colour."""
 THUMBNAIL: Final = 64
 """Pixels of the longer side of a thumbnail."""
 _SAMPLED: Final = 270
 """A thumbnail is made from every n-th pixel, so that about this many remain along the shorter side."""
+_CAST: Final = 25.0
+_CAST_RESIDUAL: Final = 2.5
+"""Codes of chroma: a frame has a cast of colour where chroma is so far from grey in the mean, and is a function of brightness up to this
+root mean square. Seven clips in night-vision green: 28-64 and at most 1.3; in their own colours at least 7 from the function; in sepia up
+to 21. The networks find no face in most of the green ones, and in all of them once they are grey."""
+_CAST_SAMPLES: Final = 32
+"""Samples of chroma along the shorter side that decide it."""
 _REACH: Final = 0.71
 """From the centre of a turned square to its corner, in sides: a little more than half the square root of 2."""
 
@@ -40,17 +49,20 @@ class ImageView:
         self._planes: tuple[Image, ...] = (source.y, source.u, source.v) if isinstance(source, Frame) else (source,)
         self._space = source.space if isinstance(source, Frame) else None
         self._luma: Image = source.y if isinstance(source, Frame) else source[:, :, 1]
+        self._is_cast = isinstance(source, Frame) and _has_cast(source)
         self.height, self.width = self._luma.shape[:2]
 
     def crop(self, roi: Roi, pixels: int, *, extend: bool) -> Float32:
         """Return RGB float32 [pixels, pixels, 3] in 0-255: what `roi` shows.
 
-        Outside the image is black, or with `extend` the nearest pixel. Strong reductions are averaged first, so that sampling noise
-        does not make landmarks jitter.
+        A frame in one colour, as of night vision, is shown in grey. Outside the image is black, or with `extend` the nearest pixel.
+        Strong reductions are averaged first, so that sampling noise does not make landmarks jitter.
         """
-        planes = [self._crop_plane(index, roi, pixels, extend) for index in range(len(self._planes))]
+        count = 1 if self._is_cast else len(self._planes)
+        planes = [self._crop_plane(index, roi, pixels, extend) for index in range(count)]
         if self._space is None:
             return np.asarray(planes[0][:, :, ::-1], np.float32)
+        planes += [np.full((pixels, pixels), _GREY, np.uint8)] * (len(self._planes) - count)
         rgb = cv2.transform(cv2.merge(planes).astype(np.float32), _matrix(self._space))
         return np.asarray(np.clip(rgb, 0, 255), np.float32)
 
@@ -82,7 +94,7 @@ class ImageView:
         if self._space is None:
             return 0
         if index > 0:
-            return 128
+            return _GREY
         return 0 if self._space.full_range else 16
 
 
@@ -101,6 +113,20 @@ def _downscale(plane: Image, roi: Roi, factor: int) -> tuple[Image, Roi]:
     smaller = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
     x, y = ((value + 0.5) / factor - 0.5 for value in (roi.x - x0, roi.y - y0))
     return smaller, Roi(x=x, y=y, size=roi.size / factor, angle=roi.angle)
+
+
+def _has_cast(frame: Frame) -> bool:
+    """Return whether all of the frame has one colour, by brightness, that is far from grey."""
+    rows, columns = frame.height // 2, frame.width // 2
+    stride = max(1, min(rows, columns) // _CAST_SAMPLES)
+    chroma = np.stack([plane[:rows:stride, :columns:stride].ravel() for plane in (frame.u, frame.v)], axis=1).astype(np.float64) - _GREY
+    if np.hypot(*chroma.mean(0)) < _CAST:
+        return False
+    corners = [frame.y[row : 2 * rows : 2 * stride, column : 2 * columns : 2 * stride] for row in (0, 1) for column in (0, 1)]
+    brightness = np.mean(corners, axis=0).ravel()
+    line = np.column_stack([brightness, np.ones_like(brightness)])
+    residual = chroma - line @ np.linalg.lstsq(line, chroma, rcond=None)[0]
+    return bool(np.sqrt(np.square(residual).sum(1).mean()) < _CAST_RESIDUAL)
 
 
 @lru_cache(maxsize=16)

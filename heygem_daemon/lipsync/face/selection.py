@@ -12,6 +12,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face.mesh import MARGIN, region_of
+from heygem_daemon.lipsync.face.shape_motion import ShapeMotion
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import POINTS, FaceSelection
 
@@ -35,12 +36,12 @@ than twice the other."""
 
 
 class Tracklet:
-    """One track, or one person made of several, over a shot: when it was there, where, and how large."""
+    """One track, or one person made of several, over a shot: when it was there, where, how large, and how it moved."""
 
     def __init__(self, tracks: Iterable[int] = ()) -> None:
         self.tracks = set(tracks)
         self.runs: list[tuple[int, int]] = []  # first and last frame
-        self.frames, self.prominence = 0, 0.0
+        self.frames, self.prominence, self.motion = 0, 0.0, ShapeMotion()
         self._x = self._y = self._width = 0.0
 
     def add(self, frame: int, landmarks: Float32, size: tuple[int, int]) -> None:
@@ -52,6 +53,8 @@ class Tracklet:
             self.runs[-1] = (self.runs[-1][0], frame)
         else:
             self.runs.append((frame, frame))
+        if (landmarks[:, :2] >= 0).all() and (landmarks[:, :2] < size).all():  # beyond the border landmarks are guesses, which wander
+            self.motion.add(frame, landmarks)
         self.frames += 1
         self.prominence += width * width * (1 - _OFF_CENTRE_LOSS * min(1.0, off))
         self._x, self._y, self._width = self._x + region.x, self._y + region.y, self._width + width
@@ -69,6 +72,7 @@ class Tracklet:
         both = Tracklet(self.tracks | other.tracks)
         both.runs = sorted(self.runs + other.runs)
         both.frames, both.prominence = self.frames + other.frames, self.prominence + other.prominence
+        both.motion = self.motion.merge(other.motion)
         both._x, both._y, both._width = self._x + other._x, self._y + other._y, self._width + other._width
         return both
 
@@ -143,9 +147,12 @@ def chosen_tracks(tracklets: Sequence[Tracklet], selection: FaceSelection, size:
     """Return the tracks of the selected person of a shot; no two of them share a frame.
 
     Another person takes over only while the selected one is in no frame, and only if there for long: often it is the same presenter
-    who came back at another place.
+    who came back at another place. A face that is still like a photo is the largest only where none moves.
     """
-    persons = _main_persons(_group_tracks(tracklets))
+    persons = _lasting_persons(_group_tracks(tracklets))
+    if selection == "largest":
+        persons = [person for person in persons if person.motion.is_alive] or persons
+    persons = _large_persons(persons)
     if not persons:
         return set()
     chosen = _select(persons, selection, size)
@@ -167,12 +174,16 @@ def _group_tracks(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
     return persons
 
 
-def _main_persons(persons: list[Tracklet]) -> list[Tracklet]:
-    """Return the persons that are there for long and large enough."""
+def _lasting_persons(persons: list[Tracklet]) -> list[Tracklet]:
+    """Return the persons that are there for long enough."""
     longest = max((person.frames for person in persons), default=0)
-    lasting = [person for person in persons if person.frames >= _BRIEF * longest]
-    widest = max((person.width for person in lasting), default=0.0)
-    return [person for person in lasting if person.width >= _SMALL * widest]
+    return [person for person in persons if person.frames >= _BRIEF * longest]
+
+
+def _large_persons(persons: list[Tracklet]) -> list[Tracklet]:
+    """Return the persons that are large enough."""
+    widest = max((person.width for person in persons), default=0.0)
+    return [person for person in persons if person.width >= _SMALL * widest]
 
 
 def _select(persons: Sequence[Tracklet], selection: FaceSelection, size: tuple[int, int]) -> Tracklet:

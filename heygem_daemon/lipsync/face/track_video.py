@@ -28,7 +28,7 @@ def cached_tracks(
     """
     video = info.video
     if video is None:
-        raise error("not_a_video", name=display_name(info.path))
+        raise error("not_a_video", name=display_name(info.path), type="a file without video")
     try:
         selection = parse_selection(face)
     except ValueError as problem:
@@ -48,7 +48,7 @@ def cached_tracks(
                 on_progress=on_progress,
             )
 
-    return FaceTracks.open(video_cache.entry(build, TRACKS_VERSION, face))
+    return FaceTracks.open(video_cache.entry(build, TRACKS_VERSION, video.reading, face))
 
 
 def track_video(

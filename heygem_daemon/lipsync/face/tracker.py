@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from heygem_daemon.lipsync.face.shot_boundary import is_shot_boundary
 from heygem_daemon.media.frame import Frame
 
-MOST_FACES: Final = 6
+MOST_FACES: Final = 12
 """More faces than this are not tracked at once: each costs 4 ms per frame."""
 
 _APART: Final = 1 / 3
@@ -76,10 +76,14 @@ class FaceTracker:
         schedule = self._start_frame(view, thumbnail)
         faces = self._follow_tracks(view)
         self._recover_lost(view, schedule, faces)
-        for level in schedule.due(is_following=bool(faces)):
+        levels = schedule.due(is_following=bool(faces))
+        for level in levels:
             if level < _FINEST or not faces:
                 found = schedule.detect_level(level, view, thumbnail, [region_of(face.landmarks) for face in faces.values()])
                 self._add_detections(view, found, faces)
+        for level in levels:
+            if not faces:
+                self._add_detections(view, schedule.detect_turned(level, view, thumbnail), faces)
         self._update_tracks(faces)
         return tuple(faces[number] for number in sorted(faces))
 
@@ -111,8 +115,8 @@ class FaceTracker:
     def _add_detections(self, view: ImageView, found: Iterable[Detection], faces: dict[int, TrackedFace]) -> None:
         """Add the detected faces that are not tracked yet, under their old number where they come back."""
         for detection in found:
-            region = detection.region
-            if len(faces) < MOST_FACES and not _is_taken(region, faces):
+            if len(faces) < MOST_FACES and not _is_taken(detection.region, faces):
+                region = self._detector.resolve_roll(view, detection).region
                 number = self._track_number(region, faces)
                 if self._read(view, region, number, faces) and number == self._next:
                     self._next += 1

@@ -55,6 +55,8 @@ MOUTH_HULL: Final = (97, 326, 426, 436, 432, 430, 431, 428, 199, 208, 211, 210, 
 """The outline around mouth and chin, from the base of the nose: the part of a face that is replaced."""
 CHEEKS: Final = (205, 425, 50, 280, 192, 416)
 """Points on skin that is clear of lips, nose and, mostly, of a beard."""
+UPPER_FACE: Final = (9, 8, 151, 6, 197, 195, 122, 351, 119, 348, 230, 450)
+"""Points on the skin of forehead, nose and lower eyelids, which a mask or a scarf leaves free."""
 RIGID: Final = (
     *(33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332),
     *(127, 356, 234, 454, 21, 251, 54, 284, 193, 417, 122, 351),

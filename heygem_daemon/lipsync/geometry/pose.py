@@ -51,11 +51,11 @@ class Pose:
         return np.asarray(np.einsum("nji,nkj->nki", self.rotation, centred) / self.scale[:, None, None])
 
     def angles(self) -> Float64:
-        """Return [n, 3]: yaw, pitch, roll in degrees."""
-        r = self.rotation
-        yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
-        pitch = np.arcsin(np.clip(-r[:, 1, 2], -1, 1))
-        return np.asarray(np.degrees(np.stack([yaw, pitch, np.arctan2(r[:, 1, 0], r[:, 0, 0])], axis=1)))
+        """Return [n, 3]: yaw, pitch, roll in degrees; yaw and pitch are those of the head levelled, whatever its roll in the image."""
+        roll = np.arctan2(self.rotation[:, 1, 0], self.rotation[:, 0, 0])
+        x, y, z = self.rotation[:, :, 2].T
+        across, down = np.cos(roll) * x + np.sin(roll) * y, np.cos(roll) * y - np.sin(roll) * x
+        return np.asarray(np.degrees(np.stack([np.arctan2(across, z), np.arcsin(np.clip(-down, -1, 1)), roll], axis=1)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +88,11 @@ class Face:
     def shifted(self, displacement: Float64) -> Float64:
         """Return [468, 2] in pixels: the landmarks after a canonical displacement [468, 3]; tracker noise is in both and cancels."""
         return self.points + self.scale * (displacement @ self.rotation.T)[:, :2]
+
+
+def angle_difference(angles: Float64, other: Float64) -> Float64:
+    """Return `angles` - `other` in degrees, each within -180 to 180: an upside-down head rolls across that border."""
+    return np.asarray((angles - other + 180) % 360 - 180)
 
 
 def fit_pose(points: Float64, reference: Float64) -> Pose:

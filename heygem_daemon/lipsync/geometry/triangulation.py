@@ -23,7 +23,7 @@ class Triangulation:
 
     inside: between the inner lips (drawn first: where the mouth is shut the lips cover them)
     skin:   the lower face with the lips
-    around: from the jaw to the ring; the vertices from 468 on are those of `ring`
+    around: from the moving jaw to the ring; the vertices from 468 on are those of `ring`
     """
 
     inside: Triangles
@@ -54,7 +54,7 @@ def triangulate(face: Float64, weight: Float64) -> Triangulation:
     opening = open_face[list(INNER_OUTLINE), :2]
     lips = np.isin(triangles, INNER_LIPS).all(1)
     keep = moving & _inside(centres, oval) & ~(lips & _inside(centres, opening))
-    return Triangulation(inside=_opening_strip(), skin=_orient(triangles[keep], open_face), around=_ring_strip())
+    return Triangulation(inside=_opening_strip(), skin=_orient(triangles[keep], open_face), around=_ring_strip(weight))
 
 
 def ring(points: Float64, centre: Float64, scale: float) -> Float64:
@@ -81,11 +81,12 @@ def _opening_strip() -> Triangles:
     return np.array(triangles, np.int32)
 
 
-def _ring_strip() -> Triangles:
-    """Return the 40 triangles between the jaw and the ring."""
+def _ring_strip(weight: Float64) -> Triangles:
+    """Return the triangles between the jaw and the ring, those of which speech moves a corner: at most 40."""
     triangles = []
     for k in range(len(JAW) - 1):
-        triangles += [(JAW[k], JAW[k + 1], POINTS + k), (JAW[k + 1], POINTS + k + 1, POINTS + k)]
+        triangles += [(JAW[k], JAW[k + 1], POINTS + k)] if weight[[JAW[k], JAW[k + 1]]].any() else []
+        triangles += [(JAW[k + 1], POINTS + k + 1, POINTS + k)] if weight[JAW[k + 1]] > 0 else []
     return np.array(triangles, np.int32)
 
 

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from heygem_daemon.lipsync.arrays import Float64, Image
-from heygem_daemon.lipsync.geometry.landmarks import JAW, MOUTH_HULL, NOSE_BASE
-from heygem_daemon.lipsync.geometry.triangulation import ring
+from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, NOSE_BASE
+from heygem_daemon.lipsync.geometry.triangulation import Triangulation, ring
 from heygem_daemon.media.frame import Box, Frame
 
 _CELLS_PER_IOD: Final = 43
 """Resolution of everything that is smooth (displacements, masks, colour correction): its cost does not grow with the frame."""
 _MARGIN: Final = 0.09
-_ABOVE_NOSE: Final = 0.25
-"""How far the moving region goes beyond the ring around the jaw, and above the base of the nose, in IOD."""
+"""How far the moving region goes beyond the triangles that move, in IOD: as far as the smoothing of their displacement."""
 _CROP_MARGIN: Final = 0.1
 _HULL_MARGIN: Final = 0.03
 """How far the crop of a mouth, and the region a mouth is drawn on, go beyond the hull around mouth and chin, in IOD."""
@@ -72,13 +71,15 @@ class RoiTensor:
         )
 
 
-def moving_region(frame: Frame, points: Float64, moved: Float64, scale: float, device: torch.device) -> RoiTensor:
-    """Return the region of all that moves when landmarks go from `points` to `moved` ([468, 2], pixels): jaw, neck, cheeks."""
-    outline = ring(moved, moved[NOSE_BASE], scale)
-    low, high = outline.min(0) - _MARGIN * scale, outline.max(0) + _MARGIN * scale
-    low[1] = points[NOSE_BASE, 1] - _ABOVE_NOSE * scale
-    high[1] = max(high[1], points[list(JAW), 1].max() + _MARGIN * scale)
-    return region_between(frame, low, high, scale, device)
+def moving_region(frame: Frame, points: Float64, moved: Float64, *, mesh: Triangulation, scale: float, device: torch.device) -> RoiTensor:
+    """Return the region of all that moves when landmarks go from `points` to `moved` ([468, 2], pixels): jaw, neck, cheeks.
+
+    It is where the triangles are, whichever way up the face is.
+    """
+    corners = np.unique(mesh.whole)
+    outline = np.concatenate([moved, ring(moved, moved[NOSE_BASE], scale)])[corners]
+    reached = np.concatenate([outline, points[corners[corners < len(points)]]])
+    return region_between(frame, reached.min(0) - _MARGIN * scale, reached.max(0) + _MARGIN * scale, scale, device)
 
 
 def region_between(frame: Frame, low: Float64, high: Float64, scale: float, device: torch.device) -> RoiTensor:

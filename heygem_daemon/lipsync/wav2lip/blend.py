@@ -12,6 +12,7 @@ from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import JAW
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.imaging.compositing import changed_pixels, colour_membrane, lip_mask
+from heygem_daemon.lipsync.imaging.grading import UNGRADED, Grading
 from heygem_daemon.lipsync.imaging.roi import RoiTensor, pixel_grid, region_between, to_bgr, to_cells
 from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox
@@ -44,12 +45,14 @@ _SIMILAR: Final = 9.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patch:
-    """A generated lower face. lower: float32 [52, 96, 3] in 0-255, blue first; strength: 0-1; has_detail: add the detail of the frame."""
+    """A generated lower face. lower: float32 [52, 96, 3] in 0-255, blue first; strength: 0-1; has_detail: add the detail of the frame;
+    grading: of the video."""
 
     lower: Float32
     box: FaceBox
     strength: float
     has_detail: bool
+    grading: Grading = UNGRADED
 
 
 def blend_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) -> Frame:
@@ -60,7 +63,7 @@ def blend_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) ->
     generated, inside = _warp(roi, patch)
     mask = _soft_mask(roi, outline) * inside
     skin = shrink((mask > 0.5).float()[None], roi.cell)[0] * (1 - lip_mask(roi, roi.local(face.points), _LIP_ROOM))
-    generated = generated + enlarge(colour_membrane(roi, generated, skin), roi.cell)
+    generated = patch.grading.limit(generated + enlarge(colour_membrane(roi, generated, skin), roi.cell))
     if patch.has_detail:
         generated = generated + _detail(roi, generated)
     alpha = mask * patch.strength

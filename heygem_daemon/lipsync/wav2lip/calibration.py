@@ -145,7 +145,7 @@ def _still_context(info: MediaInfo, models: Path, folder: Path) -> FrameContext:
     """Return the frame of a video with the smallest opening of the lips, repeated without end."""
     video = info.video
     if video is None:
-        raise error("not_a_video", name=display_name(info.path))
+        raise error("not_a_video", name=display_name(info.path), type="a file without video")
     reader = VideoReader(info)
     with closing(reader.frames(0, round(_LONGEST * video.frame_rate))) as frames:
         tracks = track_video(

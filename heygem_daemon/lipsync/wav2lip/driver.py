@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
@@ -102,6 +102,10 @@ class _Wav2Lip:
     ) -> Iterator[MouthMotion]:
         """Yield the motion of the fallback driver."""
         return self._fallback_driver.motion(speech, frame_rate, frames, alignment)
+
+    def speech_activity(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Bool:
+        """Return where the fallback driver hears somebody speak."""
+        return self._fallback_driver.speech_activity(speech, frame_rate, frames)
 
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         """Yield the viseme probabilities of the fallback driver."""

@@ -14,9 +14,10 @@ from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
-from heygem_daemon.lipsync.imaging.visibility import FADE, PresenterAppearance, fade_weight, is_discontinuity, presenter_visibility
+from heygem_daemon.lipsync.imaging.grading import Grading
+from heygem_daemon.lipsync.imaging.visibility import FADE, PresenterAppearance, faded_view, is_discontinuity, presenter_visibility
 from heygem_daemon.lipsync.motion import MouthMotion
-from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.ports import MouthView, NotDriven, RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress
 from heygem_daemon.lipsync.wav2lip.blend import Patch, blend_patch
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
@@ -29,18 +30,20 @@ _MOVING: Final = 6.0
 """Grey levels of difference to its neighbours in time at which a pixel counts as moving, and keeps its value."""
 _MOVING_BLUR: Final = 1.5
 """Pixels, the standard deviation of the blur of that difference."""
+_NOT_GENERATED: Final = MouthView(weight=0.0, limit=NotDriven.NO_FACE)
+"""The view of a frame for which the driver generated no mouth: it found no face to generate it for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Pending:
-    """A frame that waits. lower: float32 [52, 96, 3]; target: opening of its mouth, IOD; visibility: of the mouth, 0-1, not smoothed."""
+    """A frame that waits. lower: float32 [52, 96, 3]; target: opening of its mouth, IOD; view: of the mouth in this frame by itself."""
 
     frame: Frame
     face: Face | None
     box: FaceBox | None
     lower: Float32 | None
     target: float
-    visibility: float
+    view: MouthView
 
 
 class PreparedPresenter(Protocol):
@@ -75,23 +78,27 @@ class PasteRenderer:
         """Yield one frame per source frame, in order, at most six frames late. Motion without mouth images leaves the frames unchanged."""
         presenter, tracks = prepared.presenter, prepared.tracks
         framing, visibility = Framing(tracks, presenter.reference), presenter_visibility(presenter)
-        stream = _Stream(self._device, has_detail=self._has_detail)
+        stream = _Stream(self._device, has_detail=self._has_detail, grading=presenter.grading)
         previous: int | None = None
         for frame, (lower, target) in zip(frames, _mouth_images(motion, presenter.mouth), strict=False):
             if previous is not None and is_discontinuity(tracks, previous, frame.index):
                 yield from stream.cut()
             face, box = framing.face_of(frame.index), framing(frame.index)
-            clear = 0.0 if lower is None else visibility(frame, face)
-            yield from stream.push(_Pending(frame=frame, face=face, box=box, lower=lower, target=target, visibility=clear))
+            view = _NOT_GENERATED if lower is None else visibility(frame, face)
+            yield from stream.push(_Pending(frame=frame, face=face, box=box, lower=lower, target=target, view=view))
             previous = frame.index
         yield from stream.cut()
+
+    def is_covered(self, prepared: PreparedPresenter) -> bool:
+        """Return whether something covers the mouth in every frame of the video."""
+        return not prepared.presenter.is_clear.any()
 
 
 class _Stream:
     """Renders frames in order, some frames late, because a mouth fades in and out."""
 
-    def __init__(self, device: torch.device, *, has_detail: bool) -> None:
-        self._device, self._has_detail = device, has_detail
+    def __init__(self, device: torch.device, *, has_detail: bool, grading: Grading) -> None:
+        self._device, self._has_detail, self._grading = device, has_detail, grading
         self._waiting: deque[_Pending] = deque()
         self._past: deque[_Pending] = deque(maxlen=FADE)
 
@@ -108,16 +115,22 @@ class _Stream:
         self._past.clear()
 
     def _emit(self) -> RenderedFrame:
-        strength = fade_weight((pending.visibility for pending in reversed(self._past)), (pending.visibility for pending in self._waiting))
-        pending = self._waiting.popleft()
+        view = faded_view((pending.view for pending in reversed(self._past)), (pending.view for pending in self._waiting))
+        strength, pending = view.weight, self._waiting.popleft()
         rendered, target = pending.frame, float("nan")
         if strength > 0 and pending.face is not None and pending.box is not None and pending.lower is not None:
-            patch = Patch(lower=self._reduce_flicker(pending.lower), box=pending.box, strength=strength, has_detail=self._has_detail)
+            patch = Patch(
+                lower=self._reduce_flicker(pending.lower),
+                box=pending.box,
+                strength=strength,
+                has_detail=self._has_detail,
+                grading=self._grading,
+            )
             rendered = blend_patch(pending.frame, pending.face, patch, self._device)
             own = float(opening_of(pending.face.canonical))
             target = own + strength * (pending.target - own)
         self._past.append(pending)
-        return RenderedFrame(frame=rendered, target_opening=target)
+        return RenderedFrame(frame=rendered, target_opening=target, not_driven=view.not_driven)
 
     def _reduce_flicker(self, lower: Float32) -> Float32:
         """Return the mouth image with less flicker."""

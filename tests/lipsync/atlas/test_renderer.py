@@ -1,5 +1,6 @@
 """The atlas renderer keeps the contract of renderers, and more."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from heygem_daemon.lipsync.face_tracks import TracksWriter
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.progress import Progress
+from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from tests.lipsync.conftest import Clip
@@ -136,6 +138,36 @@ def test_the_mouth_rests_after_the_motion_ended(clip: Clip, renderer: AtlasRende
 def test_the_keys_of_the_stored_arrays_stay_so_that_older_caches_are_read(prepared: PreparedAtlas) -> None:
     with np.load(prepared.presenter.workspace / "presenter.npz") as arrays:
         stored = sorted(arrays.files)
-    presenter = ["reference", "sharpness", "origins", "extents", "skins", "is_clear", "correction"]
+    presenter = ["reference", "sharpness", "origins", "extents", "skins", "is_clear", "covers", "correction"]
     mouth, faces = ["rest", "weight", "open_basis", "width_basis"], ["index", "picture", "canonical", "angles", "scale"]
     assert stored == sorted(["head", *presenter, *mouth, *faces])
+
+
+def without_colour(frame: Frame) -> Frame:
+    return replace(frame, u=np.full_like(frame.u, 128), v=np.full_like(frame.v, 128), packed=None)
+
+
+def one_hue(frame: Frame) -> Frame:
+    """Return the frame in night-vision green: chroma is a function of brightness."""
+    brightness = frame.y[::2, ::2].astype(float) - 16
+    u, v = (np.round(128 + slope * brightness).astype(np.uint8) for slope in (-0.2, -0.3))
+    return replace(frame, u=u, v=v, packed=None)
+
+
+@pytest.mark.parametrize(("grade", "tolerance"), [(without_colour, 0), (one_hue, 16)])
+def test_the_mouth_has_the_colour_of_a_video_of_one_colour(
+    clip: Clip, renderer: AtlasRenderer, tmp_path: Path, grade: Callable[[Frame], Frame], tolerance: int
+) -> None:
+    frames = [grade(frame) for frame in clip.frames]
+    prepared = renderer.prepare_from(lambda start, stop: frames[start:stop], clip.tracks, tmp_path / "atlas", lambda _: None)
+    assert prepared.presenter.grading.saturation == 0
+    wide = replace(syllables(20), opening=np.ones(20, np.float32))
+    drawn = list(renderer.render(prepared, frames[:20], [wide]))[10].frame
+    assert np.abs(drawn.y.astype(int) - frames[10].y).max() > 30
+    expected = grade(drawn)
+    for plane in ("u", "v"):
+        assert np.abs(getattr(drawn, plane).astype(int) - getattr(expected, plane)).max() <= tolerance
+
+
+def test_the_mouth_of_a_video_in_colours_is_painted_in_its_own(prepared: PreparedAtlas) -> None:
+    assert prepared.presenter.grading.saturation == 1

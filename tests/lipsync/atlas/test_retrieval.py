@@ -121,3 +121,10 @@ def test_lip_features_measure_rms_distance(mouth: MouthModel) -> None:
     moved = mouth.rest.copy()
     moved[:, 1] += 0.03
     assert np.linalg.norm(lip_features(moved[None]) - lip_features(mouth.rest[None])) == pytest.approx(0.03)
+
+
+def test_an_upside_down_head_is_as_near_to_the_next_frame_as_an_upright_one(mouth: MouthModel) -> None:
+    faces = np.stack([mouth.target(0.5, 0.5)] * 3)
+    level = candidate_index(faces, angles=np.array([[0.0, 0, 1]] * 3)).target_costs(faces[0], np.array([0.0, 0, -1]))
+    turned = candidate_index(faces, angles=np.array([[0.0, 0, -179]] * 3)).target_costs(faces[0], np.array([0.0, 0, 179]))
+    assert turned == pytest.approx(level)

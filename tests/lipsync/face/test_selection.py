@@ -8,6 +8,7 @@ import pytest
 from heygem_daemon.lipsync.face.selection import ShotFaces, Tracklet, chosen_tracks
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceSelection
+from heygem_daemon.lipsync.geometry.landmarks import LIPS, RIGID
 
 SIZE = (640, 360)
 
@@ -91,3 +92,60 @@ def test_the_spool_gives_every_frame_of_the_shot_and_then_starts_again(tmp_path:
         assert [landmarks is None for landmarks, _ in faces.choose("largest")] == [False]
         assert list(faces.choose("largest")) == []
     assert list(tmp_path.iterdir()) == []
+
+
+PRESENTER, PORTRAIT = 1, 0
+
+
+def living(track: int, frames: range, x: float, *, width: float = 60, speaks: bool = True) -> Tracklet:
+    """Return a face whose mouth opens (or is as still as a photo), with the noise of a tracker."""
+    summary, random = Tracklet([track]), np.random.default_rng(track)
+    for frame in frames:
+        landmarks = points(x, width=width)
+        landmarks[list(LIPS), 0] += np.linspace(-0.2, 0.2, len(LIPS)) * width
+        landmarks[list(RIGID), :2] += np.random.default_rng(9).uniform(-0.2, 0.2, (len(RIGID), 2)) * width
+        landmarks[list(LIPS[::2]), 1] += speaks * 0.05 * width * (1 + np.sin(frame))
+        landmarks[:, :2] += random.normal(0, 0.001 * width, (468, 2))
+        summary.add(frame, landmarks, SIZE)
+    return summary
+
+
+@pytest.mark.parametrize("width", [70, 150, 300], ids=["a little larger", "larger", "very much larger"])
+def test_a_portrait_on_a_slide_does_not_speak_beside_its_presenter(width: float) -> None:
+    faces = [living(PORTRAIT, range(80), 320, width=width, speaks=False), living(PRESENTER, range(80), 560, width=50)]
+    assert chosen_tracks(faces, "largest", SIZE) == {PRESENTER}
+
+
+def test_of_two_who_speak_the_largest_is_selected() -> None:
+    assert chosen_tracks([living(0, range(80), 160, width=90), living(1, range(80), 480)], "largest", SIZE) == {0}
+
+
+def test_of_two_portraits_the_largest_is_selected() -> None:
+    faces = [living(0, range(80), 160, speaks=False), living(1, range(80), 480, width=90, speaks=False)]
+    assert chosen_tracks(faces, "largest", SIZE) == {1}
+
+
+@pytest.mark.parametrize("frames", [1, 20, 200])
+def test_who_sits_still_alone_is_selected(frames: int) -> None:
+    assert chosen_tracks([living(0, range(frames), 160, speaks=False)], "largest", SIZE) == {0}
+
+
+def test_a_portrait_does_not_take_over_while_the_presenter_is_out_of_the_frame() -> None:
+    faces = [living(PORTRAIT, range(60, 200), 200, width=150, speaks=False), living(PRESENTER, range(60), 480)]
+    assert chosen_tracks(faces, "largest", SIZE) == {PRESENTER}
+
+
+@pytest.mark.parametrize(("selection", "wanted"), [("left", PORTRAIT), ("right", PRESENTER), (0, PORTRAIT)])
+def test_a_face_selected_by_place_may_be_a_portrait(selection: FaceSelection, wanted: int) -> None:
+    faces = [living(PORTRAIT, range(80), 160, width=90, speaks=False), living(PRESENTER, range(80), 480)]
+    assert chosen_tracks(faces, selection, SIZE) == {wanted}
+
+
+def test_a_portrait_that_leaves_the_frame_as_the_camera_pans_stays_still() -> None:
+    """Beyond the border the landmarks of a photo wander; they do not count."""
+    portrait, random = living(PORTRAIT, range(80), 200, width=150, speaks=False), np.random.default_rng(0)
+    for frame in range(80, 120):
+        landmarks = points(40, width=150)
+        landmarks[:, :2] += random.normal(0, 8, 2) * np.linspace(0, 1, 468)[:, None]
+        portrait.add(frame, landmarks, SIZE)
+    assert chosen_tracks([portrait, living(PRESENTER, range(120), 560, width=50)], "largest", SIZE) == {PRESENTER}

@@ -12,6 +12,8 @@ from heygem_daemon.lipsync.face.detection_schedule import DetectionSchedule
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
 from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
+from tests.lipsync.face.conftest import as_frame
+from tests.lipsync.turning import moved, turned_image
 
 Scene = Callable[..., Image]
 
@@ -120,3 +122,37 @@ def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> N
     schedule = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))
     film = [np.random.default_rng(i).integers(0, 256, (15, 20, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1) for i in range(50)]
     assert work(schedule, detector, film) == 10, "one square for a small image, every fifth frame"
+
+
+@pytest.mark.parametrize("scale", [0.35, 1.0])
+@pytest.mark.parametrize("degrees", range(0, 360, 30))
+def test_a_face_is_found_in_the_first_frame_whichever_way_up_it_is(
+    tracker: FaceTracker, scene: Scene, weights: Path, scale: float, degrees: int
+) -> None:
+    image = scene((1000, 300, scale), size=(1280, 720)) if scale < 1 else scene((200, 50, scale))
+    upright = FaceTracker(weights).follow(image)[0].landmarks[:, :2]
+    turned, matrix = turned_image(image, degrees)
+    faces = tracker.follow(turned)
+    distance = np.linalg.norm(faces[0].landmarks[:, :2] - moved(upright, matrix), axis=1)
+    assert len(faces) == 1
+    assert distance.mean() < 0.06 * np.linalg.norm(upright[33] - upright[263])
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_turned_face_that_was_hidden_is_found_again(tracker: FaceTracker, scene: Scene, degrees: int) -> None:
+    shown, _ = turned_image(scene((200, 50, 1.0)), degrees)
+    hidden, _ = turned_image(scene(), degrees)
+    before = tracker.follow(shown)[0].landmarks
+    for _ in range(27):
+        assert tracker.follow(hidden) == ()
+    found = [faces[0].landmarks for faces in (tracker.follow(shown) for _ in range(6)) if faces]
+    assert found
+    assert found[0] == pytest.approx(before, abs=4)
+
+
+@pytest.mark.parametrize("colour", ["green", "red", "blue"])
+def test_a_face_is_found_in_a_video_of_one_colour(tracker: FaceTracker, scene: Scene, colour: str) -> None:
+    grey = scene((200, 50, 1.0)) @ np.array([0.114, 0.587, 0.299])
+    image = np.zeros((*grey.shape, 3), np.uint8)
+    image[..., ["blue", "green", "red"].index(colour)] = grey.astype(np.uint8)
+    assert [nose(face) for face in tracker.follow(as_frame(image))] == [pytest.approx((327, 181), abs=4)]

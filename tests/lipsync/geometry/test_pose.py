@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
-from heygem_daemon.lipsync.geometry.pose import FaceReader, Pose, face_geometry, fit_pose, mean_face, runs, upright
+from heygem_daemon.lipsync.geometry.pose import FaceReader, Pose, angle_difference, face_geometry, fit_pose, mean_face, runs, upright
 
 
 def posed(angles: npt.ArrayLike, scale: float = 150.0, shift: tuple[float, float, float] = (400.0, 300.0, 0.0)) -> Pose:
@@ -109,3 +109,15 @@ def test_runs_end_at_invalid_frames_and_cuts() -> None:
     valid = np.array([1, 1, 0, 1, 1, 1], bool)
     shot = np.array([0, 0, 0, 0, 1, 1], np.int32)
     assert runs(valid, shot) == [slice(0, 2), slice(3, 4), slice(4, 6)]
+
+
+@pytest.mark.parametrize("roll", range(-180, 180, 30))
+def test_yaw_and_pitch_do_not_depend_on_the_way_up(roll: float) -> None:
+    level, turned = posed([[17, -8, 0]]), posed([[17, -8, roll]])
+    yaw, pitch, own_roll = level.angles()[0]
+    assert abs(yaw) > 16
+    assert turned.angles()[0] == pytest.approx([yaw, pitch, (own_roll + roll + 180) % 360 - 180], abs=1e-6)
+
+
+def test_the_roll_of_an_upside_down_head_is_compared_across_its_border() -> None:
+    assert angle_difference(np.array([3.0, 0.0, 179.0]), np.array([1.0, 5.0, -179.0])) == pytest.approx([2, -5, -2])

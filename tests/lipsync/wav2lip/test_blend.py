@@ -10,12 +10,14 @@ import torch
 
 from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, INNER_LIPS, JAW, LIP_AREA, NOSE_BASE
 from heygem_daemon.lipsync.geometry.pose import Face
+from heygem_daemon.lipsync.imaging.grading import Grading
 from heygem_daemon.lipsync.wav2lip.blend import Patch, blend_patch, mask_outline
 from heygem_daemon.lipsync.wav2lip.framing import FaceBox, Framing
 from heygem_daemon.lipsync.wav2lip.generator import TOP
 from heygem_daemon.lipsync.wav2lip.network import SIDE
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
+from tests.lipsync.turning import quarter_map, turned_face, turned_frame
 from tests.lipsync.wav2lip.fake_generator import SHOWN, MouthImages
 
 CPU = torch.device("cpu")
@@ -277,3 +279,29 @@ def test_a_face_outside_the_frame_changes_nothing(frame: Frame, face: Face, box:
 
 def test_the_side_of_a_face_is_96_pixels(own: np.ndarray) -> None:
     assert own.shape == (SIDE - TOP, SIDE, 3)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_frame_gives_the_turned_result(frame: Frame, face: Face, box: FaceBox, mouths: MouthImages, quarters: int) -> None:
+    size, matrix = (frame.width, frame.height), quarter_map((frame.width, frame.height), quarters)
+    turned_box = FaceBox(matrix=matrix[:, :2] @ box.matrix + np.array([[0, 0, 1]]) * matrix[:, 2:])
+    patch = Patch(lower=mouths.lower[-1], box=box, strength=1.0, has_detail=True)
+    upright = blend_patch(frame, face, patch, CPU)
+    turned = blend_patch(turned_frame(frame, quarters), turned_face(face, size, quarters), replace(patch, box=turned_box), CPU)
+    change, difference = (np.square(upright.y.astype(float) - other.y).mean() ** 0.5 for other in (frame, turned_frame(turned, -quarters)))
+    assert change > 0.3
+    assert difference < 0.1 * change
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.01, 0.03, 0.2])
+def test_generated_colours_follow_those_of_the_video(frame: Frame, face: Face, box: FaceBox, own: np.ndarray, contrast: float) -> None:
+    """Red lips on a black-and-white frame turn grey; in a video with all its colours they stay."""
+    grey = replace(frame, u=np.full_like(frame.u, 128), v=np.full_like(frame.v, 128), packed=None)
+    lower = np.repeat(own.mean(2, keepdims=True), 3, axis=2)
+    lower[18:36, 32:64] += np.array([-30, -30, 60], np.float32)
+    patch = Patch(lower=lower, box=box, strength=1.0, has_detail=False)
+    graded = replace(patch, grading=Grading(tone=np.zeros((2, 2)), contrast=contrast))
+    plain, drawn = (blend_patch(grey, face, one, CPU) for one in (patch, graded))
+    red, plain_red = (int(one.v.max()) - 128 for one in (drawn, plain))
+    assert plain_red > 10
+    assert (red == plain_red) if contrast > 0.1 else (red <= 1) if contrast < 0.02 else (1 < red < plain_red)
