@@ -6,8 +6,8 @@ RECORDING may be an audio file, or a video whose own frames are then the truth; 
 footage in s (positive = its mouth is late). Weights that were not trained on those people belong into
 WEIGHTS/local/phonetic.safetensors. The yardstick takes
 `RESULT --audio A --source S [--truth V --truth-offset=SECONDS] --models DIR --json` and prints its metrics as one JSON object.
-r and lag: target opening against measured opening (re-tracked in the encoded result); truth_r: against the real mouth of the
-recording's speaker.
+r and lag: target opening against measured opening (re-tracked in the encoded result), on the frames that are `driven`; truth_r: against the
+real mouth of the recording's speaker.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     session = RenderSession(models_dir=options.weights, cache_dir=options.out / "cache", device="auto")
-    print(f"{'target':28} {'recording':28} {'r':>6} {'lag_ms':>6} " + " ".join(f"{name:>15}" for name in COLUMNS), flush=True)
+    print(f"{'target':28} {'recording':28} {'r':>6} {'lag_ms':>6} {'driven':>6} " + " ".join(f"{name:>15}" for name in COLUMNS), flush=True)
     for pair in options.pairs:
         name, _, offset = pair.partition("@")
         target, recording = (Path(part).absolute() for part in name.split("="))
@@ -64,7 +64,7 @@ def main() -> None:
         metrics = measure(options.yardstick, options.weights, output, target, recording, offset)
         cells = " ".join(f"{metrics.get(name, float('nan')):15.3f}" for name in COLUMNS)
         print(f"{target.stem[:28]:28} {recording.stem[:28]:28} {report.mouth_correlation or float('nan'):6.3f} "
-              f"{report.sync_offset_ms or 0:6.1f} {cells}", flush=True)  # fmt: skip
+              f"{report.sync_offset_ms or 0:6.1f} {1 - report.frames_not_driven:6.0%} {cells}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ def _section(kind: ErrorKind, title: str, policy: str) -> str:
 
 def _warnings() -> str:
     rows = [f"| `{code}` | {_cell(spec.message)} | {_cell(spec.hint)} |" for code, spec in WARNINGS.items()]
-    policy = "The result was made and published; `warnings` of its item in `status.json` has the code. Somebody should look at it."
+    policy = (
+        "The result was made and published; `warnings` of its item in `status.json` has the code. `file_ignored` stands in `warnings` of "
+        "the job, with a sentence and a hint of its own. Somebody should look at it."
+    )
     return "\n".join(["## Warnings", "", policy, "", "| code | sentence | hint |", "|---|---|---|", *rows, ""])
 
 

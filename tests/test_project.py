@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from heygem_daemon.cli.app import app
+from heygem_daemon.core.job_options import KEYS
 from heygem_daemon.core.status import JobStatus
 from scripts import sample_drop
 from scripts.demo import free_name
@@ -81,6 +82,12 @@ def test_both_readmes_have_the_same_parts(root: Path) -> None:
     english, chinese = ((root / page).read_text(encoding="utf-8") for page in READMES)
     for part in (r"^## ", r"^\| `heygem", r"^├|^│|^└"):
         assert len(re.findall(part, english, re.MULTILINE)) == len(re.findall(part, chinese, re.MULTILINE)), part
+
+
+def test_the_page_of_drops_names_every_key_of_job_toml_and_no_other(root: Path) -> None:
+    table = (root / "docs" / "drops.md").read_text(encoding="utf-8").split("## job.toml")[1]
+    named = [key for line in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE) for key in re.findall(r"`(\w+)`", line)]
+    assert sorted(named) == sorted(KEYS)
 
 
 def test_links_between_pages_resolve(tracked: list[Path]) -> None:

@@ -95,9 +95,12 @@ def caption(diagnostics: Diagnostics) -> tuple[str, str]:
         parts.append(f"mouth {abs(late):.0f} ms {'late' if late >= 0 else 'early'}")
     if metrics.correlation is not None:
         parts.append(f"opening target/measured r = {metrics.correlation:.2f}")
-    if metrics.closure_rate is not None:
+    if metrics.closures:
         shut = sum(closure.is_shut for closure in metrics.closures)
-        parts.append(f"lips shut at {shut} of {len(metrics.closures)} closures ({metrics.closure_rate:.0%})")
+        share = "" if metrics.closure_rate is None else f" ({metrics.closure_rate:.0%})"
+        parts.append(f"lips shut at {shut} of {len(metrics.closures)} closures{share}")
+    if parts and metrics.measured_share < 1:
+        parts.append(f"measured on {metrics.measured_share:.0%} of the frames shown")
     codes = [str(code) for code, applies in metrics.warnings().items() if applies]
     parts += [f"warning: {', '.join(codes)}"] if codes else []
     return made, "; ".join(parts) or "nothing moved, or too little was found to measure"

@@ -1,5 +1,6 @@
 """Compare the mouth in the finished file with the mouth it was rendered for: the file is tracked again."""
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -21,7 +22,10 @@ from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
 
 _LEAST_MOTION: Final = 0.003
-"""Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002."""
+"""Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002. Without a
+target that moves there is nothing to measure; without a mouth that moves there are no closures to judge."""
+_STILL: Final = 1e-6
+"""The same below which there is not even noise, and no correlation to compute."""
 _SHUT: Final = 0.15
 """Fraction of the way from a curve's own 2nd to its own 95th percentile below which lips count as shut. The tracker measures lips that
 meet at .005-.016 of the eye distance, and at .07 on one who smiles: which is more than 15 % of all that some presenters ever open."""
@@ -32,6 +36,11 @@ _CLOSURE_RATE: Final = 0.7
 """Good renders reach .78-1 (13 of 7 real presenters), the same curves shifted at random against each other .71 in the mean,
 smeared over 7 frames .24-.5: below this, lips meet no more often than by chance."""
 _FEWEST_CLOSURES: Final = 5
+"""Closures from which missed ones are worth a warning."""
+_FEWEST_RATED: Final = 3
+"""Closures from which their rate means anything."""
+_FEWEST_FRAMES: Final = 20
+"""Driven frames, found again in the result, from which a mouth can be judged: fewer hold two or three syllables."""
 _LOW_CONFIDENCE: Final = 0.5
 
 
@@ -39,7 +48,7 @@ _LOW_CONFIDENCE: Final = 0.5
 class TargetTrace:
     """The target of the first `limit` frames, some twenty numbers per frame.
 
-    opening: as the tracker measures it, NaN where nothing was drawn; source_frames: the frame of the source that each shows;
+    opening: as the tracker measures it, NaN where the frame is not driven; source_frames: the frame of the source that each shows;
     driver_opening, driver_width and visemes (16 per frame, in the order of VISEMES): as the driver predicted them;
     confidence: the driver's, where it has one.
     """
@@ -55,7 +64,7 @@ class TargetTrace:
     def add(self, rendered: RenderedFrame) -> None:
         """Record the target of the next frame."""
         if len(self.opening) < self.limit:
-            self.opening.append(rendered.target_opening)
+            self.opening.append(rendered.target_opening if rendered.not_driven is None else math.nan)
             self.source_frames.append(rendered.frame.index)
 
     def record(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
@@ -96,17 +105,19 @@ class Closure:
 class SyncMetrics:
     """sync_offset_ms: how late the measured mouth is against the target; correlation: Pearson r of the opening at lag 0.
 
-    Both None where nothing moved, or too little was drawn to measure. closures: the target's, where the face was found.
+    Both None where nothing moved, or too few frames were driven to judge. closures: the target's, where the face was found.
+    measured_share: the fraction (0-1) of the frames evaluated that all this was measured on: driven, and the face found in the result.
     """
 
     sync_offset_ms: float | None = None
     correlation: float | None = None
     closures: tuple[Closure, ...] = ()
+    measured_share: float = 1.0
 
     @property
     def closure_rate(self) -> float | None:
-        """The fraction of the target's closures that the result shows shut; None where there are none."""
-        if not self.closures:
+        """The fraction of the target's closures that the result shows shut; None where there are too few to judge."""
+        if len(self.closures) < _FEWEST_RATED:
             return None
         return round(sum(closure.is_shut for closure in self.closures) / len(self.closures), 3)
 
@@ -139,17 +150,20 @@ def measure_openings(result: MediaInfo, target: TargetTrace, tracks: FaceTracks,
 
 
 def compare(target: Float32, measured: Float32, shut: Bool, frame_rate: Fraction) -> SyncMetrics:
-    """Compare two curves of the opening: float32 [n] each, NaN where nothing was drawn or found. shut: [n], where lips should meet."""
+    """Compare two curves of the opening: float32 [n] each, NaN where nothing was driven or found. shut: [n], where lips should meet."""
     both = np.isfinite(target) & np.isfinite(measured)
-    if both.sum() < 2 or target[both].std() < _LEAST_MOTION:
-        return SyncMetrics()
+    share = round(float(both.mean()), 3) if len(both) else 0.0
+    if both.sum() < _FEWEST_FRAMES or target[both].std() < _LEAST_MOTION:
+        return SyncMetrics(measured_share=share)
+    measured = np.where(both, measured, np.float32(np.nan))
     offset, _ = sync_offset(target, measured, frame_rate)
-    still = measured[both].std() < 1e-6
-    correlation = 0.0 if still else float(np.corrcoef(target[both], measured[both])[0, 1])
+    motion = float(measured[both].std())
+    correlation = 0.0 if motion < _STILL else float(np.corrcoef(target[both], measured[both])[0, 1])
     return SyncMetrics(
         sync_offset_ms=None if np.isnan(offset) else round(offset, 1),
         correlation=round(correlation, 3),
-        closures=tuple(_closures(target, measured, shut)),
+        closures=() if motion < _LEAST_MOTION else tuple(_closures(target, measured, shut)),
+        measured_share=share,
     )
 
 

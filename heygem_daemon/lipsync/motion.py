@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 
 VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou", "ax")
 """The 15 visemes of MPEG-4 / Oculus in their usual order, and the neutral vowel as a sixteenth."""
@@ -15,6 +15,10 @@ VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "
 def viseme_index(name: str) -> int:
     """Return the column of the viseme `name` in VISEMES."""
     return VISEMES.index(name)
+
+
+_SILENT: Final = viseme_index("sil")
+_HALF: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,11 @@ class MouthMotion:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def is_speech(self) -> Bool:
+        """bool [T]: where the driver hears speech: silence has less than half of the weight."""
+        return np.asarray(self.visemes[:, _SILENT] < _HALF)
 
     def __getitem__(self, rows: slice) -> Self:
         """Return the frame times `rows`; the arrays are views."""

@@ -4,11 +4,13 @@
              (exact length)         (both cached by content)    decode | draw | encode, a few frames at a time
 
 Memory does not grow with the length of the video, except for some twenty numbers per frame of its first minute. The recording is decoded
-twice: once to 16 kHz for measuring, the transcript, the driver and the diagnostic image, and once by the encoder at its own rate.
+twice: once to 16 kHz for measuring, the transcript, the driver and the diagnostic image, and once for the encoder at its own rate; once
+more where something else is spoken than the usual mix of its channels.
 """
 
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,17 +20,20 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.core.render_options import Fit
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
+from heygem_daemon.lipsync.driven_frames import EarlyCheck
 from heygem_daemon.lipsync.engines import NO_OPTIONS, Engine, EngineContext, Wav2LipOptions, engine
 from heygem_daemon.lipsync.evaluation import SyncMetrics
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
-from heygem_daemon.lipsync.ports import Driver, PersonalDriver, Renderer
+from heygem_daemon.lipsync.imaging.visibility import COVERED_VIEW, pose_views
+from heygem_daemon.lipsync.ports import Driver, ListeningDriver, PersonalDriver, Renderer
 from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import RenderInputs, RenderStats, render_frames
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
+from heygem_daemon.lipsync.speech.stream import replace_non_finite
 from heygem_daemon.lipsync.style.estimation import presenter_style
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import write_jpeg
@@ -37,7 +42,8 @@ from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_recording, check_video, probe
 from heygem_daemon.media.speech import DecodedSpeech, decoded_speech, frame_count
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
-from heygem_daemon.media.writer import VideoWriter
+from heygem_daemon.media.verify import verify_report
+from heygem_daemon.media.writer import VideoWriter, check_encoder
 
 LABEL: Final = "AI-generated"
 """The visible label, where it is requested."""
@@ -117,7 +123,10 @@ class RenderSession:
         clock, report_progress = StageClock(), throttled(on_progress)
         try:
             with ExitStack() as stack:
-                return self._render(request, report_progress, clock, stack)
+                report = self._render(request, report_progress, clock, stack)
+                if request.verify:
+                    verify_report(request.output, vars(report))
+                return report
         except BaseException:
             for path in (request.output, request.thumbnail, request.diagnostic_image):
                 if path is not None:
@@ -141,14 +150,16 @@ class RenderSession:
 
     def _render(self, request: RenderRequest, on_progress: OnProgress, clock: StageClock, stack: ExitStack) -> RenderReport:
         options = request.options
-        loaded = self.load(options.engine)
+        engine(options.engine)  # refuses an unknown one
         cache = stack.enter_context(Cache(self._cache_dir, self._cache_bytes))
         with clock.stage("measure"):
             recording = check_recording(request.recording, self._limits)
-            info = check_video(request.video, self._limits)
+            info = _on_background(check_video(request.video, self._limits), options.background)
             video = _video_of(info)
-            speech = stack.enter_context(decoded_speech(recording, self._cache_dir, self._limits))
+            check_encoder(video, quality=options.quality, name=display_name(request.video))
+            speech = stack.enter_context(decoded_speech(recording, self._cache_dir, self._limits, options))
             video_cache = VideoCache(cache=cache, key=content_key(request.video))
+        loaded = self.load(options.engine)  # takes seconds: what is refused by its files alone is refused before
         with clock.stage("analyse"):
             tracks = cached_tracks(video_cache, info, face=options.face, models=self._context.models, on_progress=on_progress)
         with clock.stage("script"):
@@ -164,14 +175,20 @@ class RenderSession:
 
     def _render_task(self, task: _Task, video_cache: VideoCache, on_progress: OnProgress, clock: StageClock) -> _Rendered:
         with clock.stage("prepare"):
+            check, views = _early_check(task), pose_views(task.tracks)
+            check(views)
             prepared = self._prepare(video_cache, task, on_progress)
+            if task.loaded.renderer.is_covered(prepared):
+                check([COVERED_VIEW if view.weight > 0 else view for view in views])
             style = SpeakingStyle()
             if task.loaded.engine.uses_style:
                 face = task.request.options.face
-                style = presenter_style(video_cache, task.info, task.tracks, task.loaded.driver, TRACKS_VERSION, face)
+                parts = (TRACKS_VERSION, task.video.reading, face)
+                style = presenter_style(video_cache, task.info, task.tracks, task.loaded.driver, *parts)
         with clock.stage("render"):
             writer = _writer(task)
             stats = render_frames(_inputs(task, prepared, style), writer, on_progress)
+            stats.driven.refuse(task.request.options.undriven_limit, display_name(task.request.video))
         with clock.stage("verify"):
             target = stats.target
             measured = self._measure(task, stats, on_progress)
@@ -186,7 +203,7 @@ class RenderSession:
             renderer.prepare(task.info, task.tracks, directory, on_progress)
 
         version = task.loaded.engine.presenter_version()
-        workspace = video_cache.entry(build, TRACKS_VERSION, task.request.options.face, renderer.name, version)
+        workspace = video_cache.entry(build, TRACKS_VERSION, task.video.reading, task.request.options.face, renderer.name, version)
         return renderer.prepare(task.info, task.tracks, workspace, on_progress)
 
     def _measure(self, task: _Task, stats: RenderStats, on_progress: OnProgress) -> Float32:
@@ -214,6 +231,9 @@ class RenderSession:
             stage_seconds=clock.seconds,
             elapsed_s=round(elapsed, 2),
             speed=round(float(task.frames / task.video.frame_rate) / elapsed, 3),
+            frames_not_driven=rendered.stats.driven.share,
+            not_driven=rendered.stats.driven.shares(),
+            measured_share=metrics.measured_share,
             sync_offset_ms=metrics.sync_offset_ms,
             mouth_correlation=metrics.correlation,
             closure_rate=metrics.closure_rate,
@@ -221,7 +241,7 @@ class RenderSession:
             faces_drawn=rendered.stats.drawn,
             faces_passed=rendered.stats.passed,
             warnings=_warnings(task, rendered),
-            warning_details={str(code): detail for code, detail in _file_warnings(task).items() if detail},
+            warning_details={str(code): detail for code, detail in _detailed_warnings(task, rendered).items() if detail},
             explained=task.request.diagnostic_image is not None,
             cached=cached,
         )
@@ -229,8 +249,12 @@ class RenderSession:
 
 def _video_of(info: MediaInfo) -> VideoStream:
     if info.video is None:
-        raise error("not_a_video", name=display_name(info.path))
+        raise error("not_a_video", name=display_name(info.path), type="a file without video")
     return info.video
+
+
+def _on_background(info: MediaInfo, background: str) -> MediaInfo:
+    return info if info.video is None else replace(info, video=replace(info.video, background=background))
 
 
 def _inputs(task: _Task, prepared: Any, style: SpeakingStyle) -> RenderInputs:
@@ -260,6 +284,7 @@ def _writer(task: _Task) -> VideoWriter:
         frames=task.frames,
         fit=task.fit,
         quality=request.options.quality,
+        channels=request.options.channels,
         visible_label=LABEL if request.options.label else None,
     )
 
@@ -283,15 +308,33 @@ def _write_diagnostics(task: _Task, rendered: _Rendered, path: Path) -> None:
 
 def _warnings(task: _Task, rendered: _Rendered) -> tuple[str, ...]:
     possible = {
-        WarningCode.FRAMES_WITHOUT_FACE: rendered.stats.passed > 0,
         WarningCode.LABEL_WITHOUT_FONT: not rendered.has_label,
         WarningCode.DOUBTFUL_MOUTH: rendered.stats.target.is_doubtful(),
         **rendered.metrics.warnings(),
     }
     codes = [code for code, applies in possible.items() if applies]
-    return tuple(str(code) for code in (*_file_warnings(task), *codes, *([task.transcript.warning] if task.transcript.warning else [])))
+    return tuple(
+        str(code) for code in (*_detailed_warnings(task, rendered), *codes, *([task.transcript.warning] if task.transcript.warning else []))
+    )
 
 
-def _file_warnings(task: _Task) -> dict[str, str]:
-    """Return the warnings about the recording and the video: code -> a sentence about this file, or ""."""
-    return {**task.info.warnings, **task.speech.info.warnings}
+def _detailed_warnings(task: _Task, rendered: _Rendered) -> dict[str, str]:
+    """Return the warnings about the recording, the video and the frames not driven: code -> a sentence about this very file, or ""."""
+    return {**task.info.warnings, **task.speech.info.warnings, **rendered.stats.driven.warnings()}
+
+
+def _early_check(task: _Task) -> EarlyCheck:
+    """Return the check of what is known before rendering; without a driver that listens ahead, only the finished render is judged."""
+    driver = task.loaded.driver
+    return EarlyCheck(
+        name=display_name(task.request.video),
+        limit=task.request.options.undriven_limit,
+        tracks=task.tracks,
+        frames=task.frames,
+        listen=partial(_listen, task, driver) if isinstance(driver, ListeningDriver) else None,
+    )
+
+
+def _listen(task: _Task, driver: ListeningDriver) -> Bool:
+    with closing(task.speech.blocks()) as blocks:
+        return driver.speech_activity(replace_non_finite(blocks), task.video.frame_rate, task.frames)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.progress import OnProgress
@@ -48,6 +49,15 @@ class PersonalDriver(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class ListeningDriver(Driver, Protocol):
+    """A driver that can tell where somebody speaks before it predicts any motion, at little cost."""
+
+    def speech_activity(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Bool:
+        """Return bool [frames]: whether somebody speaks at i / frame_rate. speech: as in `motion`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameContext:
     """The source frames that a VisualDriver sees.
@@ -59,16 +69,42 @@ class FrameContext:
     tracks: FaceTracks
 
 
+class NotDriven(StrEnum):
+    """Why a frame shows the mouth of the source, which speaks other words: no usable face, a head turned away, a covered mouth."""
+
+    NO_FACE = "no_face"
+    TURNED = "turned"
+    COVERED = "covered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MouthView:
+    """How much of a drawn mouth a frame may show, 0-1, and the reason why not all of it."""
+
+    weight: float
+    limit: NotDriven | None = None
+
+    @property
+    def not_driven(self) -> NotDriven | None:
+        """The reason why less than half of the drawn mouth shows; None where the frame is driven."""
+        return self.limit if self.weight < _DRIVEN else None
+
+
+CLEAR_VIEW: Final = MouthView(weight=1.0)
+_DRIVEN: Final = 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class RenderedFrame:
     """One output frame.
 
     target_opening: the lip opening that was drawn for, inner lips over outer eye corners, as the tracker measures it; NaN where the
-    frame passed through untouched.
+    frame passed through untouched. not_driven: why the frame shows the mouth of the source, or more of it than of the drawn one.
     """
 
     frame: Frame
     target_opening: float
+    not_driven: NotDriven | None = None
 
     @property
     def is_drawn(self) -> bool:
@@ -88,4 +124,8 @@ class Renderer(Protocol[Prepared]):
     def render(self, prepared: Prepared, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
         """Yield one frame per source frame, in order. `frame.index` is the index in the source (it may run backwards); the
         i-th frame of `frames` belongs to the i-th time of `motion`. A frame without a usable face passes through untouched."""
+        ...
+
+    def is_covered(self, prepared: Prepared) -> bool:
+        """Return whether something covers the mouth in every frame of the video, so that `render` changes none."""
         ...

@@ -1,15 +1,17 @@
 """The render loop: decode, draw and encode, a few frames at a time."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from heygem_daemon.lipsync.arrays import Image
+from heygem_daemon.lipsync.driven_frames import DrivenFrames
 from heygem_daemon.lipsync.evaluation import TargetTrace
 from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import EVALUATED_SECONDS, Driver, FrameContext, RenderedFrame, Renderer
 from heygem_daemon.lipsync.prefetch import READ_AHEAD, bounded_tee, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
@@ -44,18 +46,27 @@ class RenderInputs:
 
 @dataclass(kw_only=True)
 class RenderStats:
-    """The statistics of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; thumbnail: of the frame with
-    the widest target opening."""
+    """The statistics of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; driven: those that show the
+    drawn mouth, and why the others do not; thumbnail: of the frame with the widest target opening."""
 
     target: TargetTrace
+    driven: DrivenFrames = field(default_factory=DrivenFrames)
+    speech: deque[bool] = field(default_factory=deque)
     drawn: int = 0
     passed: int = 0
     widest: float = float("-inf")
     thumbnail: Image | None = None
 
+    def record(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
+        """Yield the blocks of a driver; keep whether it hears speech until their frames are rendered."""
+        for block in self.target.record(motion):
+            self.speech.extend(block.is_speech.tolist())
+            yield block
+
     def add(self, source: Frame, rendered: RenderedFrame, video: VideoStream) -> None:
         """Count the next frame."""
         self.target.add(rendered)
+        self.driven.add(rendered.not_driven, is_speech=bool(self.speech) and self.speech.popleft())
         self.drawn += rendered.is_drawn
         self.passed += not rendered.is_drawn
         opening = rendered.target_opening if rendered.is_drawn else -1.0
@@ -80,7 +91,7 @@ def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProg
             predicted = inputs.driver.motion_from_frames(context, speech, rate, count, inputs.alignment)
         else:
             predicted = motion_of(inputs.driver, speech, rate, count, inputs.alignment)
-        motion = stats.target.record(inputs.style.apply(predicted))
+        motion = stats.record(inputs.style.apply(predicted))
         rendered = inputs.renderer.render(inputs.prepared, _append_to(source, waiting), motion)
         stack.enter_context(writer)
         for done, frame in enumerate(rendered, start=1):

@@ -75,6 +75,7 @@ def request_of(order: WorkOrder) -> RenderRequest:
         explain=Path(order.explain),
         script=Path(order.script) if order.script else None,
         options=order.options,
+        verify=False,  # the publisher does, on the share: a second time here would cost another pass over the whole result
     )
 
 

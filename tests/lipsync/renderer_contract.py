@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
-from heygem_daemon.lipsync.ports import RenderedFrame, Renderer
+from heygem_daemon.lipsync.ports import NotDriven, RenderedFrame, Renderer
 from heygem_daemon.media.frame import Box, Frame
 
 LOOK_AHEAD = 8
@@ -82,6 +82,12 @@ class RendererContract:
         for number in stage.faceless:
             assert same(stage.frames[number], rendered[number].frame)
             assert not rendered[number].is_drawn
+            assert rendered[number].not_driven is NotDriven.NO_FACE
+
+    def test_a_frame_is_driven_unless_less_than_half_of_the_drawn_mouth_shows(self, stage: Stage, rendered: list[RenderedFrame]) -> None:
+        """The mouth fades over six frames before and after a gap: in the two next to it on either side less than half of it shows."""
+        first, last = min(stage.faceless), max(stage.faceless)
+        assert [number for number, frame in enumerate(rendered) if frame.not_driven] == list(range(first - 2, last + 3))
 
     def test_only_a_drawn_frame_has_a_target_opening(self, stage: Stage, rendered: list[RenderedFrame]) -> None:
         for before, after in zip(stage.frames, rendered, strict=True):

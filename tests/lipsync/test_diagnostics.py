@@ -109,10 +109,16 @@ def test_a_long_result_is_drawn_in_rows_of_ten_seconds_and_a_minute_at_most(spee
     assert "the first 60 of 7200.0 s" in caption(long)[0]
 
 
+def test_the_caption_says_on_how_much_it_was_measured_and_rates_three_closures_or_more() -> None:
+    closures = (*CLOSURES.closures, Closure(start=60, stop=62, is_shut=True))
+    _, metrics = caption(replace(diagnostics(), metrics=SyncMetrics(correlation=0.9, closures=closures, measured_share=0.82)))
+    assert "lips shut at 2 of 3 closures (67%); measured on 82% of the frames shown" in metrics
+
+
 def test_the_caption_names_what_was_measured() -> None:
     made, metrics = caption(replace(diagnostics(), metrics=CLOSURES))
     assert made == "engine rewrite, driver bands, 3.0 s at 25 frames per second"
-    assert metrics == "mouth 62 ms early; opening target/measured r = 0.91; lips shut at 1 of 2 closures (50%); warning: out_of_sync"
+    assert metrics == "mouth 62 ms early; opening target/measured r = 0.91; lips shut at 1 of 2 closures; warning: out_of_sync"
 
 
 def test_the_caption_states_that_nothing_could_be_measured() -> None:

@@ -10,10 +10,11 @@ from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.evaluation import Closure, SyncMetrics, TargetTrace, compare
 from heygem_daemon.lipsync.motion import MouthMotion
-from heygem_daemon.lipsync.ports import RenderedFrame
+from heygem_daemon.lipsync.ports import NotDriven, RenderedFrame
 from heygem_daemon.media.frame import Frame, YuvSpace
 
 RATE = Fraction(25)
+PLANE = np.zeros((4, 4), np.uint8)
 
 
 def speech_like(count: int = 300) -> Float32:
@@ -58,6 +59,53 @@ def test_where_no_face_was_found_there_is_nothing_to_measure() -> None:
 
 def test_a_mouth_that_stays_still_when_it_should_move_is_worth_zero() -> None:
     assert compared(speech_like(), np.full(300, 0.05, np.float32)).correlation == 0
+
+
+def test_what_is_measured_has_its_share_of_the_frames_beside_it() -> None:
+    target, measured = speech_like(), speech_like()
+    assert compared(target, measured).measured_share == 1
+    target[:60], measured[60:75] = np.nan, np.nan
+    assert compared(target, measured).measured_share == 0.75
+    assert compared(np.full(10, np.nan, np.float32), measured[:10]).measured_share == 0
+    assert compared(target[:0], measured[:0]).measured_share == 0
+
+
+@pytest.mark.parametrize("count", [2, 3, 19])
+def test_too_few_frames_cannot_be_judged(count: int) -> None:
+    """Three frames, as a video of one frame a second has: whatever they show, it is no sync and no closure."""
+    target, shut = with_closures([(0, 1), (2, 3)], count)
+    metrics = compared(target, target, shut)
+    assert (metrics.sync_offset_ms, metrics.correlation, metrics.closures, metrics.closure_rate) == (None, None, (), None)
+    assert metrics.measured_share == 1
+
+
+def test_few_frames_driven_of_a_long_result_cannot_be_judged() -> None:
+    target, shut = with_closures(P_B_M)
+    driven = np.where(np.arange(200) < 19, target, np.float32(np.nan))
+    metrics = compared(driven, target, shut)
+    assert (metrics.correlation, metrics.closure_rate, metrics.measured_share) == (None, None, 0.095)
+
+
+@pytest.mark.parametrize(("count", "rate"), [(1, None), (2, None), (3, 1.0), (4, 1.0)])
+def test_a_rate_of_closures_takes_three_of_them(count: int, rate: float | None) -> None:
+    assert SyncMetrics(closures=closures(count, 0)).closure_rate == rate
+
+
+def test_a_mouth_that_does_not_move_has_no_closures_to_judge() -> None:
+    target, shut = with_closures(P_B_M)
+    noise = np.random.default_rng(0).normal(0.05, 0.002, len(target)).astype(np.float32)
+    metrics = compared(target, noise, shut)
+    assert (metrics.closures, metrics.closure_rate) == ((), None)
+    assert metrics.correlation is not None
+    assert metrics.correlation < 0.3
+
+
+def test_a_frame_that_is_not_driven_is_not_compared() -> None:
+    target = TargetTrace(limit=3)
+    frame = Frame(index=0, y=PLANE, u=PLANE[:2, :2], v=PLANE[:2, :2], space=YuvSpace(matrix="bt709", full_range=False))
+    for reason in (None, NotDriven.TURNED, NotDriven.COVERED):
+        target.add(RenderedFrame(frame=frame, target_opening=0.1, not_driven=reason))
+    assert np.isfinite(target.opening).tolist() == [True, False, False]
 
 
 def test_only_the_beginning_is_recorded() -> None:

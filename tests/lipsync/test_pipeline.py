@@ -215,9 +215,9 @@ def still(place: Path, session: RenderSession, portrait: Path) -> Still:
     commands: list[tuple[str, ...]] = []
     start = run._start
 
-    def recorded(command: Sequence[str], *, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+    def recorded(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
         commands.append(tuple(command))
-        return start(command, stdin=stdin, stdout=stdout)
+        return start(command, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_start", recorded)
@@ -265,6 +265,15 @@ def test_a_video_without_a_face_is_refused_and_leaves_nothing(place: Path, sessi
 def test_a_text_file_called_mp4_is_refused(place: Path, session: RenderSession, recording: Path) -> None:
     (place / "text.mp4").write_text("hello", encoding="ascii")
     assert failure(session, request_in(place / "bad", recording, place / "text.mp4")) == "not_a_video"
+
+
+def test_a_video_whose_result_cannot_be_encoded_is_refused_before_it_is_analysed(
+    place: Path, session: RenderSession, recording: Path, tmp_path: Path
+) -> None:
+    wide = tmp_path / "wide.mkv"
+    source = ("-f", "lavfi", "-i", "testsrc=s=17000x64:d=0.2")
+    subprocess.run(("ffmpeg", "-v", "error", *source, "-c:v", "ffv1", "-pix_fmt", "yuv420p", str(wide)), check=True, timeout=60)
+    assert failure(session, request_in(place / "bad", recording, wide)) == "video_not_encodable"
 
 
 def test_a_silent_recording_is_refused(place: Path, session: RenderSession, clip: Path) -> None:
@@ -396,3 +405,97 @@ def test_the_report_is_plain_enough_for_json(made: Made) -> None:
     result = json.loads(json.dumps(result_of(made[1])))
     assert result["fps"] == pytest.approx(23.976)
     assert result["warnings"] == list(made[1].warnings)
+
+
+# -- frames that are not driven ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def masked(place: Path, portrait: Path) -> Path:
+    """The portrait with a blue mask from the nose to the chin, one second."""
+    image = np.asarray(cv2.imread(str(portrait)))
+    cv2.ellipse(image, (222, 154), (48, 28), 0, 0, 360, (190, 150, 90), -1)
+    assert cv2.imwrite(str(place / "masked.png"), image)
+    path = place / "masked.mp4"
+    command = (
+        "ffmpeg",
+        "-v",
+        "error",
+        "-loop",
+        "1",
+        "-i",
+        str(place / "masked.png"),
+        "-t",
+        "1",
+        "-r",
+        "25",
+        "-pix_fmt",
+        "yuv420p",
+        str(path),
+    )
+    subprocess.run(command, check=True, timeout=60)
+    return path
+
+
+def test_a_presenter_whose_mouth_is_always_covered_is_refused_before_anything_is_rendered(
+    place: Path, session: RenderSession, recording: Path, masked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "render_frames", None)
+    request = request_in(place / "refused", recording, masked)
+    with pytest.raises(HeygemError) as caught:
+        session.render(request)
+    assert caught.value.code == "too_few_frames_driven"
+    assert "masked.mp4 would show its old mouth during 100% of the speech, mostly because the mouth is covered." in caught.value.message
+    assert list(request.output.parent.iterdir()) == []
+
+
+def test_without_the_limit_a_covered_mouth_is_left_untouched_and_reported(
+    place: Path, session: RenderSession, recording: Path, masked: Path
+) -> None:
+    request = request_in(place / "untouched", recording, masked, options=RenderOptions(undriven_limit=1.0))
+    report = session.render(request)
+    assert (report.frames_not_driven, report.not_driven) == (1.0, {"no_face": 0.0, "turned": 0.0, "covered": 1.0})
+    assert report.warnings == ("mouth_covered",)
+    assert report.warning_details == {"mouth_covered": "100% of the frames."}
+    assert (report.sync_offset_ms, report.mouth_correlation, report.closure_rate, report.measured_share) == (None, None, None, 0.0)
+    source, result = (next(VideoReader(probe(path)).frames(5, 6)).y.astype(float) for path in (masked, request.output))
+    assert 10 * np.log10(255**2 / ((source - result) ** 2).mean()) > 40
+
+
+def test_what_is_driven_is_reported_too(made: Made) -> None:
+    _, report, _ = made
+    assert (report.frames_not_driven, set(report.not_driven.values())) == (0.0, {0.0})
+    assert report.measured_share == 1
+
+
+# -- one verdict with the daemon -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_a_result_that_differs_from_its_report_is_an_error_unless_somebody_else_verifies(
+    place: Path, session: RenderSession, recording: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, is_verified: bool
+) -> None:
+    def report(*_: object, **__: object) -> RenderReport:
+        request.output.write_bytes(b"no video")
+        return replace(made_report, frames=5)
+
+    request = replace(request_in(place / f"verified {is_verified}", recording, clip), verify=is_verified)
+    made_report = session.render(request)
+    monkeypatch.setattr(session, "_render", report)
+    if not is_verified:
+        assert session.render(request).frames == 5
+        return
+    with pytest.raises(HeygemError) as caught:
+        session.render(request)
+    assert caught.value.code == "result_invalid"
+    assert list(request.output.parent.iterdir()) == []
+
+
+def test_files_that_cannot_be_used_are_refused_before_the_engine_is_loaded(place: Path, weights: Path, recording: Path, clip: Path) -> None:
+    fresh = RenderSession(weights, place / "cache", device="cpu", threads=1)
+    (place / "words.wav").write_text("hello", encoding="ascii")
+    silence = write_wav(place / "still silence.wav", np.zeros(RATE))
+    for audio, video in ((place / "words.wav", clip), (recording, place / "words.wav"), (silence, clip)):
+        with pytest.raises(HeygemError):
+            fresh.render(request_in(place / "bad", audio, video))
+    assert fresh._loaded == {}

@@ -28,7 +28,7 @@ class Broken:
 
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
         self._happens()
-        raise error("audio_unreadable", name="speech.wav")
+        raise error("audio_unreadable", name="speech.wav", type="a text file")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import torch
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Image, Int64
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_OUTLINE
+from heygem_daemon.lipsync.geometry.pose import angle_difference
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation
 from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
 from heygem_daemon.lipsync.imaging.warp import rasterise, sample, shrink
@@ -72,7 +73,7 @@ class OcclusionTest:
 
     def is_covered(self, skin: npt.NDArray[np.uint8], angles: Float64) -> bool:
         """Return whether the skin [p, 3] of a head at `angles` [3] differs from that of every frame in a similar pose."""
-        rows = np.argsort(np.abs(self._angles - angles).sum(1), kind="stable")[:_NEIGHBOURS]
+        rows = np.argsort(np.abs(angle_difference(self._angles, angles)).sum(1), kind="stable")[:_NEIGHBOURS]
         return residual(skin, self._skin_samples[rows]) > self.limit
 
 
@@ -93,7 +94,7 @@ def clear_rows(skin_samples: npt.NDArray[np.uint8], angles: Float64, index: Int6
     if len(index) < _FEWEST:
         return np.ones(len(index), bool), np.inf
     for row in range(len(index)):
-        distance = np.abs(angles - angles[row]).sum(1)
+        distance = np.abs(angle_difference(angles, angles[row])).sum(1)
         distance[np.abs(index - index[row]) <= _NEAR_IN_TIME] = np.inf
         rows = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
         rows = rows[np.isfinite(distance[rows])]

@@ -1,31 +1,38 @@
 """Compute how much of the drawn mouth a frame may show: all towards the camera, nothing where the face is missing, turned or covered."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from operator import attrgetter
 from typing import Final, Protocol
 
 import numpy as np
 
-from heygem_daemon.lipsync.arrays import Bool, Float64, Image
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Image
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel
-from heygem_daemon.lipsync.geometry.pose import Face
+from heygem_daemon.lipsync.geometry.pose import Face, fit_pose, mean_face
 from heygem_daemon.lipsync.geometry.samples import FaceSample
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
+from heygem_daemon.lipsync.imaging.grading import Grading
+from heygem_daemon.lipsync.imaging.mouth_cover import CoverTest, read_profiles
 from heygem_daemon.lipsync.imaging.occlusion import OcclusionTest, SkinSampler
+from heygem_daemon.lipsync.ports import CLEAR_VIEW, MouthView, NotDriven
 from heygem_daemon.media.frame import Frame
 
 FADE: Final = 6
 """Frames over which a drawn mouth gives way to the untouched frame before a gap, and comes back after it."""
 _YAW_FADE: Final = (23.0, 31.0)
 """Degrees of yaw over which a head turning away is drawn less and less."""
+COVERED_VIEW: Final = MouthView(weight=0.0, limit=NotDriven.COVERED)
 
 
 class PresenterAppearance(Protocol):
     """The properties of a presenter by which a visible mouth is recognised; atlas.store.Presenter has it.
 
     reference: [468, 3], mean canonical face; faces: n frames of the video; skin_samples: uint8 [n, p, 3], the skin around the mouth;
-    is_clear: bool [n], nothing covers the mouth; skin_limit: the residual beyond which a mouth counts as covered, grey levels
+    is_clear: bool [n], nothing covers the mouth; skin_limit: the residual beyond which a mouth counts as covered, grey levels;
+    cover_means: float32 [2, 29, 7, 3], see `mouth_cover.CoverTest`, or empty; grading: how the colours of the video were graded
     """
 
     @property
@@ -40,24 +47,30 @@ class PresenterAppearance(Protocol):
     def is_clear(self) -> Bool: ...
     @property
     def skin_limit(self) -> float: ...
+    @property
+    def cover_means(self) -> Float32: ...
+    @property
+    def grading(self) -> Grading: ...
 
 
 class Visibility:
-    """Judges single frames of one presenter."""
+    """Judges single frames of one presenter. cover: None where the mouth is never covered for long, or always (not `is_ever_clear`)."""
 
-    def __init__(self, sampler: SkinSampler, occlusion: OcclusionTest) -> None:
-        self._sampler, self._occlusion = sampler, occlusion
+    def __init__(self, sampler: SkinSampler, occlusion: OcclusionTest, cover: CoverTest | None, *, is_ever_clear: bool) -> None:
+        self._sampler, self._occlusion, self._cover, self._is_ever_clear = sampler, occlusion, cover, is_ever_clear
 
-    def __call__(self, frame: Frame, face: Face | None) -> float:
-        """Return 0-1: how much may be drawn on this frame by itself."""
-        if face is None:
-            return 0.0
-        towards = 1 - smoothstep(abs(float(face.angles[0])), *_YAW_FADE)
-        if towards == 0:
-            return 0.0
-        return 0.0 if self._is_covered(frame, face) else towards
+    def __call__(self, frame: Frame, face: Face | None) -> MouthView:
+        """Return how much may be drawn on this frame by itself."""
+        view = pose_view(None if face is None else float(face.angles[0]))
+        if face is None or view.weight == 0:
+            return view
+        return COVERED_VIEW if self._is_covered(frame, face) else view
 
     def _is_covered(self, frame: Frame, face: Face) -> bool:
+        if not self._is_ever_clear:
+            return True
+        if self._cover is not None and self._cover.is_covered(read_profiles(frame, face.points, face.scale)):
+            return True
         if not np.isfinite(self._occlusion.limit):
             return False
         return self._occlusion.is_covered(self._sampler.of_frame(frame, face.points, face.scale), face.angles)
@@ -67,17 +80,37 @@ def presenter_visibility(presenter: PresenterAppearance) -> Visibility:
     """Return the `Visibility` of frames of this presenter."""
     faces, clear = presenter.faces, presenter.is_clear
     sampler = SkinSampler(presenter.mouth.rest, triangulate(presenter.reference, presenter.mouth.weight))
-    return Visibility(sampler, OcclusionTest(presenter.skin_samples[clear], faces.angles[clear], presenter.skin_limit))
+    occlusion = OcclusionTest(presenter.skin_samples[clear], faces.angles[clear], presenter.skin_limit)
+    cover = CoverTest(presenter.cover_means) if len(presenter.cover_means) else None
+    return Visibility(sampler, occlusion, cover, is_ever_clear=bool(clear.any()))
 
 
-def fade_weight(before: Iterable[float], onwards: Iterable[float]) -> float:
-    """Return how much is drawn on a frame, 0-1: a ramp of FADE frames to and from every gap.
+def pose_view(yaw: float | None) -> MouthView:
+    """Return how much may be drawn on a face turned by `yaw` degrees; None where there is no face."""
+    if yaw is None:
+        return MouthView(weight=0.0, limit=NotDriven.NO_FACE)
+    towards = 1 - smoothstep(abs(yaw), *_YAW_FADE)
+    return CLEAR_VIEW if towards == 1 else MouthView(weight=towards, limit=NotDriven.TURNED)
+
+
+def pose_views(tracks: FaceTracks) -> list[MouthView]:
+    """Return what the tracks alone say of every frame of the video."""
+    reference, views = mean_face(tracks), []
+    for start, landmarks in tracks.blocks():
+        valid = tracks.valid[start : start + len(landmarks)]
+        yaw = fit_pose(np.where(valid[:, None, None], landmarks, reference), reference).angles()[:, 0]
+        views += [pose_view(float(angle) if known else None) for angle, known in zip(yaw, valid, strict=True)]
+    return views
+
+
+def faded_view(before: Iterable[MouthView], onwards: Iterable[MouthView]) -> MouthView:
+    """Return how much is drawn on a frame, and the reason: a ramp of FADE frames to and from every gap.
 
     before: the `Visibility` of the frames before it, the last one first; onwards: of the frame itself and those after it.
     """
-    past = [raw + k / FADE for k, raw in enumerate(before, start=1)]
-    future = [raw + k / FADE for k, raw in enumerate(onwards)]
-    return min([1.0, *past, *future])
+    past = [replace(view, weight=view.weight + k / FADE) for k, view in enumerate(before, start=1)]
+    future = [replace(view, weight=view.weight + k / FADE) for k, view in enumerate(onwards)]
+    return min([*future, *past, CLEAR_VIEW], key=attrgetter("weight"))
 
 
 def is_discontinuity(tracks: FaceTracks, before: int, after: int) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d
 
 from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -28,6 +29,7 @@ from heygem_daemon.lipsync.style.speech_track import (
     silence_of,
     speaking_spans,
 )
+from heygem_daemon.media.audio_tracks import choose_track
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.speech import SPEECH_RATE, speech_blocks
 from heygem_daemon.media.types import MediaInfo
@@ -51,6 +53,8 @@ _SPEECH: Final = 0.5
 """Weight of the silence viseme below which a frame is speech."""
 _SHUT: Final = 0.15
 """Lips are shut below this fraction of the 95th percentile of the opening, as in the training of the driver."""
+_JUMPS: Final = frozenset({WarningCode.TIME_STAMP_GAP, WarningCode.JOINED_FILES})
+"""Warnings about a video whose audio is elsewhere than its time stamps say."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,10 +86,11 @@ class MeasuredMotion:
 def presenter_style(video_cache: VideoCache, info: MediaInfo, tracks: FaceTracks, driver: Driver, *parts: str) -> SpeakingStyle:
     """Return the style of the presenter of a video, estimated now or earlier.
 
-    It is that of most people where the video has no audio, no speech, audio that does not belong to the mouth, or audio that cannot be
-    read. parts: what the cached style depends on beside the video and the driver: the version of the tracks, the face chosen.
+    It is that of most people where the video has no audio, no speech, audio that does not belong to the mouth or cannot be read, or time
+    stamps that jump, so that nobody knows which audio belongs to which frame. parts: what the cached style depends on beside the video and
+    the driver: the version of the tracks, the face chosen.
     """
-    if info.video is None or info.video.is_still or info.audio is None:
+    if info.video is None or info.video.is_still or info.audio is None or not _JUMPS.isdisjoint(info.warnings):
         return SpeakingStyle()
     version = (driver.name, *driver.model_hashes.values())
     try:
@@ -97,6 +102,7 @@ def presenter_style(video_cache: VideoCache, info: MediaInfo, tracks: FaceTracks
 
 def estimate_style(info: MediaInfo, tracks: FaceTracks, driver: Driver) -> SpeakingStyle:
     """Estimate the style from the first two minutes. Raises TransientError where the file cannot be read just now."""
+    info = choose_track(info)
     video, audio = info.video, info.audio
     if video is None or audio is None:
         return SpeakingStyle()

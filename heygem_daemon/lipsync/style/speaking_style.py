@@ -15,7 +15,7 @@ from scipy.ndimage import correlate1d, minimum_filter1d
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 
-STYLE_VERSION: Final = "habits 2"
+STYLE_VERSION: Final = "habits 4"
 """Part of the cache key: raise the number when the meaning of the values or their estimation changes."""
 
 _FILE: Final = "habits.json"

@@ -28,8 +28,6 @@ LONGEST_SPAN: Final = 20.0
 
 _BRIDGE: Final = 0.75
 """A span begins and ends this long (s) before and after the speech; so pauses of up to twice this do not end it."""
-_SPEECH: Final = 0.5
-"""Weight of the silence viseme below which a row is speech."""
 _SILENT: Final = viseme_index("sil")
 
 
@@ -59,7 +57,7 @@ def silence_of(motion: MouthMotion) -> Float32:
 
 def speech_track(motion: MouthMotion) -> SpeechTrack:
     """Return the opening and the speech of motion at SPEECH_TRACK_RATE."""
-    return SpeechTrack(opening=motion.opening, speech=silence_of(motion) < _SPEECH)
+    return SpeechTrack(opening=motion.opening, speech=motion.is_speech)
 
 
 def speaking_spans(track: SpeechTrack, times: Float64, usable: Bool, tracks: FaceTracks, name: str) -> tuple[slice, ...]:
