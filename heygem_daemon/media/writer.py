@@ -36,7 +36,7 @@ PRESET: Final = "veryfast"
 """x264's; at CRF 16 it takes 47 ms of one core for a 1080x1920 frame of a real presenter, "medium" 111 ms for a file of the same size and
 1.3 dB more (51.9 and 53.2 dB: neither is visible)."""
 TRIAL_SECONDS: Final = 60.0
-"""s that the encoder may take for one frame; it takes 0.1 s at 1920x1080 and 1 s at 7680x4320."""
+"""s that the encoder may take for one frame; it takes .2 s at 1920x1080 and .5 to 1.1 s at 7680x4320."""
 AUDIO_END_SECONDS: Final = 1.0
 """s that the decoder of the recording may take to end after the encoder has; it has nothing left to do then."""
 ORDINARY: Final = VideoStream(width=64, height=64, frame_rate=Fraction(25), frames=1, seconds=0.04, codec="h264", pixel_format="yuv420p")

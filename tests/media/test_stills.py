@@ -244,7 +244,7 @@ def test_a_broken_exif_does_not_matter(save: Save) -> None:
 @pytest.mark.family(3)
 @pytest.mark.parametrize("still_type", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (128, 128, 128), (224, 172, 140), (30, 200, 90)])
-def test_colours_are_those_ffmpeg_decodes(save: Save, still_type: str, colour: tuple[int, int, int]) -> None:
+def test_colours_are_those_of_bt709(save: Save, still_type: str, colour: tuple[int, int, int]) -> None:
     path = save(Image.new("RGB", SIZE, colour), still_type)
     kr, kb = 0.2126, 0.0722  # ITU-R BT.709-6
     red, green, blue = colour

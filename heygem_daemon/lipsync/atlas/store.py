@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.samples import FaceSample
 from heygem_daemon.lipsync.imaging.grading import Grading
 
-VERSION: Final = "atlas 3"
+VERSION: Final = "atlas 4"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _CROPS_KEPT: Final = 24
 """Decoded crops that stay in memory."""
