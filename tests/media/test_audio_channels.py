@@ -64,6 +64,7 @@ CANCELLING: dict[str, tuple[Signal, ...]] = {
 }
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("name", CANCELLING)
 def test_a_voice_that_cancels_in_the_mix_is_heard(tmp_path: Path, name: str) -> None:
     info, heard = hear(write_audio(tmp_path / "a.wav", *CANCELLING[name]), tmp_path)
@@ -89,6 +90,7 @@ ORDINARY: dict[str, tuple[Signal, ...]] = {
 }
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(("name", "extension"), [*((name, ".wav") for name in ORDINARY), ("both at once", ".mp3")])
 def test_ordinary_stereo_is_mixed_as_ever(tmp_path: Path, decoded: Decode, name: str, extension: str) -> None:
     path = write_audio(tmp_path / f"a{extension}", *ORDINARY[name])
@@ -117,6 +119,7 @@ def test_a_whisper_on_one_side_is_no_silence(tmp_path: Path, side: int) -> None:
 # -- more than two channels ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("count", [3, 4, 6, 9, 10, 12, 16, 64])
 def test_channels_without_positions_are_averaged(tmp_path: Path, count: int) -> None:
     """The voice is on the last channel, between which and the others nothing tells."""
@@ -148,6 +151,7 @@ def write_surround(path: Path, *signals: Signal, layout: str = "5.1") -> Path:
     return write_audio(path, *signals, options=("-af", f"channelmap={order}:{layout}"))
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("name", "signals", "layout"),
     [
@@ -167,6 +171,7 @@ def test_the_speech_of_surround_audio_is_heard(tmp_path: Path, name: str, signal
     assert likeness(heard, ANN) > 0.94
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("layout", ["BL+BR", "FL+LFE", "FLC+FRC"])
 def test_a_pair_that_ffmpeg_cannot_mix_is_left_and_right(tmp_path: Path, decoded: Decode, layout: str) -> None:
     recording = write_surround(tmp_path / "a.wav", ANN, BEN, layout=layout)
@@ -190,6 +195,7 @@ def test_more_channels_that_ffmpeg_cannot_mix_are_averaged(tmp_path: Path, decod
 # -- options ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("channel", "signal"), [("left", ANN), ("right", BEN), ("1", ANN), ("2", BEN), ("mix", ANN + BEN), (None, ANN + BEN)]
 )
@@ -217,6 +223,7 @@ def turns(lengths: tuple[float, ...]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.searchsorted(edges, TIME, side="right") % 2 == 0)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("name", "bleed", "lengths", "warned"),
     [
@@ -269,6 +276,7 @@ def result_channels(path: Path, decoded: Decode) -> list[npt.NDArray[np.float32]
     return list(samples.reshape(-1, audio.channels).T)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(("pair", "channel"), [((ANN, -ANN), None), ((ANN, BEN), None), ((ANN, BEN), "left"), ((ANN, SILENCE), None)])
 def test_the_result_of_stereo_keeps_both_channels(
     tmp_path: Path, decoded: Decode, pair: tuple[Signal, Signal], channel: str | None

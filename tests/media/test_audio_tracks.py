@@ -75,6 +75,7 @@ def test_the_track_that_is_spoken(
     assert spoken(tracks(name, *kinds, default=default), tmp_path) == (number, voice_of, None)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("name", "kinds", "default", "titles", "detail"),
     [

@@ -93,6 +93,7 @@ def test_a_change_of_size_neither_freezes_nor_stretches(joined: MakeFile, extens
         assert frames[37].y[:20].max() <= 20  # a black bar
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("extension", ["webm", "mp4"])
 def test_seeking_past_a_change_gives_the_same_frames(joined: MakeFile, extension: str) -> None:
     info = check_video(joined(extension, LARGE, SMALL, LARGE))

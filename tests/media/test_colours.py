@@ -61,7 +61,7 @@ def written_tags(video: VideoStream, path: Path) -> dict[str, str]:
     return {tag: str(track.get(tag, "unknown")) for tag in TAGS}
 
 
-@pytest.mark.family(5)
+@pytest.mark.family(10)
 @pytest.mark.parametrize("extent", ["tv", "pc", "unknown"])
 @pytest.mark.parametrize("place", range(max(map(len, (PRIMARIES, TRANSFERS, MATRICES, LOCATIONS)))))
 def test_every_name_that_ffprobe_prints_can_be_written(tmp_path: Path, place: int, extent: str) -> None:
@@ -80,7 +80,7 @@ def test_every_name_that_ffprobe_prints_can_be_written(tmp_path: Path, place: in
         assert decoded.transfer == (transfer if transfer in colours.TRANSFERS else None)
 
 
-@pytest.mark.family(5)
+@pytest.mark.family(7)
 @pytest.mark.parametrize("code", range(24))
 def test_a_stream_with_any_code_is_read_and_can_be_written(clip: MakeFile, tmp_path: Path, code: int) -> None:
     """ITU-T H.273 codes, reserved ones included, in the bitstream: gbr of luma and chroma, ICtCp of 8 bits, numbers without a name."""
@@ -106,7 +106,7 @@ def flat(red: int, green: int, blue: int) -> str:
     return f"format=gbrp,geq=r={red}:g={green}:b={blue}"
 
 
-@pytest.mark.family(7)
+@pytest.mark.family(11)
 @pytest.mark.parametrize("size", ["96x64", "97x65"])
 @pytest.mark.parametrize("pixels", ["yuv444p", "yuv420p10le", "yuv422p"])
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ WHITE: Final = {"smpte2084": 0.58, "arib-std-b67": 0.75}
 """Signal of diffuse white, 203 cd/m2 (ITU-R BT.2408)."""
 
 
-@pytest.mark.family(5)
+@pytest.mark.family(9)
 @pytest.mark.parametrize("size", ["96x64", "97x65"])
 @pytest.mark.parametrize(
     ("pixels", "transfer", "tags"),

@@ -53,6 +53,7 @@ def with_wav_sizes(source: Path, target: Path, size: int, *, tail: bytes = b"") 
 # -- WAV ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("size", PLACEHOLDERS)
 def test_a_streamed_wav_is_read_to_its_end(tone: MakeFile, tmp_path: Path, size: int) -> None:
     path = with_wav_sizes(tone("streamed.wav"), tmp_path / "streamed.wav", size)
@@ -61,6 +62,7 @@ def test_a_streamed_wav_is_read_to_its_end(tone: MakeFile, tmp_path: Path, size:
     assert expected <= set(check_recording(path).warnings) <= {WarningCode.HEADER_SIZE_WRONG}
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("size", [0, 1, 36, 1000, 30_000, 100_000])
 def test_a_size_that_is_too_small_cuts_no_speech(tone: MakeFile, tmp_path: Path, size: int) -> None:
     path = with_wav_sizes(tone("small.wav"), tmp_path / "small.wav", size)
@@ -77,6 +79,7 @@ TRAILERS = {
 }
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("name", TRAILERS)
 def test_what_follows_the_audio_is_not_read_as_audio(tone: MakeFile, tmp_path: Path, name: str) -> None:
     path = tmp_path / "trailer.wav"
@@ -85,6 +88,7 @@ def test_what_follows_the_audio_is_not_read_as_audio(tone: MakeFile, tmp_path: P
     assert not check_recording(path).warnings
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("fraction", [0.5, 0.99])
 @pytest.mark.parametrize("options", [(), ("-rf64", "always"), ("-c:a", "pcm_f32le"), ("-ar", 8000, "-c:a", "pcm_alaw")])
 def test_a_copy_that_lacks_its_end_is_truncated(tone: MakeFile, tmp_path: Path, fraction: float, options: tuple[object, ...]) -> None:
@@ -114,6 +118,7 @@ def test_rf64_with_a_wrong_size_is_read_to_its_end(tone: MakeFile, tmp_path: Pat
     assert seconds(path) == pytest.approx(2, abs=0.001)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("size", [24, 1024, 2**40, 2**62])
 def test_wave64_with_a_wrong_size_is_read_to_its_end(tone: MakeFile, tmp_path: Path, size: int) -> None:
     source = tone("wrong.w64")
@@ -123,6 +128,7 @@ def test_wave64_with_a_wrong_size_is_read_to_its_end(tone: MakeFile, tmp_path: P
     assert WarningCode.HEADER_SIZE_WRONG in check_recording(path).warnings
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("size", [8, 1008, 0x7F000008])
 @pytest.mark.parametrize("codec", ["pcm_s16be", "pcm_s24be"])
 def test_aiff_with_a_wrong_size_is_read_to_its_end(tone: MakeFile, tmp_path: Path, size: int, codec: str) -> None:
@@ -173,6 +179,7 @@ def test_a_recording_of_any_container_that_knows_its_size_is_truncated(tone: Mak
     assert caught.value.code == "audio_truncated"
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 2_000_000_000, 0, 0xFFFFFFFF, 5000])
 def test_a_streamed_avi_is_read_to_its_end(clip: MakeFile, tmp_path: Path, size: int) -> None:
     source = clip("streamed.avi", "-c:v", "mpeg4")
@@ -226,6 +233,7 @@ def test_two_wavs_of_different_formats_are_never_noise(tone: MakeFile, tmp_path:
     assert "not read" in check_recording(tmp_path / "joined.wav").warnings[WarningCode.JOINED_FILES]
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("name", ["a.mp3", "a.aac", "a.ogg", "a.opus", "a.ac3", "a.ts", "a.mka"])
 def test_recordings_that_were_appended_are_read_whole(tone: MakeFile, tmp_path: Path, name: str) -> None:
     options = ("-ar", 48000, "-c:a", "libopus") if name == "a.opus" else ()
@@ -234,6 +242,7 @@ def test_recordings_that_were_appended_are_read_whole(tone: MakeFile, tmp_path: 
     assert seconds(tmp_path / name) == pytest.approx(5, abs=0.12)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.flv", "a.wmv", "a.ogv"])
 def test_of_appended_videos_that_no_player_reads_the_unread_part_is_named(clip: MakeFile, tmp_path: Path, name: str) -> None:
     parts = [clip(f"{length}-{name}", *(("-c:v", "libtheora") if name == "a.ogv" else ("-b:v", "1M")), seconds=length) for length in (2, 3)]

@@ -76,7 +76,7 @@ def test_no_demuxer_that_opens_other_files_is_ever_used() -> None:
     assert not [demuxer for demuxer in DEMUXERS if demuxer.endswith("_pipe")]
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("name", AUDIO)
 def test_a_recording_is_read_under_a_wrong_name(tone: MakeFile, name: str) -> None:
     info = check_recording(tone(name, *AUDIO[name]))
@@ -84,7 +84,7 @@ def test_a_recording_is_read_under_a_wrong_name(tone: MakeFile, name: str) -> No
     assert not info.warnings
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("name", VIDEO)
 def test_a_video_is_read_under_a_wrong_name(clip: MakeFile, name: str) -> None:
     info = check_video(clip(f"wrong-{name}" if "." in name else name, *VIDEO[name]))
@@ -108,6 +108,7 @@ def test_a_still_under_the_name_of_a_video_is_a_still(clip: MakeFile, tmp_path: 
     assert video.is_still
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "adts"])
 @pytest.mark.parametrize("size", [20, 3 * 2**20])
 def test_an_id3_tag_in_front_hides_nothing(tone: MakeFile, tmp_path: Path, kind: str, size: int) -> None:

@@ -84,7 +84,7 @@ def first_frame(path: Path, pixels: str) -> Frame:
     return next(VideoReader(info).frames())
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(8)
 @pytest.mark.parametrize("name", READABLE)
 def test_every_format_has_the_right_colours(raw_files: Path, name: str) -> None:
     pixels = first_frame(raw_files / name, name).bgr()

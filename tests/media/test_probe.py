@@ -104,7 +104,7 @@ def test_an_hdr_video_gets_a_warning(clip: MakeFile) -> None:
 
 def test_a_cover_image_is_not_a_video(tone: MakeFile, clip: MakeFile) -> None:
     cover = clip("cover.png", "-frames:v", 1)
-    song = tone("song.mp3", "-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic")
+    song = tone("song-with-cover.mp3", "-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic")
     info = check_recording(song)
     assert info.video is None
     assert info.streams == 2

@@ -76,6 +76,7 @@ SEEKABLE: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", SEEKABLE)
 def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip: MakeFile, name: str) -> None:
     recipe = dict(SEEKABLE[name])
@@ -164,6 +165,7 @@ def flat_colour(path: Path) -> list[int]:
     return [int(blue), int(green), int(red)]
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -265,6 +267,7 @@ def test_a_photo_taken_upright_comes_upright(clip: MakeFile, tmp_path: Path) -> 
 # -- playing ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "mpeg1.mpg", "one-key-frame.mp4", "vfr.mkv"])
 @pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, True)])
 def test_playing_backwards_by_chunks_gives_the_same_frames(clip: MakeFile, name: str, chunk: int, is_counted: bool) -> None:

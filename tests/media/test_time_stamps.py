@@ -85,6 +85,7 @@ def test_a_video_that_starts_late_is_the_same_video(late: Callable[[str, float],
     assert video.frame_rate == expected.frame_rate == 25
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_audio_keeps_its_place_beside_a_video_that_starts_late(late: Callable[[str, float], Path], name: str) -> None:
     relations = []
@@ -104,6 +105,7 @@ def test_a_frame_is_the_same_after_a_seek_in_a_video_that_starts_late(late: Call
         assert frames(info, start, start + 4) == whole(info.path)[start : start + 4]
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", ["fragmented.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv"])
 def test_time_stamps_before_zero_are_only_an_offset(late: Callable[[str, float], Path], name: str) -> None:
     info, video = described(late(name, -1))
@@ -115,6 +117,7 @@ def test_time_stamps_that_wrap_are_continuous(late: Callable[[str, float], Path]
     assert frames(info) == whole(late("a.ts", 0))
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("fraction", [0.5, 0.99])
 @pytest.mark.parametrize("name", SIZED)
 def test_a_video_that_lacks_its_end_is_truncated(late: Callable[[str, float], Path], tmp_path: Path, name: str, fraction: float) -> None:

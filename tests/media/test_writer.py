@@ -60,6 +60,7 @@ def stream(path: Path, kind: str) -> Json:
     return found
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "60", "15", "10000/333"])
 def test_frame_rate_count_and_start_are_exact(tone: MakeFile, tmp_path: Path, rate: str) -> None:
     recording = tone("plain.wav")
@@ -112,6 +113,7 @@ def test_colour_and_pixel_shape_are_tagged_as_in_the_source(tone: MakeFile, tmp_
 CLICKS = "aevalsrc=.8*lt(mod(t\\,.5)\\,.01)*sin(6000*t):s={rate}:d={seconds}"
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("name", "options", "rate"),
     [

@@ -124,6 +124,7 @@ def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> N
     assert work(schedule, detector, film) == 10, "one square for a small image, every fifth frame"
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize("scale", [0.35, 1.0])
 @pytest.mark.parametrize("degrees", range(0, 360, 30))
 def test_a_face_is_found_in_the_first_frame_whichever_way_up_it_is(

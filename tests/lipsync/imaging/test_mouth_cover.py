@@ -237,6 +237,7 @@ REAL: Final[Mapping[str, Edit]] = {
 }
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", REAL)
 def test_no_real_mouth_is_taken_for_a_cover(scene: Scene, name: str) -> None:
     profiles = scene.profiles(REAL[name])
