@@ -196,8 +196,8 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     "too_few_frames_driven": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="{name} would show its old mouth during {share:.0%} of the speech, mostly because {reason}.",
-        hint="Use a video in which the presenter faces the camera and nothing covers the mouth. To get a result all the same, set "
-        "undriven_limit in job.toml (now {limit:g}; 1 refuses nothing).",
+        hint="Use a video in which the presenter faces the camera and nothing covers the mouth. To get a result all the same, raise "
+        "undriven_limit in job.toml or in the configuration (now {limit:g}; 1 refuses nothing).",
     ),
     # -- footage to learn from (heygem learn) -----------------------------------------------------------------------
     "no_speech_in_footage": ErrorSpec(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.media import commands, stills
-from heygem_daemon.media.declared import Structure, is_placeholder
+from heygem_daemon.media.declared import Structure, is_placeholder, joined_read
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.identify import identify, label, read_head
 from heygem_daemon.media.run import capture
@@ -245,6 +245,8 @@ def _video_warnings(video: VideoStream, times: Timeline | None) -> dict[str, str
     if times is not None and times.holes:
         count = "One hole" if len(times.holes) == 1 else f"{len(times.holes)} holes"
         warnings[WarningCode.TIME_STAMP_GAP] = f"{count} of {sum(times.holes):.0f} s in all."
+    if times is not None and times.restarts:
+        warnings |= joined_read()
     return warnings
 
 

@@ -183,6 +183,7 @@ def test_appended_videos_are_read_whole_and_move(clip: MakeFile, tmp_path: Path,
     assert video.seconds == pytest.approx(5, abs=0.1)
     assert video.frames == 125
     assert frames(info) == [*whole(parts[0]), *whole(parts[1])]
+    assert WarningCode.JOINED_FILES in info.warnings
     assert float(measure_speech(check_recording(tmp_path / name)).seconds) == pytest.approx(5, abs=0.15)
 
 

@@ -8,6 +8,7 @@ Only two numbers per frame stay in memory; points and audio of a segment are rea
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.errors import HeygemError, InputError, error
 from heygem_daemon.lipsync.adaptation.segments import NOSE_TIP, POINTS, SpeechSegment
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.cache import VideoCache
@@ -35,6 +36,7 @@ from heygem_daemon.lipsync.style.speech_track import (
     speaking_spans,
     speech_track,
 )
+from heygem_daemon.media.audio_tracks import choose_track
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.speech import SPEECH_RATE, measure_speech, speech_blocks
@@ -98,7 +100,7 @@ def analyse_video(
     Raises InputError: no_face, no_speech_in_footage (no audio, silence, or nobody speaks), footage_without_speaker (speech, but
     never for long with a usable face), and what `check_video` raises.
     """
-    info = check_video(path, limits)
+    info = _with_spoken_track(check_video(path, limits))
     speech = speech_track_of_file(info, driver, limits)
     tracks = cached_tracks(video_cache, info, face=face, models=models, on_progress=on_progress)
     video, audio = info.video, info.audio
@@ -114,6 +116,13 @@ def analyse_video(
         opening=opening,
         spans=speaking_spans(speech, times, np.isfinite(opening), tracks, display_name(path)),
     )
+
+
+def _with_spoken_track(info: MediaInfo) -> MediaInfo:
+    """Return the video with the audio track that is spoken; as it is where it has none, or none that can be decoded."""
+    with suppress(InputError):
+        return info if info.audio is None else choose_track(info)
+    return info
 
 
 def speech_track_of_file(info: MediaInfo, driver: Driver, limits: MediaLimits = DEFAULT_LIMITS) -> SpeechTrack:
