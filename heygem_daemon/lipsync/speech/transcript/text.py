@@ -20,7 +20,7 @@ MAX_BYTES: Final = 2**20
 MAX_DOCUMENT_BYTES: Final = 16 * 2**20
 """Of Word and OpenDocument, which may hold images too."""
 MAX_RTF_BYTES: Final = 4 * 2**20
-"""4 s of work at worst (nothing but braces, one core of an AMD EPYC server)."""
+"""4 s of work at worst (nothing but braces, one core)."""
 
 _ZIP: Final = b"PK\x03\x04"
 _RTF: Final = b"{\\rtf"
