@@ -199,7 +199,7 @@ def _media_info(source: Source, size: int, report: Json, declared: Structure, li
         seconds=length,
         start=start,
         is_cut=is_cut,
-        warnings={**warnings, **(_video_warnings(video, times) if video else {})},
+        warnings={**(_video_warnings(video, times) if video else {}), **warnings},  # the container knows better what of it is read
     )
 
 
