@@ -58,6 +58,8 @@ JOB_TOML: Final = "job.toml"
 
 _MEDIA: Final = frozenset({FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUPPORTED})
 _CANNOT_BE_OPENED: Final = frozenset({FileType.UNSUPPORTED, FileType.INDIRECT})
+_NAMED: Final = 3
+"""Files named in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,8 @@ def total_bytes(entries: Iterable[Entry]) -> int:
 
 def is_drop_file(path: str, *, flat: bool = False) -> bool:
     """Return whether a file is part of the drop; in the flat form only media, job.toml and the script are."""
-    parts = path.split("/")
-    if any(is_ignored(part) for part in parts):
+    *folders, name = parts = path.split("/")
+    if is_ignored(name) or any(is_ignored(folder, is_folder=True) for folder in folders):
         return False
     return not flat or is_flat_part(parts[0], is_folder=len(parts) > 1)
 
@@ -139,6 +141,7 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
         or _two_recordings(top, batch_recordings)
         or next((found for entry in top if (found := _file_problem(entry, limits))), None)
         or _too_many_items(len(recordings) * len(videos), limits)
+        or _unknown_video(options, videos)
     )
     return Plan(
         recordings=tuple(entry.path for entry in recordings),
@@ -276,6 +279,16 @@ def _file_problem(entry: Entry, limits: DropLimits) -> HeygemError | None:
     if entry.size == 0:
         return error("audio_empty" if _is_in(AUDIOS, entry.path) else "video_truncated", name=escape_name(name))
     return error("file_too_large", name=escape_name(name), limit=human_bytes(limits.file_bytes)) if entry.size > limits.file_bytes else None
+
+
+def _unknown_video(options: JobOptions, videos: Sequence[Entry]) -> HeygemError | None:
+    """Return an error for a face that is chosen in a video which is not there; one that may still come is `incomplete`."""
+    names = [_name(entry.path) for entry in videos]
+    unknown = options.unknown_video(names) if names else None
+    if unknown is None:
+        return None
+    shown = ", ".join(escape_name(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return error("bad_job_toml", problem=f"faces names {escape_name(unknown)}, which is no video of this drop ({shown}).")
 
 
 def _too_many_items(count: int, limits: DropLimits) -> HeygemError | None:

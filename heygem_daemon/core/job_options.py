@@ -1,14 +1,16 @@
 """job.toml: the options of one drop. Every mistake is named, together with what would be right."""
 
 import difflib
+import math
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.names import escape_name, is_valid_name
 from heygem_daemon.core.render_options import BEST_QUALITY, CHANNELS, FACES, FITS, WORST_QUALITY
 
 MAX_TEXT: Final = 200_000
@@ -18,15 +20,25 @@ CHANNEL: Final = re.compile(r"left|right|mix|[1-9][0-9]{0,3}")
 BACKGROUND: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
 
+MIN_SECONDS: Final = 0.1
+"""s of the shortest trial."""
+
 PRIORITIES: Final = (-100, 100)
 """Lowest and highest."""
+_PRIORITY: Final = re.compile(r"[+-]?[0-9]{1,3}")
+
+MAX_OWNER: Final = 200
+MAX_CONSENT: Final = 1000
+"""Characters."""
+REFERENCE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """The options of a job.toml; None leaves one to the configuration. Those of RenderOptions have the same names here.
 
-    zip: also write a ZIP of the results."""
+    zip: also write a ZIP of the results. owner: who asked for the job, reference: the client's own name of it, consent: who agreed to be
+    shown, and when; none of the three changes a result. faces: file name of a video -> the face that speaks in it, in place of `face`."""
 
     engine: str | None = None
     fit: str | None = None
@@ -43,6 +55,26 @@ class JobOptions:
     undriven_limit: float | None = None
     text: str | None = None
     language: str | None = None
+    owner: str | None = None
+    reference: str | None = None
+    consent: str | None = None
+    faces: Mapping[str, str] | None = None
+    first_seconds: float | None = None
+
+    def for_video(self, name: str) -> "JobOptions":
+        """Return the options for the video of this file name: `face` is the one that `faces` has for it, where it has one."""
+        faces = {_composed(video): face for video, face in (self.faces or {}).items()}
+        return replace(self, face=faces.get(_composed(name), self.face))
+
+    def unknown_video(self, names: Iterable[str]) -> str | None:
+        """Return the first key of `faces` that is none of the file names of the videos; None where all are."""
+        known = {_composed(name) for name in names}
+        return next((video for video in self.faces or () if _composed(video) not in known), None)
+
+
+def _composed(name: str) -> str:
+    """Return a name in the form in which all systems spell it the same: macOS writes an accent as a character of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 NO_OPTIONS: Final = JobOptions()
@@ -79,6 +111,25 @@ def _face(value: Any) -> str:
     if not is_number and value not in FACES:
         raise ValueError(", ".join(f'"{word}"' for word in FACES) + " or the number of a face, counted from 0")
     return str(value)
+
+
+def _faces(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError('a table of file names and faces, e.g. { "teacher-a.mp4" = "left" }')
+    faces: dict[str, str] = {}
+    for video, face in value.items():
+        try:
+            faces[video] = _face(face)
+        except ValueError as wrong:
+            raise ValueError(f"a table in which {escape_name(video)} is {wrong}") from None
+    return faces
+
+
+def _seconds(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not MIN_SECONDS <= value < math.inf:
+        raise ValueError(f"a number of seconds, at least {MIN_SECONDS:g}")
+    return float(value)
 
 
 def _track(value: Any) -> int:
@@ -118,6 +169,20 @@ def _language(value: Any) -> str:
     return value
 
 
+def _line(value: Any, what: str, limit: int) -> str:
+    """Return a text of one line without spaces around it."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or len(text) > limit or not is_valid_name(f"x{text}".replace("/", "")):
+        raise ValueError(f"{what} in quotes, on one line of at most {limit} characters")
+    return text
+
+
+def _reference(value: Any) -> str:
+    if not isinstance(value, str) or not REFERENCE.fullmatch(value):
+        raise ValueError('at most 64 letters, digits, ".", "_" and "-" in quotes')
+    return value
+
+
 _CHECKS: Final[dict[str, _Check]] = {
     "engine": _engine,
     "fit": lambda value: _one_of(value, FITS),
@@ -134,24 +199,45 @@ _CHECKS: Final[dict[str, _Check]] = {
     "undriven_limit": _fraction,
     "text": _text,
     "language": _language,
+    "owner": lambda value: _line(value, "the name of a user", MAX_OWNER),
+    "reference": _reference,
+    "consent": lambda value: _line(value, "who agreed, and when,", MAX_CONSENT),
+    "faces": _faces,
+    "first_seconds": _seconds,
 }
 KEYS: Final = tuple(_CHECKS)
+_ORIGIN_KEYS: Final = ("owner", "reference", "consent")
+"""What a drop says about where it comes from; valid even where another key is wrong, for its owner must find it."""
+
+
+def parse_priority(text: str) -> int | None:
+    """Return the whole number from -100 to 100 that a text is, spaces and line ends around it left out; None where it is none."""
+    found = _PRIORITY.fullmatch(text.removeprefix("\ufeff").strip())
+    lowest, highest = PRIORITIES
+    return int(found.group()) if found and lowest <= int(found.group()) <= highest else None
 
 
 def parse_job_toml(text: str | None) -> tuple[JobOptions, HeygemError | None]:
-    """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`."""
+    """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`.
+
+    Of one with a mistake the valid ones of owner, reference and consent are returned."""
     try:
         table = tomllib.loads((text or "").removeprefix("\ufeff"))
     except (ValueError, RecursionError) as malformed:  # a plain ValueError: a number of more than 4300 digits
         return NO_OPTIONS, error("bad_job_toml", problem=escape_name(str(malformed)))
+    options: dict[str, Any] = {}
+    problem: HeygemError | None = None
     for key, value in table.items():
         if key not in _CHECKS:
-            return NO_OPTIONS, error("unknown_option", key=escape_name(key), suggestion=_suggestion(key))
+            problem = problem or error("unknown_option", key=escape_name(key), suggestion=_suggestion(key))
+            continue
         try:
-            table[key] = _CHECKS[key](value)
+            options[key] = _CHECKS[key](value)
         except ValueError as wrong:
-            return NO_OPTIONS, error("bad_job_toml", problem=f"{key} must be {wrong}.")
-    return JobOptions(**table), None
+            problem = problem or error("bad_job_toml", problem=f"{key} must be {wrong}.")
+    if problem is not None:
+        options = {key: value for key, value in options.items() if key in _ORIGIN_KEYS}
+    return JobOptions(**options), problem
 
 
 def _suggestion(key: str) -> str:

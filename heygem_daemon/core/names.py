@@ -20,8 +20,12 @@ PRIVATE: Final = ".heygem"
 """The daemon's own folder in an inbox (claimed/) and in outputs (staging/)."""
 RECORD: Final = ".heygem-job.json"
 """A file in every folder of _done and _failed: it names the job, and its time stamp is when the inputs came there."""
-CONTROLS: Final = ("ready", "hold", "cancel")
-"""Suffixes of the control files beside a drop."""
+UPLOADS: Final = ".heygem-uploads"
+"""A folder in an inbox in which the page collects what is being uploaded; a finished one becomes a drop by one rename."""
+JOB_LOG: Final = ".heygem-log.jsonl"
+"""A file beside the status.json of a job: what the journal has about it, one JSON object a line."""
+CONTROLS: Final = ("ready", "hold", "cancel", "resume", "retry", "priority")
+"""Suffixes of the control files beside a drop, which are named after the drop or after the id of its job."""
 
 MAX_NAME_BYTES: Final = 255
 """The limit of Linux file systems. A share of a file system that counts UTF-16 units (NTFS) may show longer ones, which cannot be moved."""
@@ -49,12 +53,13 @@ _WINDOWS_DEVICES: Final = frozenset(
 )
 _OWN_NAMES: Final = frozenset({"status", "thumbnails", "explain"})
 _OWN_SUFFIXES: Final = (".json", ".zip")
+_JOB_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9][a-z0-9-]{0,80}")
 _NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
-def is_ignored(name: str) -> bool:
-    """Return whether a name is never part of a drop: temporary and system files, control files, every name with a dot in front
-    but a placeholder."""
+def is_ignored(name: str, *, is_folder: bool = False) -> bool:
+    """Return whether a name is never part of a drop: temporary and system files, control files (no folder is one), every name with a
+    dot in front but a placeholder."""
     folded = name.casefold()
     return (
         name in {"", DONE, FAILED, PAUSE}
@@ -62,12 +67,12 @@ def is_ignored(name: str) -> bool:
         or folded in _FOREIGN_NAMES
         or folded.startswith(_FOREIGN_PREFIXES)
         or folded.endswith(_TEMPORARY_SUFFIXES)
-        or control_of(name) is not None
+        or (not is_folder and control_of(name) is not None)
     )
 
 
 def control_of(name: str) -> tuple[str, str] | None:
-    """Return (drop name, "ready" | "hold" | "cancel") for the name of a control file, None for any other."""
+    """Return (name of a drop or id of a job, one of CONTROLS) for the name of a control file, None for any other."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, suffix.lower()) if stem and dot and suffix.lower() in CONTROLS else None
 
@@ -102,6 +107,11 @@ def slug(name: str) -> str:
     """Return a name as ASCII for ids: lower-case letters, digits and single hyphens, at most 40; "drop" if nothing is left."""
     decomposed = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", decomposed.lower())[:40].strip("-") or "drop"
+
+
+def is_job_id(text: str) -> bool:
+    """Return whether a text has the form of a job's id, see `new_job_id`."""
+    return _JOB_ID.fullmatch(text) is not None
 
 
 def new_job_id(name: str, now: float, entropy: str) -> str:

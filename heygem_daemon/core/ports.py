@@ -212,13 +212,21 @@ class Publisher(Protocol):
 class StatusWriter(Protocol):
     """Writes the status files in outputs."""
 
-    def reserve_name(self, name: str) -> str:
+    def reserve_name(self, name: str, inbox: str) -> str:
         """Return the name of the output folder for a drop shown as `name`: an unused one, or that of the same drop before a restart."""
+        ...
+
+    def former_id(self, output: str) -> str | None:
+        """Return the job id in the status that a drop had in this folder before a restart, where its name was just reserved again."""
         ...
 
     def write_job(self, status: JobStatus) -> None: ...
 
     def write_daemon(self, status: DaemonStatus) -> None: ...
+
+    def append_log(self, output: str, lines: Sequence[str]) -> bool:
+        """Append lines to the log in this output folder. Return False where they could not be written; never raise."""
+        ...
 
     def remove(self, output: str) -> None:
         """Remove the output folder of a drop that went away before it was claimed, if it holds nothing but a status."""
@@ -296,6 +304,22 @@ class MetricsExporter(Protocol):
 
     def write(self, status: DaemonStatus) -> None:
         """Export the daemon's status as metrics. Never raises."""
+        ...
+
+
+class JobLines(Protocol):
+    """The log lines about each job, kept until they are in its output folder. No call ever raises."""
+
+    def pending(self) -> Sequence[str]:
+        """Return the ids of the jobs that have lines."""
+        ...
+
+    def take(self, job_id: str) -> Sequence[str]:
+        """Return and forget the lines of a job, oldest first, each a JSON object."""
+        ...
+
+    def put_back(self, job_id: str, lines: Sequence[str]) -> None:
+        """Keep lines that could not be written."""
         ...
 
 

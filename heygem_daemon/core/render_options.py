@@ -24,7 +24,8 @@ class RenderOptions:
     that is spoken: "left", "right", "mix" or a number counted from 1; None: the mix that has the speech. channels: "stereo" writes more
     than two channels as two, "keep" as they are. background: "#rrggbb", what transparent pixels become. text: the words of the recording;
     where it is None, a script file may hold them. language: of these words, None = detect it. undriven_limit: the largest part of the
-    speech (0-1) that may fall on frames whose mouth is not drawn; 1 allows all.
+    speech (0-1) that may fall on frames whose mouth is not drawn; 1 allows all. first_seconds: a trial, only so much of the beginning is
+    rendered; None: all of it.
     """
 
     engine: str = "rewrite"
@@ -40,6 +41,7 @@ class RenderOptions:
     text: str | None = None
     language: str | None = None
     undriven_limit: float = 0.5
+    first_seconds: float | None = None
 
     def overridden_by(self, wanted: object) -> Self:
         """Return these options with those that `wanted` names: its attributes of the same names that are there and not None."""

@@ -1,9 +1,10 @@
 """The result of one scan of an inbox: its drops, its control files, and what ffprobe found in their media."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
-from heygem_daemon.core.drop import Entry
+from heygem_daemon.core.drop import Entry, is_drop_file
 from heygem_daemon.core.errors import HeygemError
 
 
@@ -13,7 +14,8 @@ class ScannedDrop:
 
     name: of the folder, as the file system gives it (may hold surrogates); "" for the flat form, whose `entries` are those of the inbox
     root. entries: every file below it that is part of the drop. writers: a file is open for writing. ready, hold, cancel: its control
-    files. unreadable: a path that could not be read, "" if none; nothing may then be concluded from what is missing. problem: why.
+    files. owner, reference: of its job.toml, where they are known already. unreadable: a path that could not be read, "" if none; nothing
+    may then be concluded from what is missing. problem: why.
     """
 
     inbox: str
@@ -23,6 +25,8 @@ class ScannedDrop:
     ready: bool = False
     hold: bool = False
     cancel: bool = False
+    owner: str | None = None
+    reference: str | None = None
     unreadable: str = ""
     problem: HeygemError | None = None
 
@@ -31,7 +35,8 @@ class ScannedDrop:
 class InboxScan:
     """One scan of one inbox; nothing may be concluded from one that is not `online`.
 
-    controls: (drop name, "hold" | "cancel" | "ready") for every control file beside the drops, whether or not the drop is still there.
+    controls: (name of a drop or id of a job, one of names.CONTROLS) for every control file beside the drops, whether or not the drop is
+    still there. priorities: the text of .priority files by this name; of some of them, where there are many.
     """
 
     inbox: str
@@ -41,6 +46,7 @@ class InboxScan:
     paused: bool = False
     drops: tuple[ScannedDrop, ...] = ()
     controls: tuple[tuple[str, str], ...] = ()
+    priorities: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +55,11 @@ class Inspection:
 
     problems: Mapping[str, HeygemError]
     seconds: Mapping[str, float]
+
+
+def control_names(name: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the names that control files of a drop go by: its own; of the flat form those of its recordings (speech.hold)."""
+    if name:
+        return (name,)
+    recordings = (PurePosixPath(entry.path) for entry in entries if "/" not in entry.path and is_drop_file(entry.path, flat=True))
+    return tuple(path.stem for path in recordings)

@@ -140,6 +140,10 @@ class JobStatus(_Model):
     since: AwareDatetime
     reason: str = ""
     waiting_for: str | None = None
+    inbox: str = Field(default="", description="the folder in which it was dropped")
+    owner: str | None = Field(default=None, description="who asked for it, by its job.toml")
+    reference: str | None = Field(default=None, description="the client's own name of it, by its job.toml")
+    consent: str | None = Field(default=None, description="who agreed to be shown, and when, by its job.toml")
     priority: int = 0
     position: int | None = Field(default=None, description="1 = next in the queue")
     progress: ProgressStatus | None = None
@@ -167,6 +171,9 @@ class JobSummary(_Model):
     since: AwareDatetime
     reason: str = ""
     waiting_for: str | None = None
+    inbox: str = ""
+    owner: str | None = None
+    reference: str | None = None
     priority: int = 0
     position: int | None = None
     percent: float | None = None

@@ -36,6 +36,7 @@ class WarningCode(StrEnum):
     SCRIPT_LANGUAGE_UNKNOWN = "script_language_unknown"
     SCRIPT_WITHOUT_ESPEAK = "script_without_espeak"
     FILE_IGNORED = "file_ignored"
+    TRIAL = "trial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,10 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
     WarningCode.FILE_IGNORED: WarningSpec(
         message="A file or folder of the drop was not used.",
         hint="Where it belongs to the job, put it directly into videos/ (or audios/), in an accepted type, and drop the folder again.",
+    ),
+    WarningCode.TRIAL: WarningSpec(
+        message="This is a trial: only the beginning was rendered.",
+        hint="Drop the folder again without first_seconds in job.toml to get all of it.",
     ),
 }
 

@@ -1,5 +1,6 @@
 """A drop that is not claimed yet, and the job made from it."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,9 @@ from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.file_types import FileType, type_of
 from heygem_daemon.core.job import Failure, Item, Job
-from heygem_daemon.core.scan import Inspection, ScannedDrop
+from heygem_daemon.core.job_options import parse_priority
+from heygem_daemon.core.names import CONTROLS
+from heygem_daemon.core.scan import Inspection, ScannedDrop, control_names
 from heygem_daemon.core.settle import Settling
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.core.status_builder import candidate_status
@@ -22,7 +25,8 @@ _NAMING: Final = (FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUP
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A drop that is seen but not yet claimed. `scanned` is what the last scan found; `reported_at` (monotonic) is when its status was
-    last written."""
+    last written. `held_by` is the name of the control file that holds it back, without its suffix, and `priority` that of its .priority
+    file."""
 
     job_id: str
     name: str
@@ -30,6 +34,8 @@ class Candidate:
     seen: ClockReading
     scanned: ScannedDrop
     settling: Settling = field(default_factory=Settling)
+    held_by: str = ""
+    priority: int | None = None
     reason: str = ""
     waiting_for: str = "settling"
     problem: HeygemError | None = None
@@ -48,7 +54,25 @@ class Candidate:
     def log_context(self) -> dict[str, str]:
         return {"job_id": self.job_id, "job": self.name}
 
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """Return the names that its control files go by."""
+        return (*control_names(self.scanned.name, self.scanned.entries), self.job_id)
+
+    def controlled(self, controls: Collection[tuple[str, str]], texts: Mapping[str, str]) -> "Candidate":
+        """Return the candidate with what the control files of an inbox ask for; `texts` are those of its .priority files."""
+        given = {kind: [name for name in self.control_names if (name, kind) in controls] for kind in CONTROLS}
+        held_by = "" if given["resume"] else names.escape_name(next(iter(given["hold"]), ""))
+        priorities = [parse_priority(texts[name]) for name in given["priority"] if name in texts]
+        return replace(
+            self,
+            scanned=replace(self.scanned, ready=bool(given["ready"]), cancel=bool(given["cancel"]), hold=bool(held_by)),
+            held_by=held_by,
+            priority=next((priority for priority in priorities if priority is not None), self.priority if given["priority"] else None),
+        )
+
     def status(self, priority: int) -> JobStatus:
+        """Return its status; `priority` is that of its inbox."""
         return candidate_status(
             self.name,
             self.job_id,
@@ -58,7 +82,10 @@ class Candidate:
             reason=self.reason,
             waiting_for=self.waiting_for,
             problem=self.problem,
-            priority=priority,
+            inbox=self.scanned.inbox,
+            owner=self.scanned.owner,
+            reference=self.scanned.reference,
+            priority=priority if self.priority is None else self.priority,
         )
 
 
@@ -67,7 +94,8 @@ def new_job(candidate: Candidate, claimed: Path, *, plan: Plan, inspection: Insp
     scanned = candidate.scanned
     rejected = plan.rejected or plan.incomplete
     items = () if rejected else drop.items(plan, inspection.problems)
-    items = tuple(replace(item, needs_bytes=_needed_bytes(item, scanned.entries, inspection)) for item in items)
+    trial = plan.options.first_seconds
+    items = tuple(replace(item, needs_bytes=_needed_bytes(item, scanned.entries, inspection, trial)) for item in items)
     if not rejected and items and all(item.failure for item in items):
         rejected = _common_problem(plan, inspection)
     return Job(
@@ -97,9 +125,11 @@ def name_for_display(scanned: ScannedDrop) -> str:
     return names.escape_name(named_after.stem)
 
 
-def _needed_bytes(item: Item, entries: tuple[Entry, ...], inspection: Inspection) -> int:
+def _needed_bytes(item: Item, entries: tuple[Entry, ...], inspection: Inspection, first_seconds: float | None) -> int:
     size = next((entry.size for entry in entries if entry.path == item.video), 0)
-    return policy.estimate_bytes(size, inspection.seconds.get(item.video, 0.0), inspection.seconds.get(item.recording, 0.0))
+    speech = inspection.seconds.get(item.recording, 0.0)
+    rendered = speech if first_seconds is None else min(speech, first_seconds)
+    return policy.estimate_bytes(size, inspection.seconds.get(item.video, 0.0), rendered)
 
 
 def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:

@@ -15,7 +15,8 @@ from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry, Plan
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
-from heygem_daemon.core.ports import Claims, Inspector, Log, StatusWriter
+from heygem_daemon.core.job_options import parse_job_toml
+from heygem_daemon.core.ports import Claims, Inspector, Ledger, Log, StatusWriter
 from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.daemon.candidate import Candidate, name_for_display, new_job
@@ -55,9 +56,18 @@ class CandidateTracker:
     """Tracks the drops of all inboxes until each is a job. With `until_idle` it does not wait for what may never come."""
 
     def __init__(
-        self, *, claims: Claims, inspector: Inspector, status_writer: StatusWriter, log: Log, rules: CandidateRules, until_idle: bool
+        self,
+        *,
+        claims: Claims,
+        inspector: Inspector,
+        status_writer: StatusWriter,
+        ledger: Ledger,
+        log: Log,
+        rules: CandidateRules,
+        until_idle: bool,
     ) -> None:
         self._claims = claims
+        self._ledger = ledger
         self._inspector = inspector
         self._status_writer = status_writer
         self._log = log
@@ -94,6 +104,18 @@ class CandidateTracker:
         """Return the statuses of the drops on their way in, the first seen first."""
         return [candidate.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), candidate in self._candidates.items()]
 
+    def outputs(self) -> dict[str, str]:
+        """Return the output folder of every candidate by its id."""
+        return {candidate.job_id: candidate.output for candidate in self._candidates.values()}
+
+    def control_names(self, inbox: str) -> list[tuple[str, ...]]:
+        """Return for each candidate of an inbox the names that its control files go by."""
+        return [candidate.control_names for (where, _), candidate in self._candidates.items() if where == inbox]
+
+    def has_unregistered(self, inbox: str) -> bool:
+        """Whether a drop of this inbox has no id yet."""
+        return any(where == inbox for where, _ in self._unregistered)
+
     @property
     def is_inspecting(self) -> bool:
         return any(candidate.waiting_for == "inspection" for candidate in self._candidates.values())
@@ -111,13 +133,19 @@ class CandidateTracker:
             self._discard(key)
         self._unregistered = {key for key in self._unregistered if key[0] != scan.inbox or key in present}
         self._claims_left, self._reports_left = CLAIMS_PER_SCAN, REPORTS_PER_SCAN
+        controls = frozenset(scan.controls)
         for scanned in scan.drops:
-            job = self._update(scanned, scan.network, now)
+            job = self._update(scanned, scan, controls, now)
             if job is not None:
                 yield job
-                if scanned.cancel:  # only now that the job is kept: after a crash before this line the file must still be there
-                    with suppress(TransientError):
-                        self._claims.clear_control(scanned.inbox, scanned.name, "cancel")
+                # Only now that the job is kept: after a crash before this line the files must still be there.
+                self._clear_controls(scanned, job.id, controls)
+
+    def _clear_controls(self, scanned: ScannedDrop, job_id: str, controls: Collection[tuple[str, str]]) -> None:
+        for control in ((scanned.name, "cancel"), (job_id, "cancel"), (job_id, "ready")):
+            if control in controls:
+                with suppress(TransientError):
+                    self._claims.clear_control(scanned.inbox, *control)
 
     def _discard(self, key: tuple[str, str]) -> None:
         candidate = self._candidates.pop(key)
@@ -125,7 +153,7 @@ class CandidateTracker:
         self._status_writer.remove(candidate.output)
         self._log("drop_withdrawn", **candidate.log_context())
 
-    def _update(self, scanned: ScannedDrop, network: bool, now: ClockReading) -> Job | None:
+    def _update(self, scanned: ScannedDrop, scan: InboxScan, controls: Collection[tuple[str, str]], now: ClockReading) -> Job | None:
         key = (scanned.inbox, scanned.name)
         try:
             known = self._candidates.get(key) or self._register(scanned, now)
@@ -133,8 +161,10 @@ class CandidateTracker:
             self._unregistered.add(key)
             return None  # outputs are away, so no status can be written; the drop stays where it is
         self._unregistered.discard(key)
-        candidate = known.observe(scanned, now)
-        result: Candidate | Inspection | Job = self._evaluate(candidate, network, now)
+        candidate = known.observe(scanned, now).controlled(controls, scan.priorities)
+        if (candidate.priority, scanned.owner) != (known.priority, known.scanned.owner):
+            candidate = replace(candidate, reported=False)
+        result: Candidate | Inspection | Job = self._evaluate(candidate, scan.network, now)
         if isinstance(result, Inspection):
             self._claims_left -= 1
             result = self._claim(candidate, result, now) if self._claims_left >= 0 else candidate
@@ -147,10 +177,22 @@ class CandidateTracker:
 
     def _register(self, scanned: ScannedDrop, now: ClockReading) -> Candidate:
         name = name_for_display(scanned)
-        job_id = names.new_job_id(name, now.wall, secrets.token_hex(3))
-        output = self._status_writer.reserve_name(name)
+        output = self._status_writer.reserve_name(name, scanned.inbox)
+        job_id = self._former_id(output) or names.new_job_id(name, now.wall, secrets.token_hex(3))
         self._log("drop_seen", job_id=job_id, job=name, inbox=scanned.inbox)
         return Candidate(job_id=job_id, name=name, output=output, seen=now, scanned=scanned)
+
+    def _former_id(self, output: str) -> str | None:
+        """Return the id that a drop had before a restart, by which people may have put control files beside it.
+
+        Anybody may write into outputs: an id that is not one, or that is taken, is not believed."""
+        found = self._status_writer.former_id(output)
+        if found is None or not names.is_job_id(found) or any(found == candidate.job_id for candidate in self._candidates.values()):
+            return None
+        try:
+            return found if self._ledger.get(found) is None else None
+        except TransientError:
+            return None
 
     def _evaluate(self, candidate: Candidate, network: bool, now: ClockReading) -> Candidate | Inspection:
         """Return the candidate with the reason why it waits, or the inspection with which it can be claimed."""
@@ -158,7 +200,7 @@ class CandidateTracker:
         if scanned.cancel:
             return _NOTHING_INSPECTED
         if scanned.hold:
-            return candidate.waits("held", f"Held back by {candidate.name}.hold")
+            return candidate.waits("held", f"Held back by {candidate.held_by}.hold")
         base = self.rules.network_settle_seconds if network else self.rules.settle_seconds
         is_settled = scanned.ready or candidate.settling.is_settled(now.monotonic, base)
         if scanned.problem is not None and is_settled:  # copying programs give their files the final rights last
@@ -257,7 +299,8 @@ class CandidateTracker:
         scanned = candidate.scanned
         priority = self.rules.priorities.get(scanned.inbox, 0)
         if scanned.cancel:
-            job = new_job(candidate, claimed, plan=Plan(), inspection=inspection, now=now, priority=priority)
+            plan = Plan(options=parse_job_toml(self._job_toml_of_cancelled(claimed))[0])
+            job = new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         root, entries = self._claims.listing(claimed)
         if _file_versions(entries) != _file_versions(scanned.entries):
@@ -265,6 +308,13 @@ class CandidateTracker:
         job_toml = self._claims.job_toml(root, entries)
         plan = drop.plan(entries, job_toml=job_toml, flat=not scanned.name, limits=self.rules.limits)
         return new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority).rollup(now.wall)
+
+    def _job_toml_of_cancelled(self, claimed: Path) -> str | None:
+        """Return the text of a job.toml, which may name an owner; None also where it cannot be read, for a drop is cancelled as it is."""
+        try:
+            return self._claims.job_toml(*self._claims.listing(claimed))
+        except TransientError:
+            return None
 
 
 def _file_versions(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:

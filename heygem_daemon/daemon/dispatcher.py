@@ -159,7 +159,8 @@ class Dispatcher:
             self._store.save(job.with_item(waiting).rollup(now.wall))
             return
         self.attempts[token] = Attempt(job_id=job.id, key=item.key, started=now, last_progress=now.monotonic)
-        options, limit = self._config.options.overridden_by(job.options), self._config.item_seconds
+        wanted, limit = job.options.for_video(item.video.rpartition("/")[2]), self._config.item_seconds
+        options = self._config.options.overridden_by(wanted)
         order = WorkOrder.for_attempt(job, item, root=root, staged=staged, token=token, options=options, limit_seconds=limit)
         self.breaker = self.breaker.started()
         self._executor.submit(order)

@@ -8,6 +8,7 @@ from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.ports import ChangeNotifier, Claims, Log, Scanner
 from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.candidates import CandidateTracker
+from heygem_daemon.daemon.control_files import ControlFiles
 from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.health import Health
 from heygem_daemon.daemon.job_store import JobStore
@@ -29,6 +30,7 @@ class Inboxes:
     candidates: CandidateTracker
     dispatcher: Dispatcher
     requests: RequestHandler
+    controls: ControlFiles
     health: Health
     log: Log
     scans: dict[str, InboxScan] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class Inboxes:
         for job in self.candidates.process_scan(scan, now):
             self.dispatcher.enqueue(job, now)
         self._recovered |= {inbox} if is_recovered else set()
-        self.requests.apply_control_files(scan, now)
+        self.controls.apply(scan, now)
         self._scan_at[inbox] = now.monotonic + self._pause(scan, now)
 
     def _scan_and_recover(self, inbox: str) -> InboxScan | None:

@@ -227,6 +227,7 @@ class Daemon:
         self.executor.stop(2.0)
         self._run_step("status files", self.reporter.finish, self.clock.now())
         self.reporter.hooks.close(self.config.intervals.hooks)
+        self._run_step("status files", self.reporter.write_logs, self.clock.now())
         self.publisher.close()
         self.inspector.close()
         self.change_notifier.close()

@@ -1,15 +1,12 @@
-"""Apply the requests of people to jobs: by control files beside the drops, and by the command line through the ledger."""
+"""Apply the requests of people to jobs that the command line leaves in the ledger; control_files.py has those beside the drops."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Item, Job, State
-from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.ports import Claims, Ledger, Log
-from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.job_store import JobStore
 
@@ -23,19 +20,6 @@ class RequestHandler:
     ledger: Ledger
     claims: Claims
     log: Log
-
-    def apply_control_files(self, scan: InboxScan, now: ClockReading) -> None:
-        """Follow NAME.cancel and NAME.hold for drops of this inbox that are jobs already."""
-        wanted = {(kind, escape_name(name)): name for name, kind in scan.controls}
-        for job in [job for job in self.store.jobs.values() if job.inbox == scan.inbox]:
-            if ("cancel", job.name) in wanted:
-                self.dispatcher.cancel(job, now)
-                with suppress(TransientError):
-                    self.claims.clear_control(scan.inbox, wanted["cancel", job.name], "cancel")
-            elif ("hold", job.name) in wanted and not job.on_hold:
-                self.dispatcher.hold(job, f"Held back by {job.name}.hold", now)
-            elif job.on_hold and job.reason.endswith(".hold") and ("hold", job.name) not in wanted:
-                self.dispatcher.release(job, now)
 
     def apply_requests(self, now: ClockReading) -> None:
         """Take the requests that the command line left in the ledger."""
@@ -57,12 +41,13 @@ class RequestHandler:
             case "release":
                 self.dispatcher.release(job, now)
             case "retry":
-                return self._retry(job, now)
+                return self.retry(job, now)
             case _:
                 return False
         return True
 
-    def _retry(self, job: Job, now: ClockReading) -> bool:
+    def retry(self, job: Job, now: ClockReading) -> bool:
+        """Take a finished job into the queue again; return whether that could be done."""
         if not job.is_final or job.state is State.SUCCEEDED:
             return False
         try:

@@ -1,5 +1,5 @@
-"""Write the status: one status.json for each job, one for the daemon, at most once a second each while things only progress; and one line
-for the service manager."""
+"""Write the status: one status.json for each job with a log beside it, one for the daemon, at most once a second each while things only
+progress; and one line for the service manager."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,7 +9,7 @@ from heygem_daemon.core import policy
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import FINAL, Job, State
-from heygem_daemon.core.ports import Executor, Hooks, Ledger, Log, MetricsExporter, Publisher, StatusWriter
+from heygem_daemon.core.ports import Executor, Hooks, JobLines, Ledger, Log, MetricsExporter, Publisher, StatusWriter
 from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.core.status import (
     DaemonStatus,
@@ -31,6 +31,9 @@ RETRY_SECONDS: Final = 5.0
 LISTED: Final = 100
 WRITES_PER_TICK: Final = 50
 """Each write is an fsync (some ms): a thousand jobs that change at once must not hold up the tick."""
+LOGS_PER_TICK: Final = 50
+LOGS_SECONDS: Final = 1.0
+"""Lines that cannot be written now (the folder of a new drop is not there yet) are tried again after this."""
 ATTEMPTS_IN_LINE: Final = 3
 
 
@@ -67,12 +70,14 @@ class StatusReporter:
     publisher: Publisher
     hooks: Hooks
     metrics_exporter: MetricsExporter
+    job_lines: JobLines
     log: Log
     identity: Identity
     _dirty: dict[str, Job] = field(default_factory=dict)
     _shown: dict[str, int] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
     _retry_at: float = 0.0
+    _logs_at: float = 0.0
     _heartbeat_at: float = 0.0
     _recent: list[JobStatus] | None = None
     _unwritable: dict[str, float] = field(default_factory=dict)
@@ -99,17 +104,43 @@ class StatusReporter:
         if now.monotonic >= self._retry_at:
             for job in due[:limit]:
                 self._write_job(job, context)
+            self.write_logs(now, None if limit is None else LOGS_PER_TICK)
 
     def finish(self, now: ClockReading) -> None:
         """Write everything that is left, without a limit, before the daemon ends."""
         self._written.clear()
         self._unwritable.clear()
-        self._retry_at = self._heartbeat_at = 0.0
+        self._retry_at = self._heartbeat_at = self._logs_at = 0.0
         self.write(now, "stopped", limit=None)
 
     def job_ended(self, job: Job, now: ClockReading) -> None:
         """Call the hooks: all of the job is over, its inputs are archived."""
         self.hooks.job_ended(job_status(job, now=now.wall, links=self._links(job)))
+
+    def write_logs(self, now: ClockReading, limit: int | None = None) -> None:
+        """Append the new lines about `limit` jobs at most to their logs. A log that cannot be written holds up nothing."""
+        if now.monotonic < self._logs_at:
+            return
+        for job_id in self.job_lines.pending()[:limit]:
+            try:
+                output = self._output_of(job_id)
+            except TransientError:
+                continue
+            lines = self.job_lines.take(job_id)
+            if output is not None and not self.status_writer.append_log(output, lines):
+                self.job_lines.put_back(job_id, lines)
+                self._logs_at = now.monotonic + LOGS_SECONDS
+
+    def _output_of(self, job_id: str) -> str | None:
+        """Return the output folder of a job or drop, None of one that has gone. Raises TransientError."""
+        job = self.store.jobs.get(job_id) or self._dirty.get(job_id)
+        if job is not None:
+            return job.output
+        output = self.candidates.outputs().get(job_id)
+        if output is not None:
+            return output
+        finished = self.ledger.get(job_id)
+        return None if finished is None else finished.output
 
     # -- the jobs -------------------------------------------------------------------------------------------------
 
@@ -140,7 +171,7 @@ class StatusReporter:
 
     def _signature(self, job: Job, context: StatusContext) -> int:
         items = tuple((item.state, item.attempt) for item in job.items)
-        return hash((job.state, job.reason, job.on_hold, items, self._waiting_for(job), context.positions.get(job.id)))
+        return hash((job.state, job.reason, job.on_hold, job.priority, items, self._waiting_for(job), context.positions.get(job.id)))
 
     def _is_urgent(self, job: Job, context: StatusContext) -> bool:
         return self._shown.get(job.id) != self._signature(job, context)

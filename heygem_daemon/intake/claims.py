@@ -18,13 +18,12 @@ from heygem_daemon.core.drop import JOB_TOML, Entry, is_drop_file
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.names import MARKER, PRIVATE, control_of, escape_name
-from heygem_daemon.core.scan import ScannedDrop
+from heygem_daemon.core.scan import ScannedDrop, control_names
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.inbox_errors import inbox_error, inbox_errors
 from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
 from heygem_daemon.intake.permissions import may_move, may_read, permission_error
-from heygem_daemon.intake.scanner import control_names
 
 FLAT: Final = "flat"
 FLAT_MARK: Final = ".flat"
@@ -283,5 +282,5 @@ def _list_claimed(claim_dir: Path, name: str) -> Listing | None:
 
 def _delete_control(inbox: Path, name: str, kind: str) -> None:
     for found in os.listdir(inbox):
-        if control_of(found) == (name, kind):
+        if control_of(found) == (name, kind) and not _is_real_folder(inbox / found):
             (inbox / found).unlink(missing_ok=True)

@@ -82,9 +82,9 @@ def _is_flat_part(found: os.DirEntry[str]) -> bool:
     return is_flat_part(found.name, is_folder=found.is_dir(follow_symlinks=False))
 
 
-def read_regular(path: Path, limit: int) -> bytes | None:
+def read_regular(path: Path | str, limit: int, parent: int | None = None) -> bytes | None:
     """Return the first `limit` bytes of a regular file; None for a pipe or a device. Raises OSError, ELOOP for a link."""
-    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
+    with os.fdopen(os.open(path, _OPEN_FLAGS, dir_fd=parent), "rb") as file:
         return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
@@ -133,7 +133,7 @@ class _Walk:
         ignored = is_ignored(found.name)
         try:
             if found.is_dir(follow_symlinks=False):
-                return not ignored
+                return not is_ignored(found.name, is_folder=True)
             if ignored or found.is_symlink() or not found.is_file(follow_symlinks=False):
                 self._add(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
             else:

@@ -1,20 +1,29 @@
 """Scan an inbox: which drops lie there, and which control files beside them. All knowledge comes from scans; events only trigger one."""
 
+import errno
 import os
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.drop import Entry, Kind, is_drop_file, is_flat_part, is_side_file
+from heygem_daemon.core.drop import Kind, is_flat_part, is_side_file
+from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions
 from heygem_daemon.core.names import MARKER, PAUSE, control_of, is_ignored
-from heygem_daemon.core.scan import InboxScan, ScannedDrop
+from heygem_daemon.core.scan import InboxScan, ScannedDrop, control_names
 from heygem_daemon.intake.leases import has_writer_at
-from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder
+from heygem_daemon.intake.listing import MAX_DEPTH, MAX_FILES, Listing, list_drop, list_flat, opened_folder, read_regular
 from heygem_daemon.intake.mounts import mount_of
-from heygem_daemon.intake.permissions import permission_error
+from heygem_daemon.intake.origins import DropOrigins
+from heygem_daemon.intake.permissions import DENIED, permission_error
 
 _FLAT: Final = ""
+PRIORITIES_PER_SCAN: Final = 100
+PRIORITY_BYTES: Final = 64
+"""More than any number from -100 to 100 has, however it is written."""
+_NEVER_READABLE: Final = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO, *DENIED})
+"""Of a link, a socket, and a file of others: no later scan will read it."""
 
 
 @dataclass(kw_only=True)
@@ -25,6 +34,7 @@ class _RootContents:
     flat: bool = False
     paused: bool = False
     controls: list[tuple[str, str]] = field(default_factory=list)
+    priority_files: list[str] = field(default_factory=list)
 
 
 class FolderScanner:
@@ -34,6 +44,7 @@ class FolderScanner:
         self._marker = marker
         self._limits: dict[str, int] = {"max_files": max_files, "max_depth": max_depth}
         self._last: dict[str, Mapping[str, Listing]] = {}
+        self._origins = DropOrigins()
 
     def scan(self, inbox: str) -> InboxScan:
         """Scan one inbox; never raises. Without its marker file it is offline: an unmounted share looks like an empty folder."""
@@ -64,16 +75,25 @@ class FolderScanner:
         before = self._last.get(inbox, {})
         self._last[inbox] = listings
         controls = frozenset(found.controls)
+        origins = self._origins.read(inbox, root, listings)
         return InboxScan(
             inbox=inbox,
             online=True,
             network=network,
             paused=found.paused,
             drops=tuple(
-                _scanned_drop(inbox, name, listing, controls, writers=_has_writers(root, name, listing, before.get(name), network=network))
+                _scanned_drop(
+                    inbox,
+                    name,
+                    listing,
+                    controls,
+                    origins.get(name, NO_OPTIONS),
+                    writers=_has_writers(root, name, listing, before.get(name), network=network),
+                )
                 for name, listing in listings.items()
             ),
             controls=tuple(sorted(controls)),
+            priorities=_read_priorities(root, found.priority_files, network=network),
         )
 
     def _listings(self, root: int, found: _RootContents) -> dict[str, Listing]:
@@ -96,17 +116,40 @@ def _classify(root: int) -> _RootContents:
             control = None if is_folder else control_of(entry.name)
             if control:
                 found.controls.append(control)
+                found.priority_files += [entry.name] if control[1] == "priority" else []
             elif entry.name == PAUSE:
                 found.paused = True
             elif is_flat_part(entry.name, is_folder=is_folder):
                 # job.toml and speech.txt alone are not a drop: they may wait there for the next recording.
                 found.flat = found.flat or is_folder or not is_side_file(entry.name)
-            elif not is_ignored(entry.name) and (is_folder or entry.is_symlink()):
+            elif not is_ignored(entry.name, is_folder=is_folder) and (is_folder or entry.is_symlink()):
                 found.drops.append(entry.name)
     return found
 
 
-def _scanned_drop(inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], *, writers: bool) -> ScannedDrop:
+def _read_priorities(root: int, files: Sequence[str], *, network: bool) -> dict[str, str]:
+    """Return the texts of priority files by the name that each is about, without those that are empty or still being written.
+
+    What is no regular file, or may not be read, has a text that is no number. Of many files some are read, others at the next scan."""
+    chosen = files if len(files) <= PRIORITIES_PER_SCAN else random.sample(files, PRIORITIES_PER_SCAN)
+    texts: dict[str, str] = {}
+    for file in chosen:
+        control = control_of(file)
+        try:
+            content = read_regular(file, PRIORITY_BYTES + 1, root)
+        except OSError as failed:
+            if failed.errno not in _NEVER_READABLE:
+                continue
+            content = None
+        is_written = content != b"" and (network or not has_writer_at(file, root))
+        if control is not None and is_written:
+            texts[control[0]] = "(no readable file)" if content is None else content.decode(errors="replace")
+    return texts
+
+
+def _scanned_drop(
+    inbox: str, name: str, listing: Listing, controls: frozenset[tuple[str, str]], options: JobOptions, *, writers: bool
+) -> ScannedDrop:
     names = control_names(name, listing.entries)
     return ScannedDrop(
         inbox=inbox,
@@ -116,17 +159,11 @@ def _scanned_drop(inbox: str, name: str, listing: Listing, controls: frozenset[t
         ready=any((each, "ready") in controls for each in names),
         hold=any((each, "hold") in controls for each in names),
         cancel=any((each, "cancel") in controls for each in names),
+        owner=options.owner,
+        reference=options.reference,
         unreadable=listing.unreadable or listing.limit_exceeded,
         problem=None if listing.denied is None else permission_error(Path(inbox) / name / listing.denied, "read", Path(inbox)),
     )
-
-
-def control_names(name: str, entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the names that control files of a drop go by: its own; of the flat form those of its recordings (speech.hold)."""
-    if name:
-        return (name,)
-    recordings = (PurePosixPath(entry.path) for entry in entries if "/" not in entry.path and is_drop_file(entry.path, flat=True))
-    return tuple(path.stem for path in recordings)
 
 
 def _has_writers(root: int, name: str, listing: Listing, before: Listing | None, *, network: bool) -> bool:

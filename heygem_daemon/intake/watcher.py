@@ -26,10 +26,11 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from heygem_daemon.core.names import DONE, FAILED, PRIVATE
+from heygem_daemon.core.names import DONE, FAILED, PRIVATE, UPLOADS
 from heygem_daemon.intake.mounts import mount_of
 
-_OWN_FOLDERS: Final = frozenset({PRIVATE, DONE, FAILED})
+_OWN_FOLDERS: Final = frozenset({PRIVATE, DONE, FAILED, UPLOADS})
+"""In which nothing becomes a drop before it is renamed to a place beside them, which is an event of its own."""
 
 _WATCHED_EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent, DirMovedEvent, DirDeletedEvent, FileCreatedEvent, FileMovedEvent, FileDeletedEvent, FileClosedEvent,

@@ -1,18 +1,22 @@
-"""Write the status.json files in outputs. They are always whole: replaced, never written in place."""
+"""Write the status.json files in outputs, and the logs beside them. A status is always whole: replaced, never written in place."""
 
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.job import State
+from heygem_daemon.core.names import JOB_LOG, escape_name
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.durable import write_durably
+from heygem_daemon.publishing import job_log
 from heygem_daemon.publishing.outputs_errors import folder_inside, outputs_errors
 
 STATUS: Final = "status.json"
+_OWN_FILES: Final = frozenset({STATUS, JOB_LOG})
+"""What the folder of a drop that was never claimed may hold."""
 _MAX_BYTES: Final = 200
 _NOT_IN_FOLDER_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _RESERVED: Final = frozenset({STATUS, "con", "prn", "aux", "nul"})
@@ -20,13 +24,15 @@ _NOT_YET_CLAIMED: Final = frozenset({State.SETTLING, State.WAITING})
 
 
 class StatusFiles:
-    """The `StatusWriter` port for one outputs folder. Every method but `remove` raises TransientError (outputs_offline, disk_full)."""
+    """The `StatusWriter` port for one outputs folder. `reserve_name` and the writing of a status raise TransientError (outputs_offline,
+    disk_full)."""
 
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs
         self._reserved: set[str] = set()
+        self._former_ids: dict[str, str] = {}
 
-    def reserve_name(self, name: str) -> str:
+    def reserve_name(self, name: str, inbox: str = "") -> str:
         """Return the output folder name for a drop shown as `name`: a free one, or the one where it already waited before a restart.
 
         To be called once per drop: a name reserved since the start and not removed belongs to another drop of that name."""
@@ -36,20 +42,29 @@ class StatusFiles:
             key = _key(candidate)
             if key in self._reserved or key in _RESERVED:
                 continue
-            if key not in existing or self._is_waiting_in(existing[key], name):
+            former = self._former_status(existing[key], name, inbox) if key in existing else None
+            if key not in existing or former is not None:
                 self._reserved.add(key)
-                return existing.get(key, candidate)
+                output = existing.get(key, candidate)
+                if former is not None:
+                    self._former_ids[output] = former.job
+                return output
         raise AssertionError("the numbers never end")
 
-    def _is_waiting_in(self, folder: str, name: str) -> bool:
-        """Return whether this folder holds only the status of a drop of this name that was never claimed."""
+    def former_id(self, output: str) -> str | None:
+        """Return the job id in the status that a drop had in this folder before a restart; only once after each `reserve_name`."""
+        return self._former_ids.pop(output, None)
+
+    def _former_status(self, folder: str, name: str, inbox: str) -> JobStatus | None:
+        """Return the status of a drop of this name and inbox that was never claimed, where this folder holds nothing else; else None."""
         path = self._outputs / folder
         try:
             status = JobStatus.read((path / STATUS).read_bytes())
-            is_bare = set(os.listdir(path)) == {STATUS}
+            is_bare = set(os.listdir(path)) <= _OWN_FILES
         except (OSError, ValueError):
-            return False
-        return is_bare and status.name == name and status.state in _NOT_YET_CLAIMED and status.times.queued is None
+            return None
+        is_same = status.name == name and status.inbox in {"", escape_name(inbox)}
+        return status if is_bare and is_same and status.state in _NOT_YET_CLAIMED and status.times.queued is None else None
 
     def write_job(self, status: JobStatus) -> None:
         """Replace outputs/<output>/status.json."""
@@ -61,13 +76,22 @@ class StatusFiles:
         with outputs_errors(self._outputs):
             write_durably(self._outputs / STATUS, status.to_json().encode())
 
+    def append_log(self, output: str, lines: Sequence[str]) -> bool:
+        """Append lines to the log in the folder of a job. Return False where they could not be written; never raise."""
+        try:
+            job_log.append(self._outputs / output, lines)
+        except (OSError, ValueError):  # ValueError: a NUL in a name
+            return False
+        return True
+
     def remove(self, output: str) -> None:
         """Remove the folder of a drop that went away before it was claimed, if it holds nothing but its status. Never raises."""
         self._reserved.discard(_key(output))
         folder = self._outputs / output
         try:
-            if not folder.is_symlink() and set(os.listdir(folder)) <= {STATUS}:
-                (folder / STATUS).unlink(missing_ok=True)
+            if not folder.is_symlink() and set(os.listdir(folder)) <= _OWN_FILES:
+                for name in _OWN_FILES:
+                    (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
         except OSError:
             return

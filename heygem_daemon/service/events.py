@@ -143,7 +143,14 @@ _DAEMON: Final = (
         name="request_unknown",
         summary="A request named a job that does not exist or cannot do that",
         message="no job for a request[: {verb}][ {target}]",
-        explanation="No open job has this name, or its inputs are gone. `heygem status` lists the jobs.",
+        explanation="No open job has this name, or its inputs are gone. `heygem status` lists the jobs. Where the request was a control "
+        "file in an inbox ({target}.{verb}), it was deleted.",
+    ),
+    Event(
+        name="control_refused",
+        summary="A control file could not be applied and was deleted",
+        message="{control} was deleted[: {reason}]",
+        explanation="A user put {control} into an inbox. A .priority file holds a whole number from -100 to 100 and nothing else.",
     ),
     Event(
         name="hook_finished",
@@ -276,6 +283,13 @@ _JOBS: Final = (
         explanation="It takes its place in the queue again.",
     ),
     Event(
+        name="job_prioritized",
+        summary="The priority of a job was changed by a control file",
+        message="{job}: priority {priority}",
+        explanation="A file named like the drop, or by the id of the job, with the suffix .priority holds the new number: from -100 to "
+        "100, higher ones start first.",
+    ),
+    Event(
         name="job_retried",
         summary="A finished job was queued again by hand",
         message="{job}: queued again by hand",
@@ -381,4 +395,45 @@ _WORKERS: Final = (
     ),
 )
 
-EVENTS: Final[Mapping[str, Event]] = {event.name: event for event in (*_DAEMON, *_INBOXES, *_JOBS, *_ITEMS, *_WORKERS)}
+_WEB: Final = (
+    Event(
+        name="web_started",
+        summary="The page and the HTTP interface are ready",
+        message="the page is at {address}",
+        explanation="`heygem web` answers from now on. It opens no ledger: the daemon works with or without it.",
+    ),
+    Event(
+        name="web_stopped",
+        summary="The page ended",
+        message="the page ended",
+        explanation="Open uploads go on where they were once it is started again; jobs are not affected.",
+    ),
+    Event(
+        name="web_login_refused",
+        summary="Somebody gave a wrong name or password",
+        message="a login[ as {user}][ from {address}] was refused",
+        explanation="Attempts from one address are slowed down more and more. Many of these lines mean that somebody is guessing: block "
+        "{address} in front of the page.",
+    ),
+    Event(
+        name="web_answer_cut",
+        summary="A download could not be finished and was cut",
+        message="{path}: cut[: {problem}]",
+        explanation="The connection was closed, so that the client does not take what it has for the whole file. Either the share does not "
+        "answer, or the file changed or was deleted while it was sent, or the client took nothing for ten minutes.",
+    ),
+    Event(
+        name="web_request_failed",
+        summary="A request failed because of an internal error",
+        message="{method} {path}: internal error",
+        explanation="The client got an answer without details; the traceback is in this line. Please report it.",
+    ),
+    Event(
+        name="web_server",
+        summary="A message of the web server below the page",
+        message="web server[: {line}]",
+        explanation="Not a log line of heygem itself: clients that speak no HTTP, or connections that failed.",
+    ),
+)
+
+EVENTS: Final[Mapping[str, Event]] = {event.name: event for event in (*_DAEMON, *_INBOXES, *_JOBS, *_ITEMS, *_WORKERS, *_WEB)}

@@ -54,10 +54,10 @@ def command_hook(command: Sequence[str]) -> Hook:
     return Hook(name="command", command=tuple(command))
 
 
-def webhook_hook(address: str, seconds: float) -> Hook:
+def webhook_hook(address: str, seconds: float, secret_file: str = "") -> Hook:
     """Return the hook that runs our webhook program by its path, isolated: it starts as fast as a bare Python, whatever the environment."""
     command = (sys.executable, "-I", str(Path(webhook_program.__file__).resolve()), f"{seconds:g}")
-    return Hook(name="webhook", command=command, environment={webhook_program.ADDRESS: address})
+    return Hook(name="webhook", command=command, environment={webhook_program.ADDRESS: address, webhook_program.SECRET_FILE: secret_file})
 
 
 def environment_of(status: JobStatus, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -76,10 +76,11 @@ class JobHooks:
         webhook: str,
         timeout_seconds: float,
         log: Log,
+        secret_file: str = "",
         queue_size: int = QUEUE_SIZE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        hooks = ([command_hook(command)] if command else []) + ([webhook_hook(webhook, timeout_seconds)] if webhook else [])
+        hooks = ([command_hook(command)] if command else []) + ([webhook_hook(webhook, timeout_seconds, secret_file)] if webhook else [])
         self._hooks = tuple(hooks)
         self._seconds = timeout_seconds
         self._log = log

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from traceback import format_exception_only
 from typing import Any, Final, TextIO
@@ -29,11 +29,15 @@ def _require_known_event(_logger: WrappedLogger, _method: str, line: EventDict) 
     return line
 
 
-def _add_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Add the sentence for people, with the name and message of an exception but not its traceback."""
+def message_of(line: Mapping[str, Any]) -> str:
+    """Return the sentence for people, with the name and message of an exception but not its traceback."""
     message = EVENTS[line["event"]].sentence(line)
     problem = _exception(line.get("exc_info"))
-    line["message"] = f"{message}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else message
+    return f"{message}: {one_line(''.join(format_exception_only(problem)).strip())}" if problem else message
+
+
+def _add_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    line["message"] = message_of(line)
     return line
 
 

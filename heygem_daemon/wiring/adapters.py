@@ -11,6 +11,7 @@ from heygem_daemon.core.ports import (
     Executor,
     Hooks,
     Inspector,
+    JobLines,
     Ledger,
     MetricsExporter,
     Publisher,
@@ -25,6 +26,7 @@ from heygem_daemon.intake.watcher import WatchdogNotifier
 from heygem_daemon.publishing.publish import FolderPublisher
 from heygem_daemon.service.clock import SystemClock
 from heygem_daemon.service.counting_log import CountingLog
+from heygem_daemon.service.job_lines import JobLog
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.notify import SystemdNotifier
 from heygem_daemon.settings import Settings
@@ -47,13 +49,15 @@ class Adapters:
     service_notifier: ServiceNotifier
     hooks: Hooks
     metrics_exporter: MetricsExporter
+    job_lines: JobLines
     apply: Callable[[Settings], None]
     """Hands new settings to those of the product's adapters that can change while the daemon works."""
 
 
 def production_adapters(settings: Settings, log: StructLog) -> Adapters:
     """Return what the product runs with. No worker is started yet. Raises HeygemError when the ledger cannot be opened."""
-    counting_log = CountingLog(log)
+    job_lines = JobLog(log)
+    counting_log = CountingLog(job_lines)
     ledger = open_ledger(settings, repair=True)
     if ledger.damaged is not None:
         counting_log("ledger_damaged", level="error", path=str(ledger.damaged))
@@ -79,6 +83,7 @@ def production_adapters(settings: Settings, log: StructLog) -> Adapters:
         service_notifier=SystemdNotifier(alarm=_dump_threads_later),
         hooks=job_hooks(settings, counting_log),
         metrics_exporter=metrics_exporter(settings, counting_log),
+        job_lines=job_lines,
         apply=apply,
     )
 

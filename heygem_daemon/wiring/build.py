@@ -6,6 +6,7 @@ from collections.abc import Callable
 from heygem_daemon import __version__
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.daemon.candidates import CandidateTracker
+from heygem_daemon.daemon.control_files import ControlFiles
 from heygem_daemon.daemon.dispatcher import Dispatcher
 from heygem_daemon.daemon.health import Health
 from heygem_daemon.daemon.inboxes import Inboxes
@@ -60,6 +61,16 @@ def _inboxes(config: RuntimeConfig, adapters: Adapters, status_writer: StatusFil
     dispatcher = Dispatcher(
         store=store, executor=adapters.executor, publisher=publisher, claims=claims, log=log, config=config, until_idle=until_idle
     )
+    candidates = CandidateTracker(
+        claims=claims,
+        inspector=adapters.inspector,
+        status_writer=status_writer,
+        ledger=ledger,
+        log=log,
+        rules=config.rules,
+        until_idle=until_idle,
+    )
+    requests = RequestHandler(store=store, dispatcher=dispatcher, ledger=ledger, claims=claims, log=log)
     return Inboxes(
         paths=config.inboxes,
         intervals=config.intervals,
@@ -67,11 +78,12 @@ def _inboxes(config: RuntimeConfig, adapters: Adapters, status_writer: StatusFil
         claims=claims,
         change_notifier=adapters.change_notifier,
         store=store,
-        candidates=CandidateTracker(
-            claims=claims, inspector=adapters.inspector, status_writer=status_writer, log=log, rules=config.rules, until_idle=until_idle
-        ),
+        candidates=candidates,
         dispatcher=dispatcher,
-        requests=RequestHandler(store=store, dispatcher=dispatcher, ledger=ledger, claims=claims, log=log),
+        requests=requests,
+        controls=ControlFiles(
+            store=store, dispatcher=dispatcher, candidates=candidates, requests=requests, ledger=ledger, claims=claims, log=log
+        ),
         health=Health(clock=adapters.clock),
         log=log,
     )
@@ -89,6 +101,7 @@ def _reporter(settings: Settings, adapters: Adapters, status_writer: StatusFiles
         publisher=adapters.publisher,
         hooks=adapters.hooks,
         metrics_exporter=adapters.metrics_exporter,
+        job_lines=adapters.job_lines,
         log=adapters.log,
         identity=Identity(
             version=__version__,

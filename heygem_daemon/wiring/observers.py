@@ -28,7 +28,13 @@ def job_hooks(settings: Settings, log: Log) -> Hooks:
     chosen = settings.hooks
     if not (chosen.command or chosen.webhook):
         return NullHooks()
-    return JobHooks(command=chosen.command, webhook=chosen.webhook, timeout_seconds=chosen.timeout_seconds, log=log)
+    return JobHooks(
+        command=chosen.command,
+        webhook=chosen.webhook,
+        secret_file=chosen.secret_file,
+        timeout_seconds=chosen.timeout_seconds,
+        log=log,
+    )
 
 
 def metrics_exporter(settings: Settings, log: CountingLog) -> MetricsExporter:

@@ -297,6 +297,19 @@ def test_job_toml_is_applied_or_refused() -> None:
     assert code(plan([SPEECH, VIDEO], job_toml="priority =", limits=LIMITS).rejected) == "bad_job_toml"
 
 
+def test_a_face_chosen_in_a_video_that_is_not_there_is_refused_by_name() -> None:
+    right = plan([SPEECH, VIDEO], job_toml='faces = { "teacher-a.mp4" = "left" }', limits=LIMITS)
+    assert (right.rejected, right.options.faces) == (None, {"teacher-a.mp4": "left"})
+    wrong = plan([SPEECH, VIDEO], job_toml='faces = { "teacher.mp4" = "left" }', limits=LIMITS).rejected
+    assert wrong is not None
+    assert (wrong.code, "teacher.mp4, which is no video of this drop (teacher-a.mp4)." in wrong.message) == ("bad_job_toml", True)
+
+
+def test_a_face_chosen_in_a_video_that_may_still_come_is_no_mistake_yet() -> None:
+    found = plan([SPEECH], job_toml='faces = { "teacher-a.mp4" = "left" }', limits=LIMITS)
+    assert problem_codes(found) == ("no_videos", None)
+
+
 @pytest.mark.parametrize("pattern", ["videos/{}.xyz", "videos/day/{}.mp4", "{}.heic", "audios/{}.wav", "audios/{}.en.srt"])
 def test_a_listing_of_thousands_of_files_does_not_hold_up_the_tick(pattern: str) -> None:
     many = [*(entry(pattern.format(number)) for number in range(2500)), *(entry(f"audios/a{number}.wav") for number in range(2500))]

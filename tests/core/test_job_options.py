@@ -1,6 +1,6 @@
 import pytest
 
-from heygem_daemon.core.job_options import KEYS, MAX_TEXT, JobOptions, parse_job_toml
+from heygem_daemon.core.job_options import KEYS, MAX_CONSENT, MAX_OWNER, MAX_TEXT, JobOptions, parse_job_toml, parse_priority
 
 
 def test_an_absent_file_asks_for_nothing() -> None:
@@ -23,12 +23,15 @@ def test_every_option_is_parsed() -> None:
         'channels = "keep"',
         'background = "#00FF7f"',
         "undriven_limit = 1",
+        "first_seconds = 5",
+        'faces = { "teacher-a.mp4" = "left", "b.mov" = 1 }',
     )
     options, problem = parse_job_toml("\ufeff" + "\r\n".join((*lines, 'text = "Hello 你好"', 'language = "pt-BR"')))
     assert problem is None
     assert options == JobOptions(
         engine="rewrite", fit="video", face="2", label=True, quality=18, priority=-5, zip=False, explain=True, text="Hello 你好",
         language="pt-BR", track=2, channel="left", channels="keep", background="#00ff7f", undriven_limit=1.0,
+        first_seconds=5.0, faces={"teacher-a.mp4": "left", "b.mov": "1"},
     )  # fmt: skip
 
 
@@ -77,6 +80,28 @@ def test_the_keys_are_the_fields_of_the_options() -> None:
         ("undriven_limit = 1.5", "undriven_limit must be a number from 0 to 1."),
         ("undriven_limit = nan", "undriven_limit must be"),
         ("undriven_limit = true", "undriven_limit must be"),
+        ("first_seconds = 0", "first_seconds must be a number of seconds, at least 0.1."),
+        ("first_seconds = -5", "first_seconds must be"),
+        ("first_seconds = inf", "first_seconds must be"),
+        ("first_seconds = nan", "first_seconds must be"),
+        ("first_seconds = true", "first_seconds must be"),
+        ('first_seconds = "5"', "first_seconds must be"),
+        ('faces = "left"', "faces must be a table of file names and faces"),
+        ('faces = { "a.mp4" = "top" }', 'faces must be a table in which a.mp4 is "largest", "left"'),
+        ('[faces]\n"a\\u001b.mp4" = -1', "faces must be a table in which a\\x1b.mp4 is"),
+        ('owner = ""', "owner must be the name of a user in quotes, on one line of at most 200 characters."),
+        ('owner = "  "', "owner must be"),
+        ('owner = "a\\nb"', "owner must be"),
+        ("owner = 3", "owner must be"),
+        (f'owner = "{"x" * (MAX_OWNER + 1)}"', "owner must be"),
+        ('reference = ""', 'reference must be at most 64 letters, digits, ".", "_" and "-" in quotes.'),
+        ('reference = "a b"', "reference must be"),
+        ('reference = "a/b"', "reference must be"),
+        ('reference = "a\\n"', "reference must be"),
+        (f'reference = "{"x" * 65}"', "reference must be"),
+        ("reference = 7", "reference must be"),
+        ("consent = true", "consent must be who agreed, and when, in quotes, on one line of at most 1000 characters."),
+        (f'consent = "{"x" * (MAX_CONSENT + 1)}"', "consent must be"),
         ("text = 3", "text must be the spoken words in quotes"),
         ("language = 7", "language must be the code of a language in quotes"),
         ('language = "../mb"', "language must be"),
@@ -113,3 +138,51 @@ def test_a_key_is_shown_safely() -> None:
     _, problem = parse_job_toml('"a\\u001b[31m" = 1')
     assert problem is not None
     assert "\x1b" not in problem.message
+
+
+def test_the_face_of_one_video_wins_over_that_of_all() -> None:
+    options = JobOptions(face="largest", faces={"teacher-a.mp4": "left"})
+    assert options.for_video("teacher-a.mp4").face == "left"
+    assert options.for_video("teacher-b.mp4").face == "largest"
+    assert JobOptions().for_video("teacher-a.mp4") == JobOptions()
+
+
+def test_a_name_with_an_accent_is_the_same_in_both_spellings() -> None:
+    options = JobOptions(faces={"re\u0301sume\u0301.mp4": "right"})
+    assert options.for_video("r\u00e9sum\u00e9.mp4").face == "right"
+    assert options.unknown_video(["r\u00e9sum\u00e9.mp4"]) is None
+    assert options.unknown_video(["resume.mp4"]) == "re\u0301sume\u0301.mp4"
+
+
+def test_a_drop_may_name_who_asked_for_it_and_who_agreed() -> None:
+    options, problem = parse_job_toml('owner = " DOMAIN\\\\amy/ops "\nreference = "order-7.a_B"\nconsent = "Amy (邓) agreed on 2026-11-29"')
+    assert problem is None
+    expected = JobOptions(owner="DOMAIN\\amy/ops", reference="order-7.a_B", consent="Amy (邓) agreed on 2026-11-29")
+    assert options == expected
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "code"),
+    [('engine = 3\nfit = "x"', "bad_job_toml"), ("enginne = 1\nfit = 3", "unknown_option"), ('consent = 3\nzip = "x"', "bad_job_toml")],
+)
+def test_a_job_toml_with_a_mistake_still_names_its_owner(mistakes: str, code: str) -> None:
+    options, problem = parse_job_toml(f'quality = 20\n{mistakes}\nowner = "amy"\nreference = "r-1"')
+    assert options == JobOptions(owner="amy", reference="r-1")
+    assert problem is not None
+    assert problem.code == code
+
+
+def test_the_first_mistake_is_named() -> None:
+    _, problem = parse_job_toml("fit = 1\nenginne = 2\nface = -1")
+    assert problem is not None
+    assert "fit must be" in problem.message
+
+
+@pytest.mark.parametrize(("text", "number"), [("5", 5), ("-100", -100), ("+100", 100), ("007\r\n", 7), ("\ufeff 12 ", 12), ("-0", 0)])
+def test_a_priority_is_a_whole_number(text: str, number: int) -> None:
+    assert parse_priority(text) == number
+
+
+@pytest.mark.parametrize("text", ["", " ", "101", "-101", "1.0", "1e1", "five", "٣", "- 5", "5 5", "0x1", "1_0", "9" * 5000])
+def test_another_text_is_no_priority(text: str) -> None:
+    assert parse_priority(text) is None

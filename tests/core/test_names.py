@@ -10,6 +10,7 @@ from heygem_daemon.core.names import (
     control_of,
     escape_name,
     is_ignored,
+    is_job_id,
     is_valid_name,
     name_bytes,
     new_job_id,
@@ -27,7 +28,7 @@ FILE_NAMES = st.binary(min_size=1, max_size=255).map(lambda raw: os.fsdecode(raw
         "clip.mp4.part", "clip.tmp", "clip.mp4.crdownload", "clip.mp4.filepart", "~$speech.docx", "._clip.mp4", ".DS_Store", "Thumbs.db",
         "THUMBS.DB", "desktop.ini", "@eaDir", "#recycle", ".nfs000012", ".smbdeleteAAA0012", ".syncthing.clip.mp4.tmp", ".heygem",
         ".heygem-inbox", "_done", "_failed", "PAUSE", "lesson.ready", "lesson.hold", "lesson.CANCEL", "$RECYCLE.BIN", "clip.mp4~", "",
-        "clip.mp4:Zone.Identifier",
+        "clip.mp4:Zone.Identifier", "lesson.resume", "lesson.Retry", "lesson.priority", ".heygem-uploads", ".heygem-log.jsonl",
     ],
 )  # fmt: skip
 def test_a_temporary_foreign_or_control_name_never_counts(name: str) -> None:
@@ -44,9 +45,31 @@ def test_an_ordinary_name_counts(name: str) -> None:
 
 def test_a_control_file_names_its_drop_and_its_request() -> None:
     assert control_of("lesson 1.5.Hold") == ("lesson 1.5", "hold")
+    assert control_of("20261122-231500-lesson-01-k3f9.PRIORITY") == ("20261122-231500-lesson-01-k3f9", "priority")
     assert control_of(".hold") is None
     assert control_of("lesson.mp4") is None
     assert control_of("ready") is None
+
+
+@pytest.mark.parametrize("name", ["lesson.hold", "cv.resume", "take.Retry", "a.priority"])
+def test_a_folder_is_no_control_file(name: str) -> None:
+    assert not is_ignored(name, is_folder=True)
+    assert is_ignored(name)
+
+
+@pytest.mark.parametrize("name", ["videos.tmp", ".lesson.hold", "_done", "@eaDir"])
+def test_a_folder_of_a_temporary_or_foreign_name_does_not_count(name: str) -> None:
+    assert is_ignored(name, is_folder=True)
+
+
+@given(FILE_NAMES)
+def test_every_new_id_has_the_form_of_an_id(name: str) -> None:
+    assert is_job_id(new_job_id(name, 1.8e9, "k3f9"))
+
+
+@pytest.mark.parametrize("text", ["", "lesson", "../20261122-231500-a-b", "20261122-231500-", "20261122-231500-a/b", "20261122-231500-A\n"])
+def test_another_text_has_not_the_form_of_an_id(text: str) -> None:
+    assert not is_job_id(text)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\udcffb", "..", ".", "", "a/b", "a\x85", "a\u2028b"])

@@ -2,6 +2,7 @@ import pytest
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import JobWarning, State
+from heygem_daemon.core.job_options import JobOptions
 from heygem_daemon.core.status import ErrorStatus, JobStatus, ProgressStatus, WarningStatus
 from heygem_daemon.core.status_builder import RECENT, STAGES, candidate_status, item_progress, job_status, queue_status, summaries
 from tests.core.making import failure, item, job
@@ -47,6 +48,17 @@ def test_the_warnings_of_a_job_are_shown_and_counted_in_the_summary() -> None:
     assert status.warnings == (WarningStatus(code="file_ignored", message="a.heic was not used.", hint="Move it."),)
     assert JobStatus.read(status.to_json()) == status
     assert [summary.warning_count for summary in summaries([status], [job_status(job(DONE), now=1)])] == [1, 0]
+
+
+def test_a_status_names_the_inbox_and_what_the_drop_says_about_its_origin() -> None:
+    options = JobOptions(owner="amy", reference="r-1", consent="Amy agreed")
+    status = job_status(job(DONE, options=options, inbox="/srv/in\nbox"), now=1)
+    assert (status.inbox, status.owner, status.reference, status.consent) == (r"/srv/in\x0abox", "amy", "r-1", "Amy agreed")
+    (summary,) = summaries([status], [])
+    assert (summary.inbox, summary.owner, summary.reference) == (r"/srv/in\x0abox", "amy", "r-1")
+    assert JobStatus.read(status.to_json()) == status
+    settling = candidate_status("a", "id", "a", since=5, dropped_at=4, reason="x", inbox="/srv/inbox", owner="amy")
+    assert (settling.inbox, settling.owner, settling.reference) == ("/srv/inbox", "amy", None)
 
 
 def test_the_progress_of_a_job_covers_all_its_items() -> None:

@@ -211,6 +211,14 @@ def test_the_inboxs_priority_and_the_drops_options_reach_the_worker(harness: Dae
     assert status.priority == 5
 
 
+def test_the_face_chosen_for_one_video_reaches_the_order_for_it_alone(harness: DaemonHarness) -> None:
+    job_toml = 'face = "right"\nfirst_seconds = 5\n[faces]\n"a.mp4" = "left"\n'
+    harness.drop("lesson", job_toml, videos=("a.mp4", "b.mp4"))
+    harness.until(lambda: harness.state("lesson") == "succeeded")
+    faces = {Path(order.video).name: (order.options.face, order.options.first_seconds) for order in harness.session.orders}
+    assert faces == {"a.mp4": ("left", 5.0), "b.mp4": ("right", 5.0)}
+
+
 @pytest.mark.parametrize(("job_toml", "images"), [("explain = true\n", ["a.png"]), ("explain = false\n", []), ("", [])])
 def test_a_diagnostic_image_is_made_where_the_drop_asks_for_it(harness: DaemonHarness, job_toml: str, images: list[str]) -> None:
     (item,) = harness.finish("lesson", job_toml).items
@@ -420,6 +428,25 @@ def test_the_daemons_status_lists_the_queue_in_order(harness: DaemonHarness) -> 
     assert (status.queue.queued, status.state) == (2, "paused")
     assert status.inboxes[0].online
     assert status.inboxes[0].paused
+
+
+def test_a_status_names_owner_reference_and_consent_from_the_first_sight_to_the_end(harness: DaemonHarness) -> None:
+    harness.drop("lesson", 'owner = "amy"\nreference = "r-1"\nconsent = "Amy agreed"\n')
+    harness.tick()
+    settling = harness.status("lesson")
+    assert (settling.state, settling.owner, settling.reference, settling.inbox) == ("settling", "amy", "r-1", str(harness.inbox))
+    harness.until(lambda: harness.events_named("job_finished"))
+    harness.tick(6)
+    done = harness.status("lesson")
+    assert (done.state, done.owner, done.reference, done.consent) == ("succeeded", "amy", "r-1", "Amy agreed")
+    (summary,) = harness.daemon_status().jobs
+    assert (summary.owner, summary.reference, summary.inbox) == ("amy", "r-1", str(harness.inbox))
+
+
+@pytest.mark.parametrize("mistake", ["enginne = 1", 'fit = "both"', 'engine = "magic"'])
+def test_a_refused_drop_still_names_its_owner(harness: DaemonHarness, mistake: str) -> None:
+    status = harness.finish("lesson", f'{mistake}\nowner = "amy"\nreference = "r-1"\n')
+    assert (status.state, status.owner, status.reference) == ("rejected", "amy", "r-1")
 
 
 def test_the_daemons_status_lists_drops_that_are_not_jobs_yet(harness: DaemonHarness) -> None:

@@ -1,8 +1,10 @@
 """People control a real daemon with files and commands: pause, hold, cancel, retry, the marker of the inbox."""
 
+import json
 from pathlib import Path
 
-from tests.e2e.site import Site
+from heygem_daemon.core.names import JOB_LOG
+from tests.e2e.site import Site, kill
 
 
 def test_a_job_is_held_cancelled_paused_and_retried(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
@@ -52,3 +54,44 @@ def test_an_inbox_without_its_marker_is_offline_and_nothing_is_concluded(site: S
     (site.inbox / ".heygem-inbox").touch()
     site.wait_for_state("lesson-01", "succeeded")
     assert site.stop(daemon) == 0
+
+
+def test_control_files_by_name_and_by_id_reach_the_ledger_and_survive_a_restart(
+    site: Site, speech: Path, portrait_clip: Path, faceless: Path
+) -> None:
+    """The daemon is killed in the middle: what lies in the inbox and in the ledger is all that it needs."""
+    assert site.call("pause").returncode == 0
+    daemon = site.start()
+    site.drop("wrong", speech, [faceless], {"job.toml": 'owner = "amy"\nreference = "order-7"\n'})
+    site.drop("low", speech, [portrait_clip])
+    site.drop("high", speech, [portrait_clip])
+    site.wait_for(lambda: len(site.events("job_queued")) == 3, "the drops were not taken")
+    high, low, wrong = (str(site.status(name)["job"]) for name in ("high", "low", "wrong"))
+    (site.inbox / f"{high}.priority").write_text("50", encoding="utf-8")
+    (site.inbox / f"{low}.hold").touch()
+    site.wait_for(lambda: site.status("high").get("priority") == 50, "the priority was not taken")
+    site.wait_for(lambda: site.status("low").get("waiting_for") == f"Held back by {low}.hold", "the job was not held")
+    kill(daemon.pid)
+    daemon.wait(30)
+    (site.inbox / "PAUSE").unlink()
+    (site.inbox / "wrong.priority").write_text("99", encoding="utf-8")
+    daemon = site.start()
+    failed = site.wait_for_state("wrong", "failed")
+    assert (failed["owner"], failed["reference"], failed["inbox"]) == ("amy", "order-7", str(site.inbox))
+    site.wait_for((site.inbox / "_failed" / "wrong").exists, "its inputs were not moved")
+    (site.inbox / f"{wrong}.retry").touch()
+    site.wait_for(lambda: site.events("job_retried"), "the retry was not taken")
+    site.wait_for_state("high", "succeeded")
+    site.wait_for(lambda: len([line for line in site.events("job_finished") if line["job"] == "wrong"]) == 2, "it did not end again")
+    assert [line["job"] for line in site.events("item_started")[:2]] == ["wrong", "high"]
+    assert site.status("low")["state"] == "waiting"
+    (site.inbox / f"{low}.resume").touch()
+    site.wait_for_state("low", "succeeded")
+    assert site.stop(daemon) == 0
+    log = [json.loads(line) for line in (site.outputs / "low" / JOB_LOG).read_text(encoding="utf-8").splitlines()]
+    assert [line["event"] for line in log if line["event"] in {"job_held", "job_released", "job_finished"}] == [
+        "job_held",
+        "job_released",
+        "job_finished",
+    ]
+    assert [name for name in sorted(site.inbox.iterdir()) if name.suffix in {".hold", ".resume", ".retry", ".priority"}] == []

@@ -420,3 +420,9 @@ def test_a_drop_that_is_taken_while_its_permissions_are_checked_is_gone_and_not_
     monkeypatch.setattr("heygem_daemon.intake.permissions.os.access", taken_meanwhile)
     with pytest.raises(FileNotFoundError):
         CLAIMS.claim(scanned, "job-1")
+
+
+def test_a_folder_named_like_a_control_file_is_never_deleted(inbox: Path) -> None:
+    (inbox / "a.cancel").mkdir()
+    CLAIMS.clear_control(str(inbox), "a", "cancel")
+    assert (inbox / "a.cancel").is_dir()

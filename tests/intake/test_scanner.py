@@ -278,3 +278,59 @@ def test_a_script_alone_in_the_inbox_waits_for_its_recording(inbox: Path) -> Non
     assert scan(inbox).drops == ()
     fill(inbox, "speech.wav", "videos/a.mp4")
     assert paths(only(scan(inbox))) == ["job.toml", "speech.txt", "speech.wav", "videos/a.mp4"]
+
+
+def test_folders_named_like_control_files_are_drops(inbox: Path) -> None:
+    for name in ("cv.resume", "take.retry", "a.hold", "b.priority", "c.cancel", "d.ready"):
+        fill(inbox / name, "speech.wav", "videos.hold/a.mp4")
+    result = scan(inbox)
+    assert [drop.name for drop in result.drops] == ["a.hold", "b.priority", "c.cancel", "cv.resume", "d.ready", "take.retry"]
+    assert result.controls == ()
+    assert paths(result.drops[0]) == ["speech.wav", "videos.hold/a.mp4"]
+
+
+def test_the_folder_of_uploads_is_no_drop(inbox: Path) -> None:
+    fill(inbox / ".heygem-uploads/draft-1", "speech.wav", "videos/a.mp4")
+    result = scan(inbox)
+    assert (result.drops, result.controls) == ((), ())
+
+
+def test_priority_files_are_read_up_to_a_bound(inbox: Path) -> None:
+    for name, content in (("a", "5"), ("b", ""), ("c", "9" * 10_000), ("d", "\xff")):
+        (inbox / f"{name}.priority").write_text(content, encoding="latin-1")
+    result = scan(inbox)
+    assert result.priorities == {"a": "5", "c": "9" * 65, "d": "\ufffd"}
+    assert result.controls == (("a", "priority"), ("b", "priority"), ("c", "priority"), ("d", "priority"))
+
+
+def test_of_many_priority_files_some_are_read_and_in_the_end_all(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygem_daemon.intake.scanner.PRIORITIES_PER_SCAN", 4)
+    names = {f"lesson-{number}" for number in range(10)}
+    for name in names:
+        (inbox / f"{name}.priority").write_text("1")
+    read: set[str] = set()
+    for _ in range(500):
+        found = scan(inbox).priorities
+        assert len(found) == 4
+        read |= set(found)
+        if read == names:
+            return
+    raise AssertionError(read)
+
+
+def test_a_priority_file_that_is_no_file_is_not_opened_for_long_and_is_no_number(inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("7")
+    os.mkfifo(inbox / "pipe.priority")
+    (inbox / "link.priority").symlink_to(tmp_path / "secret")
+    (inbox / "dangling.priority").symlink_to("nowhere")
+    assert set(scan(inbox).priorities.values()) == {"(no readable file)"}
+    assert set(scan(inbox).priorities) == {"pipe", "link", "dangling"}
+
+
+def test_a_priority_file_that_is_still_being_written_is_not_read(inbox: Path) -> None:
+    with (inbox / "lesson.priority").open("w") as file:
+        file.write("1")
+        file.flush()
+        assert scan(inbox).priorities == {}
+        file.write("5")
+    assert scan(inbox).priorities == {"lesson": "15"}

@@ -120,6 +120,19 @@ def test_the_daemons_own_folders_are_not_reported(inbox: Path, notifier: Watchdo
     assert not has_changed(notifier, handled, inbox)
 
 
+def test_an_upload_is_not_reported_until_it_becomes_a_drop(inbox: Path, notifier: WatchdogNotifier, handled: HandledEvents) -> None:
+    (inbox / ".heygem-uploads").mkdir()
+    notifier.watch(str(inbox))
+    draft = inbox / ".heygem-uploads/draft-1"
+    (draft / "videos").mkdir(parents=True)
+    for _ in range(20):
+        with (draft / "videos/a.mp4").open("ab") as file:
+            file.write(b"x" * 1000)
+    assert not has_changed(notifier, handled, inbox)
+    draft.rename(inbox / "lesson-01")
+    assert is_notified(notifier)
+
+
 def test_scanning_is_not_reported(inbox: Path, notifier: WatchdogNotifier, handled: HandledEvents) -> None:
     (inbox / "lesson").mkdir()
     (inbox / "lesson/speech.wav").write_text("x")

@@ -64,7 +64,18 @@ def test_a_document_of_an_earlier_version_is_read() -> None:
 
 def test_a_document_is_written_as_by_an_earlier_version_with_the_keys_added_since() -> None:
     before = json.loads(JOB_OF_0_1)
-    options = {"track": None, "channel": None, "channels": None, "background": None, "undriven_limit": None}
+    options = {
+        "track": None,
+        "channel": None,
+        "channels": None,
+        "background": None,
+        "undriven_limit": None,
+        "owner": None,
+        "reference": None,
+        "consent": None,
+        "faces": None,
+        "first_seconds": None,
+    }
     assert item_document(ITEM) == ITEM_OF_0_1
     assert json.loads(job_document(JOB)) == before | {"options": before["options"] | options, "warnings": []}
 

@@ -197,3 +197,28 @@ def test_a_folder_that_holds_more_than_a_status_is_never_removed(status_files: S
 
 def test_removing_what_is_not_there_is_fine(status_files: StatusFiles) -> None:
     status_files.remove("lesson")
+
+
+def test_after_a_restart_a_waiting_drop_with_a_log_gets_its_folder_and_its_id_again(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson", status_files.reserve_name("lesson")))
+    assert status_files.former_id("lesson") is None
+    status_files.append_log("lesson", ["{}"])
+    after = StatusFiles(outputs)
+    assert after.reserve_name("lesson") == "lesson"
+    assert (after.former_id("lesson"), after.former_id("lesson")) == ("job-1", None)
+
+
+def test_a_waiting_drop_of_the_same_name_in_another_inbox_keeps_its_folder(status_files: StatusFiles, outputs: Path) -> None:
+    status = settling("lesson", "lesson").model_copy(update={"inbox": "/srv/a"})
+    status_files.write_job(status)
+    after = StatusFiles(outputs)
+    assert after.reserve_name("lesson", "/srv/b") == "lesson-2"
+    assert after.former_id("lesson-2") is None
+    assert after.reserve_name("lesson", "/srv/a") == "lesson"
+
+
+def test_a_drop_that_went_away_takes_its_log_with_it_too(status_files: StatusFiles, outputs: Path) -> None:
+    status_files.write_job(settling("lesson", status_files.reserve_name("lesson")))
+    status_files.append_log("lesson", ["{}"])
+    status_files.remove("lesson")
+    assert os.listdir(outputs) == []

@@ -307,8 +307,19 @@ def test_a_webhook_that_fails_is_logged_with_its_reason_and_without_the_password
     assert "hunter2" not in repr(line)
 
 
+def test_a_webhook_that_cannot_be_signed_is_not_sent_and_logged(make: Make, log: Events, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        make(webhook=address, secret_file=str(tmp_path / "gone")).job_ended(status())
+        (line,) = log.wait(1)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert line["reason"] == f"The secret file {tmp_path / 'gone'} cannot be read: No such file or directory"
+
+
 def test_the_address_is_not_an_argument_that_every_user_can_read() -> None:
-    hook = webhook_hook(SECRET.format(port=1), 10.0)
+    hook = webhook_hook(SECRET.format(port=1), 10.0, "/etc/heygem/webhook.secret")
     assert hook.command[1:2] == ("-I",)
     assert hook.command[3:] == ("10",)
     assert "hunter2" not in repr(hook)
@@ -319,7 +330,7 @@ def test_the_address_is_not_an_argument_that_every_user_can_read() -> None:
 
 def test_the_example_of_the_page_works(make: Make, log: Events, root: Path, tmp_path: Path) -> None:
     page = (root / "docs" / "monitoring.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    example, _verification = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     script, table = tmp_path / "job-ended", tmp_path / "jobs.tsv"
     script.write_text(example.replace("/var/lib/heygem/jobs.tsv", str(table)).replace("/usr/bin/python3", sys.executable))
     script.chmod(0o755)

@@ -1,12 +1,16 @@
 """The webhook: what reaches a server, which answers count, and that no secret is printed."""
 
 import base64
+import hashlib
+import hmac
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
@@ -14,10 +18,12 @@ from typing import Final
 import pytest
 
 from heygem_daemon.service import webhook
-from heygem_daemon.service.webhook import PAUSES, DeliveryError, deliver
+from heygem_daemon.service.webhook import PAUSES, DeliveryError, deliver, read_secrets
 
 BODY: Final = '{"job": "课程"}\n'.encode()
 SLACK: Final = 30.0
+KEY: Final = bytes(range(32))
+WEBHOOK_SECRET: Final = "whsec_" + base64.b64encode(KEY).decode()
 
 
 class Receiver(ThreadingHTTPServer):
@@ -194,6 +200,127 @@ def test_https_fails_with_a_server_that_does_not_support_it(server: Receiver, pa
     assert server.requests == []
 
 
+# -- signatures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(f"{WEBHOOK_SECRET}\n")
+    return path
+
+
+def headers_of(server: Receiver, number: int = 0) -> dict[str, str]:
+    return {name.lower(): value for name, value in server.requests[number][2].items()}
+
+
+def expected_signature(headers: dict[str, str], key: bytes = KEY) -> str:
+    """Return the signature by the words of the specification: HMAC-SHA256 over id.timestamp.body, in base64."""
+    signed = headers["webhook-id"].encode() + b"." + headers["webhook-timestamp"].encode() + b"." + BODY
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def test_the_example_of_the_specification_is_signed_as_it_is_there() -> None:
+    key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = webhook.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}', key)
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_delivery_is_signed_and_every_try_has_the_same_id_and_its_own_time(
+    server: Receiver, pauses: list[float], secret_file: Path
+) -> None:
+    server.answers = [lambda handler: answer(handler, 503), lambda handler: answer(handler, 200)]
+    times = iter([1_700_000_000.9, 1_700_000_007.0])
+    deliver(server.address(), BODY, seconds=SLACK, secret_file=str(secret_file), pause=pauses.append, clock=lambda: next(times))
+    first, second = headers_of(server, 0), headers_of(server, 1)
+    assert (first["webhook-timestamp"], second["webhook-timestamp"]) == ("1700000000", "1700000007")
+    assert first["webhook-id"] == second["webhook-id"]
+    assert [each["webhook-signature"] for each in (first, second)] == [expected_signature(first), expected_signature(second)]
+    assert first["webhook-signature"] != second["webhook-signature"]
+
+
+def test_another_end_has_another_id(server: Receiver, secret_file: Path) -> None:
+    for body in (BODY, BODY.replace(b"}", b" }")):
+        deliver(server.address(), body, seconds=SLACK, secret_file=str(secret_file))
+    assert headers_of(server, 0)["webhook-id"] != headers_of(server, 1)["webhook-id"]
+
+
+def test_without_a_secret_nothing_is_signed(server: Receiver) -> None:
+    deliver(server.address(), BODY, seconds=SLACK)
+    assert not [name for name in headers_of(server) if name.startswith("webhook-")]
+
+
+def test_while_a_secret_is_replaced_both_sign(server: Receiver, secret_file: Path) -> None:
+    other = b"k" * 64
+    secret_file.write_text(f"{WEBHOOK_SECRET}\n\nwhsec_{base64.b64encode(other).decode()}\n")
+    deliver(server.address(), BODY, seconds=SLACK, secret_file=str(secret_file))
+    headers = headers_of(server)
+    assert headers["webhook-signature"].split() == [expected_signature(headers), expected_signature(headers, other)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        WEBHOOK_SECRET.removeprefix("whsec_").encode(),
+        b"whsec_c2hvcnQ=",
+        b"whsec_not base64 at all, but hunter2",
+        b"whsec_" + base64.b64encode(b"x" * 65),
+        WEBHOOK_SECRET.encode() + b"\nhunter2",
+        b"whsec_\xff\xfe",
+    ],
+)
+def test_a_file_without_a_valid_secret_sends_nothing_and_is_not_quoted(server: Receiver, secret_file: Path, content: bytes) -> None:
+    secret_file.write_bytes(content)
+    with pytest.raises(DeliveryError) as caught:
+        deliver(server.address(), BODY, seconds=SLACK, secret_file=str(secret_file))
+    assert str(caught.value) == f"The secret file {secret_file} holds no secret: whsec_ and 24 to 64 bytes in base64"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("path", "why"), [("gone", "No such file or directory"), (".", "Is a directory"), ("a\0b", "not a path")])
+def test_a_secret_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path, path: str, why: str) -> None:
+    with pytest.raises(DeliveryError, match=f"cannot be read: {why}$"):
+        read_secrets(f"{tmp_path}/{path}")
+
+
+def test_the_program_signs_and_no_process_shows_the_secret(server: Receiver, secret_file: Path) -> None:
+    shown: list[bytes] = []
+
+    def look(handler: BaseHTTPRequestHandler) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has just ended
+                if b"webhook.py" in (process / "cmdline").read_bytes():
+                    shown.extend(((process / "cmdline").read_bytes(), (process / "environ").read_bytes()))
+        answer(handler, 200)
+
+    server.answers = [look]
+    done = program(server.address(), SLACK, WEBHOOK_SECRET_FILE=str(secret_file))
+    assert (done.returncode, done.stderr) == (0, b"")
+    headers = headers_of(server)
+    assert headers["webhook-signature"] == expected_signature(headers)
+    assert any(str(secret_file).encode() in each for each in shown)
+    assert not any(WEBHOOK_SECRET.removeprefix("whsec_").encode() in each for each in shown)
+
+
+def test_the_verification_of_the_page_accepts_what_is_sent_and_nothing_else(server: Receiver, secret_file: Path, root: Path) -> None:
+    page = (root / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    example = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[-1]
+    names: dict[str, Callable[..., bool]] = {}
+    exec(example, names)  # noqa: S102 - what the page shows
+    is_genuine = names["is_genuine"]
+    deliver(server.address(), BODY, seconds=SLACK, secret_file=str(secret_file))
+    headers = headers_of(server)
+    assert is_genuine(WEBHOOK_SECRET, headers, BODY)
+    assert not is_genuine(WEBHOOK_SECRET, headers, BODY + b" ")
+    assert not is_genuine("whsec_" + base64.b64encode(b"y" * 32).decode(), headers, BODY)
+    assert not is_genuine(WEBHOOK_SECRET, headers | {"webhook-id": "msg_1"}, BODY)
+    assert not is_genuine(WEBHOOK_SECRET, headers | {"webhook-timestamp": "1700000000"}, BODY)
+    deliver(server.address(), BODY, seconds=SLACK, secret_file=str(secret_file), clock=lambda: time.time() - 600)
+    assert not is_genuine(WEBHOOK_SECRET, headers_of(server, 1), BODY)
+
+
 # -- what is printed --------------------------------------------------------------------------------------------------------
 
 
@@ -220,9 +347,9 @@ def test_no_error_message_contains_the_secret_of_an_address(address: str, pauses
 # -- as a program --------------------------------------------------------------------------------------------------------
 
 
-def program(address: str, seconds: float) -> "subprocess.CompletedProcess[bytes]":
+def program(address: str, seconds: float, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     command = (sys.executable, "-I", str(Path(webhook.__file__)), str(seconds))
-    return subprocess.run(command, input=BODY, env={"WEBHOOK_URL": address}, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, input=BODY, env={"WEBHOOK_URL": address, **environment}, capture_output=True, check=False, timeout=60)
 
 
 def test_the_program_needs_nothing_but_its_input_and_the_address(server: Receiver) -> None:
