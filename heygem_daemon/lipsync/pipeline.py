@@ -10,6 +10,7 @@ more where something else is spoken than the usual mix of its channels.
 
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -76,11 +77,19 @@ class _Task:
 
     @property
     def frames(self) -> int:
-        return frame_count(self.speech.measure.seconds, self.video.frame_rate) if self.fit == "audio" else self.tracks.frames
+        if self.fit == "audio":
+            return frame_count(self.speech.measure.seconds, self.video.frame_rate)
+        trial = self.request.options.first_seconds
+        return self.tracks.frames if trial is None else min(self.tracks.frames, frame_count(Fraction(trial), self.video.frame_rate))
 
     @property
     def seconds(self) -> float:
         return float(self.speech.measure.seconds if self.fit == "audio" else self.frames / self.video.frame_rate)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether the whole result would go on behind this one."""
+        return self.frames < self.tracks.frames if self.fit == "video" else self.speech.is_cut
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,7 +172,7 @@ class RenderSession:
         with clock.stage("analyse"):
             tracks = cached_tracks(video_cache, info, face=options.face, models=self._context.models, on_progress=on_progress)
         with clock.stage("script"):
-            transcript = align_transcript(loaded.driver, speech, text=options.text, script=request.script, language=options.language)
+            transcript = _align(loaded.driver, speech, request)
         task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, transcript=transcript)
         rendered = self._render_task(task, video_cache, on_progress, clock)
         if request.thumbnail is not None and rendered.stats.thumbnail is not None:
@@ -257,6 +266,14 @@ def _on_background(info: MediaInfo, background: str) -> MediaInfo:
     return info if info.video is None else replace(info, video=replace(info.video, background=background))
 
 
+def _align(driver: Driver, speech: DecodedSpeech, request: RenderRequest) -> TranscriptAlignment:
+    """Align the script; that of a trial has more words than are spoken in it, and is left aside."""
+    if speech.is_cut:
+        return TranscriptAlignment()
+    options = request.options
+    return align_transcript(driver, speech, text=options.text, script=request.script, language=options.language)
+
+
 def _inputs(task: _Task, prepared: Any, style: SpeakingStyle) -> RenderInputs:
     driver = task.loaded.driver
     if style.is_own and isinstance(driver, PersonalDriver):
@@ -285,6 +302,7 @@ def _writer(task: _Task) -> VideoWriter:
         fit=task.fit,
         quality=request.options.quality,
         channels=request.options.channels,
+        audio_seconds=task.speech.measure.seconds if task.speech.is_cut else None,
         visible_label=LABEL if request.options.label else None,
     )
 
@@ -320,7 +338,13 @@ def _warnings(task: _Task, rendered: _Rendered) -> tuple[str, ...]:
 
 def _detailed_warnings(task: _Task, rendered: _Rendered) -> dict[str, str]:
     """Return the warnings about the recording, the video and the frames not driven: code -> a sentence about this very file, or ""."""
-    return {**task.info.warnings, **task.speech.info.warnings, **rendered.stats.driven.warnings()}
+    trial = {str(WarningCode.TRIAL): _trial_detail(task)} if task.is_trial else {}
+    return {**trial, **task.info.warnings, **task.speech.info.warnings, **rendered.stats.driven.warnings()}
+
+
+def _trial_detail(task: _Task) -> str:
+    has_script = task.request.script is not None or task.request.options.text is not None
+    return f"It lasts {task.seconds:.1f} s." + (" The script was not used." if has_script and task.speech.is_cut else "")
 
 
 def _early_check(task: _Task) -> EarlyCheck:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import ffmpeg
 from heygem_daemon.core.render_options import Channels
 from heygem_daemon.media.channels import channel_count, is_ordinary, result_layout, result_weights
 from heygem_daemon.media.colours import CHROMA_LOCATIONS, frame_tags
-from heygem_daemon.media.filters import as_bt709, as_decoded
+from heygem_daemon.media.filters import as_bt709, as_decoded, decoded_size
 from heygem_daemon.media.label import LABEL, SOURCE_TYPE
 from heygem_daemon.media.pixel_formats import ALPHA_DECODERS, has_alpha
 from heygem_daemon.media.types import AudioStream, Colour, MediaInfo, Source, VideoStream
@@ -112,6 +113,30 @@ def decode_frames(info: MediaInfo, *, start: int = 0, stop: int | None = None, s
     return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", fps_mode="passthrough", **count))
 
 
+def encode_preview(info: MediaInfo, path: Path, *, longest: int, seconds: float) -> Command:
+    """Write the first `seconds` of a video as an H.264/AAC mp4 that every browser plays: upright, with square pixels, its longest side of
+    at most `longest` pixels, its index first. The video begins at 0, and the audio keeps its place beside it."""
+    video = info.video
+    if video is None:
+        raise ValueError(f"{info.path.name} has no video track")
+    # ffmpeg turns the frames itself: where it does not, it writes the turn of the track into the copy, over frames that are upright.
+    video = replace(video, rotation=0, is_mirrored=False, coded_width=decoded_size(video)[0], coded_height=decoded_size(video)[1])
+    options = {name: value for name, value in _decoder_options(video).items() if name != "noautorotate"}
+    source = ffmpeg.input(file_url(info.path), copyts=None, **_input_options(info), **options)
+    width, height = video.width * float(video.sample_aspect), float(video.height)
+    factor = min(1.0, longest / max(width, height))
+    size = [max(2, 2 * round(side * factor / 2)) for side in (width, height)]
+    frames = as_decoded(source[str(video.index)], video, 0).filter("scale", *size, flags="bicubic").filter("setsar", 1)
+    outputs = [frames.filter("trim", duration=seconds)]
+    if info.audio is not None and info.audio.is_usable:
+        track = source[str(info.audio.index)].filter("asetpts", f"PTS-({float(video.start):.6f})/TB")
+        track = track.filter("aresample", **{"async": 1000, "first_pts": 0}).filter("atrim", start=0, duration=seconds)
+        outputs.append(track.filter("aformat", sample_rates=48000, channel_layouts="mono|stereo"))
+    encoding = {"vcodec": "libx264", "preset": "veryfast", "crf": 26, "pix_fmt": "yuv420p", "acodec": "aac", "b:a": 96_000}
+    clean = {"map_metadata": -1, "map_chapters": -1, "movflags": "+faststart", "f": "mp4"}
+    return _compile(ffmpeg.output(*outputs, file_url(path), fps_mode="passthrough", **encoding, **clean).overwrite_output())
+
+
 def decode_still(path: Path, task: Mapping[str, Any]) -> Command:
     """Print what a still image is as a line of JSON, then its pixels; task: the fields of `still_decoder.Task`.
 
@@ -157,9 +182,10 @@ def decode_channels(info: MediaInfo, *, rate: int) -> Command:
     return _compile(ffmpeg.output(ffmpeg.filter([pair, mix], "amerge"), "pipe:1", **output))
 
 
-def decode_audio(info: MediaInfo, channels: Channels) -> Command:
+def decode_audio(info: MediaInfo, channels: Channels, *, seconds: Fraction | None = None) -> Command:
     """Write the audio of the result to standard output, from the first to the last sample of the recording: float32, interleaved, in
-    `result_layout` and at `aac_rate`. It has no time stamps, so that it can neither be cut nor drift."""
+    `result_layout` and at `aac_rate`. It has no time stamps, so that it can neither be cut nor drift. seconds: end there, by the number of
+    samples."""
     track, audio = _audio_input(info)
     layout, weights = result_layout(audio, channels), result_weights(audio)
     if audio.channels > 2 and layout == "stereo" and weights:
@@ -167,8 +193,11 @@ def decode_audio(info: MediaInfo, channels: Channels) -> Command:
         track = _fixed_channels(track, audio).filter("pan", args=f"stereo|c0={mix}|c1={mix}")
     elif not is_ordinary(audio):
         track = _renamed(track, audio, layout)
+    rate = aac_rate(audio.sample_rate)
     track = track.filter("aformat", channel_layouts=layout)
-    return _compile(ffmpeg.output(track, "pipe:1", f="f32le", acodec="pcm_f32le", ar=aac_rate(audio.sample_rate)))
+    if seconds is not None:
+        track = track.filter("aformat", sample_rates=rate).filter("atrim", end_sample=max(round(seconds * rate), 1))
+    return _compile(ffmpeg.output(track, "pipe:1", f="f32le", acodec="pcm_f32le", ar=rate))
 
 
 def _audio_input(info: MediaInfo) -> tuple[Any, AudioStream]:

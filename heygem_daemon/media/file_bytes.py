@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.formats import display_name, is_descriptor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class FileBytes:
 def open_bytes(path: Path) -> Iterator[FileBytes]:
     """Open a file for reading. Raises TransientError (`io_error`)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        follow = 0 if is_descriptor(path) else os.O_NOFOLLOW
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | follow)
     except OSError as problem:
         raise _unreadable(path, problem) from problem
     try:

@@ -16,6 +16,7 @@ from typing import Final
 from heygem_daemon.core.file_types import suffix_of
 from heygem_daemon.media import commands
 from heygem_daemon.media.file_bytes import open_bytes
+from heygem_daemon.media.formats import file_name
 from heygem_daemon.media.id3 import id3_bytes
 from heygem_daemon.media.run import capture
 from heygem_daemon.media.types import MediaLimits
@@ -186,7 +187,7 @@ def _by_probing(head: bytes, path: Path, limits: MediaLimits) -> str | None:
     answer = capture(commands.identify(sorted(_PROBED)), seconds=limits.probe_seconds, stdin=head)
     found = json.loads(answer.stdout or b"{}").get("format", {})
     demuxer, score = str(found.get("format_name", "")), int(found.get("probe_score", 0))
-    is_sure = score >= SURE_SCORE or _SUFFIX_DEMUXERS.get(suffix_of(path.name)) == demuxer
+    is_sure = score >= SURE_SCORE or _SUFFIX_DEMUXERS.get(suffix_of(file_name(path))) == demuxer
     return demuxer if demuxer in _PROBED and is_sure else None
 
 

@@ -16,7 +16,7 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.media import commands, stills
 from heygem_daemon.media.declared import Structure, is_placeholder, joined_read
-from heygem_daemon.media.formats import display_name
+from heygem_daemon.media.formats import display_name, is_descriptor
 from heygem_daemon.media.identify import identify, label, read_head
 from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import audio_streams, rational, seconds_of, video_stream
@@ -139,7 +139,7 @@ def _probe(path: Path, limits: MediaLimits, codes: _Codes) -> MediaInfo:
 def _check_file(path: Path, limits: MediaLimits) -> int:
     name = display_name(path)
     try:
-        found = path.lstat()
+        found = path.stat() if is_descriptor(path) else path.lstat()
     except OSError as problem:
         raise error("io_error", problem=f"{name}: {problem.strerror}") from problem
     if stat.S_ISLNK(found.st_mode):

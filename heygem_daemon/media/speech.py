@@ -3,7 +3,7 @@
 import math
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -57,12 +57,12 @@ def speech_blocks(info: MediaInfo, rate: int = SPEECH_RATE, block: int = SPEECH_
 
 
 def measure_speech(info: MediaInfo, limits: MediaLimits = DEFAULT_LIMITS, options: RenderOptions = DEFAULT_OPTIONS) -> SpeechMeasure:
-    """Decode the whole recording and measure what is spoken of it; the length in a header may be wrong.
+    """Decode the whole recording, or its `options.first_seconds`, and measure what is spoken of it; the length in a header may be wrong.
 
     Raises InputError: audio_unreadable, audio_empty, audio_silent, audio_too_long; no_such_track, no_such_channel, audio_choice_silent for
     what `options` name.
     """
-    return _choose_and_measure(info, limits, options)[1]
+    return _choose_and_measure(info, limits, options).measure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,17 +70,19 @@ class DecodedSpeech:
     """The speech of a recording that has been decoded and measured once, to be read any number of times.
 
     file: mono int16 at 16 kHz, without a name on the disk (115 MB for an hour); None where the disk had no room: then every reader
-    decodes the recording again.
+    decodes the recording again. is_cut: the recording goes on behind what is measured and read here, as a trial ends before it.
     """
 
     info: MediaInfo
     measure: SpeechMeasure
     file: BinaryIO | None
+    is_cut: bool = False
 
     def blocks(self, block: int = SPEECH_RATE) -> Generator[npt.NDArray[np.float32], None, None]:
         """Yield what `speech_blocks` yields, to the last bit. Raises TransientError (`io_error`) where the disk lost a part of the file."""
         if self.file is None:
-            yield from speech_blocks(self.info, block=block)
+            with closing(speech_blocks(self.info, block=block)) as blocks:
+                yield from _until(blocks, self.measure.samples)
             return
         sample_bytes = np.dtype(np.int16).itemsize
         for start in range(0, self.measure.samples, block):
@@ -99,13 +101,14 @@ def decoded_speech(
 ) -> Iterator[DecodedSpeech]:
     """Decode and measure the whole recording into an unnamed temporary file in `directory`, which goes away with this context.
 
-    options: `track` and `channel` name what is spoken. The `info` of the result has the chosen track, with what the driver hears of it, and
-    the warnings about this choice. Raises what `measure_speech` raises.
+    options: `track` and `channel` name what is spoken; of a recording longer than `first_seconds` no more is decoded, and its channels are
+    chosen by that. The `info` of the result has the chosen track, with what the driver hears of it, and the warnings about this choice.
+    Raises what `measure_speech` raises.
     """
     spool = _Spool(directory)
     try:
-        info, measure = _choose_and_measure(info, limits, options, spool)
-        yield DecodedSpeech(info=info, measure=measure, file=spool.file)
+        chosen = _choose_and_measure(info, limits, options, spool)
+        yield DecodedSpeech(info=chosen.info, measure=chosen.measure, file=spool.file, is_cut=chosen.is_cut)
     finally:
         spool.close()
 
@@ -146,41 +149,57 @@ class _Spool:
         self.file = None
 
 
-def _choose_and_measure(
-    info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None" = None
-) -> tuple[MediaInfo, SpeechMeasure]:
-    """Return the recording with what is spoken of it, and its measure; keep the samples in `spool`.
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """A recording with what is spoken of it, its measure, and whether it goes on behind that."""
+
+    info: MediaInfo
+    measure: SpeechMeasure
+    is_cut: bool
+
+
+def _choose_and_measure(info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None" = None) -> _Chosen:
+    """Choose what is spoken of a recording, and measure it; keep the samples in `spool`.
 
     The usual mix is measured while the channels are examined. Where something else is spoken, the recording is decoded again.
+    The silent beginning of a recording is no reason to refuse a trial: the whole result begins with it too.
     """
     name, info = display_name(info.path), choose_track(info, options.track)
     audio = audio_of(info)
     index = _channel_index(audio, options.channel, name)
-    level, meter = _LevelMeter(name, limits), ActivityMeter(audio.channels) if audio.channels > 1 else None
+    level, meter = _LevelMeter(name, limits, options), ActivityMeter(audio.channels) if audio.channels > 1 else None
     with closing(channel_blocks(info, SPEECH_RATE, SPEECH_RATE)) as pairs:
         for channels, mix in pairs:
-            level.add(mix, spool)
+            if level.is_full:
+                level.is_cut = True
+                break
+            count = level.add(mix, spool)
             if meter is not None:
-                meter.add(channels, mix)
+                meter.add(channels[:count], mix[:count])
     measure = level.measure()
-    if meter is None:
-        _refuse_silence(measure.peak_db, name, options)
-        return info, measure
-    activity = meter.activity()
-    loudest = _decibel(float(activity.peaks.max() if index is None else activity.peaks[index]))
-    _refuse_silence(measure.peak_db if options.channel == "mix" else loudest, name, options)
+    loudest = measure.peak_db
+    activity = None if meter is None else meter.activity()
+    if activity is not None and options.channel != "mix":
+        loudest = _decibel(float(activity.peaks.max() if index is None else activity.peaks[index]))
+    if not level.is_cut:
+        _refuse_silence(loudest, name, options)
+    if activity is None:
+        return _Chosen(info=info, measure=measure, is_cut=level.is_cut)
     info = _with_choice(info, choose_channels(audio, activity, options.channel), options)
-    return info, _measure_again(info, limits, spool) if audio_of(info).spoken else measure
+    measure = _measure_again(info, limits, options, spool) if audio_of(info).spoken else measure
+    return _Chosen(info=info, measure=measure, is_cut=level.is_cut)
 
 
-def _measure_again(info: MediaInfo, limits: MediaLimits, spool: "_Spool | None") -> SpeechMeasure:
+def _measure_again(info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None") -> SpeechMeasure:
     """Measure what is spoken, and keep it instead of what was kept before."""
-    level = _LevelMeter(display_name(info.path), limits)
+    level = _LevelMeter(display_name(info.path), limits, options)
     if spool is not None:
         spool.restart()
     with closing(mono_blocks(info, SPEECH_RATE, SPEECH_RATE)) as blocks:
         for samples in blocks:
             level.add(samples, spool)
+            if level.is_full:
+                break
     return level.measure()
 
 
@@ -209,19 +228,37 @@ def _with_choice(info: MediaInfo, choice: ChannelChoice, options: RenderOptions)
     return replace(info, audio=audio, warnings={**info.warnings, **choice.warnings, **lost})
 
 
+def _until(blocks: Iterable[npt.NDArray[np.float32]], samples: int) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the blocks up to so many samples."""
+    for block in blocks:
+        yield block[:samples]
+        samples -= len(block)
+        if samples <= 0:
+            return
+
+
 def _as_float(samples: Int16) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / np.float32(32768)
 
 
 class _LevelMeter:
-    """Length, peak and power of samples that come in blocks."""
+    """Length, peak and power of samples that come in blocks, up to the end of a trial. is_cut: more came than that."""
 
-    def __init__(self, name: str, limits: MediaLimits) -> None:
+    def __init__(self, name: str, limits: MediaLimits, options: RenderOptions) -> None:
         self._name, self._limit = name, limits.recording_seconds
+        self._trial = None if options.first_seconds is None else max(round(options.first_seconds * SPEECH_RATE), 1)
+        self.is_cut = False
         self._samples, self._peak, self._power = 0, 0.0, 0.0
 
-    def add(self, samples: Int16, spool: "_Spool | None") -> None:
-        """Take int16 [n] and keep it in `spool`. Raises InputError (`audio_too_long`)."""
+    @property
+    def is_full(self) -> bool:
+        """Whether a trial has all of its samples."""
+        return self._samples == self._trial
+
+    def add(self, samples: Int16, spool: "_Spool | None") -> int:
+        """Take int16 [n] and keep it in `spool`; return how many of them were taken. Raises InputError (`audio_too_long`)."""
+        if self._trial is not None and self._samples + len(samples) > self._trial:
+            samples, self.is_cut = samples[: self._trial - self._samples], True
         if spool is not None:
             spool.keep(samples)
         block = _as_float(samples)
@@ -230,6 +267,7 @@ class _LevelMeter:
         self._power += float(np.square(block, dtype=np.float64).sum())
         if self._samples > self._limit * SPEECH_RATE:
             raise error("audio_too_long", name=self._name, seconds=self._samples / SPEECH_RATE, limit=self._limit)
+        return len(block)
 
     def measure(self) -> SpeechMeasure:
         """Raise InputError (`audio_empty`) without a sample."""

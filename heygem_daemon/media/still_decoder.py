@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from heygem_daemon.media.formats import is_descriptor
 from heygem_daemon.media.still_containers import colour_codes, is_animated_heif, is_raw_photo, is_truncated, wavelet_levels
 
 PLUGINS: Final = {
@@ -128,7 +129,7 @@ def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
 def decode(path: str, task: Task) -> tuple[Decoded, Image.Image]:
     """Return what the image at `path` is, and its pixels (RGB). Raises Refused, MemoryError, OSError, and whatever a damaged file makes of
     Pillow."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if is_descriptor(path) else os.O_NOFOLLOW))
     with os.fdopen(descriptor, "rb") as file:
         if is_truncated(file, task.type):
             raise Refused("truncated")

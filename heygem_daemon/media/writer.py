@@ -69,7 +69,7 @@ class VideoWriter:
 
     fit: "video" pads the audio with silence to the end of the video; "audio" leaves it as it is. Audio is never cut: the recording is
     decoded by a process of its own, whose samples the encoder counts anew, whatever time stamps, sample rates and channels change in it.
-    channels: see RenderOptions.
+    audio_seconds: where the audio of a trial ends. channels: see RenderOptions.
     quality: x264 CRF. preset: x264's.
     visible_label: a line of text shown at the bottom left; where the server has no font it is left out, with an entry in `warnings`.
     Raises EngineError (`encode_failed`), TransientError (`disk_full`, `outputs_offline`; `io_error` where the recording cannot be read),
@@ -87,6 +87,7 @@ class VideoWriter:
         quality: int,
         preset: str = PRESET,
         channels: Channels = "stereo",
+        audio_seconds: Fraction | None = None,
         visible_label: str | None = None,
         fonts: Iterable[Path] = FONTS,
     ) -> None:
@@ -94,6 +95,7 @@ class VideoWriter:
         self.warnings: list[str] = []
         self._like, self._frames, self._fit, self._quality, self._preset = like, frames, fit, quality, preset
         self._recording, self._channels, self._label, self._fonts = recording, channels, visible_label, tuple(fonts)
+        self._audio_seconds = audio_seconds
         self._written = 0
         self._resources = ExitStack()
         self._encoder: FfmpegWriter | None = None
@@ -103,7 +105,8 @@ class VideoWriter:
         audio = audio_of(self._recording)
         text, font = self._label_files()
         try:
-            self._audio = self._resources.enter_context(FfmpegSource(commands.decode_audio(self._recording, self._channels)))
+            decode = commands.decode_audio(self._recording, self._channels, seconds=self._audio_seconds)
+            self._audio = self._resources.enter_context(FfmpegSource(decode))
             command = commands.encode(
                 self.path,
                 like=self._like,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
+from heygem_daemon.core.render_options import DEFAULT_OPTIONS, Fit, RenderOptions
 from heygem_daemon.lipsync import evaluation, pipeline
 from heygem_daemon.lipsync.arrays import Bool, Float32, Image
 from heygem_daemon.lipsync.evaluation import SyncMetrics
@@ -29,7 +29,7 @@ from heygem_daemon.lipsync.render_loop import RenderInputs
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.media import run
-from heygem_daemon.media.probe import probe
+from heygem_daemon.media.probe import check_recording, probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
 from tests.lipsync.driver_contract import RATE, talk
@@ -204,6 +204,40 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     frames = VideoReader(probe(request.video)).frame_count()
     assert report.frames == frames
     verify_result(again.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=report.seconds, size=(report.width, report.height))
+
+
+@pytest.mark.parametrize(
+    ("fit", "first_seconds", "seconds", "is_trial"),
+    [
+        ("audio", 1.2, Fraction(6, 5), True),
+        ("audio", 9.0, SECONDS, False),
+        ("video", 0.8, Fraction(4, 5), True),
+    ],
+)
+def test_a_trial_is_as_long_as_its_first_seconds_and_says_what_it_is(
+    place: Path, session: RenderSession, recording: Path, clip: Path, fit: Fit, first_seconds: float, seconds: Fraction, is_trial: bool
+) -> None:
+    options = RenderOptions(fit=fit, first_seconds=first_seconds, text=SENTENCE, language="en-us", undriven_limit=1)
+    request = request_in(place / f"trial {fit} {first_seconds}", recording, clip, options=options)
+    report = session.render(request)
+    frames = round(seconds * Fraction(24000, 1001))
+    assert (report.frames, "trial" in report.warnings) == (frames, is_trial)
+    verify_result(
+        request.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=report.seconds, size=(report.width, report.height)
+    )
+    audio = check_recording(request.output).audio
+    assert audio is not None
+    assert audio.seconds == pytest.approx(float(seconds), abs=0.07)  # an AAC frame of 16 kHz
+    if is_trial:
+        assert report.warning_details["trial"] == f"It lasts {report.seconds:.1f} s. The script was not used."
+        assert "script_mismatch" not in report.warnings
+
+
+def test_a_trial_begins_as_the_whole_result_does(place: Path, session: RenderSession, recording: Path, clip: Path, made: Made) -> None:
+    request = request_in(place / "begin", recording, clip, options=RenderOptions(first_seconds=1.2))
+    session.render(request)
+    whole, trial = (list(VideoReader(probe(path)).frames(0, 12)) for path in (made[0].output, request.output))
+    assert np.mean([np.abs(a.y.astype(int) - b.y).mean() for a, b in zip(whole, trial, strict=True)]) < 1.5
 
 
 @pytest.fixture(scope="module")

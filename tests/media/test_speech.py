@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from heygem_daemon.core.errors import InputError, TransientError
+from heygem_daemon.core.render_options import RenderOptions
+from heygem_daemon.media import run
 from heygem_daemon.media.probe import check_recording, probe
 from heygem_daemon.media.speech import decoded_speech, frame_count, measure_speech, speech_blocks
 from heygem_daemon.media.types import MediaLimits
@@ -154,3 +156,67 @@ def test_a_temporary_file_that_cannot_be_closed_costs_nothing(tone: MakeFile, tm
     monkeypatch.setattr("heygem_daemon.media.speech.tempfile.TemporaryFile", lambda **_: FullAtTheEnd())
     with decoded_speech(probe(tone("plain.wav")), tmp_path) as speech:
         assert speech.measure.samples == 32000
+
+
+# -- a trial ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three hours of stereo at 48 kHz, 2 GB of which the disk holds the first 8 s: a tone, which the mono mix has too."""
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    size = 3 * 3600 * 48000 * 4
+    head = b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    form = (1).to_bytes(2, "little") + (2).to_bytes(2, "little") + (48000).to_bytes(4, "little") + (192000).to_bytes(4, "little")
+    tone = np.repeat(np.sin(np.arange(8 * 48000) / 17) * 8000, 2).astype("<i2").tobytes()
+    with path.open("wb") as file:
+        file.write(head + form + (4).to_bytes(2, "little") + (16).to_bytes(2, "little") + b"data" + size.to_bytes(4, "little") + tone)
+        file.truncate(44 + size)
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.25, 1.9])
+def test_of_a_trial_the_first_seconds_are_measured_and_read_to_the_sample(tone: MakeFile, tmp_path: Path, seconds: float) -> None:
+    path = tone("plain.wav")
+    whole = np.concatenate(list(speech_blocks(probe(path))))
+    with decoded_speech(probe(path), tmp_path, options=RenderOptions(first_seconds=seconds)) as speech:
+        assert (speech.measure.samples, speech.is_cut) == (round(seconds * 16000), True)
+        assert np.array_equal(np.concatenate(list(speech.blocks(777))), whole[: speech.measure.samples])
+        assert len(np.concatenate(list(speech.blocks()))) == speech.measure.samples
+
+
+@pytest.mark.parametrize("seconds", [2.0, 60.0])
+def test_a_recording_no_longer_than_the_trial_is_whole(tone: MakeFile, tmp_path: Path, seconds: float) -> None:
+    with decoded_speech(probe(tone("plain.wav")), tmp_path, options=RenderOptions(first_seconds=seconds)) as speech:
+        assert (speech.measure.samples, speech.is_cut) == (32000, False)
+
+
+def test_without_room_a_trial_reads_no_more_than_its_seconds_either(tone: MakeFile, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with decoded_speech(probe(tone("plain.wav")), tmp_path / "file", options=RenderOptions(first_seconds=1.5)) as speech:
+        assert (speech.file, sum(map(len, speech.blocks()))) == (None, 24000)
+
+
+@pytest.mark.parametrize("channel", [None, "right"])
+def test_of_three_hours_a_trial_decodes_only_the_beginning(
+    long_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channel: str | None
+) -> None:
+    taken = 0
+    read_into = run.FfmpegReader.read_into
+
+    def counted(reader: run.FfmpegReader, buffer: memoryview) -> int:
+        nonlocal taken
+        taken += len(buffer)
+        return read_into(reader, buffer)
+
+    monkeypatch.setattr(run.FfmpegReader, "read_into", counted)
+    with decoded_speech(check_recording(long_recording), tmp_path, options=RenderOptions(first_seconds=5, channel=channel)) as speech:
+        assert speech.measure.seconds == 5
+        assert speech.measure.peak_db == pytest.approx(20 * np.log10(8000 / 32768), abs=0.3)
+    assert taken < 2 * 7 * 16000 * 3 * 2  # twice where another channel is heard; seven blocks of three columns of two bytes
+
+
+def test_a_trial_of_a_recording_that_begins_with_silence_is_not_refused(tone: MakeFile, tmp_path: Path) -> None:
+    path = tone("late.wav", source="sine=440:r={rate}:d={seconds},adelay=3s:all=1")
+    with decoded_speech(probe(path), tmp_path, options=RenderOptions(first_seconds=2)) as speech:
+        assert (speech.measure.samples, speech.is_cut) == (32000, True)

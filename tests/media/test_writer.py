@@ -72,6 +72,14 @@ def test_frame_rate_count_and_start_are_exact(tone: MakeFile, tmp_path: Path, ra
     verify_result(path, frames=count, frame_rate=Fraction(rate), seconds=2.0, size=(160, 120))
 
 
+@pytest.mark.parametrize("rate", [44100, 96000, 8000])
+def test_the_audio_of_a_trial_ends_with_it(tone: MakeFile, tmp_path: Path, rate: int) -> None:
+    path = write(tmp_path / "out.mp4", tone(f"plain{rate}.wav", rate=rate), some_frames(30), like(), audio_seconds=Fraction(6, 5))
+    frame = 1024 / int(stream(path, "audio")["sample_rate"])
+    assert 1.2 - 0.001 <= float(stream(path, "audio")["duration"]) <= 1.2 + frame
+    verify_result(path, frames=30, frame_rate=Fraction(25), seconds=1.2, size=(160, 120))
+
+
 @pytest.mark.parametrize("full_range", [False, True])
 def test_what_is_written_is_what_was_given(tone: MakeFile, tmp_path: Path, full_range: bool) -> None:
     """At quality 0 x264 is lossless: every byte must come back, in order, whatever the tags."""

@@ -162,6 +162,11 @@ def chosen_tracks(tracklets: Sequence[Tracklet], selection: FaceSelection, size:
     return chosen.tracks
 
 
+def persons_by_place(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
+    """Return the persons of a shot that can be selected, from left to right: their places in this list are the numbers of a selection."""
+    return sorted(_large_persons(_lasting_persons(_group_tracks(tracklets))), key=lambda person: person.x)
+
+
 def _group_tracks(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
     """Return the persons: tracks that were never in one frame together and were at the same place are joined."""
     persons: list[Tracklet] = []

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -167,6 +166,8 @@ def _smooth(values: Float64) -> Float64:
     """Return values [n, ...] smoothed over time; a run shorter than the window stays as it is."""
     if len(values) < _WINDOW:
         return values
+    from scipy.signal import savgol_filter  # noqa: PLC0415  (1.2 s that who only needs the pose of a face should not wait for)
+
     return np.asarray(savgol_filter(values, _WINDOW, _ORDER, axis=0))
 
 

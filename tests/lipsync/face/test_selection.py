@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.face.selection import ShotFaces, Tracklet, chosen_tracks
+from heygem_daemon.lipsync.face.selection import ShotFaces, Tracklet, chosen_tracks, persons_by_place
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceSelection
 from heygem_daemon.lipsync.geometry.landmarks import LIPS, RIGID
@@ -34,6 +34,19 @@ def tracklet(track: int, frames: range, x: float, width: float = 60) -> Tracklet
 def test_a_face_is_selected_by_size_or_place(selection: FaceSelection, wanted: int) -> None:
     crowd = [tracklet(2, range(50), 600), tracklet(0, range(50), 90), tracklet(1, range(50), 330, width=90)]
     assert chosen_tracks(crowd, selection, SIZE) == {wanted}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_place_in_the_list_of_persons_is_the_number_that_selects_them(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    crowd = [
+        tracklet(track, range(int(random.integers(0, 40)), int(random.integers(60, 100))), float(x), width=float(random.uniform(12, 90)))
+        for track, x in enumerate(random.uniform(40, 600, size=6))
+    ]
+    persons = persons_by_place(crowd)
+    assert persons
+    for number, person in enumerate(persons):
+        assert person.tracks <= chosen_tracks(crowd, number, SIZE)
 
 
 def test_of_two_equal_faces_the_central_one_is_the_largest() -> None:
