@@ -27,11 +27,11 @@ class ConfigurationError(Exception):
     """The configuration cannot be used; the message is a list of plain sentences."""
 
 
-def _home(system: str, variable: str, fallback: str) -> Path:
+def _home(system: str, variable: str, fallback: str, name: str = "heygem") -> Path:
     """Return the system directory where it exists and is writable, else the user's own."""
     if os.access(system, os.W_OK):
         return Path(system)
-    return Path(os.environ.get(variable) or Path.home() / fallback) / "heygem"
+    return Path(os.environ.get(variable) or Path.home() / fallback) / name
 
 
 def _weights() -> Path:
@@ -166,6 +166,7 @@ class Log(_Section):
 class Hooks(_Section):
     command: tuple[str, ...] = Field((), description="Program and arguments, run at the end of every job with its status as JSON on stdin.")
     webhook: str = Field("", pattern=r"^(https?://\S+)?$", description="Address that gets the same JSON by POST.")
+    secret_file: str = Field("", description="File with the secret (whsec_...) that signs what is posted; empty = not signed.")
     timeout_seconds: float = Field(10.0, gt=0, le=600, description="Longest time that either may take.")
 
 
@@ -175,6 +176,37 @@ class Metrics(_Section):
         pattern=r"^(.*\.prom)?$",
         description="File for Prometheus' node_exporter (its textfile collector), ending in .prom; empty = none.",
     )
+
+
+class Web(_Section):
+    address: str = Field(
+        "127.0.0.1", description="Address that the page listens on. Any other than this machine's own needs users or a proxy_header."
+    )
+    port: int = Field(7860, ge=1, le=65535)
+    hosts: tuple[str, ...] = Field((), description="Further names by which browsers may call the server; others are refused.")
+    origins: tuple[str, ...] = Field(
+        (), description="Further origins (https://portal.example) whose pages may make changes, e.g. that of a proxy."
+    )
+    proxy_header: str = Field(
+        "", pattern=r"^([A-Za-z][A-Za-z0-9-]*)?$", description="Header in which a proxy in front names the user that it has let in."
+    )
+    proxy_addresses: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"), description="Addresses of that proxy; from others the header is ignored."
+    )
+    admins: tuple[str, ...] = Field((), description="Users named by the proxy that are administrators.")
+    certificate: str = Field("", description="TLS certificate (PEM); empty = plain HTTP.")
+    key: str = Field("", description="Its private key (PEM).")
+    state: Path = Field(
+        default_factory=lambda: _home("/var/lib/heygem-web", "XDG_STATE_HOME", ".local/state", "heygem-web"),
+        description="Users, tokens and the key of the sessions.",
+    )
+    session_hours: float = Field(12.0, gt=0, description="How long a login holds.")
+    upload_bytes: int = Field(128 * GIB, gt=0, description="Largest drop that is uploaded, all its files together.")
+    upload_files: int = Field(500, gt=0, description="Most files in one uploaded drop.")
+    user_bytes: int = Field(256 * GIB, gt=0, description="Most bytes that one user may have in unfinished uploads.")
+    user_drafts: int = Field(50, gt=0, description="Most unfinished uploads of one user.")
+    draft_hours: float = Field(24.0, gt=0, description="An upload that nobody continues is deleted after this.")
+    require_consent: bool = Field(True, description="A job of the page needs the consent of the people that it shows to be confirmed.")
 
 
 class Stop(_Section):
@@ -204,6 +236,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     hooks: Hooks = Hooks()
     metrics: Metrics = Metrics()
+    web: Web = Field(default_factory=Web)
     stop: Stop = Stop()
 
     @classmethod

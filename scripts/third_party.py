@@ -16,24 +16,25 @@ from packaging.utils import canonicalize_name
 
 PAGE: Final = Path(__file__).parents[1] / "THIRD_PARTY.md"
 PROJECT: Final = "heygem-daemon"
+EXTRA: Final = "web"
 
 
 def runtime_packages() -> dict[str, str]:
-    """Return every package installed because the project runs on it, with the package that requires it. No extras, no tools."""
+    """Return every package installed because the project or its page runs on it, with the package that requires it. No tools."""
     found: dict[str, str] = {}
     waiting = [PROJECT]
     while waiting:
         parent = waiting.pop()
-        for name in _required_by(parent):
+        for name in _required_by(parent, EXTRA if parent == PROJECT else ""):
             if name not in found:
                 found[name] = parent
                 waiting.append(name)
     return found
 
 
-def _required_by(package: str) -> list[str]:
+def _required_by(package: str, extra: str) -> list[str]:
     requirements = map(Requirement, requires(package) or ())
-    return [canonicalize_name(each.name) for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return [canonicalize_name(each.name) for each in requirements if each.marker is None or each.marker.evaluate({"extra": extra})]
 
 
 def listed_packages(page: str) -> set[str]:

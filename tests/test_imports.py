@@ -2,6 +2,7 @@
 
 cli -> wiring -> daemon -> core <- intake, ledger, executors, publishing, service
 executors -> worker -> lipsync -> media
+cli -> web -> core, and a child process of previews -> lipsync.face, media
 
 Inside lipsync the layers of LIPSYNC_LAYERS: imports run downwards only.
 """
@@ -24,6 +25,7 @@ ALLOWED: Final = {
     "media": {"core.errors", "core.file_types", "core.render_options", "core.warning_codes", "durable", "processes"},
     "lipsync": {"media", "core.errors", "core.file_types", "core.render_options", "core.warning_codes", "durable"},
     "worker": {"lipsync", "media", "core"},
+    "previews": {"lipsync", "media", "core", "processes"},
     "executors": {"worker", "lipsync", "media", "core", "processes"},
     "intake": {"core", "media", "durable"},
     "publishing": {"core", "media", "durable"},
@@ -34,8 +36,13 @@ ALLOWED: Final = {
     "wiring": {
         "settings", "daemon", "core", "intake", "ledger", "executors", "publishing", "service", "worker", "lipsync", "media", "durable",
     },
+    "web": {
+        "settings", "core", "durable", "processes", "intake.archive", "intake.daemon_pool", "intake.leases", "intake.listing",
+        "service.log", "service.notify", "previews.protocol",
+    },
     "cli": {
-        "wiring", "settings", "service", "core", "lipsync", "media", "durable", "intake.leases", "intake.mounts", "intake.permissions",
+        "wiring", "web", "settings", "service", "core", "lipsync", "media", "durable",
+        "intake.leases", "intake.mounts", "intake.permissions",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -58,8 +65,8 @@ ONLY_FROM: Final = {"atlas": {"engines"}, "wav2lip": {"engines"}}
 """The renderers and drivers that an engine is made of: who in lipsync may import them."""
 
 HEAVY: Final = {"torch", "cv2", "librosa", "matplotlib", "scipy", "skimage", "numba", "sklearn"}
-HEAVY_PARTS: Final = {"lipsync", "worker"}
-ARRAY_PARTS: Final = {"lipsync", "worker", "media"}
+HEAVY_PARTS: Final = {"lipsync", "worker", "previews"}
+ARRAY_PARTS: Final = {"lipsync", "worker", "media", "previews"}
 ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib", "prometheus_client"}
 """Adapters to the outside: each is imported in one file of the package, so that it can be replaced there."""
 
@@ -232,3 +239,13 @@ def test_asking_for_help_loads_nothing_heavy(arguments: list[str], root: Path) -
     loaded = set(done.stdout.partition("LOADED")[2].split())
     assert PACKAGE in loaded
     assert not loaded & {*HEAVY, "numpy", "watchdog", "ray"}
+
+
+def test_the_page_loads_nothing_heavy_and_opens_no_ledger() -> None:
+    """Hostile media are opened in a child process, and what the page cannot reach it cannot break."""
+    script = "import sys\nimport heygem_daemon.web.app, heygem_daemon.web.server\nprint('LOADED', *sorted(sys.modules))\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert "heygem_daemon.web.app" in loaded
+    assert not loaded & {*HEAVY, "numpy", "watchdog", "sqlite3", f"{PACKAGE}.ledger", f"{PACKAGE}.daemon", f"{PACKAGE}.media"}

@@ -1,0 +1,1 @@
+"""Who may come in: users, tokens, logins, the names of this server and where requests come from."""

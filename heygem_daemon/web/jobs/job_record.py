@@ -1,0 +1,137 @@
+"""What the page keeps in memory of one job: a status.json reduced to about a kilobyte, so that tens of thousands of them are no matter."""
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from heygem_daemon.core.job import FINAL, State
+from heygem_daemon.core.status import ErrorStatus, ItemStatus, JobStatus
+
+FAILURES: Final = frozenset({State.FAILED, State.PARTIAL, State.REJECTED})
+"""Final states in which something went wrong by itself."""
+_SEARCHED: Final = 4000
+"""Characters of all names of a job that a search looks into."""
+_HELD: Final = "Held back"
+"""How the daemon begins every reason of a job on hold (daemon.requests, daemon.candidate)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """One job, or one drop that the daemon has not seen yet (`output` is "" then).
+
+    since, dropped, started, finished: unix times in s. error: that of the job, else of its first item that has one. done, failed: items
+    that succeeded and that failed. engines: results by engine. codes: the error of every failed item (of the job, where it has no items).
+    video_seconds, work_seconds: the length of all results, and how long they took. control: the name that control files of a drop go by.
+    """
+
+    id: str
+    name: str
+    state: State
+    since: float
+    output: str = ""
+    reference: str = ""
+    inbox: str = ""
+    owner: str = ""
+    dropped: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    reason: str = ""
+    waiting_for: str = ""
+    error: ErrorStatus | None = None
+    priority: int = 0
+    position: int | None = None
+    stage: str = ""
+    percent: float | None = None
+    eta_s: float | None = None
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    engines: tuple[tuple[str, int], ...] = ()
+    codes: tuple[str, ...] = ()
+    seconds: float | None = None
+    thumbnail: str = ""
+    warnings: int = 0
+    video_seconds: float = 0.0
+    work_seconds: float = 0.0
+    searched: str = ""
+    control: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds it back: the daemon says so in its reason only."""
+        return not self.is_final and (self.waiting_for == "held" or _HELD in {self.reason[: len(_HELD)], self.waiting_for[: len(_HELD)]})
+
+    @property
+    def ended(self) -> float:
+        """The time by which it stands in the history."""
+        return self.since if self.finished is None else self.finished
+
+    @property
+    def began(self) -> float:
+        """The time by which it stands in the queue."""
+        return self.since if self.dropped is None else self.dropped
+
+
+def searchable(text: str) -> str:
+    """Return a text as it is compared in a search: letters that look the same are the same."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def record_of(status: JobStatus, output: str) -> JobRecord:
+    """Return the record of a status that lies in outputs/<output>."""
+    progress, times = status.progress, status.times
+    results = [item for item in status.items if item.state is State.SUCCEEDED]
+    failed = [item for item in status.items if item.state is State.FAILED]
+    first = results[0] if results else None
+    return JobRecord(
+        id=status.job,
+        name=status.name,
+        output=output,
+        reference=status.reference or "",
+        inbox=status.inbox or "",
+        owner=status.owner or "",
+        state=status.state,
+        since=status.since.timestamp(),
+        dropped=_unix(times.dropped),
+        started=_unix(times.started),
+        finished=_unix(times.finished),
+        reason=status.reason,
+        waiting_for=status.waiting_for or "",
+        error=status.error or next((item.error for item in status.items if item.error), None),
+        priority=status.priority,
+        position=status.position,
+        stage=progress.stage if progress else "",
+        percent=progress.percent if progress else None,
+        eta_s=progress.eta_s if progress else None,
+        total=len(status.items),
+        done=len(results),
+        failed=len(failed),
+        engines=tuple(Counter(item.engine for item in results if item.engine).items()),
+        codes=_codes(status, failed),
+        seconds=first.seconds if first else None,
+        thumbnail=(first.thumbnail or "") if first else "",
+        warnings=len(status.warnings) + sum(len(item.warnings) for item in status.items),
+        video_seconds=sum(item.seconds or 0.0 for item in results),
+        work_seconds=sum(item.elapsed_s or 0.0 for item in results),
+        searched=_searched(status, output),
+    )
+
+
+def _unix(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _codes(status: JobStatus, failed: list[ItemStatus]) -> tuple[str, ...]:
+    codes = tuple(item.error.code for item in failed if item.error)
+    return codes or ((status.error.code,) if status.error and status.state in FAILURES else ())
+
+
+def _searched(status: JobStatus, output: str) -> str:
+    names = {path.rpartition("/")[2]: None for item in status.items for path in (item.recording, item.video)}
+    return searchable("\n".join({status.name: None, output: None, **names}))[:_SEARCHED]
