@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from heygem_daemon import __version__
-from heygem_daemon.cli.arguments import Cache, Channel, Config, Device, Inboxes, JobName, OneInbox, Outputs, State, Weights
+from heygem_daemon.cli.arguments import Cache, Channel, Config, Device, FirstSeconds, Inboxes, JobName, OneInbox, Outputs, State, Weights
 from heygem_daemon.cli.exit_codes import MEANINGS, ExitCode
 from heygem_daemon.cli.models_app import models_app
+from heygem_daemon.cli.web_app import web_app
 
 app = typer.Typer(
     name="heygem",
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
+app.add_typer(web_app, name="web")
 
 
 def _show_version(wanted: bool) -> None:
@@ -72,6 +74,7 @@ def render(
     ] = False,
     script: Annotated[Path | None, typer.Option(help="A file with the words of the speech: text, subtitles, docx ...")] = None,
     language: Annotated[str | None, typer.Option(help="The language of the script: en, zh, pt-br ...; else it is detected.")] = None,
+    first_seconds: FirstSeconds = None,
     config: Config = None,
     cache: Cache = None,
     weights: Weights = None,
@@ -85,7 +88,7 @@ def render(
     options = {"name": engine, "fit": fit, "face": face, "quality": quality, "background": background, "explain": explain or None}
     settings = settings_or_exit(config, cache=cache, weights=weights, device=device, engine=options)
     refuse_root(settings.cache)
-    wanted = JobOptions(track=track, channel=channel, language=language)
+    wanted = JobOptions(track=track, channel=channel, language=language, first_seconds=first_seconds)
     raise typer.Exit(render.render(settings, recording, videos, out, script=script, wanted=wanted))
 
 
@@ -210,13 +213,15 @@ def check(
     weights: Weights = None,
     device: Device = None,
     user: Annotated[str | None, typer.Option(help="Check as this user; root checks as the owner of the state folder otherwise.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_guest: Annotated[bool, typer.Option("--guest", help="Check only what a user of the share can: inboxes, outputs, programs.")] = False,
 ) -> None:
     """Probe folders, programs, models and the device, and print how to fix what is wrong. Exit 4 when there are warnings only."""
     from heygem_daemon.cli.commands import check
     from heygem_daemon.cli.commands.config import settings_or_exit
 
     settings = settings_or_exit(config, inbox=inbox, outputs=outputs, state=state, cache=cache, weights=weights, device=device)
-    raise typer.Exit(check.check(settings, config=config, user=user))
+    raise typer.Exit(check.check(settings, config=config, user=user, as_json=as_json, as_guest=as_guest))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from heygem_daemon.core.job_options import CHANNEL
+from heygem_daemon.core.job_options import CHANNEL, MIN_SECONDS
 
 
 def _channel(text: str) -> str:
@@ -26,4 +26,5 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Channel = Annotated[
     str | None, typer.Option(parser=_channel, help="The channel of the track that is spoken: left, right, mix, or 1, 2 ...")
 ]
+FirstSeconds = Annotated[float | None, typer.Option(min=MIN_SECONDS, help="A trial: render only so many seconds of the beginning.")]
 JobName = Annotated[str, typer.Argument(help="Name or id of a job, as `heygem status` shows it.")]

@@ -93,6 +93,12 @@ def test_status_of_a_job_shows_the_sync_of_its_items_and_their_warnings_in_sente
     assert "with other words. 18% of the frames. Look at the result where the presenter turns away" in result
 
 
+def test_status_of_a_job_names_who_asked_for_it(tmp_path: Path) -> None:
+    job = JobStatus(job="x", name="x", output="x", state=State.QUEUED, since=moment(0), owner="amy[b]", reference="order-7")
+    outputs_with(tmp_path, job)
+    assert "for amy[b]  order-7" in heygem("status", "x", "--outputs", str(tmp_path)).stdout
+
+
 def test_status_shows_the_warnings_of_a_job_and_how_many_there_are(tmp_path: Path) -> None:
     warning = WarningStatus(code="file_ignored", message="a[1].heic was not used: it lies beside videos/, not in it.", hint="Move it.")
     outputs_with(tmp_path, JobStatus(job="x", name="x", output="x", state=State.SUCCEEDED, since=moment(0), warnings=(warning,) * 2))
@@ -160,7 +166,9 @@ def test_render_into_a_file_is_refused(tmp_path: Path) -> None:
     assert (result.code, "Traceback" in result.stderr) == (1, False)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--channel", "both"), ("--track", "0"), ("--background", "green")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--channel", "both"), ("--track", "0"), ("--background", "green"), ("--first-seconds", "0")]
+)
 def test_render_refuses_a_wrong_option_before_it_loads_anything(tmp_path: Path, option: str, value: str) -> None:
     result = heygem_program("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"), option, value)
     assert result.code == 2

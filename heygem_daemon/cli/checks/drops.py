@@ -27,5 +27,5 @@ def findings(inbox: Path, me: Identity) -> Iterator[Finding]:
 
 def _immovable(inbox: Path, me: Identity) -> Iterator[Finding]:
     for name in sorted(os.listdir(inbox)):
-        if not is_ignored(name) and not may_move(inbox / name):
+        if not is_ignored(name, is_folder=(inbox / name).is_dir()) and not may_move(inbox / name):
             yield warning(permission_error(inbox / name, "move", inbox).message, escape_name(me.command(*commands(inbox / name, inbox))))

@@ -1,7 +1,9 @@
 """`heygem check`: check this machine and its configuration; print the command that fixes each finding."""
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -10,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from heygem_daemon.cli.checks import engine, folders, machine, service
+from heygem_daemon.cli.checks import engine, folders, guest, machine, service
 from heygem_daemon.cli.checks.directories import Directory, service_directories
 from heygem_daemon.cli.checks.finding import Finding, Severity, note
 from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, group_name
@@ -29,21 +31,33 @@ _WEIGHTS_SECONDS: Final = 120.0
 """Hundreds of megabytes of checkpoints are read from end to end."""
 
 
-def check(settings: Settings, *, config: Path | None = None, user: str | None = None) -> ExitCode:
-    """Print all findings, as the user the service runs as. Root becomes that user for the rest of the process."""
+def check(
+    settings: Settings, *, config: Path | None = None, user: str | None = None, as_json: bool = False, as_guest: bool = False
+) -> ExitCode:
+    """Print all findings, as the user the service runs as. Root becomes that user for the rest of the process.
+
+    as_guest: only what a user of the share can check who is not the service. as_json: print a list of severity, what and fix."""
     try:
         me = become(user, _owner(settings.state, settings.intake.answer_seconds))
     except IdentityError as problem:
         typer.echo(f"heygem: {problem}", err=True)
         return ExitCode.USAGE
+    found = guest_findings(settings, me) if as_guest else findings(settings, me, config)
+    everything = (identity_finding(me), *found)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in everything], indent=2))
+    else:
+        _print(everything)
+    worst = max((finding.severity for finding in everything), key=list(Severity).index)
+    return _EXITS.get(worst, ExitCode.OK)
+
+
+def _print(everything: Iterable[Finding]) -> None:
     console = Console(highlight=False)
-    worst = Severity.OK
-    for finding in (identity_finding(me), *findings(settings, me, config)):
+    for finding in everything:
         console.print(f"{_MARKS[finding.severity]} {escape(finding.what)}", soft_wrap=True)
         if finding.fix:
             console.print(f"        fix: {escape(finding.fix)}", soft_wrap=True)
-        worst = max(worst, finding.severity, key=list(Severity).index)
-    return _EXITS.get(worst, ExitCode.OK)
 
 
 def identity_finding(me: Identity) -> Finding:
@@ -55,7 +69,7 @@ def findings(settings: Settings, me: Identity, config: Path | None = None) -> It
     """Yield what `check` prints, in its order."""
     directories = list(service_directories(settings))
     yield from machine.configuration(_config_file(config), me)
-    yield from _folders(directories, me, settings.intake.answer_seconds)
+    yield from _folders(directories, me, settings.intake.answer_seconds, folders.findings)
     yield from _weights(settings)
     yield from machine.programs(me)
     yield engine.device(settings.engine.device)
@@ -70,8 +84,17 @@ def _config_file(config: Path | None) -> Path | None:
     return named or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
 
 
-def _folders(directories: Sequence[Directory], me: Identity, seconds: float) -> Iterator[Finding]:
-    functions = [partial(_list_of, folders.findings, directory, me) for directory in directories]
+def guest_findings(settings: Settings, me: Identity) -> Iterator[Finding]:
+    """Yield what a user of the share can find out: about the inboxes, outputs and the programs that the page needs as well."""
+    shared = [directory for directory in service_directories(settings) if directory.is_shared]
+    yield from _folders(shared, me, settings.intake.answer_seconds, guest.findings)
+    yield from machine.programs(me)
+
+
+def _folders(
+    directories: Sequence[Directory], me: Identity, seconds: float, check: Callable[[Directory, Identity], Iterator[Finding]]
+) -> Iterator[Finding]:
+    functions = [partial(_list_of, check, directory, me) for directory in directories]
     for directory, found in zip(directories, call_all(functions, seconds), strict=True):
         yield from [folders.unresponsive(directory, me, seconds)] if found is None else found
 

@@ -121,6 +121,8 @@ def _daemon_view(status: DaemonStatus, outputs: Path, running: bool) -> Renderab
 def _job_view(status: JobStatus) -> RenderableType:
     head = Text.assemble((status.name, "bold"), "  ", _state(status.state), f"  {_why(status)}")
     lines: list[RenderableType] = [head]
+    if status.owner or status.reference:
+        lines.append(Text("  ".join(filter(None, (status.owner and f"for {status.owner}", status.reference)))))
     if status.error:
         lines += [Text(f"{status.error.message}\n{status.error.hint} ({status.error.code})", style="red")]
     table = Table("item", "state", "progress", "result", "driven", "sync", "closures", box=None, pad_edge=False)

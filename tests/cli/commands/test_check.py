@@ -1,5 +1,6 @@
 """`heygem check`, and what it reports about whole configurations."""
 
+import json
 import os
 import pwd
 import sys
@@ -10,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from heygem_daemon.cli.checks import engine
+from heygem_daemon.cli.checks import engine, guest, identity
 from heygem_daemon.cli.checks.directories import Role, service_directories
-from heygem_daemon.cli.checks.finding import Severity
+from heygem_daemon.cli.checks.finding import Finding, Severity
 from heygem_daemon.settings import Settings, load
 from tests.cli.checks.conftest import dead_share
 from tests.cli.runner import Result, heygem, heygem_program
-from tests.shares.people import needs_root
+from tests.shares.people import ALICE, as_person, needs_root
 
 __all__ = ["dead_share"]
 
@@ -143,3 +144,36 @@ def test_the_corpus_and_the_folder_of_metrics_are_checked_where_they_are_configu
     wanted = {directory.role: directory.path for directory in service_directories(given)}
     assert (wanted[Role.CORPUS], wanted[Role.METRICS]) == (site / "corpus", Path("/var/lib/node"))
     assert not {Role.CORPUS, Role.METRICS} & {directory.role for directory in service_directories(settings(site, site))}
+
+
+def test_findings_are_printed_as_json_for_other_programs(site: Path, weights: Path, torch_answers: None) -> None:
+    (site / "inbox/.heygem-inbox").unlink()
+    result = check("--json", *options(site, weights))
+    found = json.loads(result.stdout)
+    assert result.code == 1
+    assert {frozenset(each) for each in found} == {frozenset({"severity", "what", "fix"})}
+    wrong = [each for each in found if each["severity"] == "error"]
+    assert any(f"heygem init-inbox {site / 'inbox'}" in each["fix"] for each in wrong)
+
+
+def test_a_guest_checks_only_what_a_user_of_the_share_can(site: Path) -> None:
+    result = check("--guest", "--json", *options(site, site / "absent", state=site / "absent"))
+    assert result.code == 0, result.output
+    words = " ".join(each["what"] for each in json.loads(result.stdout))
+    assert "can put drops into it" in words
+    assert "can read it" in words
+    assert "absent" not in words
+    assert contents(site) == ["cache", "inbox", "inbox/.heygem-inbox", "outputs", "state"]
+
+
+@needs_root
+def test_a_guest_without_rights_is_advised_how_to_get_them_and_not_to_take_the_folder(site: Path) -> None:
+    def findings() -> list[Finding]:
+        me = identity.current()
+        shared = [directory for directory in service_directories(settings(site, site)) if directory.is_shared]
+        return [each for directory in shared for each in guest.findings(directory, me)]
+
+    (site / "outputs").chmod(0o700)
+    found = as_person(ALICE, findings)
+    assert [each.severity for each in found] == [Severity.ERROR, Severity.ERROR]
+    assert all("setfacl -m u:" in each.fix and "chown" not in each.fix for each in found)
