@@ -12,6 +12,9 @@ VOICE ?= en
 # make test PYTEST="-k settle -x"   further words for pytest
 PYTEST ?=
 
+# make demo-web PORT=8000   the port of the page
+PORT ?= 7860
+
 # make train-driver AVDATA=/path/to/clips   a folder of audio-visual clips (docs/learning.md)
 AVDATA ?=
 # make train-driver TRAINING="--seed 1 --out FILE"   further words for python -m training
@@ -23,7 +26,7 @@ PREFIX ?= /usr/local
 PURGE ?=
 LAYOUT = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PURGE='$(PURGE)'
 
-.PHONY: help setup install upgrade uninstall demo demo-clean test test-slow test-e2e lint types fmt docs train-driver clean
+.PHONY: help setup install upgrade uninstall demo demo-web demo-clean test test-slow test-web test-e2e lint types fmt docs train-driver clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +46,9 @@ uninstall:  ## as root: remove the service; configuration, ledger and everybody'
 demo: setup  ## drop a sample (or DROP=/path/to/folder) into ./inbox and wait for the result (VOICE=en|zh)
 	@$(BIN)/python -m scripts.demo --voice '$(VOICE)' $(if $(DROP),--drop '$(DROP)')
 
+demo-web: setup  ## the same with the page: daemon and page together, until Ctrl-C (PORT=7860, VOICE=en|zh, DROP=/path/to/folder)
+	@$(BIN)/python -m scripts.demo_web --port '$(PORT)' --voice '$(VOICE)' $(if $(DROP),--drop '$(DROP)')
+
 demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothing; your own drops in ./inbox stay)
 	@bash scripts/demo_clean.sh
 
@@ -59,6 +65,10 @@ test: lint  ## everything that must hold before a change is merged; what CI runs
 
 test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning, most rows of large families of files
 	@$(BIN)/python -m pytest -m slow -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+test-web: setup  ## the page in a real browser: uploads of gigabytes, interruptions, hostile names, accessibility
+	@bash scripts/setup.sh --testing
+	@$(BIN)/python -m pytest tests/web/browser -m '' $(PYTEST)
 
 test-e2e: setup  ## as root: the installed service in a real systemd, with a real smbd
 	@bash scripts/setup.sh --testing

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,9 +66,11 @@ def demo(own_drop: Path | None, voice: str) -> int:
         console.print(f"A daemon already watches this inbox (process {running.pid}); the drop is left to it.")
         status = wait(name, None)
     else:
-        with daemon() as process:
+        with daemon("--until-idle") as process:
             status = wait(name, process)
+            process.wait(60)
     print_results(status)
+    console.print("To upload, watch and compare in a browser: [bold]make demo-web[/bold]", soft_wrap=True)
     return 0 if status.state is State.SUCCEEDED else 1
 
 
@@ -119,21 +121,28 @@ def daemon_of(inbox: Path) -> DaemonStatus | None:
 
 
 @contextmanager
-def daemon() -> Iterator[subprocess.Popen[bytes]]:
-    """Run the daemon until the inbox is empty; stop it politely on the way out."""
-    LOG.parent.mkdir(parents=True, exist_ok=True)
+def daemon(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the daemon on the folders of the demo; `words` are further options of `heygem run`."""
     folders = ("--inbox", INBOX, "--outputs", OUTPUTS, "--state", STATE, "--cache", CACHE, "--weights", WEIGHTS)
-    command = heygem("run", *map(str, folders), "--until-idle")
-    # A session of its own: Ctrl-C in the terminal reaches the demo alone, which then stops the daemon once.
-    environment = {**os.environ, "HEYGEM_STOP__GRACE_SECONDS": "1", "HEYGEM_LOG__FORMAT": "json"}
-    with LOG.open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
+    variables = {"HEYGEM_STOP__GRACE_SECONDS": "1", "HEYGEM_LOG__FORMAT": "json"}
+    with background("daemon", heygem("run", *map(str, folders), *words), LOG, variables) as process:
+        yield process
+
+
+@contextmanager
+def background(name: str, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program beside this one, with `variables` in its environment; stop it politely on the way out."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # A session of its own: Ctrl-C in the terminal reaches the demo alone, which then stops the program once.
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env={**os.environ, **variables}, start_new_session=True
+        )
     try:
         yield process
-        process.wait(60)
     finally:
         if process.poll() is None:
-            console.print("Stopping the daemon ...")
+            console.print(f"Stopping the {name} ...")
             process.terminate()
             try:
                 process.wait(30)

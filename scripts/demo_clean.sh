@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what `make demo` made: the sample's results and inputs (demo, demo-2, ...), and the ledger, log and cache of the demo.
+# Removes what `make demo` and `make demo-web` made: the sample's results and inputs (demo, demo-2, ...), and the ledger, logs and cache of the demo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if ! flock --nonblock --conflict-exit-code 1 .cache/state/daemon.lock true 2>/dev/null && [ -e .cache/state/daemon.lock ]; then
@@ -14,4 +14,4 @@ done
 if [ -d inbox/.heygem/claimed ]; then
     find inbox/.heygem/claimed -mindepth 1 -maxdepth 1 -regextype posix-extended -regex '.*/[0-9]+-[0-9]+-demo(-[0-9]+)?-[0-9a-f]+' -exec rm -rf {} +
 fi
-rm -rf .cache/state .cache/demo .cache/presenters outputs/status.json
+rm -rf .cache/state .cache/demo .cache/web .cache/presenters outputs/status.json inbox/.heygem-uploads

@@ -36,7 +36,8 @@ ensure_system() {
 # -- Users, folders, models --------------------------------------------------------------------------------------------
 
 # as_service COMMAND...: root does not write where another user may have laid links.
-as_service() { runuser -u heygem -- env HOME="$cache" XDG_CACHE_HOME="$cache" NUMBA_CACHE_DIR="$cache/numba" MPLCONFIGDIR="$cache/matplotlib" "$@"; }
+as_service() { as_user heygem "$@"; }
+as_user() { local user=$1 && shift && runuser -u "$user" -- env HOME="$cache" XDG_CACHE_HOME="$cache" NUMBA_CACHE_DIR="$cache/numba" MPLCONFIGDIR="$cache/matplotlib" "$@"; }
 
 ensure_people_and_folders() {
     local group
@@ -60,6 +61,17 @@ ensure_models() {
     fi
     chmod 755 "$1" # for the service's user to read
     as_service cp "$scratch"/*.tflite "$state/weights"
+}
+
+# The page checks faces with copies of its own: the folder of the service is closed to it.
+ensure_models_of_page() {
+    local name copy
+    for name in face_detection_short_range.tflite face_landmark.tflite; do
+        copy=$web_state/weights/$name
+        cmp -s "$state/weights/$name" "$copy" && continue
+        as_service cat "$state/weights/$name" | as_user heygem-web tee "$copy.new" >/dev/null
+        as_user heygem-web mv "$copy.new" "$copy"
+    done
 }
 
 models_are_right() { HEYGEM_CONFIG=/dev/null "$1" "$current/bin/heygem" models verify --weights "$2" >/dev/null 2>&1; }
@@ -89,6 +101,7 @@ put_in_place() {
     activate "$1"
     ensure_people_and_folders
     ensure_models "$scratch"
+    ensure_models_of_page
     ensure_config
     reload_systemd
 }
@@ -120,13 +133,15 @@ do_upgrade() {
     if service_runs_another_than "$release"; then
         restart_or_go_back "$release" "$before"
     fi
+    restart_page
     remove_others "$release"
     info "release ${release##*/} is installed$(service_is_up && echo ' and running')"
 }
 
 print_next_steps() {
     printf '\n%s\n' "heygem is installed. Next:"
-    printf '  %s\n' "sudo systemctl enable --now heygem" "sudo heygem check" "journalctl -fu heygem"
+    printf '  %s\n' "sudo systemctl enable --now heygem-web heygem" "sudo heygem check" "journalctl -fu heygem" \
+        "the page: http://127.0.0.1:7860 (for other computers: docs/web.md)"
 }
 
 scratch=$(mktemp -d)

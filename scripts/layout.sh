@@ -14,6 +14,7 @@ current=$program_folder/venv
 config=/etc/heygem/heygem.toml
 state=/var/lib/heygem
 cache=/var/cache/heygem
+web_state=/var/lib/heygem-web
 inbox=/srv/heygem/inbox
 outputs=/srv/heygem/outputs
 
@@ -24,6 +25,7 @@ put() { install -D -m 644 "$1" "$2"; }
 stage() {
     local root=$1 share=$1$prefix/share example
     put systemd/heygem.service "$root$lib/systemd/system/heygem.service"
+    put systemd/heygem-web.service "$root$lib/systemd/system/heygem-web.service"
     put systemd/heygem.sysusers "$root$lib/sysusers.d/heygem.conf"
     put systemd/heygem.tmpfiles "$root$lib/tmpfiles.d/heygem.conf"
     [ ! -e systemd/heygem.catalog ] || put systemd/heygem.catalog "$root$lib/systemd/catalog/heygem.catalog"

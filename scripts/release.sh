@@ -32,7 +32,7 @@ digest() { sha256sum | cut -c1-16; }
 
 # What the libraries depend on. As long as it stays the same, a new release shares them with the old.
 libraries_fingerprint() {
-    local print_dependencies='import sys, tomllib; print(tomllib.load(sys.stdin.buffer)["project"]["dependencies"])'
+    local print_dependencies='import sys, tomllib; p = tomllib.load(sys.stdin.buffer)["project"]; print(p["dependencies"], p["optional-dependencies"]["web"])'
     { "$1" -VV; realpath "$1"; "$1" -c "$print_dependencies" <"$2/source/pyproject.toml"; cat "$2/source/constraints.txt"; echo "${TORCH_INDEX:-}"; } | digest
 }
 
@@ -57,7 +57,7 @@ build() {
     else
         info "release ${release##*/} with $("$python" -V) (the first time, torch makes this take some minutes)"
         "$python" -m venv "$release"
-        pip_install "$release/bin/python" "$scratch/source"
+        pip_install "$release/bin/python" "$scratch/source[web]"
     fi
     "$release/bin/heygem" --version >/dev/null || fail "the program that was installed does not run (see above)"
     cp -r "$scratch/dist" "$release/dist"

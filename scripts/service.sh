@@ -49,3 +49,6 @@ restart_or_go_back() {
     fi
     fail "went back to release ${before##*/}, but that does not come up either: journalctl -u heygem, heygem check"
 }
+
+# Nobody's work is interrupted: uploads go on where they were.
+restart_page() { ! systemd_runs || systemctl try-restart heygem-web || info "the page did not come up: journalctl -u heygem-web"; }

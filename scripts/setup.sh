@@ -15,8 +15,11 @@ program=setup
 
 venv=.venv
 stamp=$venv/.set-up
-# What the tests of an installation need: the real programs that read its files, and servers of network shares.
-testing_packages=(systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps)
+# What the tests of an installation need: the real programs that read its files, servers of network shares, and a browser for the page.
+testing_packages=(
+    systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps
+    chromium fonts-noto-cjk
+)
 testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along
 
 # Recorded voices under permissive licences, and sentences in nine languages for the voices to speak.
@@ -81,7 +84,7 @@ ensure_package() {
     ensure_venv
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then return 0; fi
     info "the package and its tools (the first time, torch makes this take some minutes)"
-    pip_install "$venv/bin/python" -e '.[dev]'
+    pip_install "$venv/bin/python" -e '.[dev,web]'
     fingerprint >"$stamp"
 }
 

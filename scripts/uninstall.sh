@@ -27,21 +27,22 @@ remove_files() {
 }
 
 purge() {
-    rm -rf "$root${config%/*}" "$root$state" "$root$cache" "$root/etc/systemd/system/heygem.service.d"
-    info "removed too: ${config%/*}, $state, $cache and drop-ins of the unit"
+    rm -rf "$root${config%/*}" "$root$state" "$root$cache" "$root$web_state" "$root"/etc/systemd/system/heygem{,-web}.service.d
+    info "removed too: ${config%/*}, $state, $cache, $web_state and drop-ins of the units"
 }
 
 print_kept() {
     local kept=() each
-    for each in "${config%/*}" "$state" "$cache"; do [ ! -e "$root$each" ] || kept+=("$each"); done
+    for each in "${config%/*}" "$state" "$cache" "$web_state"; do [ ! -e "$root$each" ] || kept+=("$each"); done
     if [ ${#kept[@]} -gt 0 ]; then
         info "kept: ${kept[*]}; sudo make uninstall PURGE=1 removes them (or: rm -r ${kept[*]})"
     fi
-    info "kept in any case: ${inbox%/*} with the inputs and results, the user heygem and the group heygem-users, to whom they belong"
+    info "kept in any case: ${inbox%/*} with the inputs and results, the users heygem and heygem-web and the group heygem-users, to whom they belong"
 }
 
 [ -n "$root" ] || [ "$(id -u)" -eq 0 ] || fail "this changes the system and needs root: sudo make uninstall"
 if [ -z "$root" ] && systemd_runs && [ -e "$lib/systemd/system/heygem.service" ]; then
+    systemctl disable --now --quiet heygem-web 2>/dev/null || true # an older release has none
     systemctl disable --now --quiet heygem
 fi
 remove_files

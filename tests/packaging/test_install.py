@@ -17,6 +17,7 @@ PUT: Final = frozenset(
         "etc/heygem/heygem.toml",
         "usr/local/bin/heygem",
         "usr/local/lib/systemd/catalog/heygem.catalog",
+        "usr/local/lib/systemd/system/heygem-web.service",
         "usr/local/lib/systemd/system/heygem.service",
         "usr/local/lib/sysusers.d/heygem.conf",
         "usr/local/lib/tmpfiles.d/heygem.conf",

@@ -54,18 +54,25 @@ def owner_and_mode(path: Path) -> tuple[int, int, str]:
     return found.st_uid, found.st_gid, f"{stat.S_IMODE(found.st_mode):o}"
 
 
-def test_the_user_of_the_service_cannot_log_in(system: Path) -> None:
-    (line,) = [line for line in (system / "etc" / "passwd").read_text(encoding="utf-8").splitlines() if line.startswith("heygem:")]
-    assert line.endswith(":/var/lib/heygem:/usr/sbin/nologin")
+@pytest.mark.parametrize("name", ["heygem", "heygem-web"])
+def test_the_user_of_a_service_cannot_log_in(system: Path, name: str) -> None:
+    (line,) = [line for line in (system / "etc" / "passwd").read_text(encoding="utf-8").splitlines() if line.startswith(f"{name}:")]
+    assert line.endswith(f":/var/lib/{name}:/usr/sbin/nologin")
 
 
-def test_the_user_of_the_service_is_one_of_the_people(system: Path) -> None:
-    assert re.search(r"^heygem-users:x:\d+:heygem$", (system / "etc" / "group").read_text(encoding="utf-8"), flags=re.MULTILINE)
+def test_the_users_of_the_services_are_people_of_the_share_and_of_nothing_else(system: Path) -> None:
+    groups = (system / "etc" / "group").read_text(encoding="utf-8")
+    assert re.findall(r"^([\w-]+):x:\d+:(\S+)$", groups, flags=re.MULTILINE) == [("heygem-users", "heygem,heygem-web")]
 
 
 @pytest.mark.parametrize("folder", ["var/lib/heygem", "var/lib/heygem/weights", "var/cache/heygem"])
 def test_what_is_the_services_own_is_closed_to_others(system: Path, folder: str) -> None:
     assert owner_and_mode(system / folder) == (number(system, "user", "heygem"), number(system, "group", "heygem"), "750")
+
+
+def test_users_and_tokens_of_the_page_are_closed_to_everybody_else(system: Path) -> None:
+    owner = number(system, "user", "heygem-web"), number(system, "group", "heygem-web"), "700"
+    assert owner_and_mode(system / "var/lib/heygem-web") == owner
 
 
 @pytest.mark.parametrize("folder", ["srv/heygem/inbox", "srv/heygem/outputs"])
