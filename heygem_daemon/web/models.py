@@ -356,6 +356,7 @@ class SystemStatus(_Answer):
     failures: list[CodeCount]
     engines: dict[str, int] = Field(description="results by engine")
     jobs: int
+    disk_total: int | None = Field(default=None, description="bytes of the file system of outputs; None while it does not answer")
     page_version: str
 
 

@@ -1,7 +1,8 @@
 """The screens: HTML made from templates/, whose scripts in static/js/ speak to the HTTP interface."""
 
+import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ router = APIRouter(include_in_schema=False)
 API: Final = "/api/v1"
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
+SCRIPTS: Final = Path(__file__).parent / "static" / "js"
+
+_IMPORT: Final = re.compile(r'^(?:import|export)\b[^;]*?"\./([\w-]+\.js)";', re.MULTILINE)
+
 SERVER_ONLY: Final = ("error.", "warning.", "reason.", "problem.", "api.")
 """First parts of the keys whose texts only the server needs; scripts do not get them."""
 
@@ -29,6 +34,20 @@ def _environment() -> Environment:
 
 
 ENVIRONMENT: Final = _environment()
+
+
+@cache
+def modules(screen: str) -> tuple[str, ...]:
+    """Return the script modules of a screen and of the frame, those that these import, and those that these import, sorted. A browser that knows them from the start asks
+    for all of them at once, instead of finding one behind the other."""
+    waiting = [name for name in ("frame.js", f"{screen}.js") if (SCRIPTS / name).is_file()]
+    found = set(waiting)
+    while waiting:
+        text = (SCRIPTS / waiting.pop()).read_text(encoding="utf-8")
+        imported = set(_IMPORT.findall(text))
+        waiting += imported - found
+        found |= imported
+    return tuple(sorted(found))
 
 
 def script_texts(language: str) -> Mapping[str, str]:
@@ -47,6 +66,7 @@ def render(request: Request, template: str, /, **values: Any) -> HTMLResponse:
         can_log_out="user" in request.scope.get("session", {}),
         version=__version__,
         path=request.url.path,
+        modules=modules(values["screen"]),
         **values,
     )
     return HTMLResponse(body, headers={"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": caller.language})

@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from heygem_daemon.web.pages import SERVER_ONLY, script_texts
+from heygem_daemon.web.pages import SERVER_ONLY, modules, script_texts
 from heygem_daemon.web.problems import PROBLEMS
 from heygem_daemon.web.words import LANGUAGES, LOCALES, catalog
 from tests.web.front_end import STATIC, TEMPLATES, WEB, Screen, imports, read, sources, used_keys
@@ -182,3 +182,13 @@ def test_chinese_texts_are_chinese() -> None:
     assert {key: text for key, text in texts.items() if not HAN.search(text) and not SAME_IN_CHINESE.fullmatch(text)} == {}
     assert {key: text for key, text in texts.items() if ENGLISH_SENTENCE.search(text)} == {}
     assert {key: text for key, text in texts.items() if WESTERN_PUNCTUATION.search(text)} == {}
+
+
+@pytest.mark.parametrize("screen", ["new", "queue", "job", "history", "system", "login"])
+def test_a_screen_names_every_module_that_it_needs(screen: str) -> None:
+    """Else a browser finds them one behind the other."""
+    named = set(modules(screen))
+    assert {f"{screen}.js", "frame.js", "live.js"} <= named
+    for name in named:
+        text = (STATIC / "js" / name).read_text(encoding="utf-8")
+        assert set(re.findall(r'(?:from|^import)\s+"\./([^"]+)"', text, re.MULTILINE)) <= named

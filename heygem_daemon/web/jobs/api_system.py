@@ -1,6 +1,7 @@
 """The system: health for monitoring, the daemon, inboxes and devices, what was done lately, and the findings of `heygem check`."""
 
 from datetime import UTC, datetime
+from shutil import disk_usage
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
@@ -66,8 +67,19 @@ async def system(context: Context, caller: CallerOf) -> SystemStatus:
         failures=statistics.by_code(jobs, caller.language),
         engines=statistics.by_engine(jobs),
         jobs=sum(caller.may_see(job.owner) for job in index.table.finished()),
+        disk_total=await _disk_total(context),
         page_version=__version__,
     )
+
+
+async def _disk_total(context: WebContext) -> int | None:
+    if not context.index.online:
+        return None
+    outputs = context.settings.outputs
+    try:
+        return (await context.shares.call(outputs, lambda: disk_usage(outputs))).total
+    except (WebProblem, OSError):
+        return None
 
 
 @router.get("/system/check", summary="The findings of `heygem check`")

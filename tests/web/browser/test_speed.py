@@ -53,7 +53,7 @@ def test_a_screen_is_usable_within_a_second_with_five_hundred_jobs(
     measured(
         f"{path} with {JOBS} jobs: usable after {median:.0f} ms, at best {min(milliseconds):.0f} ms ({LOADS} loads with an empty cache)"
     )
-    assert min(milliseconds) < 1000, "the load that other programs disturbed least"
+    assert median < 1000
 
 
 def test_the_end_of_a_job_shows_within_two_seconds(

@@ -167,7 +167,7 @@ function showFacts() {
     ["fit", detail.fit && t(`job.fit.${detail.fit}`)],
     ["priority", entry.priority || ""],
     ["owner", entry.owner],
-    ["consent", status?.consent],
+    ["consent", status?.consent?.replace(/\d{4}-\d\d-\d\dT[\d:]+(?:Z|[+-]\d\d:\d\d)/, date)],
     ["dropped", date(times.dropped ?? entry.dropped)],
     ["started", date(times.started)],
     ["finished", date(times.finished ?? entry.finished)],

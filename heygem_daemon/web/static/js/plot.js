@@ -41,7 +41,8 @@ export function bars({ title, days, labels, series, format }) {
   const step = (width - LEFT - RIGHT) / Math.max(1, days.length);
   const y = (/** @type {number} */ value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
   const drawing = frame(width, title, describe(title, totals, labels, format));
-  for (const value of [0, top / 2, top]) {
+  const isCounted = series.every((each) => each.values.every(Number.isInteger));
+  for (const value of [0, top / 2, top].filter((each) => !isCounted || Number.isInteger(each))) {
     drawing.append(svg("line", { class: "plot-line", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
     drawing.append(svg("text", { class: "plot-label", x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
   }

@@ -128,6 +128,7 @@ function drawDaemon() {
   if (!isAdmin || !daemon) return;
   byId("pause-all").hidden = daemon.paused;
   byId("resume-all").hidden = !daemon.paused;
+  byId("new-job").classList.toggle("primary", !daemon.paused);
 }
 
 /** Return the one thing about the daemon that concerns whoever waits, and how grave it is. */

@@ -65,11 +65,11 @@ function showDaemon(daemon) {
   const breaker = byId("breaker");
   breaker.hidden = !daemon.breaker;
   setText(byId("breaker-text"), [daemon.breaker, daemon.until && t("system.until", { time: when(daemon.until) })].filter(Boolean).join(" "));
-  showDisk(daemon.disk);
+  showDisk(daemon.disk, system.disk_total);
 }
 
-/** @param {any} disk */
-function showDisk(disk) {
+/** @param {any} disk @param {number | null} total */
+function showDisk(disk, total) {
   const card = byId("disk");
   card.hidden = !disk;
   if (!disk) return;
@@ -79,12 +79,13 @@ function showDisk(disk) {
   const known = disk.free !== null && disk.free !== undefined;
   setText(byId("disk-text"), known ? t("system.disk.text", { free: bytes(disk.free), reserve: bytes(disk.reserve) }) : t("system.disk.unknown"));
   setText(byId("disk-path"), disk.path);
-  // The size of the disk is not in the status: the scale ends at four reserves, or at what is free where that is less.
-  const scale = Math.max(4 * disk.reserve, 1);
+  // Filled from the left by what is used; work stops where it meets the reserve, which is at the right.
   const gauge = byId("disk-gauge");
-  gauge.hidden = !known || disk.reserve <= 0;
-  gauge.querySelector(".gauge-free").style.width = `${Math.min(100, (100 * (disk.free ?? 0)) / scale)}%`;
-  gauge.querySelector(".gauge-mark").style.left = `${(100 * disk.reserve) / scale}%`;
+  gauge.hidden = !known || !total;
+  if (total) {
+    gauge.querySelector(".gauge-used").style.width = `${Math.min(100, (100 * (total - (disk.free ?? 0))) / total)}%`;
+    gauge.querySelector(".gauge-mark").style.left = `${100 - Math.min(100, (100 * disk.reserve) / total)}%`;
+  }
   gauge.dataset.ok = String(disk.ok);
 }
 
