@@ -38,8 +38,9 @@ ENVIRONMENT: Final = _environment()
 
 @cache
 def modules(screen: str) -> tuple[str, ...]:
-    """Return the script modules of a screen and of the frame, those that these import, and those that these import, sorted. A browser that knows them from the start asks
-    for all of them at once, instead of finding one behind the other."""
+    """Return the script modules of a screen and of the frame with all that they import, sorted.
+
+    A browser that knows them from the start asks for all of them at once, instead of finding one behind the other."""
     waiting = [name for name in ("frame.js", f"{screen}.js") if (SCRIPTS / name).is_file()]
     found = set(waiting)
     while waiting:
