@@ -29,6 +29,7 @@ STATE: Final = Path(".cache/state")
 CACHE: Final = Path(".cache/presenters")
 WEIGHTS: Final = Path("weights")
 LOG: Final = Path(".cache/demo/daemon.log")
+PAGE: Final = "http://127.0.0.1:7860"
 STALE: Final = timedelta(seconds=30)
 """A daemon whose heartbeat is older is gone."""
 
@@ -70,7 +71,8 @@ def demo(own_drop: Path | None, voice: str) -> int:
             status = wait(name, process)
             process.wait(60)
     print_results(status)
-    console.print("To upload, watch and compare in a browser: [bold]make demo-web[/bold]", soft_wrap=True)
+    console.print(f"The page: [bold]{PAGE}[/bold] - start it with [bold]make demo-web[/bold], then open this address", soft_wrap=True)
+    console.print("(from another computer first: ssh -L 7860:127.0.0.1:7860 SERVER)", soft_wrap=True)
     return 0 if status.state is State.SUCCEEDED else 1
 
 

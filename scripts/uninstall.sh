@@ -27,13 +27,13 @@ remove_files() {
 }
 
 purge() {
-    rm -rf "$root${config%/*}" "$root$state" "$root$cache" "$root$web_state" "$root"/etc/systemd/system/heygem{,-web}.service.d
-    info "removed too: ${config%/*}, $state, $cache, $web_state and drop-ins of the units"
+    rm -rf "$root${config%/*}" "$root$state" "$root$cache" "$root$web_state" "$root$web_cache" "$root"/etc/systemd/system/heygem{,-web}.service.d
+    info "removed too: ${config%/*}, $state, $cache, $web_state, $web_cache and drop-ins of the units"
 }
 
 print_kept() {
     local kept=() each
-    for each in "${config%/*}" "$state" "$cache" "$web_state"; do [ ! -e "$root$each" ] || kept+=("$each"); done
+    for each in "${config%/*}" "$state" "$cache" "$web_state" "$web_cache"; do [ ! -e "$root$each" ] || kept+=("$each"); done
     if [ ${#kept[@]} -gt 0 ]; then
         info "kept: ${kept[*]}; sudo make uninstall PURGE=1 removes them (or: rm -r ${kept[*]})"
     fi

@@ -12,6 +12,10 @@ PAGES = (
     "docs/glossary.md",
     "docs/architecture.md",
     "docs/library.md",
+    "docs/web.md",
+    "docs/drops.md",
+    "docs/installation.md",
+    "docs/monitoring.md",
     "CONTRIBUTING.md",
 )
 NAMED = re.compile(r"`([a-z_0-9/]+\.py)(?::([A-Za-z_.0-9]+))?`")

@@ -5,14 +5,16 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from heygem_daemon.core.names import escape_name
+from heygem_daemon.web.pages import render
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.words import text
 
-_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+_NOT_FOUND: Final = 404
+_CODES: Final = {_NOT_FOUND: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 
 
 def problem_answer(problem: WebProblem, language: str, *, status: int | None = None) -> JSONResponse:
@@ -55,9 +57,15 @@ def add_handlers(app: FastAPI) -> None:
         return problem_answer(WebProblem("invalid_request", problem=describe(invalid.errors())), language_in(request))
 
     @app.exception_handler(HTTPException)
-    async def of_framework(request: Request, raised: HTTPException) -> JSONResponse:
+    async def of_framework(request: Request, raised: HTTPException) -> Response:
         if isinstance(raised.__cause__, WebProblem):  # FastAPI wraps what is raised while it reads a body
             return problem_answer(raised.__cause__, language_in(request))
+        if (
+            raised.status_code == _NOT_FOUND
+            and not request.url.path.startswith("/api/")
+            and "text/html" in request.headers.get("accept", "")
+        ):
+            return render(request, "missing.html", status=_NOT_FOUND, screen="missing")
         headers = dict(raised.headers or {})
         problem = WebProblem(_CODES.get(raised.status_code, "invalid_request"), problem=str(raised.detail), headers=headers)
         return problem_answer(problem, language_in(request), status=raised.status_code)

@@ -132,7 +132,8 @@ class JobChoices(_Request):
 class NewJob(_Request):
     """A job from an uploaded draft, from files that lie in the inbox already, or from both.
 
-    recording, videos: paths relative to the inbox ("material/monday.wav"); they are linked into the new drop and stay where they are.
+    recording, videos: paths relative to the inbox ("material/monday.wav"); they are linked into the new drop, or copied
+    where the file system cannot link, and stay where they are.
     Keep such material in a folder with a control file NAME.hold beside it, so that the daemon does not take it for a drop.
     """
 

@@ -1,7 +1,7 @@
 """The screens: HTML made from templates/, whose scripts in static/js/ speak to the HTTP interface."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -56,7 +56,7 @@ def script_texts(language: str) -> Mapping[str, str]:
     return {key: value for key, value in catalog(language).items() if not key.startswith(SERVER_ONLY)}
 
 
-def render(request: Request, template: str, /, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a screen in the caller's language. `values` are the template's own."""
     caller: Caller = getattr(request.state, "caller", None) or Caller()
     body = ENVIRONMENT.get_template(template).render(
@@ -70,35 +70,42 @@ def render(request: Request, template: str, /, **values: Any) -> HTMLResponse:
         modules=modules(values["screen"]),
         **values,
     )
-    return HTMLResponse(body, headers={"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": caller.language})
+    return HTMLResponse(
+        body, status, headers={"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": caller.language}
+    )
 
 
-@router.get("/")
+def _screen(path: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Serve a screen by GET, and by HEAD for those who only ask whether it is there."""
+    return router.api_route(path, methods=["GET", "HEAD"])
+
+
+@_screen("/")
 def new(request: Request) -> Response:
     return render(request, "new.html", screen="new")
 
 
-@router.get("/queue")
+@_screen("/queue")
 def queue(request: Request) -> Response:
     return render(request, "queue.html", screen="queue")
 
 
-@router.get("/jobs/{job}")
+@_screen("/jobs/{job}")
 def job(request: Request, job: str) -> Response:
     return render(request, "job.html", screen="job", job=job)
 
 
-@router.get("/history")
+@_screen("/history")
 def history(request: Request) -> Response:
     return render(request, "history.html", screen="history")
 
 
-@router.get("/system")
+@_screen("/system")
 def system(request: Request) -> Response:
     return render(request, "system.html", screen="system")
 
 
-@router.get("/login")
+@_screen("/login")
 def login(request: Request) -> Response:
     identity = getattr(request.app.state, "identity", None)
     if identity is not None and not identity.has_users:
@@ -106,7 +113,7 @@ def login(request: Request) -> Response:
     return render(request, "login.html", screen="login")
 
 
-@router.get("/api")
+@_screen("/api")
 def interface(request: Request) -> Response:
     document = request.app.openapi()
     shown = sections(document, API)
@@ -124,6 +131,6 @@ def interface(request: Request) -> Response:
     )
 
 
-@router.get("/favicon.ico")
+@_screen("/favicon.ico")
 def favicon() -> Response:
     return RedirectResponse("/static/icon.svg", status_code=308)

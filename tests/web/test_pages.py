@@ -192,3 +192,14 @@ def test_a_screen_names_every_module_that_it_needs(screen: str) -> None:
     for name in named:
         text = (STATIC / "js" / name).read_text(encoding="utf-8")
         assert set(re.findall(r'(?:from|^import)\s+"\./([^"]+)"', text, re.MULTILINE)) <= named
+
+
+def test_an_unknown_address_gets_a_page_in_a_browser_and_json_elsewhere(client: httpx.Client) -> None:
+    found = client.get("/nowhere", headers={"Accept": "text/html", "Accept-Language": "zh"})
+    assert (found.status_code, "没有这个页面" in found.text) == (404, True)
+    assert client.get("/nowhere").json()["code"] == "not_found"
+    assert client.get("/api/v1/nowhere", headers={"Accept": "text/html"}).json()["code"] == "not_found"
+
+
+def test_a_screen_answers_those_who_only_ask_whether_it_is_there(client: httpx.Client) -> None:
+    assert (client.head("/").status_code, client.head("/").text) == (200, "")

@@ -1,5 +1,6 @@
 API={{ origin }}{{ base }}
-AUTH="Authorization: Bearer $TOKEN"
+# {{ t('api.example.token') }}
+AUTH=${TOKEN:+Authorization: Bearer $TOKEN}
 
 # {{ t('api.example.draft') }}
 DRAFT=$(curl -s -H "$AUTH" --json '{"inbox": 0}' $API/drafts | jq -r .draft)

@@ -16,11 +16,14 @@ const KNOWN_DEVICE_FIELDS = new Set(["name", "worker", "state", "device", "model
 const isAdmin = byId("system").dataset.admin === "true";
 /** @type {any} */
 let system = null;
+/** @type {string[]} */
+let engines = [];
 /** @type {Map<string, string>} */
 const shown = new Map();
 
 async function load() {
   try {
+    if (!engines.length) engines = (await api("options")).engines;
     system = await api("system");
     byId("loading").hidden = true;
     byId("failed").hidden = true;
@@ -39,7 +42,7 @@ function show() {
   whenChanged("devices", system.devices, showDevices);
   whenChanged("plots", [system.days, system.engines], showPlots);
   whenChanged("failures", system.failures, showFailures);
-  fill(byId("versions"), [["daemon", system.daemon.version || "–"], ["page", system.page_version], ["jobs", number(system.jobs)]].flatMap(([name, value]) => [h("dt", null, t(`system.version.${name}`)), h("dd", null, value)]));
+  fill(byId("versions"), [["daemon", system.daemon.version || "–"], ["page", system.page_version], ["engines", engines.join(", ")], ["jobs", number(system.jobs)]].filter(([, value]) => value).flatMap(([name, value]) => [h("dt", null, t(`system.version.${name}`)), h("dd", null, value)]));
 }
 
 /** Draw a part only where it changed: what is opened or focused in it stays so. @param {string} part @param {any} data @param {() => void} draw */
