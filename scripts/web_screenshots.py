@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.status import JobStatus
@@ -30,14 +30,18 @@ CACHE: Final = Path(".cache/screenshots")
 """Learned presenters stay for the next run."""
 PORT: Final = 18760
 LANGUAGES: Final = {"en": "en-US", "zh": "zh-CN"}
+SITE: Final = Path(tempfile.gettempdir()) / "studio"
+"""Its path is seen on the screens: a plain name, nothing random."""
 VIEWPORTS: Final[dict[str, ViewportSize]] = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+DESKTOP_HEIGHTS: Final = {"job": 1010, "system": 1400}
+"""Screens that need more than a window of the usual height to show what they are there for."""
 SCALES: Final = {"desktop": 1, "phone": 1.5}
 LARGEST_FILE: Final = 120_000
 LARGEST_FOLDER: Final = 2_000_000
 WAIT_SECONDS: Final = 900.0
 
 LOOKS: Final = {
-    "studio": "null",
+    "studio": "crop=640:480:0:20",
     "close-up": "crop=420:420:110:60,scale=640:640",
     "left-handed": "hflip,eq=saturation=1.15:gamma=1.05",
     "archive": "hue=s=0,eq=contrast=1.05",
@@ -72,6 +76,9 @@ class Studio:
         for name, filters in LOOKS.items():
             look = ("-vf", filters, "-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", str(self.material / f"{name}.mp4"))
             subprocess.run(("ffmpeg", "-v", "error", "-y", "-i", str(self.material / "film.mp4"), *look), check=True, timeout=120)
+        both = [argument for name in ("close-up", "left-handed") for argument in ("-i", str(self.material / f"{name}.mp4"))]
+        pair = ("-filter_complex", "[0][1]hstack", "-c:v", "libx264", "-crf", "16", str(self.material / "interview.mp4"))
+        subprocess.run(("ffmpeg", "-v", "error", "-y", *both, *pair), check=True, timeout=120)
         scenery = ("-f", "lavfi", "-i", "mandelbrot=size=640x640:rate=25", "-t", "3", "-pix_fmt", "yuv420p")
         subprocess.run(("ffmpeg", "-v", "error", "-y", *scenery, str(self.material / "title-card.mp4")), check=True, timeout=120)
 
@@ -120,31 +127,40 @@ class Camera:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def take(
-        self, name: str, path: str, prepare: Callable[[Page, str], None], *, languages: Sequence[str] = tuple(LANGUAGES), dark: bool = False
+        self,
+        name: str,
+        path: str,
+        prepare: Callable[[Page, str], None],
+        *,
+        languages: Sequence[str] = tuple(LANGUAGES),
+        devices: Sequence[str] = tuple(VIEWPORTS),
+        dark: bool = False,
     ) -> None:
         """Open `path`, let `prepare` wait for (or make) what is to be seen, and write the images."""
         for language in languages:
-            for device in VIEWPORTS:
-                target = self.folder / f"{name}-{device}-{language}{'-dark' if dark else ''}.webp"
-                self._take(target, path, prepare, language, device, dark=dark)
+            for device in devices:
+                context = self._window(name, device, language, dark=dark)
+                page = context.new_page()
+                page.goto(path)
+                prepare(page, language)
+                page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+                page.wait_for_timeout(300)
+                with Image.open(io.BytesIO(page.screenshot())) as image:
+                    write_small(image.convert("RGB"), self.folder / f"{name}-{device}-{language}{'-dark' if dark else ''}.webp")
+                context.close()
 
-    def _take(self, target: Path, path: str, prepare: Callable[[Page, str], None], language: str, device: str, *, dark: bool) -> None:
-        context = self.browser.new_context(
+    def _window(self, name: str, device: str, language: str, *, dark: bool) -> BrowserContext:
+        viewport = VIEWPORTS[device].copy()
+        if device == "desktop":
+            viewport["height"] = DESKTOP_HEIGHTS.get(name, viewport["height"])
+        return self.browser.new_context(
             base_url=f"http://127.0.0.1:{PORT}",
             locale=LANGUAGES[language],
-            viewport=VIEWPORTS[device],
+            viewport=viewport,
             device_scale_factor=SCALES[device],
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )
-        page = context.new_page()
-        page.goto(path)
-        prepare(page, language)
-        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-        page.wait_for_timeout(300)
-        with Image.open(io.BytesIO(page.screenshot())) as image:
-            write_small(image.convert("RGB"), target)
-        context.close()
 
 
 def write_small(image: Image.Image, target: Path) -> None:
@@ -162,8 +178,8 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=FOLDER)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        studio = Studio(Path(scratch) / "site")
+    with new_folder(SITE), sync_playwright() as playwright:
+        studio = Studio(SITE)
         studio.make_material()
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with studio.running():
@@ -179,6 +195,16 @@ def main() -> int:
     if total > LARGEST_FOLDER:
         raise ValueError(f"all images together are larger than {LARGEST_FOLDER} bytes")
     return 0
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Make a folder that must not be there yet, and delete it at the end."""
+    path.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(path)
 
 
 def wait_for_page() -> None:
@@ -213,6 +239,8 @@ def shoot(studio: Studio, camera: Camera) -> None:
     camera.take("queue", "/queue", waiting_for("#pause-all"))
     camera.take("queue", "/queue", waiting_for("#pause-all"), languages=("en",), dark=True)
     camera.take("new", "/", lambda page, language: fill_in(studio, page, language))
+    camera.take("new-single", "/", lambda page, language: fill_in_one(studio, page, language))
+    camera.take("faces-dialog", "/", lambda page, language: choose_face(studio, page, language), devices=("desktop",))
     (studio.inbox / "Morning news.cancel").touch()
     camera.take("api", "/api", waiting_for("main h2"))
     camera.take("system", "/system", waiting_for("#findings li >> nth=0"))
@@ -239,14 +267,34 @@ def waiting_for(selector: str) -> Callable[[Page, str], None]:
 
 def fill_in(studio: Studio, page: Page, language: str) -> None:
     """Choose the files of a job, and wait until their faces and the waveform are there."""
-    page.locator("#recording-input[accept]").set_input_files(studio.material / f"{language}.wav")
-    page.locator("#videos-input").set_input_files([studio.material / f"{name}.mp4" for name in ("studio", "left-handed", "title-card")])
-    page.locator("#name").fill({"en": "Tuesday lesson", "zh": "第五课 练习"}[language])
-    page.locator("#consent").check()
-    page.locator("#consent-name").fill({"en": "Anna Berg", "zh": "李雯"}[language])
+    choose_files(studio, page, language, "studio", "left-handed", "title-card")
     page.locator(".video .badge.good").nth(1).wait_for(timeout=60_000)
     page.locator(".video .badge.bad").wait_for(timeout=60_000)
     page.wait_for_timeout(500)
+
+
+def fill_in_one(studio: Studio, page: Page, language: str) -> None:
+    """Choose one recording and one video."""
+    page.locator("#tab-single").click()
+    choose_files(studio, page, language, "studio")
+    page.locator(".video .badge.good").wait_for(timeout=60_000)
+    page.wait_for_timeout(500)
+
+
+def choose_face(studio: Studio, page: Page, language: str) -> None:
+    """Open the dialog on a video with two faces."""
+    choose_files(studio, page, language, "interview", "studio")
+    page.locator(".video .verdict button").click(timeout=60_000)
+    page.locator(".faces-stage img").wait_for()
+    page.wait_for_timeout(500)
+
+
+def choose_files(studio: Studio, page: Page, language: str, *videos: str) -> None:
+    page.locator("#recording-input[accept]").set_input_files(studio.material / f"{language}.wav")
+    page.locator("#videos-input").set_input_files([studio.material / f"{name}.mp4" for name in videos])
+    page.locator("#name").fill({"en": "Tuesday lesson", "zh": "第五课 练习"}[language])
+    page.locator("#consent").check()
+    page.locator("#consent-name").fill({"en": "Anna Berg", "zh": "李雯"}[language])
 
 
 def play(page: Page, _: str) -> None:

@@ -5,6 +5,7 @@ from.
 """
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
@@ -40,13 +41,19 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+STRICT_TRANSPORT: Final = "max-age=15552000"
+"""Half a year of HTTPS only, for this name alone; where a proxy speaks HTTPS, the header is its business."""
 COOKIE: Final = "heygem_session"
 BODY_LIMIT: Final = 2 * 2**20
 """Bytes of a JSON body; a script of 200,000 characters takes up to 1.2 MB of it, escaped."""
+LOGIN_BYTES: Final = 16 * 2**10
+"""Bytes of the one body that is read before anybody is known: a name, and a password of 1000 characters, each up to 12 bytes escaped."""
 OWN_LIMITS: Final = ("/api/v1/uploads", "/api/v1/faces")
 """Addresses that take files, and limit them themselves."""
 BODY_IDLE: Final = 60.0
 """Seconds that a client may send nothing in the middle of a body."""
+BODY_SECONDS: Final = 30.0
+"""For a whole body that is no file; the largest needs a line of 560 kbit/s."""
 DISCARDED_BYTES: Final = 32 * 2**20
 DISCARD_SECONDS: Final = 2.0
 """How much of a refused body is still read, and for how long."""
@@ -54,6 +61,8 @@ ANSWER_IDLE: Final = 600.0
 """Seconds that a client may take nothing of an answer. Browsers leave a paused video standing, and ask again for what is missing."""
 
 _REFUSED: Final = 400
+_FOREIGN: Final = re.compile(r"[\\\x00-\x1f]")
+"""What browsers take for a slash, or for nothing."""
 _OPEN: Final = frozenset({"/login", "/favicon.ico", "/api/v1/health", "/api/v1/session"})
 """What needs no login, beside /static."""
 
@@ -90,7 +99,7 @@ class Guard:
         language = language_of(",".join(headers.get("accept-language", [])), _cookies(headers).get("lang", ""))
         scope.setdefault("state", {})["language"] = language
         body = _Body(scope, headers, receive)
-        answering = _Answering(send, scope["path"], body)
+        answering = _Answering(send, scope, body)
         try:
             await self._serve(scope, body, answering, headers)
         except WebProblem as problem:
@@ -140,8 +149,7 @@ class Guard:
             elif path.startswith("/api/") or scope["method"] not in {"GET", "HEAD"} or not self._identity.has_users:
                 raise
             else:
-                query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-                await RedirectResponse(f"/login?next={quote(path + query, safe='/')}", status_code=303)(scope, receive, send)
+                await RedirectResponse(f"/login?next={quote(_wanted(scope), safe='/')}", status_code=303)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -150,12 +158,21 @@ def _is_open(path: str) -> bool:
     return path in _OPEN or path.startswith("/static/")
 
 
+def _wanted(scope: Scope) -> str:
+    """Return the address in a request; "/" for one that a browser could take for that of another server."""
+    path: str = scope["path"]
+    if _FOREIGN.search(path) or not path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")[1:-1]):
+        return "/"
+    return path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+
+
 class _Answering:
     """The way of an answer to the client: adds the headers of every answer, and does not wait for ever for a client that takes nothing."""
 
-    def __init__(self, send: Send, path: str, body: "_Body") -> None:
+    def __init__(self, send: Send, scope: Scope, body: "_Body") -> None:
         self._send = send
-        self._path = path
+        self._path: str = scope["path"]
+        self._is_tls = scope["scheme"] == "https"
         self._body = body
         self.has_begun = False
 
@@ -174,6 +191,8 @@ class _Answering:
     def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        if self._is_tls:
+            headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
         # Static files have validators: a browser asks whether they are still right, and gets 304.
         headers.setdefault("Cache-Control", "no-cache" if self._path.startswith("/static/") else "no-store")
 
@@ -183,7 +202,8 @@ class _Body:
 
     def __init__(self, scope: Scope, headers: Headers, receive: Receive) -> None:
         self._receive = receive
-        self._limit = None if scope["path"].startswith(OWN_LIMITS) else BODY_LIMIT
+        self._limit = _body_limit(scope["path"])
+        self._deadline: float | None = None
         declared = (headers.get("content-length") or ["0"])[0]
         self._declared = int(declared[:20]) if declared.isdecimal() else 0
         self._waits_for_word = "expect" in headers
@@ -196,13 +216,22 @@ class _Body:
         if self._is_complete:
             return await self._receive()
         try:
-            async with asyncio.timeout(BODY_IDLE):
+            async with asyncio.timeout(self._patience()):
                 message = await self._next()
         except TimeoutError:
             raise WebProblem("request_timeout", headers={"Connection": "close"}) from None
         if self._is_too_large(self._received):
             raise WebProblem("request_too_large", limit=self._limit, headers={"Connection": "close"})
         return message
+
+    def _patience(self) -> float:
+        """Return for how many seconds the next part is waited for."""
+        if self._limit is None:
+            return BODY_IDLE
+        now = asyncio.get_running_loop().time()
+        if self._deadline is None:  # since somebody reads
+            self._deadline = now + BODY_SECONDS
+        return max(0.0, min(BODY_IDLE, self._deadline - now))
 
     def _is_too_large(self, count: int) -> bool:
         return self._limit is not None and count > self._limit
@@ -221,6 +250,13 @@ class _Body:
             async with asyncio.timeout(DISCARD_SECONDS):
                 while not self._is_complete and self._received < end and not self._waits_for_word:
                     await self._next()
+
+
+def _body_limit(path: str) -> int | None:
+    """Return the largest body of an address in bytes; None where it limits files itself."""
+    if path.startswith(OWN_LIMITS):
+        return None
+    return LOGIN_BYTES if path == "/api/v1/session" else BODY_LIMIT
 
 
 def _headers(scope: Scope) -> Headers:

@@ -22,14 +22,14 @@ from heygem_daemon.settings import ConfigurationError, Settings
 from heygem_daemon.web.access.accounts import Accounts, AccountsError, make_private_folder
 from heygem_daemon.web.access.identity import session_key
 from heygem_daemon.web.app import create_app
-from heygem_daemon.web.http_protocol import BoundedProtocol
+from heygem_daemon.web.http_protocol import protocol_behind
 
 SHUTDOWN: Final = 2
 """Seconds that answers under way may still take when the page is stopped; event streams never end by themselves."""
 KEEP_ALIVE: Final = 15
 """Seconds that a connection may stay idle between two requests."""
 CONNECTIONS: Final = 500
-"""At a time; beyond it clients get 503."""
+"""At a time; beyond it clients get 503. Of one address: http_protocol.PEER_CONNECTIONS."""
 _EXPECTED: Final = ("ASGI callable returned without completing response", "Unsupported upgrade request", "No supported WebSocket library")
 """Beginnings of messages that security.py has logged already, or that mean nothing."""
 
@@ -51,7 +51,7 @@ def serve(settings: Settings, *, say: Callable[[str], object] = print) -> None:
     address = url(settings, listening[0].getsockname())
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=protocol_behind(app.state.identity.is_proxy),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -11,6 +11,7 @@ import pytest
 
 from heygem_daemon.cli.exit_codes import ExitCode
 from heygem_daemon.settings import Settings
+from heygem_daemon.web.server import CONNECTIONS
 
 EXPOSURE: Final = {"heygem": 15, "heygem-web": 12}
 """The most exposed that a unit may be, times ten."""
@@ -74,6 +75,10 @@ def test_the_page_has_no_privilege_and_cannot_touch_ledger_or_results(web_unit: 
     assert values(web_unit, "User") == ["heygem-web"]
     assert values(web_unit, "InaccessiblePaths") == ["-/var/lib/heygem -/var/cache/heygem"]
     assert values(web_unit, "ReadOnlyPaths") == ["-/srv/heygem/outputs"]
+
+
+def test_the_page_has_more_descriptors_than_connections_and_files_take(web_unit: str) -> None:
+    assert number(web_unit, "LimitNOFILE") > 10 * CONNECTIONS
 
 
 def test_the_page_is_no_part_of_the_daemon(unit: str, web_unit: str) -> None:

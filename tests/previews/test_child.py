@@ -53,6 +53,7 @@ def test_a_still_has_square_pixels_and_a_bounded_size(child: Child, portrait: Pa
     assert (still.width, still.height) == (1280, 720)
 
 
+@pytest.mark.slow
 def test_a_copy_for_browsers_has_the_frames_of_the_source(child: Child, portrait_clip: Path, tmp_path: Path) -> None:
     path, copy = tmp_path / "source.mkv", tmp_path / "copy.mp4"
     ffmpeg("-i", portrait_clip, "-f", "lavfi", "-i", "sine=440:d=2", "-vf", "scale=1280:960", "-c:v", "libx265", "-x265-params",
@@ -66,6 +67,7 @@ def test_a_copy_for_browsers_has_the_frames_of_the_source(child: Child, portrait
     assert copy.read_bytes().index(b"moov") < copy.read_bytes().index(b"mdat")
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("name", "content", "codes"),

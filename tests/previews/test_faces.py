@@ -99,6 +99,7 @@ def test_a_face_of_which_the_mouth_gets_worse_is_turned(portrait_clip: Path, wei
     assert visibility.pose_view(faces.LARGEST_YAW).weight == 1
 
 
+@pytest.mark.slow
 def test_a_head_turned_aside_is_measured_as_the_renderer_measures_it(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     """In this clip the head turns from 3 to 23 degrees within a second."""
     info = check_video(shared_media / "latentsync_demo2_1080x1920_25_hevc.mp4")
@@ -162,6 +163,7 @@ def test_a_photo_that_a_phone_turned_is_upright(portrait: Path, weights: Path, t
     assert (found["width"], found["height"], found["verdict"]) == (512, 400, "good")
 
 
+@pytest.mark.slow
 def test_a_still_of_a_large_video_counts_the_pixels_of_the_video(portrait: Path, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "frame.jpg"
     ffmpeg("-i", portrait, "-vf", "pad=1920:1080:0:0,scale=3840:2160", path)

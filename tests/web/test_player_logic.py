@@ -1,4 +1,4 @@
-"""The parts of the scripts that compute: the player's clock, numbers in words, the merging of jobs. Run by Node.js where it is there."""
+"""The parts of the scripts that compute: clock, numbers in words, merged jobs, own addresses. Run by Node.js where it is there."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from heygem_daemon.media.reader import ping_pong
 from heygem_daemon.web.app import STATIC
 
 NODE: Final = shutil.which("node")
-MODULES: Final = ("timeline", "formats", "joblist")
+MODULES: Final = ("timeline", "formats", "joblist", "ownaddress")
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed; `make test-web` runs these scripts in the browser")
 
@@ -21,7 +21,7 @@ Run = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return what evaluates an expression over the modules `timeline`, `formats` and `joblist`."""
+    """Return what evaluates an expression over these modules, each by its name."""
     folder = tmp_path_factory.mktemp("scripts")
     for name in MODULES:
         shutil.copyfile(STATIC / "js" / f"{name}.js", folder / f"{name}.mjs")
@@ -147,3 +147,32 @@ def test_the_queue_is_in_its_order_and_the_finished_jobs_are_newest_first(run: R
       return [jobs.open(), jobs.finished(10)].map((rows) => rows.map(([, job]) => job.id));
     })()"""
     assert run(script) == [["runs", "first", "second", "held", "arrives"], ["new", "old"]]
+
+
+ORIGIN: Final = "http://lipsync.example:7860"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "/.//evil.example/x",
+        "/a/..//evil.example",
+        "/./\\evil.example",
+        "/\\evil.example",
+        "//evil.example",
+        "/\t/evil.example",
+        "/%2e//evil.example",
+        "https://evil.example/",
+        "javascript:alert(1)",
+        "//",
+        "//[",
+        "",
+    ],
+)
+def test_the_login_leads_nowhere_else(run: Run, wanted: str) -> None:
+    assert run(f"ownaddress.ownAddress({json.dumps(wanted)}, {json.dumps(ORIGIN)})") == f"{ORIGIN}/"
+
+
+@pytest.mark.parametrize("wanted", ["/", "/jobs/a%20b?x=1&y=//evil.example#z", "/history?q=https://evil.example"])
+def test_the_login_leads_back_to_where_one_was(run: Run, wanted: str) -> None:
+    assert run(f"ownaddress.ownAddress({json.dumps(wanted)}, {json.dumps(ORIGIN)})") == ORIGIN + wanted

@@ -21,13 +21,15 @@ from heygem_daemon.web.access import origins, passwords
 from heygem_daemon.web.access.accounts import Accounts
 from heygem_daemon.web.app import create_app
 from heygem_daemon.web.problems import PROBLEMS, WebProblem
-from heygem_daemon.web.security import BODY_LIMIT, CONTENT_SECURITY_POLICY
+from heygem_daemon.web.security import BODY_LIMIT, CONTENT_SECURITY_POLICY, LOGIN_BYTES
 from heygem_daemon.web.words import LANGUAGES, LOCALES, catalog
 from tests.web.finished_job import await_job, put_job
 from tests.web.serving import serving
+from tests.web.uploading import Uploading
 
 ME = "/api/v1/me"
 SESSION = "/api/v1/session"
+JOBS = "/api/v1/jobs"
 PASSWORD = "correct horse"  # noqa: S105
 Serve = Callable[..., httpx.Client]
 
@@ -81,6 +83,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 # -- by which name ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "[::1]:7860", "192.168.0.7:80", socket.gethostname(), "localhost."]
 )
@@ -88,6 +91,7 @@ def test_the_server_answers_to_its_own_names_and_addresses(client: httpx.Client,
     assert client.get(ME, headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "host",
     [
@@ -125,6 +129,7 @@ def test_two_host_headers_are_refused() -> None:
 # -- from where --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -185,6 +190,7 @@ def test_a_foreign_page_may_link_to_us_and_embed_nothing(client: httpx.Client, h
 # -- the headers of every answer -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("path", ["/", ME, "/static/app.css", "/static/none.css", "/nothing", "/login", "/api/openapi.json"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 def test_every_answer_has_the_headers_of_safety(client: httpx.Client, path: str, host: str) -> None:
@@ -199,6 +205,7 @@ def test_every_answer_has_the_headers_of_safety(client: httpx.Client, path: str,
     assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "path", ["..%2fsecurity.py", "%2e%2e/security.py", "..%5csecurity.py", "js/..%2f..%2fsecurity.py", "/etc/passwd", "%00"]
 )
@@ -234,6 +241,7 @@ def test_with_users_everything_but_the_login_needs_one(app: FastAPI, client: htt
         assert client.get(path).status_code == 200, path
 
 
+@pytest.mark.family(3)
 @pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
 def test_no_method_is_a_way_around_the_login(client: httpx.Client, method: str) -> None:
@@ -252,9 +260,19 @@ def test_no_method_is_a_way_around_the_login(client: httpx.Client, method: str) 
 @pytest.mark.usefixtures("accounts")
 def test_the_login_leads_back_to_where_one_wanted_to_go_and_nowhere_else(client: httpx.Client) -> None:
     assert client.get("/jobs/a b?x=1&y=2").headers["location"] == "/login?next=/jobs/a%20b%3Fx%3D1%26y%3D2"
-    location = client.get("//evil.example/%0d%0aSet-Cookie:a=b").headers["location"]
-    assert location.startswith("/login?next=")
-    assert "\n" not in location
+    for path in (
+        "//evil.example/%0d%0aSet-Cookie:a=b",
+        "/.//evil.example/x",
+        "/a/..//evil.example",
+        "/%2e/%5cevil.example",
+        "/%5cevil.example",
+        "/%09/evil.example",
+        "/%2fevil.example",
+    ):
+        with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as link:
+            link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: link.recv(65536), b""))
+        assert b"\r\nlocation: /login?next=/\r\n" in answer, path
 
 
 def test_one_neither_sees_nor_fetches_nor_changes_the_job_of_another(
@@ -318,9 +336,9 @@ def test_the_header_of_the_proxy_is_ignored_from_elsewhere(serve: Serve) -> None
 
 def test_a_cookie_is_secure_behind_a_proxy_that_speaks_https(serve: Serve, accounts: Accounts) -> None:
     login = {"name": "anna", "password": PASSWORD}
-    client = serve()
+    client = serve(proxy_header="X-Remote-User")
     assert "secure" in client.post(SESSION, json=login, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"].lower()
-    direct = serve(proxy_addresses=("10.0.0.1",))
+    direct = serve(proxy_header="X-Remote-User", proxy_addresses=("10.0.0.1",))
     assert "secure" not in direct.post(SESSION, json=login, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"].lower()
 
 
@@ -329,13 +347,53 @@ def test_a_cookie_is_secure_behind_a_proxy_that_speaks_https(serve: Serve, accou
 
 def test_a_body_has_a_limit_declared_or_not(client: httpx.Client) -> None:
     large = b'{"name": "' + b"x" * BODY_LIMIT + b'"}'
-    assert code_of(client.post(SESSION, content=large, headers={"Content-Type": "application/json"})) == (413, "request_too_large")
+    assert code_of(client.post(JOBS, content=large, headers={"Content-Type": "application/json"})) == (413, "request_too_large")
 
     def chunks() -> Iterator[bytes]:
         for start in range(0, len(large), 65536):
             yield large[start : start + 65536]
 
-    assert code_of(client.post(SESSION, content=chunks(), headers={"Content-Type": "application/json"})) == (413, "request_too_large")
+    assert code_of(client.post(JOBS, content=chunks(), headers={"Content-Type": "application/json"})) == (413, "request_too_large")
+
+
+@pytest.mark.usefixtures("accounts")
+def test_the_body_that_anybody_may_send_is_small_and_holds_every_password(client: httpx.Client) -> None:
+    assert code_of(client.post(SESSION, json={"name": "anna", "password": "x" * LOGIN_BYTES})) == (413, "request_too_large")
+    longest = {"name": "x" * 64, "password": "\U0001f600" * passwords.MAX_LENGTH}
+    assert code_of(client.post(SESSION, content=json.dumps(longest), headers={"Content-Type": "application/json"})) == (
+        401,
+        "wrong_password",
+    )
+
+
+def test_a_body_that_comes_byte_by_byte_has_an_end(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.5)
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=0.05) as link:
+        link.sendall(
+            b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\nContent-Type: application/json\r\n\r\n{"
+        )
+        answer = b""
+        while not answer and time.monotonic() - began < 8:
+            try:
+                answer = link.recv(65536)
+            except TimeoutError:
+                link.sendall(b" ")
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_an_upload_may_take_its_time(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.2)
+    uploading = Uploading(client)
+    location = uploading.begun(uploading.draft(), "a.mp4", 4)
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(4):
+            time.sleep(0.15)
+            yield b"x"
+
+    headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    assert client.patch(location, content=slowly(), headers=headers).status_code == 204
 
 
 def test_a_client_that_stops_in_the_middle_of_a_body_is_not_waited_for(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +404,7 @@ def test_a_client_that_stops_in_the_middle_of_a_body_is_not_waited_for(client: h
     assert answer.startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_nothing_is_cut(outputs: Path, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job = "20261122-231500-lesson-01-k3f9"
     put_job(outputs, job, files={"teacher.mp4": b""})
@@ -390,7 +449,7 @@ def test_errors_of_the_framework_are_problems_too(client: httpx.Client) -> None:
     assert code_of(answer) == (422, "invalid_request")
     assert "password: " in answer.json()["message"]
     assert code_of(client.post(SESSION, content=b"{", headers={"Content-Type": "application/json"})) == (422, "invalid_request")
-    nested = client.post(SESSION, content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    nested = client.post(JOBS, content=b"[" * 100_000, headers={"Content-Type": "application/json"})
     assert nested.status_code in {400, 422}
 
 
@@ -438,15 +497,38 @@ def test_there_is_no_sentence_for_a_problem_that_does_not_exist(language: str) -
     assert {key.split(".")[1] for key in texts} == set(PROBLEMS)
 
 
-def test_the_address_for_the_login_limit_is_the_last_that_the_proxy_names(app: FastAPI) -> None:
+@pytest.mark.parametrize(("header", "named"), [("X-Remote-User", "10.1.2.3"), ("", "127.0.0.1")])
+def test_the_address_for_the_login_limit_is_the_last_that_the_proxy_names(settings: Settings, header: str, named: str) -> None:
+    """Without a proxy, nobody on this machine chooses the address that his guesses are counted for."""
+    app = create_app(settings.model_copy(update={"web": settings.web.model_copy(update={"proxy_header": header})}))
+
     @app.get("/api/v1/health/address")
     async def address(request: Request) -> str:
         return str(request.scope["state"]["address"])
 
     with serving(app) as where:
-        url = f"{where}/api/v1/health/address"
-        assert httpx.get(url, headers={"X-Forwarded-For": "6.6.6.6, 10.1.2.3"}).json() == "10.1.2.3"
-        assert httpx.get(url).json() == "127.0.0.1"
+        url, anna = f"{where}/api/v1/health/address", {"X-Remote-User": "anna"}
+        assert httpx.get(url, headers={**anna, "X-Forwarded-For": "6.6.6.6, 10.1.2.3"}).json() == named
+        assert httpx.get(url, headers=anna).json() == "127.0.0.1"
+
+
+def test_the_header_that_asks_for_https_comes_with_https_alone(client: httpx.Client) -> None:
+    assert "strict-transport-security" not in client.get(ME).headers
+
+
+def test_a_token_of_a_user_is_no_longer_an_administrator_than_he_is(client: httpx.Client, accounts: Accounts) -> None:
+    names = {"of-root": "root", "root": "", "nightly": ""}
+    tokens = {name: {"Authorization": f"Bearer {accounts.add_token(name, user=user, admin=True)}"} for name, user in names.items()}
+    assert [client.get(ME, headers=tokens[name]).json()["admin"] for name in names] == [True, True, True]
+    accounts.add_user("root", PASSWORD, admin=False)
+    assert [client.get(ME, headers=tokens[name]).json()["admin"] for name in names] == [False, False, True]
+
+
+def test_a_token_of_somebody_whom_the_proxy_names_follows_the_configuration(serve: Serve, settings: Settings) -> None:
+    accounts = Accounts(settings.web.state)
+    tokens = [{"Authorization": f"Bearer {accounts.add_token(f'of-{user}', user=user, admin=True)}"} for user in ("anna", "bert")]
+    client = serve(proxy_header="X-Remote-User", admins=("anna",))
+    assert [client.get(ME, headers=token).json()["admin"] for token in tokens] == [True, False]
 
 
 def test_the_answer_to_a_body_that_is_too_large_reaches_the_client(client: httpx.Client) -> None:

@@ -1,5 +1,6 @@
 """`heygem web` as a process: what it refuses to listen on, how it starts, stops and treats slow clients."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ import pytest
 
 from heygem_daemon.core.names import MARKER
 from heygem_daemon.settings import ConfigurationError, Settings
-from heygem_daemon.web import http_protocol, server
+from heygem_daemon.web import http_protocol, security, server
 from heygem_daemon.web.access import passwords
 from heygem_daemon.web.access.accounts import Accounts
 from tests.web.finished_job import await_job, put_job
@@ -169,7 +170,9 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
     )  # fmt: skip
     web = f'certificate = "{certificate}"\nkey = "{key}"'
     with page(tmp_path, web=web, certificate=str(certificate)) as running:
-        assert running.client.get("/api/v1/me").status_code == 200
+        answer = running.client.get("/api/v1/me")
+        assert answer.status_code == 200
+        assert answer.headers["strict-transport-security"] == security.STRICT_TRANSPORT
         own = {"Origin": running.url}
         assert running.client.delete("/api/v1/session", headers=own).status_code == 204
         assert running.client.delete("/api/v1/session", headers={"Origin": running.url.replace("https", "http")}).status_code == 403
@@ -214,6 +217,105 @@ def test_a_head_without_measure_is_cut(address: str) -> None:
 
 def test_an_ordinary_upload_is_no_head(address: str) -> None:
     answer = httpx.post(
-        f"{address}/api/v1/session", content=b'{"name": "' + b"x" * 2**20 + b'"}', headers={"Content-Type": "application/json"}
+        f"{address}/api/v1/jobs", content=b'{"name": "' + b"x" * 2**20 + b'"}', headers={"Content-Type": "application/json"}
     )
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"x"])
+def test_what_follows_an_answer_and_is_no_request_does_not_keep_the_connection(
+    monkeypatch: pytest.MonkeyPatch, address: str, rest: bytes
+) -> None:
+    """Line ends, or the rest of a body that was refused before it came."""
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(security, "DISCARD_SECONDS", 0.1)
+    length = b"" if rest == b"\n" else b"Content-Length: 2000000\r\n"
+    assert closed_after(address, b"PUT /api/v1/me HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n", rest, 10) < 5
+
+
+def connected(address: str, source: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10, source_address=(source, 0))
+
+
+def asked(link: socket.socket) -> bytes:
+    """Send a request, and return the first line of the answer."""
+    with suppress(ConnectionError):
+        link.sendall(b"GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nX-Remote-User: anna\r\n\r\n")
+        return link.recv(1000).partition(b"\r\n")[0]
+    return b""
+
+
+def test_nobody_shuts_the_page_with_connections_that_do_nothing(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(http_protocol, "PEER_CONNECTIONS", 5)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connected(address, "127.0.0.9")) for _ in range(5)]
+        assert asked(idle[-1]) == b"HTTP/1.1 200 OK"
+        one_more = stack.enter_context(connected(address, "127.0.0.9"))
+        assert one_more.recv(1000).startswith(b"HTTP/1.1 503 ")
+        assert one_more.recv(1000) == b""
+        assert asked(stack.enter_context(connected(address, "127.0.0.1"))) == b"HTTP/1.1 200 OK", "another address"
+        idle[0].close()
+        until = time.monotonic() + 10
+        while asked(stack.enter_context(connected(address, "127.0.0.9"))) != b"HTTP/1.1 200 OK":
+            assert time.monotonic() < until
+
+
+def test_many_clients_may_stand_behind_the_proxy(tmp_path: Path) -> None:
+    web = 'proxy_header = "X-Remote-User"\nproxy_addresses = ["127.0.0.1"]'
+    with page(tmp_path, web=web) as running, ExitStack() as stack:
+        address = running.url
+        for _ in range(http_protocol.PEER_CONNECTIONS + 1):
+            stack.enter_context(connected(address, "127.0.0.1"))
+            last = stack.enter_context(connected(address, "127.0.0.9"))
+        assert last.recv(1000).startswith(b"HTTP/1.1 503 ")
+        assert asked(stack.enter_context(connected(address, "127.0.0.1"))) == b"HTTP/1.1 200 OK"
+
+
+REQUEST = b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@contextmanager
+def taking_nothing(address: str) -> Iterator[socket.socket]:
+    """Connect a client with room for hardly anything."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        link.connect((host, int(port)))
+        link.settimeout(0.5)
+        yield link
+
+
+def assert_is_cut(address: str) -> None:
+    """Wait until the one connection that this address may have is free."""
+    until = time.monotonic() + 15
+    while True:
+        with connected(address, "127.0.0.1") as other:
+            if asked(other) == b"HTTP/1.1 200 OK":
+                return
+        assert time.monotonic() < until, "the first connection is still there"
+        time.sleep(0.05)
+
+
+def test_a_client_that_takes_nothing_of_many_answers_is_cut(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(http_protocol, "STALLED_SECONDS", 0.4)
+    monkeypatch.setattr(http_protocol, "PEER_CONNECTIONS", 1)
+    with taking_nothing(address) as link:
+        link.sendall(REQUEST * 150)
+        assert_is_cut(address)
+
+
+def test_a_client_that_does_not_take_the_end_of_an_answer_is_cut(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Closing alone would wait until it has taken what is written already."""
+    monkeypatch.setattr(http_protocol, "FLUSH_SECONDS", 0.4)
+    monkeypatch.setattr(http_protocol, "PEER_CONNECTIONS", 1)
+    made = http_protocol.BoundedProtocol.connection_made
+
+    def with_room(protocol: http_protocol.BoundedProtocol, transport: asyncio.Transport) -> None:
+        made(protocol, transport)
+        transport.set_write_buffer_limits(high=2**30)
+
+    monkeypatch.setattr(http_protocol.BoundedProtocol, "connection_made", with_room)
+    with taking_nothing(address) as link:
+        link.sendall(REQUEST * 150 + REQUEST.replace(b"localhost", b"localhost\r\nConnection: close"))
+        assert_is_cut(address)

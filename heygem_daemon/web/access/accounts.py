@@ -154,13 +154,28 @@ class Accounts:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         make_private_folder(self.state)
-        descriptor = os.open(self.state / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = _opened_lock(self.state)
         try:
-            give_to_owner(descriptor, self.state)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+
+def _opened_lock(state: Path) -> int:
+    """Return a descriptor of the lock file, made where there is none. Raises OSError."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(state / ".lock", flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        # Never given to anybody: its owner may have put the second name of a foreign file there, and we may be root.
+        return os.open(state / ".lock", flags)
+    try:
+        give_to_owner(descriptor, state)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class _JsonFile(Generic[T]):
@@ -259,11 +274,16 @@ def make_private_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # made by somebody else meanwhile
+        if folder.is_dir():
+            return
+        raise
     if os.geteuid() == 0:
         with suppress(KeyError):
             account = pwd.getpwnam(SERVICE_USER)
-            os.chown(folder, account.pw_uid, account.pw_gid)
+            os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
 def give_to_owner(descriptor: int, folder: Path) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from heygem_daemon.settings import Web
-from heygem_daemon.web.access.accounts import Accounts, User, is_user_name, make_private_folder, normal_name, read_private, write_private
+from heygem_daemon.web.access.accounts import (
+    Accounts,
+    Token,
+    User,
+    is_user_name,
+    make_private_folder,
+    normal_name,
+    read_private,
+    write_private,
+)
 from heygem_daemon.web.access.login_limiter import LoginLimiter
 from heygem_daemon.web.access.origins import Headers
 from heygem_daemon.web.access.passwords import PasswordChecker
@@ -41,7 +50,7 @@ class Identity:
             token = self._accounts.token(secret)
             if token is None:
                 raise WebProblem("login_required", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-            return Caller(name=token.user, is_admin=token.admin, language=language)
+            return Caller(name=token.user, is_admin=self._is_admin(token), language=language)
         named = self._named_by_proxy(headers, peer)
         if named:
             return Caller(name=named, is_admin=named in self._settings.admins, language=language)
@@ -63,7 +72,11 @@ class Identity:
         return self._accounts.are_needed
 
     def is_proxy(self, peer: str) -> bool:
-        """Return whether the other end of a connection is the proxy of the configuration."""
+        """Return whether the other end of a connection is the proxy of the configuration; without `proxy_header` there is none.
+
+        Any program on this machine could else name another client with every password that it tries."""
+        if not self._settings.proxy_header:
+            return False
         try:
             address = ipaddress.ip_address(peer.partition("%")[0])
         except ValueError:
@@ -96,6 +109,15 @@ class Identity:
                 self._ended.popitem(last=False)
         session.clear()
 
+    def _is_admin(self, token: Token) -> bool:
+        """Return whether a token is an administrator: one that acts as a user, no longer than he is one."""
+        user = self._accounts.user(token.user)
+        if user is not None:
+            return token.admin and user.admin
+        if token.user != token.name and self._settings.proxy_header:
+            return token.admin and token.user in self._settings.admins
+        return token.admin
+
     def _of_session(self, session: Mapping[str, Any]) -> User | None:
         """Return the user of a session that has neither been ended nor outlived his password."""
         if not session.get("id") or session["id"] in self._ended:
@@ -104,7 +126,7 @@ class Identity:
         return user if user and user.password.stamp == session.get("stamp") else None
 
     def _named_by_proxy(self, headers: Headers, peer: str) -> str:
-        if not self._settings.proxy_header or not self.is_proxy(peer):
+        if not self.is_proxy(peer):
             return ""
         values = headers.get(self._settings.proxy_header.lower(), [])
         if not values or values == [""]:

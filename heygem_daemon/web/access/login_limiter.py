@@ -29,17 +29,33 @@ class _Attempts:
     blocked_until: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _OfUser:
+    user: str
+    network: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfAddress:
+    network: str
+
+
+_Key = _OfUser | _OfAddress
+"""Types of their own: no name of a user, however odd, counts as an address."""
+
+
 class LoginLimiter:
     """Counts attempts. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._attempts: OrderedDict[tuple[str, str], _Attempts] = OrderedDict()
+        self._attempts: OrderedDict[_Key, _Attempts] = OrderedDict()
 
     def begin(self, user: str, address: str) -> None:
         """Count an attempt as a wrong one, before it is known: many at once gain nothing. Raises WebProblem (`too_many_attempts`)."""
         now = self._clock()
-        limits = ((self._entry(_key(user, address), now), FREE_FOR_USER), (self._entry(_key("", address), now), FREE_FOR_ADDRESS))
+        user_key, address_key = _keys(user, address)
+        limits = ((self._entry(user_key, now), FREE_FOR_USER), (self._entry(address_key, now), FREE_FOR_ADDRESS))
         wait = max(entry.blocked_until for entry, _ in limits) - now
         if wait > 0:
             seconds = int(wait) + 1
@@ -52,13 +68,14 @@ class LoginLimiter:
 
     def succeeded(self, user: str, address: str) -> None:
         """Forget the attempts of this user from this address, and take back the one that was right."""
-        self._attempts.pop(_key(user, address), None)
-        common = self._attempts.get(_key("", address))
+        user_key, address_key = _keys(user, address)
+        self._attempts.pop(user_key, None)
+        common = self._attempts.get(address_key)
         if common:
             common.count = max(0, common.count - 1)
             common.blocked_until = 0.0
 
-    def _entry(self, key: tuple[str, str], now: float) -> _Attempts:
+    def _entry(self, key: _Key, now: float) -> _Attempts:
         entry = self._attempts.get(key)
         if entry is None or now - entry.last > FORGET_AFTER:
             entry = self._attempts[key] = _Attempts(last=now)
@@ -68,8 +85,9 @@ class LoginLimiter:
         return entry
 
 
-def _key(user: str, address: str) -> tuple[str, str]:
-    return user[:64], network_of(address)
+def _keys(user: str, address: str) -> tuple[_OfUser, _OfAddress]:
+    network = network_of(address)
+    return _OfUser(user=user[:64], network=network), _OfAddress(network=network)
 
 
 def network_of(address: str) -> str:

@@ -30,6 +30,8 @@ async def log_in(request: Request, context: Context, caller: CallerOf, login: Lo
     identity, name = _identity(request), normal_name(login.name)
     if not identity.has_users:
         raise WebProblem("not_found")
+    if not name:
+        raise WebProblem("wrong_password")
     address = str(request.scope["state"]["address"])
     identity.limiter.begin(name, address)
     user = context.accounts.user(name) if is_user_name(name) else None

@@ -18,7 +18,7 @@ from heygem_daemon.web.files.open_files import BrokenStreamError, OpenFile, held
 from heygem_daemon.web.files.ranges import Representation, content_disposition, content_type, requested_range
 from heygem_daemon.web.files.sources import open_source
 from heygem_daemon.web.files.streamed import StreamedAnswer
-from heygem_daemon.web.files.zip_stream import Content, Member, zip_length, zip_parts
+from heygem_daemon.web.files.zip_stream import Content, Member, member_names, zip_length, zip_parts
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
 
@@ -118,10 +118,10 @@ async def get_zip(context: Context, caller: CallerOf, job_id: str) -> Response:
 async def _members(context: WebContext, folder: str, paths: list[str]) -> list[Member]:
     """Return what there is of the results, each looked at by opening it."""
     members, outputs = [], context.settings.outputs
-    for path in paths:
+    for path, name in zip(paths, member_names(paths), strict=True):
         try:
             async with held_open(context.shares, outputs, partial(open_output, outputs, folder, path)) as opened:
-                members.append(Member(name=path, size=opened.size, mtime_ns=opened.mtime_ns))
+                members.append(Member(name=name, path=path, size=opened.size, mtime_ns=opened.mtime_ns))
         except WebProblem as problem:
             if problem.code != "not_found":
                 raise
@@ -139,7 +139,7 @@ class _Opener:
     @asynccontextmanager
     async def __call__(self, member: Member) -> AsyncIterator[Content]:
         try:
-            opened = await open_through(self.shares, self.outputs, partial(open_output, self.outputs, self.folder, member.name))
+            opened = await open_through(self.shares, self.outputs, partial(open_output, self.outputs, self.folder, member.path))
         except WebProblem as problem:
             raise BrokenStreamError(f"{member.name}: {problem.code}") from problem
         try:

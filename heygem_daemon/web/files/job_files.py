@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 from typing import Final
 
+from heygem_daemon.core.job import State
 from heygem_daemon.core.status import JobStatus
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.context import WebContext
 from heygem_daemon.web.files.open_files import OpenFile, open_below, open_folder
 from heygem_daemon.web.jobs.job_record import JobRecord
+from heygem_daemon.web.jobs.status_file import MAX_STATUS, read_job_status
 from heygem_daemon.web.problems import WebProblem
 
 STATUS: Final = "status.json"
-MAX_STATUS: Final = 16 * 2**20
 
 
 async def job_status(context: WebContext, caller: Caller, job_id: str) -> tuple[JobRecord, JobStatus]:
@@ -30,17 +31,22 @@ async def job_status(context: WebContext, caller: Caller, job_id: str) -> tuple[
     except OSError as failed:
         raise WebProblem("outputs_offline", path=str(outputs)) from failed
     # The folder may have been given to another job since the index looked.
-    if status is None or status.job != record.id or not caller.may_see(status.owner or ""):
+    if status is None or status.job != record.id or not _may_see(caller, record, status):
         raise WebProblem("not_found")
     return record, status
 
 
+def _may_see(caller: Caller, record: JobRecord, status: JobStatus) -> bool:
+    """Return whether a caller may see a job, by its status as it is now; that of a drop on its way in leaves its owner to its job.toml."""
+    is_drop = status.owner is None and record.state is State.SETTLING and status.state is State.SETTLING
+    return caller.may_see(status.owner or "") or (is_drop and record.is_genuine and caller.may_see(record.owner))
+
+
 def _read_status(outputs: Path, folder: str) -> JobStatus | None:
     with open_folder(outputs) as root, os.fdopen(open_below(root, f"{folder}/{STATUS}").descriptor, "rb") as file:
-        try:
-            return JobStatus.read(file.read(MAX_STATUS))
-        except ValueError:
-            return None
+        content = file.read(MAX_STATUS + 1)
+        is_genuine = os.fstat(file.fileno()).st_uid == os.fstat(root).st_uid
+        return read_job_status(content, is_genuine=is_genuine) if len(content) <= MAX_STATUS else None
 
 
 def published_files(status: JobStatus) -> frozenset[str]:

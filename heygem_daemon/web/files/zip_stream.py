@@ -4,11 +4,13 @@ The standard library writes it, onto a stream that cannot seek: stream-zip would
 it for its checksum, and zipstream-ng is LGPL.
 """
 
+import re
 import time
 import zipfile
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from heygem_daemon.web.files.open_files import BrokenStreamError
@@ -22,13 +24,18 @@ _DESCRIPTOR: Final = 16
 _ZIP64_DESCRIPTOR: Final = 24
 """Bytes of the parts of a ZIP file (PKWARE's APPNOTE 6.3.10, 4.3)."""
 _DOS_YEARS: Final = (1980, 2107)
+_UNFIT: Final = re.compile(r"[\\:\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What Windows takes for a folder, a drive or a stream, and what no name should hold: who unpacks may have another system."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file that is to be in the ZIP under `name`; size and time are checked again when its turn comes."""
+    """A file that is to be in the ZIP under `name`; size and time are checked again when its turn comes.
+
+    path: where it lies in the folder of the job."""
 
     name: str
+    path: str = ""
     size: int
     mtime_ns: int
 
@@ -69,6 +76,21 @@ class Opener(Protocol):
     """Opens a member when its turn comes."""
 
     def __call__(self, member: Member) -> AbstractAsyncContextManager[Content]: ...
+
+
+def member_names(paths: Iterable[str]) -> list[str]:
+    """Return the names in a ZIP for these paths, in their order: safe to unpack anywhere, and no two equal where case is ignored."""
+    wanted = list(paths)
+    names, taken = [], {path.casefold() for path in wanted if not _UNFIT.search(path)}
+    for path in wanted:
+        name = path
+        if _UNFIT.search(path):
+            safe = PurePosixPath(_UNFIT.sub("_", path))
+            choices = (safe, *(safe.with_stem(f"{safe.stem}-{number}") for number in range(2, len(wanted) + 2)))
+            name = next(str(each) for each in choices if str(each).casefold() not in taken)
+            taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def zip_length(members: Iterable[Member]) -> int:

@@ -18,6 +18,7 @@ from heygem_daemon.core.status import JobStatus
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.context import CallerOf, Context, WebContext
 from heygem_daemon.web.files.job_files import job_status
+from heygem_daemon.web.files.open_files import is_plain
 from heygem_daemon.web.files.sources import find_source
 from heygem_daemon.web.jobs import actions
 from heygem_daemon.web.jobs.describe import Describer
@@ -34,6 +35,7 @@ LOG_LINES: Final = 500
 LOG_BYTES: Final = 512 * 1024
 DETAIL_SECONDS: Final = 3.0
 """How long the details of a job are waited for; after that it is shown as the list knows it."""
+_FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
 _FIELD: Final = 2000
 """Characters of one field of a line in the log."""
 
@@ -50,8 +52,8 @@ class JobFilter(BaseModel):
     state: list[str] = Field(default=[], description="may be repeated; `open`, `failed` and `done` are groups")
     q: str = Field(default="", max_length=200, description="part of a name: of the job or of a file")
     engine: str = Field(default="", max_length=100)
-    since: date | None = Field(default=None, description="first day")
-    until: date | None = Field(default=None, description="last day")
+    since: date | None = Field(default=None, ge=_FIRST_DAY, le=_LAST_DAY, description="first day")
+    until: date | None = Field(default=None, ge=_FIRST_DAY, le=_LAST_DAY, description="last day")
     limit: int = Field(default=50, ge=1, le=500)
     cursor: str | None = Field(default=None, max_length=2000, description="`next` of the page before")
 
@@ -124,7 +126,7 @@ def _read_job_toml(inbox: Path, status: JobStatus) -> str:
 def _sizes(outputs: Path, folder: str, status: JobStatus) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for item in status.items:
-        if item.output:
+        if item.output and all(is_plain(part) for part in item.output.split("/")):
             try:
                 sizes[item.output] = (outputs / folder / item.output).lstat().st_size
             except OSError:
@@ -141,6 +143,7 @@ async def get_log(context: Context, caller: CallerOf, job_id: str) -> JobLog:
     outputs = context.settings.outputs
     if context.index.outputs_hang:
         raise WebProblem("share_timeout", path=str(outputs), headers={"Retry-After": "10"})
+    await job_status(context, caller, record.id)
     try:
         content = await context.shares.call(outputs, lambda: _read_log(outputs, record.output))
     except FileNotFoundError:
@@ -173,6 +176,7 @@ def _log_line(line: bytes) -> LogLine | None:
 async def _ask(context: WebContext, caller: Caller, job_id: str, kind: str, content: str = "") -> JobEntry:
     """Ask something of a job. Raises WebProblem: `wrong_state` where it is not possible now."""
     record, describe = context.index.find(caller, job_id), describer(context, caller)
+    await _confirm(context, caller, record)
     possible = describe.actions(record)
     is_so_already = kind == "hold" and "resume" in possible
     if kind not in possible and not is_so_already:
@@ -180,6 +184,20 @@ async def _ask(context: WebContext, caller: Caller, job_id: str, kind: str, cont
     if not is_so_already:
         await actions.request(context, record, kind, content)
     return describe.entry(context.index.table.get(record.id) or record)
+
+
+async def _confirm(context: WebContext, caller: Caller, record: JobRecord) -> None:
+    """Read the status again: the folder may be another's job by now. Raises WebProblem. While outputs does not answer, what is known
+    suffices for an administrator."""
+    if not record.output:
+        return
+    try:
+        if context.index.outputs_hang:
+            raise WebProblem("share_timeout", path=str(context.settings.outputs), headers={"Retry-After": "10"})
+        await job_status(context, caller, record.id)
+    except WebProblem as problem:
+        if problem.code == "not_found" or not caller.is_admin:
+            raise
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, summary="Cancel a job")

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from fastapi import APIRouter, Depends
 
 from heygem_daemon import __version__
+from heygem_daemon.core.status import DeviceStatus
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.context import CallerOf, Context, WebContext
 from heygem_daemon.web.jobs import actions, statistics
@@ -53,7 +54,7 @@ async def health(context: Context) -> Health:
 
 @router.get("/system", summary="The daemon, inboxes, devices, statistics")
 async def system(context: Context, caller: CallerOf) -> SystemStatus:
-    """Return the state of everything, and what ended in the last 30 days. Paths are for administrators."""
+    """Return the state of everything, and what ended in the last 30 days. Paths and processes are for administrators."""
     index, now = context.index, datetime.now(UTC).astimezone()
     jobs = statistics.lately(index.table.finished(), now)
     daemon = daemon_summary(index, caller.language)
@@ -62,7 +63,7 @@ async def system(context: Context, caller: CallerOf) -> SystemStatus:
     return SystemStatus(
         daemon=daemon,
         inboxes=inbox_views(index, caller),
-        devices=list(index.daemon.devices) if index.daemon is not None and index.is_daemon_alive else [],
+        devices=devices_for(index, caller),
         days=statistics.by_day(jobs, now),
         failures=statistics.by_code(jobs, caller.language),
         engines=statistics.by_engine(jobs),
@@ -70,6 +71,14 @@ async def system(context: Context, caller: CallerOf) -> SystemStatus:
         disk_total=await _disk_total(context),
         page_version=__version__,
     )
+
+
+def devices_for(index: JobIndex, caller: Caller) -> list[DeviceStatus]:
+    """Return the devices; what a worker does at the moment, and why it died, is for administrators."""
+    devices = list(index.daemon.devices) if index.daemon is not None and index.is_daemon_alive else []
+    if caller.is_admin:
+        return devices
+    return [DeviceStatus(name=each.name, state=each.state, device=each.device, models=each.models) for each in devices]
 
 
 async def _disk_total(context: WebContext) -> int | None:

@@ -98,6 +98,8 @@ class Describer:
             return []  # an inbox that is not configured any more: no daemon would read the control file
         if record.is_final:
             return ["retry"] if record.state in _RETRIED and self.keeps_inputs(record) else []
+        if not record.output and not self.caller.is_admin:
+            return []  # a control file would go by its name, and be for every job of that name
         is_held = record.is_held or "hold" in self.index.requests.of(record)
         return ["cancel", "resume" if is_held else "hold", "priority"]
 

@@ -57,7 +57,7 @@ class DropTracker:
 
     def _drop_of(self, record: JobRecord) -> JobRecord | None:
         """Return the drop that a status is about: as it lies in an inbox, as the page has made it, or as it was known before."""
-        if record.state is not State.SETTLING or not record.output:
+        if not record.is_genuine or record.state is not State.SETTLING or not record.output:
             return None
         drops = (*self._lying(), *(each.record for each in self._leaving.values()), *self._shown.values())
         same = (drop for drop in drops if drop.name == record.name and record.inbox in {"", drop.inbox})

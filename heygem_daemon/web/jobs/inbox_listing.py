@@ -101,7 +101,7 @@ def _options(folder: int, known: Drop | None) -> tuple[Version | None, JobOption
         content = read_bounded(JOB_TOML, folder, MAX_JOB_TOML)
     except OSError:
         content = None
-    options = NO_OPTIONS if content is None else parse_job_toml(content[0].decode(errors="replace"))[0]
+    options = NO_OPTIONS if content is None else parse_job_toml(content.data.decode(errors="replace"))[0]
     return version, options
 
 

@@ -23,6 +23,7 @@ from heygem_daemon.core.names import MARKER, escape_name
 from heygem_daemon.core.status import DaemonStatus
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.caller import Caller
+from heygem_daemon.web.files.open_files import is_plain
 from heygem_daemon.web.jobs.drop_tracker import DropTracker
 from heygem_daemon.web.jobs.inbox_listing import InboxListing, list_inbox
 from heygem_daemon.web.jobs.job_folders import Look, Version, list_folders, look
@@ -152,6 +153,10 @@ class JobIndex:
             return self.inboxes[0] if len(self.inboxes) == 1 else None
         return next((inbox for inbox in self.inboxes if str(inbox.path) == record.inbox), None)
 
+    def names_in(self, inbox: Path) -> set[str]:
+        """Return the names of what came from an inbox and has not ended: a control file of that name would be for all of them."""
+        return {record.name for record in self.table.open() if record.inbox in {"", str(inbox)}}
+
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     async def _look(self) -> bool:
@@ -237,24 +242,30 @@ class JobIndex:
         self.table.announce_daemon()
         for summary in daemon.jobs:
             known = self.table.get(summary.job)
-            is_name = "/" not in summary.output and not summary.output.startswith(".")
-            if is_name and (known is None or known.output != summary.output or known.state != summary.state):
+            if is_plain(summary.output) and (known is None or known.output != summary.output or known.state != summary.state):
                 self._suspect.add(summary.output)
 
     def _put(self, output: str, record: JobRecord) -> None:
-        before = self._ids.get(output)
+        before, known = self._ids.get(output), self.table.get(record.id)
         self._ids[output] = record.id
+        if not record.is_genuine and known is not None and known.is_genuine and known.output not in {"", output}:
+            # Somebody gives the id of another job: that one stays.
+            self._forget(before, output)
+            return
         # The first listing tells nobody of the history: whoever wants it asks for it.
         self.table.put(self._drops.adopt(record), quiet=not self.ready and record.is_final)
-        if before is not None and before != record.id:
-            self.table.remove(before)
+        if before != record.id:
+            self._forget(before, output)
 
     def _remove(self, output: str) -> None:
         self._versions.pop(output, None)
         self._withdraw(output)
 
     def _withdraw(self, output: str) -> None:
-        job_id = self._ids.pop(output, None)
+        self._forget(self._ids.pop(output, None), output)
+
+    def _forget(self, job_id: str | None, output: str) -> None:
+        """Take out the job of this folder, unless the id has become that of a job elsewhere."""
         known = None if job_id is None else self.table.get(job_id)
         if known is not None and known.output == output:
             self.table.remove(known.id)

@@ -3,6 +3,7 @@
 No link is followed below outputs, sizes are bounded, and what is not a status file is passed over: people may write there too.
 """
 
+import errno
 import os
 import stat
 import time
@@ -10,22 +11,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.status import DaemonStatus
 from heygem_daemon.web.jobs.job_record import JobRecord, record_of, searchable
+from heygem_daemon.web.jobs.status_file import MAX_STATUS, read_daemon_status, read_job_status
 
 STATUS: Final = "status.json"
-MAX_STATUS: Final = 8 * 2**20
-"""Bytes of a status file; one of the most items that a drop may have (500) has about one megabyte."""
 SLICE: Final = 0.5
 """s. A listing is done in parts of this length: each must answer within the time limit of the share, and gives up the interpreter."""
 
+_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Version = tuple[int, int, int]
 """mtime in ns, inode and size of a status file: another one means another content, since it is always replaced."""
+
+
+class Content(NamedTuple):
+    """What a file holds, its version, and the user that it belongs to."""
+
+    data: bytes
+    version: Version
+    uid: int
 
 
 @contextmanager
@@ -39,14 +48,14 @@ def opened(name: str | Path, parent: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_bounded(name: str, parent: int, limit: int) -> tuple[bytes, Version] | None:
-    """Return a regular file of at most `limit` bytes and its version; None for a larger one or another kind. Raises OSError."""
+def read_bounded(name: str, parent: int, limit: int) -> Content | None:
+    """Return a regular file of at most `limit` bytes; None for a larger one or another kind. Raises OSError."""
     with os.fdopen(os.open(name, _FILE, dir_fd=parent), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
             return None
         content = file.read(limit + 1)
-        return (content, _version(found)) if len(content) <= limit else None
+        return Content(content, _version(found), found.st_uid) if len(content) <= limit else None
 
 
 def read_end(name: str, parent: int, limit: int) -> bytes:
@@ -125,14 +134,7 @@ def _look_at_daemon(root: int, known: Version | None, found: Look) -> None:
     except OSError:  # a link, or not readable by us
         found.daemon = ((0, 0, 0), None)
         return
-    found.daemon = (version, None) if content is None else (content[1], _parsed_daemon(content[0]))
-
-
-def _parsed_daemon(content: bytes) -> DaemonStatus | None:
-    try:
-        return DaemonStatus.read(content)
-    except ValueError:
-        return None
+    found.daemon = (version, None) if content is None else (content.version, read_daemon_status(content.data))
 
 
 def _look_at_folders(root: int, folders: tuple[str, ...], versions: Mapping[str, Version], found: Look) -> None:
@@ -147,7 +149,9 @@ def _look_at_folders(root: int, folders: tuple[str, ...], versions: Mapping[str,
                 found.changed[name] = _read_folder(root, name, _version(seen))
         except (FileNotFoundError, NotADirectoryError):
             found.gone.add(name)
-        except PermissionError:
+        except OSError as failed:
+            if failed.errno not in _NOT_OURS:
+                raise
             found.changed[name] = Seen(version=(0, 0, 0), record=None)
 
 
@@ -160,13 +164,15 @@ def _read_folder(root: int, name: str, version: Version) -> Seen:
         raise
     except OSError:
         return Seen(version=version, record=None)
-    return Seen(version=version, record=None) if content is None else Seen(version=content[1], record=_parsed_job(content[0], name))
+    if content is None:
+        return Seen(version=version, record=None)
+    is_genuine = content.uid == os.fstat(root).st_uid
+    return Seen(version=content.version, record=_parsed_job(content.data, name, is_genuine=is_genuine))
 
 
-def _parsed_job(content: bytes, name: str) -> JobRecord | None:
+def _parsed_job(content: bytes, name: str, *, is_genuine: bool) -> JobRecord | None:
     """Return the record of a status file; None for no such file, and for a copy of a job's folder, whose status names the original."""
-    try:
-        status = JobStatus.read(content)
-    except ValueError:
+    status = read_job_status(content, is_genuine=is_genuine)
+    if status is None or searchable(status.output) != searchable(name):
         return None
-    return record_of(status, name) if searchable(status.output) == searchable(name) else None
+    return record_of(status, name, is_genuine=is_genuine)

@@ -43,7 +43,7 @@ def _job_of(parent: int, name: str) -> str | None:
     try:
         with opened(name, parent) as folder:
             content = read_bounded(RECORD, folder, _MAX_RECORD)
-        fields: Any = json.loads(content[0]) if content else {}
+        fields: Any = json.loads(content.data) if content else {}
         return str(fields["job"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

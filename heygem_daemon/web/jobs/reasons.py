@@ -13,13 +13,15 @@ from typing import Final
 from heygem_daemon.core.error_catalog import CATALOG
 from heygem_daemon.web.words import LOCALES, catalog, text
 
+LONGEST: Final = 1000
+"""Characters of a sentence that is looked at: the time of a pattern grows with the square of it and more. The daemon's are shorter."""
 _INNER: Final = "inner"
 """The group of a pattern that holds another sentence of the daemon."""
 
 
 def translate(language: str, sentence: str) -> str:
     """Return the sentence in this language; as it is where it is unknown, as everything is in English."""
-    if language == "en":
+    if language == "en" or len(sentence) > LONGEST:
         return sentence
     for pattern, template in _patterns(language):
         if match := pattern.fullmatch(sentence):

@@ -23,7 +23,8 @@ _MAX_BYTES: Final = 2**20
 
 def command(settings: Settings, *, complete: bool) -> tuple[str, ...]:
     """Return the command that checks this configuration; the rest of it the child reads where this process has read it."""
-    words = [sys.executable, "-m", "heygem_daemon", "check", "--json"]
+    # -P: the folder in which the page was started is no place to load modules from.
+    words = [sys.executable, "-P", "-m", "heygem_daemon", "check", "--json"]
     words += [] if complete else ["--guest"]
     for inbox in settings.inboxes:
         words += ["--inbox", str(inbox.path)]

@@ -13,6 +13,8 @@ from heygem_daemon.web.models import CodeCount, DayStatistics
 from heygem_daemon.web.words import catalog
 
 DAYS: Final = 30
+_MOST: Final = 100
+"""Codes and engines that are listed; there are fewer, but others may write status files too."""
 _ADDENDA: Final = frozenset({"found"})
 """Details that are sentences of their own."""
 
@@ -45,7 +47,7 @@ def by_day(jobs: Iterable[JobRecord], now: datetime) -> list[DayStatistics]:
 def by_code(jobs: Iterable[JobRecord], language: str) -> list[CodeCount]:
     """Return the failures by their code, the most frequent first."""
     counts = Counter(code for job in jobs for code in job.codes)
-    return [CodeCount(code=code, count=count, message=_sentence(code, language)) for code, count in counts.most_common()]
+    return [CodeCount(code=code, count=count, message=_sentence(code, language)) for code, count in counts.most_common(_MOST)]
 
 
 def _sentence(code: str, language: str) -> str:
@@ -76,4 +78,4 @@ def by_engine(jobs: Iterable[JobRecord]) -> dict[str, int]:
     for job in jobs:
         for engine, count in job.engines:
             counts[engine] += count
-    return dict(counts.most_common())
+    return dict(counts.most_common(_MOST))

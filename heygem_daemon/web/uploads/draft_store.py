@@ -9,6 +9,7 @@ The first eight digits of a draft id stand for its inbox, and an upload id begin
 alone. Every function blocks; requests call them through `Shares`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from heygem_daemon.web.uploads.safe_files import (
     delete_below,
     exists_at,
     hand_down_group,
+    is_own,
     make_folder,
     open_regular,
     opened_below,
@@ -42,6 +44,9 @@ DROP: Final = "drop"
 SCRIPTS: Final = "scripts"
 STATE: Final = "draft.json"
 _STATE_BYTES: Final = 4 * 2**20
+_LATEST: Final = 2.0**35
+"""Unix time of the year 3058: later ones, which cannot be true, are no dates for some systems."""
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _PRIVATE_MODE: Final = 0o700
 _DRAFT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _UPLOAD_ID: Final = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}")
@@ -125,16 +130,21 @@ def create(inbox: Path, draft: Draft) -> None:
 
 
 @contextmanager
-def opened_draft(inbox: Path, draft_id: str) -> Iterator[tuple[int, Draft]]:
-    """Hold the folder of a draft open, with what its state file says. Raises WebProblem: `not_found`, those of the inbox."""
+def opened_draft(inbox: Path, draft_id: str, file_bytes: int) -> Iterator[tuple[int, Draft]]:
+    """Hold the folder of a draft open, with what its state file says. Raises WebProblem: `not_found`, those of the inbox.
+
+    `not_found` is also what the page cannot have made: people of the share can put another folder in the place of that of all drafts.
+    file_bytes: the largest file that may be uploaded."""
     if not is_draft_id(draft_id):
         raise WebProblem("not_found")
     with opened_inbox(inbox) as root, ExitStack() as stack:
         try:
             folder = stack.enter_context(opened_below(root, UPLOADS, draft_id))
-        except (FileNotFoundError, NotADirectoryError):
-            raise WebProblem("not_found") from None
-        draft = _parsed(draft_id, read_small(STATE, folder, _STATE_BYTES))
+            draft = _parsed(draft_id, read_small(STATE, folder, _STATE_BYTES), file_bytes) if is_own(folder, root) else None
+        except OSError as failed:
+            if failed.errno in _NOT_THERE:
+                raise WebProblem("not_found") from None
+            raise
         if draft is None:
             raise WebProblem("not_found")
         yield folder, draft
@@ -158,8 +168,10 @@ def ids(inbox: Path) -> list[str]:
         try:
             with opened_below(root, UPLOADS) as uploads:
                 return sorted(name for name in os.listdir(uploads) if is_draft_id(name))
-        except FileNotFoundError:
-            return []
+        except OSError as failed:
+            if failed.errno in _NOT_THERE:
+                return []
+            raise
 
 
 def is_published(folder: int, draft: Draft) -> bool:
@@ -248,7 +260,7 @@ def _proven_offset(folder: int, upload: Upload) -> int | None:
     return int(content) if content is not None and content.isdigit() else None
 
 
-def _parsed(draft_id: str, content: bytes | None) -> Draft | None:
+def _parsed(draft_id: str, content: bytes | None, file_bytes: int) -> Draft | None:
     """Return the draft of a state file, None for one that the page cannot have written."""
     try:
         fields = json.loads(content or b"")
@@ -260,9 +272,10 @@ def _parsed(draft_id: str, content: bytes | None) -> Draft | None:
             drop=str(fields["drop"]),
             reference=str(fields["reference"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return draft if all(each.id.startswith(draft_id) for each in draft.uploads) else None
+    is_ours = all(each.id.startswith(draft_id) and 0 < each.length <= file_bytes for each in draft.uploads)
+    return draft if is_ours and 0 <= draft.created < _LATEST else None
 
 
 def _upload(fields: Mapping[str, Any]) -> Upload:

@@ -14,14 +14,14 @@ PUBLISHED_SECONDS: Final = 3600.0
 """How long a draft whose drop was taken still answers a request that is sent again."""
 
 
-def sweep_draft(inbox: Path, draft_id: str, too_old: float, now: float) -> None:
+def sweep_draft(inbox: Path, draft_id: str, file_bytes: int, too_old: float, now: float) -> None:
     """Delete a draft that was not touched since `too_old`, one whose drop was taken long before `now` (unix times), and one whose state
     cannot be read once it is old. Raises WebProblem.
 
     A drop that was taken before its .ready file was written would leave that file for the next drop of its name, which would then be
     taken half copied: it goes as soon as the drop has."""
     try:
-        with draft_store.opened_draft(inbox, draft_id) as (folder, draft):
+        with draft_store.opened_draft(inbox, draft_id, file_bytes) as (folder, draft):
             touched = draft_store.touched(folder, draft)
             if draft_store.is_published(folder, draft):
                 with opened_inbox(inbox) as root:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 SWEEP_SECONDS: Final = 3600.0
 HOUR: Final = 3600.0
+_UNREACHABLE: Final = frozenset({"share_timeout", "inbox_offline"})
+"""Problems that the other drafts of an inbox have as well."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -150,7 +152,7 @@ class Drafts:
         inbox = self.inbox_of(draft_id)
 
         def call() -> T:
-            with draft_store.opened_draft(inbox, draft_id) as (folder, draft):
+            with draft_store.opened_draft(inbox, draft_id, self.settings.limits.file_bytes) as (folder, draft):
                 if not caller.may_see(draft.owner) or (not published and draft_store.is_published(folder, draft)):
                     raise WebProblem("not_found")
                 return look(folder, draft)
@@ -185,11 +187,20 @@ class Drafts:
         now = time.time()
         too_old = now - self.settings.web.draft_hours * HOUR
         try:
-            for draft_id in await self.shares.call(inbox, partial(draft_store.ids, inbox)):
-                async with self.lock(draft_id):
-                    await self.shares.call(inbox, partial(sweep_draft, inbox, draft_id, too_old, now))
+            drafts = await self.shares.call(inbox, partial(draft_store.ids, inbox))
         except WebProblem as problem:
             _log.warning("unfinished uploads in %s are not looked through: %s", inbox, problem.code)
+            return
+        for draft_id in drafts:
+            try:
+                async with self.lock(draft_id):
+                    await self.shares.call(inbox, partial(sweep_draft, inbox, draft_id, self.settings.limits.file_bytes, too_old, now))
+            except WebProblem as problem:
+                _log.warning("the unfinished upload %s in %s is not looked at: %s", draft_id, inbox, problem.code)
+                if problem.code in _UNREACHABLE:
+                    return
+            except Exception:  # noqa: BLE001 - people of the share can put anything there; no draft ends the care for the others
+                _log.exception("the unfinished upload %s in %s is not looked at", draft_id, inbox)
 
 
 def _upload_status(upload: Upload, offset: int) -> UploadStatus:

@@ -147,12 +147,13 @@ def check(folder: int, layout: Layout, scripts: Mapping[str, str], job_toml: str
         raise WebProblem("internal")
 
 
-def publish(root: int, folder: int, draft: Draft) -> Draft:
+def publish(root: int, folder: int, draft: Draft, taken: Collection[str] = ()) -> Draft:
     """Rename the drop into the open inbox `root`, under its name or a numbered one, and let it start at once; return the draft with it.
+    taken: names of open jobs of that inbox.
 
     The draft says beforehand what it becomes: after a crash in between, the same request finds it done. The .ready file comes last: one
     that stood there before its drop would let a drop of that name that is copied by share be taken half copied."""
-    free = _free_name(root, draft.drop)
+    free = _free_name(root, draft.drop, taken)
     draft = replace(draft, drop=free)
     draft_store.save(folder, draft)
     _sync_below(folder, DROP)
@@ -175,9 +176,10 @@ def _write_ready(root: int, name: str) -> None:
         forget_ready(root, name)
 
 
-def _free_name(root: int, wanted: str) -> str:
-    """Return a name that neither a drop nor a control file in the inbox has: what is left of an old hold must not hold this drop."""
-    names = os.listdir(root)
+def _free_name(root: int, wanted: str, jobs: Collection[str]) -> str:
+    """Return a name that neither a drop nor a control file in the inbox has, nor an open job: what is left of an old hold must not hold
+    this drop, and what is asked of a job by its name is not for this one."""
+    names = [*os.listdir(root), *jobs]
     taken = {comparison_key(name) for name in names} | {comparison_key(control[0]) for name in names if (control := control_of(name))}
     usable = drop_name(wanted)
     candidates = islice(numbered(usable, is_folder=True, limit=200), len(taken) + 1)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -75,19 +75,20 @@ class DropWriter:
                 await files.bring(each, layout.folders(each.role))
             draft = replace(draft, drop=job.name, reference=secrets.token_hex(8))
             text = _job_toml(job.options, draft, named, consent)
-            draft = await self._drafts.shares.call(inbox, partial(self._finish, inbox, draft, layout, job.script, text))
+            taken = self._index.names_in(inbox)
+            draft = await self._drafts.shares.call(inbox, partial(self._finish, inbox, draft, layout, job.script, text, taken=taken))
         self._index.expect(
             reference=draft.reference, name=draft.drop, inbox=inbox, owner=draft.owner, priority=self._priority(job.options, inbox)
         )
         return _created(draft)
 
-    def _finish(self, inbox: Path, draft: Draft, layout: Layout, script: str | None, text: str) -> Draft:
+    def _finish(self, inbox: Path, draft: Draft, layout: Layout, script: str | None, text: str, *, taken: Collection[str]) -> Draft:
         limits = DropLimits(items=self._settings.limits.items, file_bytes=self._settings.limits.file_bytes)
         with opened_inbox(inbox) as root, opened_below(root, UPLOADS, draft.id) as folder:
             scripts = drop_folder.add_scripts(folder, draft, layout, script)
             drop_folder.write_job_toml(folder, text)
             drop_folder.check(folder, layout, scripts, text, limits)
-            return drop_folder.publish(root, folder, draft)
+            return drop_folder.publish(root, folder, draft, taken)
 
     async def _check_complete(self, draft: Draft) -> None:
         """Raise WebProblem (`draft_incomplete`) where files have not arrived whole."""

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
@@ -46,36 +46,35 @@ def opened_file(root: int, path: str, caller: Caller) -> Iterator[tuple[int, os.
     parts = checked_parts(path)
     with ExitStack() as stack:
         try:
-            folder = root
+            folders = [root]
             for name in parts[:-1]:
-                folder = stack.enter_context(opened_folder(name, folder))
-            descriptor = os.open(parts[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                folders.append(stack.enter_context(opened_folder(name, folders[-1])))
+            descriptor = os.open(parts[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folders[-1])
         except OSError as failed:
             if failed.errno in _NOT_THERE:
                 raise no_such_file(path) from None
             raise
         stack.callback(os.close, descriptor)
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or not _may_use(root, parts, caller):
+        if not stat.S_ISREG(found.st_mode) or not _may_use(folders, parts, caller):
             raise no_such_file(path)
         yield descriptor, found
 
 
-def _may_use(root: int, parts: tuple[str, ...], caller: Caller) -> bool:
-    """Return whether the caller may use a file: those of his own drops, as an administrator all."""
+def _may_use(folders: Sequence[int], parts: tuple[str, ...], caller: Caller) -> bool:
+    """Return whether the caller may use a file: those of his own drops, as an administrator all.
+
+    folders: the inbox and those on the way to the file, open: by its path the drop could be another one meanwhile."""
     if caller.is_admin:
         return True
     depth = 2 if parts[0] in {DONE, FAILED} else 1
-    return len(parts) > depth and caller.may_see(_owner(root, parts[:depth]))
+    return len(parts) > depth and caller.may_see(_owner(folders[depth]))
 
 
-def _owner(root: int, drop: tuple[str, ...]) -> str:
-    """Return the owner in the job.toml of a drop, "" without one."""
-    with ExitStack() as stack, suppress(OSError, ValueError):
-        folder = root
-        for name in drop:
-            folder = stack.enter_context(opened_folder(name, folder))
-        owner = tomllib.loads((read_small(JOB_TOML, folder, _TOML_BYTES) or b"").decode()).get("owner", "")
+def _owner(drop: int) -> str:
+    """Return the owner in the job.toml of an open drop, "" without one."""
+    with suppress(OSError, ValueError, RecursionError):
+        owner = tomllib.loads((read_small(JOB_TOML, drop, _TOML_BYTES) or b"").decode()).get("owner", "")
         return owner if isinstance(owner, str) else ""
     return ""
 

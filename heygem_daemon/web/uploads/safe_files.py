@@ -21,6 +21,9 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _OFFLINE: Final = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENODEV})
 
+_owners: Final[dict[int, int]] = {}
+"""By device."""
+
 SHARED_FOLDER_MODE: Final = 0o770
 SHARED_FILE_MODE: Final = 0o660
 """For the group of the inbox, in which the daemon and the people of the share are: a drop that they may not move is never taken."""
@@ -64,6 +67,27 @@ def opened_below(folder: int, *names: str) -> Iterator[int]:
         for name in names:
             folder = stack.enter_context(opened_folder(name, folder))
         yield folder
+
+
+def is_own(folder: int, root: int) -> bool:
+    """Return whether an open folder of the open inbox `root` was made by our user, not by somebody else of the group. Raises OSError.
+
+    Some shares name one owner for everything; there nobody can tell, and everything counts as ours."""
+    found = os.fstat(folder)
+    return found.st_uid == os.geteuid() or found.st_uid == _owner_of_new_files(root, found.st_dev)
+
+
+def _owner_of_new_files(root: int, device: int) -> int:
+    """Return the user whom the file system names for what we make, found out once by making a file. Raises OSError."""
+    if device not in _owners:
+        name = f".{secrets.token_hex(8)}.tmp"
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=root)
+        try:
+            _owners[device] = os.fstat(descriptor).st_uid
+        finally:
+            os.close(descriptor)
+            os.unlink(name, dir_fd=root)
+    return _owners[device]
 
 
 def make_folder(name: str, parent: int, mode: int = SHARED_FOLDER_MODE, *, exist_ok: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from heygem_daemon.core.file_types import RECORDING_SUFFIXES, FileType, suffix_of, type_of
-from heygem_daemon.core.names import MAX_NAME_BYTES, is_ignored, name_bytes
+from heygem_daemon.core.names import MAX_NAME_BYTES, is_ignored, is_job_id, name_bytes
 from heygem_daemon.core.script_files import SCRIPT_SUFFIXES
 from heygem_daemon.core.unused_files import AUDIOS, VIDEOS
 from heygem_daemon.web.models import Role
@@ -61,7 +61,9 @@ def drop_name(name: str) -> str:
     flat = re.sub(r"[/\\]", "_", name)  # "A/B test" is no path
     if not _cleaned(flat):
         raise WebProblem("bad_name", name=name)
-    return usable_name(flat, limit=MAX_DROP_BYTES, is_folder=True)
+    usable = usable_name(flat, limit=MAX_DROP_BYTES, is_folder=True)
+    # With a number too: a control file of that name would be for the job of that id.
+    return f"_{usable}" if is_job_id(f"{usable.casefold()}-2") else usable
 
 
 def usable_name(name: str, *, limit: int, is_folder: bool = False) -> str:

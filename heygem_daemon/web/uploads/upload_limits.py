@@ -89,18 +89,20 @@ class UploadLimits:
         return [own, *(each for each in rest if isinstance(each, Survey))]
 
     async def _survey(self, inbox: Path) -> Survey:
-        survey, complete = await self.shares.call(inbox, partial(survey_inbox, inbox, frozenset(self._complete)))
+        survey, complete = await self.shares.call(
+            inbox, partial(survey_inbox, inbox, self.settings.limits.file_bytes, frozenset(self._complete))
+        )
         self._complete = complete | {each for each in self._complete if not each.startswith(draft_store.inbox_digits(inbox))}
         return survey
 
 
-def survey_inbox(inbox: Path, complete: frozenset[str]) -> tuple[Survey, set[str]]:
+def survey_inbox(inbox: Path, file_bytes: int, complete: frozenset[str]) -> tuple[Survey, set[str]]:
     """Return the survey of an inbox, and the ids of its complete uploads; `complete` are those known before. Raises WebProblem."""
     holdings: list[Holding] = []
     found: set[str] = set()
     for draft_id in draft_store.ids(inbox):
         try:
-            with draft_store.opened_draft(inbox, draft_id) as (folder, draft):
+            with draft_store.opened_draft(inbox, draft_id, file_bytes) as (folder, draft):
                 if draft_store.is_published(folder, draft):
                     continue
                 missing = {each.id: each.length - draft_store.offset_of(folder, each) for each in draft.uploads if each.id not in complete}

@@ -30,6 +30,7 @@ class UploadWriter:
         self._upload_id = upload_id
         self._draft_id = draft_store.draft_id_of(upload_id)
         self._inbox = drafts.inbox_of(self._draft_id)
+        self._file_bytes = drafts.settings.limits.file_bytes
         self._lock = lock
         self._mutex = Lock()
         self._orphan: int | None = None
@@ -65,7 +66,7 @@ class UploadWriter:
 
     def _open(self, offset: int, has_checksum: bool) -> tuple[int, Upload]:
         """Return a descriptor of the file, and the upload. Raises WebProblem (`offset_mismatch`)."""
-        with draft_store.opened_draft(self._inbox, self._draft_id) as (folder, draft):
+        with draft_store.opened_draft(self._inbox, self._draft_id, self._file_bytes) as (folder, draft):
             upload = self._own_upload(folder, draft)
             there = draft_store.offset_of(folder, upload)
             if there != offset:
@@ -98,7 +99,7 @@ class UploadWriter:
                 os.close(descriptor)
             if not (is_whole or has_checksum):
                 return
-            with draft_store.opened_draft(self._inbox, self._draft_id) as (folder, _):
+            with draft_store.opened_draft(self._inbox, self._draft_id, self._file_bytes) as (folder, _):
                 if has_checksum:
                     draft_store.forget_proven_offset(folder, upload)
                 with opened_below(folder, *draft_store.folders_of(folder, upload)) as inside:

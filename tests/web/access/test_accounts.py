@@ -174,6 +174,18 @@ def test_files_made_by_root_belong_to_the_owner_of_the_folder(accounts: Accounts
         assert (found.st_uid, found.st_gid) == (12345, 23456)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.usefixtures("cheap")
+def test_root_gives_nothing_away_that_the_owner_of_the_folder_has_linked_there(accounts: Accounts, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    accounts.state.mkdir(mode=0o700)
+    os.chown(accounts.state, 12345, 23456)
+    (accounts.state / ".lock").hardlink_to(secret)
+    accounts.add_user("anna", "correct horse", admin=False)
+    assert secret.stat().st_uid == 0
+
+
 # -- the cost of a comparison --------------------------------------------------------------------------------------------------
 
 

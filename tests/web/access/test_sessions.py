@@ -157,6 +157,12 @@ def test_guessing_is_slowed_down_with_a_time_to_wait(guarded: httpx.Client, monk
     assert log_in(guarded, "bert", "battery staple").status_code == 200, "others from the same address may log in"
 
 
+def test_logins_without_a_name_count_for_nobody(guarded: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_limiter, "FIRST_WAIT", 60.0)
+    assert [log_in(guarded, "", "x").json()["code"] for _ in range(FREE_FOR_ADDRESS + 5)] == ["wrong_password"] * (FREE_FOR_ADDRESS + 5)
+    assert log_in(guarded).status_code == 200
+
+
 @pytest.fixture
 def clock() -> list[float]:
     """The time, in its only element."""
@@ -200,6 +206,14 @@ def test_one_address_that_tries_many_users_has_to_wait(clock: list[float]) -> No
     assert waits[-1] > 0
 
 
+def test_no_name_of_a_user_stands_for_the_whole_address(clock: list[float]) -> None:
+    limiter = LoginLimiter(lambda: clock[0])
+    for _ in range(FREE_FOR_USER + 1):
+        attempt(limiter, "", "10.0.0.1")
+    assert attempt(limiter, "", "10.0.0.1") > 0
+    assert attempt(limiter, "anna", "10.0.0.1") == 0
+
+
 def test_the_right_password_takes_the_attempt_back(clock: list[float]) -> None:
     limiter = LoginLimiter(lambda: clock[0])
     for _ in range(FREE_FOR_ADDRESS * 3):
@@ -213,7 +227,7 @@ def test_the_memory_of_the_limiter_is_bounded(clock: list[float], monkeypatch: p
     for number in range(500):
         attempt(limiter, "x" * 10_000, f"10.0.{number // 250}.{number % 250}")
     assert len(limiter._attempts) <= 50
-    assert max(len(user) for user, _ in limiter._attempts) <= 64
+    assert max(len(getattr(key, "user", "")) for key in limiter._attempts) <= 64
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def side_by_side(video: Path, target: Path) -> Path:
+    """Write a video that shows the same person twice, the second time mirrored; return its path."""
+    filters = "[0]split[one][two];[two]hflip[other];[one][other]hstack"
+    command = ("ffmpeg", "-v", "error", "-y", "-i", str(video), "-filter_complex", filters, "-c:v", "libx264", "-crf", "16", str(target))
+    subprocess.run(command, check=True, timeout=60)
+    return target
+
+
 def write_large_result(folder: Path, size: int) -> Path:
     """Write a playable H.264 video of about `size` bytes, whose images lie all over it."""
     part = folder / "part.mp4"

@@ -149,10 +149,10 @@ def test_a_seek_in_a_result_of_two_gigabytes_is_immediate(
     large = write_large_result(large_folder, SIZE)
     assert large.stat().st_size > 0.9 * SIZE
     folder = finished.outputs / "large"
-    folder.mkdir()
+    shutil.copytree(finished.outputs / "lesson", folder, ignore=shutil.ignore_patterns("status.json"))
     status = json.loads((finished.outputs / "lesson" / "status.json").read_text(encoding="utf-8"))
     status |= {"job": "20260101-000000-large-abcdef", "name": "large", "output": "large"}
-    large.rename(folder / status["items"][0]["output"])
+    large.replace(folder / status["items"][0]["output"])
     (folder / "status.json").write_text(json.dumps(status), encoding="utf-8")
     try:
         window = open_window(finished)

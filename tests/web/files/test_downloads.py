@@ -77,6 +77,7 @@ def test_a_result_is_downloaded_whole(job: Path, client: httpx.Client) -> None:
     assert answer.headers["content-disposition"].startswith("inline")
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("wanted", "start", "end"),
     [
@@ -104,6 +105,7 @@ def test_a_range_beyond_the_end_is_416_with_the_size(job: Path, client: httpx.Cl
     assert answer.headers["content-range"] == f"bytes */{len(BYTES)}"
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -185,6 +187,7 @@ def test_the_end_of_a_file_of_two_gigabytes_comes_at_once(job: Path, client: htt
 # -- names -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "name",
     [
@@ -241,6 +244,7 @@ def raw_get(address: str, target: str) -> bytes:
     return answer
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize(
     "path",
     [
@@ -277,6 +281,7 @@ def test_nothing_but_what_the_status_names_is_handed_out(job: Path, outputs: Pat
     assert b"root:" not in answer
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("path", ["../other/teacher.mp4", "/etc/passwd", "../../secret", "thumbnails/../../secret", "a\0b", ".hidden", ""])
 def test_a_forged_status_opens_nothing_outside_its_folder(outputs: Path, start: Start, path: str) -> None:
     put_job(outputs, files={"teacher.mp4": b"x"}, extra={"explain": path}, links={"zip": path})
@@ -491,6 +496,7 @@ def test_a_source_whose_name_is_no_utf8_is_found(outputs: Path, inbox: Path, sta
     assert answer.headers["content-disposition"].endswith("caf%E9.mov")
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("video", ["../../secret", "/etc/passwd", "..", ".heygem-job.json", "link.mov", "pipe.mov"])
 def test_no_source_lies_outside_the_drop(outputs: Path, inbox: Path, tmp_path: Path, start: Start, video: str) -> None:
     (tmp_path / "secret").write_text("secret")
@@ -538,7 +544,7 @@ def test_a_drop_that_is_a_link_and_a_job_id_that_is_a_path_have_no_source(output
     put_job(outputs, files={"teacher.mp4": b"x"})
     put_job(outputs, "../../x", output="forged", files={"teacher.mp4": b"x"})
     client = start()
-    await_job(client, "forged")
+    await_job(client, JOB)
     assert client.get(f"/api/v1/jobs/{JOB}/sources/teacher").status_code == 404
     assert client.get("/api/v1/jobs/forged/sources/teacher").status_code == 404
 
@@ -571,6 +577,30 @@ def test_results_that_are_gone_are_not_in_the_zip(outputs: Path, start: Start) -
     client = start()
     with zipfile.ZipFile(io.BytesIO(client.get(f"/api/v1/jobs/{JOB}/zip").content)) as bundle:
         assert bundle.namelist() == ["b.mp4"]
+
+
+def test_no_name_in_a_zip_leads_elsewhere_on_another_system(outputs: Path, start: Start) -> None:
+    files = {
+        "x\\..\\Startup\\a.mp4": b"1",
+        "x_.._Startup_a.mp4": b"2",
+        "C:a.mp4": b"3",
+        "c\\a.mp4": b"4",
+        "a\nb.mp4": b"5",
+        "d/e:f.mp4": b"6",
+    }
+    put_job(outputs, files=files)
+    answer = start().get(f"/api/v1/jobs/{JOB}/zip")
+    assert answer.headers["content-length"] == str(len(answer.content))
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as bundle:
+        found = {name: bundle.read(name) for name in bundle.namelist()}
+    assert found == {
+        "x_.._Startup_a-2.mp4": b"1",
+        "x_.._Startup_a.mp4": b"2",
+        "C_a.mp4": b"3",
+        "c_a-2.mp4": b"4",
+        "a_b.mp4": b"5",
+        "d/e_f.mp4": b"6",
+    }
 
 
 @pytest.mark.parametrize("change", ["delete", "grow", "replace"])

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -130,6 +131,44 @@ def test_a_drop_that_no_daemon_has_seen_is_controlled_by_its_name(client: httpx.
     assert client.post(f"{JOBS}/r-1/resume").status_code == 202
     assert client.post(f"{JOBS}/r-1/cancel").status_code == 202
     assert controls(inbox) == {"<img src=x>.cancel"}
+
+
+def test_who_gives_his_drop_the_name_of_anothers_job_cannot_touch_that(daemon: Daemon, settings: Settings, inbox: Path) -> None:
+    web = settings.web.model_copy(update={"proxy_header": "X-User", "admins": ("manager",)})
+    anna, manager = {"X-User": "anna"}, {"X-User": "manager"}
+    with serving(create_app(settings.model_copy(update={"web": web}))) as address, httpx.Client(base_url=address, timeout=30) as client:
+        daemon.write(job_status("lesson", State.RUNNING, owner="ben", inbox=str(inbox), minutes=60))
+        until(lambda: client.get(f"{JOBS}/lesson", headers=manager).status_code == 200)
+        for name, reference in (("lesson", "r-1"), (job_id("lesson"), "r-2"), ("alone", "r-3")):
+            make_drop(inbox, name, f'reference = "{reference}"\nowner = "anna"\n')
+        until(lambda: all(client.get(f"{JOBS}/r-{number}", headers=anna).status_code == 200 for number in (1, 2, 3)))
+        for reference in ("r-1", "r-2", "r-3"):
+            assert client.get(f"{JOBS}/{reference}", headers=anna).json()["entry"]["actions"] == []
+            answers = [client.post(f"{JOBS}/{reference}/{kind}", headers=anna) for kind in ("cancel", "hold", "resume", "retry")]
+            answers.append(client.put(f"{JOBS}/{reference}/priority", headers=anna, json={"priority": -100}))
+            assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "wrong_state")] * 5
+        assert [client.post(f"{JOBS}/r-{number}/cancel", headers=manager).status_code for number in (1, 2, 3)] == [409, 409, 202]
+    assert controls(inbox) == {"alone.cancel"}
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", ".heygem-inbox", "a\0b", "x" * 250, ""])
+def test_a_name_that_leads_elsewhere_gets_no_control_file(settings: Settings, inbox: Path, name: str) -> None:
+    context = create_app(settings).state.context
+    before = sorted(inbox.parent.rglob("*"))
+    record = replace(record_of(job_status("lesson", State.WAITING, waiting_for="held", inbox=str(inbox)), "lesson"), id=name)
+    for kind in ("cancel", "resume"):
+        with pytest.raises(WebProblem, match="bad_name"):
+            asyncio.run(actions.request(context, record, kind))
+    assert sorted(inbox.parent.rglob("*")) == before
+
+
+def test_one_job_that_cannot_be_tried_again_does_not_stop_the_others(daemon: Daemon, client: httpx.Client, inbox: Path) -> None:
+    daemon.write(*(job_status(name, State.FAILED, inbox=str(inbox)) for name in ("first", "second", "third")))
+    (inbox / f"{job_id('second')}.retry").mkdir()
+    until(lambda: all(shown(client, name) for name in ("first", "second", "third")))
+    answer = client.post(f"{JOBS}/retry-failed")
+    assert (answer.status_code, answer.json()) == (202, {"requested": 2})
+    assert controls(inbox) == {f"{job_id(name)}.retry" for name in ("first", "third")}
 
 
 def test_a_control_file_replaces_a_link_and_never_writes_through_it(

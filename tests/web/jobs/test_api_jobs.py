@@ -101,9 +101,21 @@ def test_pages_stay_whole_while_jobs_come_and_go(daemon: Daemon, client: httpx.C
     assert third["next"] is None
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("cursor", ["x", "bnVsbA", "W10", "WzAsImEiXQ", "WzEsIngiXQ", "e30", "WyJhIl0"])
 def test_a_cursor_that_is_none_is_refused(client: httpx.Client, cursor: str) -> None:
     assert client.get(JOBS, params={"cursor": cursor}).json()["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("query", ["until=9999-12-31", "since=0001-01-01", "since=9999-12-31", "until=0001-01-01"])
+def test_a_day_that_no_clock_shows_is_refused(client: httpx.Client, query: str) -> None:
+    answer = client.get(f"{JOBS}?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("query", ["until=2999-12-31", "since=1900-01-01"])
+def test_any_day_of_some_use_is_accepted(client: httpx.Client, query: str) -> None:
+    assert client.get(f"{JOBS}?{query}").status_code == 200
 
 
 def test_jobs_of_others_do_not_exist(daemon: Daemon, people: httpx.Client, inbox: Path) -> None:

@@ -5,17 +5,19 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from heygem_daemon.core.job import State
-from heygem_daemon.core.status import DeviceStatus, DiskStatus
+from heygem_daemon.core.status import DaemonStatus, DeviceStatus, DiskStatus
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.app import create_app
+from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.jobs import self_check
+from heygem_daemon.web.jobs.api_system import devices_for
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.self_check import SelfCheck, command
 from heygem_daemon.web.jobs.statistics import DAYS, by_code, by_day, by_engine, lately
@@ -98,6 +100,17 @@ def test_who_is_no_administrator_sees_no_paths_and_may_change_nothing(daemon: Da
         assert (answer.status_code, answer.json()["code"]) == (403, "administrator_only")
 
 
+@pytest.mark.anyio
+async def test_what_a_worker_does_and_why_it_died_is_for_administrators(settings: Settings) -> None:
+    index = create_app(settings).state.context.index
+    known = {"name": "w0", "state": "idle", "device": "cuda:0", "models": {"rewrite": "ab12"}}
+    device = DeviceStatus.model_validate({**known, "pid": 4711, "token": "t-12345", "problem": "no /srv/x"})
+    now = datetime.now(UTC)
+    index.daemon = DaemonStatus(version="1", state="running", pid=1, started=now, heartbeat=now, devices=(device,))
+    assert [each.model_dump() for each in devices_for(index, Caller(name="anna", is_admin=False))] == [known]
+    assert devices_for(index, Caller()) == [device]
+
+
 def test_statistics_count_results_by_day_code_and_engine() -> None:
     now = datetime(2026, 11, 29, 0, 5).astimezone()  # just after midnight: ten minutes ago was yesterday
     mixed = job_status("mixed", State.PARTIAL, items=(item_status(), item_status(engine="wav2lip"), item_status(State.FAILED)))
@@ -167,3 +180,4 @@ def test_the_check_is_about_the_folders_of_the_page(settings: Settings) -> None:
     assert "--guest" in words
     assert [words[place + 1] for place, word in enumerate(words) if word == "--inbox"] == [str(inbox.path) for inbox in settings.inboxes]
     assert words[words.index("--outputs") + 1] == str(settings.outputs)
+    assert words.index("-P") < words.index("-m"), "modules would be loaded from the folder in which the page was started"

@@ -21,9 +21,9 @@ from heygem_daemon.settings import Intake, Settings
 from heygem_daemon.web.app import create_app
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.jobs.index import JobIndex
-from heygem_daemon.web.jobs.job_folders import MAX_STATUS
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.job_table import JobTable
+from heygem_daemon.web.jobs.status_file import MAX_STATUS
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
 from tests.web.frozen_share import FrozenShare, frozen_share

@@ -171,6 +171,7 @@ def test_a_hostile_upload_is_answered_with_an_error_in_words(client: httpx.Clien
         assert len(chinese) > len("无法预览该文件。")
 
 
+@pytest.mark.slow
 def test_missing_models_are_named_with_what_the_administrator_does(
     settings: Settings, portrait_clip: Path, jpeg: bytes, tmp_path: Path
 ) -> None:
@@ -241,6 +242,7 @@ def test_the_copy_of_a_source_plays_everywhere_and_is_served_in_parts(
     assert int(client.head(f"{address}/preview").headers["content-length"]) == len(copy.content)
 
 
+@pytest.mark.slow
 def test_a_copy_for_which_nobody_waits_any_more_is_given_up(
     client: httpx.Client, context: WebContext, outputs: Path, inbox: Path, long_video: Path
 ) -> None:

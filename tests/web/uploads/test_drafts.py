@@ -1,11 +1,14 @@
 """Drafts that nobody continues, and what is left of those that became jobs."""
 
 import asyncio
+import json
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -14,6 +17,7 @@ from heygem_daemon.settings import Settings
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
+from heygem_daemon.web.uploads import draft_store, safe_files
 from heygem_daemon.web.uploads.drafts import Drafts
 from tests.web.uploading import Uploading
 
@@ -128,6 +132,90 @@ def test_a_state_file_that_leads_elsewhere_is_not_believed(uploading: Uploading,
     state = inbox / ".heygem-uploads" / draft / "draft.json"
     state.write_text(state.read_text().replace('"stored": "a.mp4"', '"stored": "../../../../a.mp4"'))
     assert uploading.client.head(location, headers={"Tus-Resumable": "1.0.0"}).status_code == 404
+
+
+FORGED: Final = [
+    "[" * 200_000,
+    '{"owner": "", "created": 1, "drop": "", "reference": "", "uploads": ' + "[" * 200_000,
+    *(
+        json.dumps({"owner": "", "created": created, "drop": "", "reference": "", "uploads": [
+            {"id": "DRAFT-" + "0" * 16, "name": "a", "stored": "a.mp4", "role": "video", "length": length}]})
+        for created, length in [(1.0, math.inf), (1.0, -(10**15)), (1.0, 0), (1.0, 10**30), (1.0, math.nan), (math.inf, 5), (-math.inf, 5),
+                                (math.nan, 5), (1e300, 5), (10**400, 5)]
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.family(4)
+@pytest.mark.parametrize("content", FORGED)
+def test_a_forged_state_file_stops_neither_uploads_nor_the_sweep(
+    settings: Settings, uploading: Uploading, inbox: Path, content: str
+) -> None:
+    draft = uploading.draft()
+    uploads = inbox / ".heygem-uploads"
+    forged = draft[:8] + "0" * 24  # looked at before all others
+    (uploads / forged).mkdir()
+    (uploads / forged / "draft.json").write_text(content.replace("DRAFT", forged))
+    uploading.put(draft, "a.mp4", b"video")
+    assert uploading.client.get(f"/api/v1/drafts/{forged}").status_code == 404
+    _age(uploads / draft, DAY + 60)
+    _with_drafts(settings, Drafts.sweep)
+    assert not (uploads / draft).exists()
+    os.utime(uploads / forged, (0, 0))
+    _with_drafts(settings, Drafts.sweep)
+    assert not (uploads / forged).exists()
+
+
+def test_a_draft_whose_sweep_fails_is_left_and_the_others_are_swept(
+    settings: Settings, uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, denied, old = sorted(uploading.draft() for _ in range(3))
+    for draft in (failing, denied, old):
+        _age(inbox / ".heygem-uploads" / draft, DAY + 60)
+    delete = draft_store.delete
+
+    def deleted(where: Path, draft: str) -> None:
+        if draft == failing:
+            raise RecursionError
+        if draft == denied:
+            raise WebProblem("permission_denied", name="inbox")
+        delete(where, draft)
+
+    monkeypatch.setattr(draft_store, "delete", deleted)
+    _with_drafts(settings, Drafts.sweep)
+    assert sorted(path.name for path in (inbox / ".heygem-uploads").iterdir()) == [failing, denied]
+
+
+def test_a_link_is_no_draft_and_no_folder_of_drafts(settings: Settings, uploading: Uploading, inbox: Path, tmp_path: Path) -> None:
+    draft = uploading.draft()
+    uploads = inbox / ".heygem-uploads"
+    (uploads / draft).rename(tmp_path / draft)
+    (uploads / draft).symlink_to(tmp_path / draft)
+    assert uploading.client.get(f"/api/v1/drafts/{draft}").status_code == 404
+    uploading.put(uploading.draft(), "a.mp4", b"video")
+    uploads.rename(tmp_path / "uploads")
+    uploads.symlink_to(tmp_path / "uploads")
+    assert draft_store.ids(inbox) == []
+    _with_drafts(settings, Drafts.sweep)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_draft_that_another_user_has_made_is_none(uploading: Uploading, inbox: Path) -> None:
+    draft = uploading.draft()
+    os.chown(inbox / ".heygem-uploads" / draft, 12345, 23456)
+    assert uploading.client.get(f"/api/v1/drafts/{draft}").status_code == 404
+    assert uploading.client.post("/api/v1/jobs", json={"name": "lesson", "draft": draft}).status_code in {404, 422}
+    assert [path.name for path in inbox.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_where_a_share_names_one_owner_for_everything_drafts_are_ours(
+    uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_files, "_owners", {})
+    monkeypatch.setattr("heygem_daemon.web.uploads.safe_files.os.geteuid", lambda: 54321)
+    draft = uploading.draft()
+    uploading.put(draft, "a.mp4", b"video")
+    assert uploading.files(draft) == {"a.mp4": "a.mp4"}
 
 
 def test_a_finished_file_has_a_path_and_an_unfinished_one_has_none(settings: Settings, uploading: Uploading, inbox: Path) -> None:

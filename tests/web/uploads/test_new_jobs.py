@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -13,7 +14,9 @@ import pytest
 from fastapi import FastAPI
 
 from heygem_daemon.core.drop import DropLimits, Plan, plan
+from heygem_daemon.core.job import State
 from heygem_daemon.core.names import MARKER
+from heygem_daemon.intake.listing import opened_folder
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.settings import Disk, Intake, Settings, Web
 from heygem_daemon.web.app import create_app
@@ -21,6 +24,7 @@ from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.context import caller_of
 from heygem_daemon.web.uploads import drop_folder, inbox_files
 from tests.web.serving import serving
+from tests.web.site import Daemon, job_status, until
 from tests.web.uploading import Uploading
 
 LIMITS = DropLimits(items=500, file_bytes=2**40)
@@ -211,6 +215,7 @@ def test_the_consent_and_the_owner_are_those_of_the_login(app: FastAPI, uploadin
     assert _options(inbox)["owner"] == "zoë"
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -248,6 +253,7 @@ def test_a_name_of_which_nothing_can_be_used_is_refused(uploading: Uploading, na
     assert uploading.job(draft=uploading.draft(), name=name).json()["code"] == "bad_name"
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize(
     ("name", "folder"),
     [
@@ -278,6 +284,17 @@ def test_a_name_that_is_taken_gets_a_number_also_where_an_old_control_file_has_i
     uploading.put(draft, "talk.wav", b"audio", "recording")
     uploading.put(draft, "a.mp4", b"video")
     assert uploading.job(draft=draft).json()["name"] == "lesson-3"
+
+
+def test_a_job_that_is_open_keeps_its_name_to_itself(client: httpx.Client, uploading: Uploading, inbox: Path, outputs: Path) -> None:
+    daemon = Daemon(outputs, (inbox,))
+    daemon.write(job_status("lesson", State.RUNNING, inbox=str(inbox)), job_status("elsewhere", State.RUNNING, inbox="/srv/other"))
+    until(lambda: client.get("/api/v1/jobs").json()["total"] == 2)
+    _aged(inbox / "material/speech.wav")
+    _aged(inbox / "material/a.mp4")
+    files = {"recording": "material/speech.wav", "videos": ["material/a.mp4"]}
+    names = [uploading.job(name=name, **files).json()["name"] for name in ("LESSON", "elsewhere")]
+    assert names == ["LESSON-2", "elsewhere"]
 
 
 def test_a_drop_that_cannot_be_renamed_stays_a_draft(uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,6 +415,7 @@ def test_files_are_copied_where_they_cannot_be_linked(uploading: Uploading, inbo
     assert not copy.samefile(video)
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize(
     "path",
     [
@@ -444,6 +462,29 @@ def test_a_user_may_name_files_of_his_own_drops_alone(app: FastAPI, uploading: U
         answer = uploading.job(recording="anna/talk.wav", videos=[path])
         assert (answer.status_code, answer.json()["code"]) == (404, "no_such_file"), path
     assert uploading.job(recording="anna/talk.wav", videos=["_done/anna/videos/a.mp4"]).status_code == 201
+
+
+def test_the_owner_of_a_file_is_that_of_the_drop_in_which_it_was_opened(
+    app: FastAPI, uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner in ("anna", "bob", "forged"):
+        _aged(inbox / owner / "videos" / "a.mp4")
+        _aged(inbox / owner / "talk.wav")
+        (inbox / owner / "job.toml").write_text(f'owner = "{"bob" if owner == "bob" else "anna"}"\n')
+    _as(app, "anna")
+
+    @contextmanager
+    def opened_and_exchanged(name: str, parent: int | None = None) -> Iterator[int]:
+        with opened_folder(name, parent) as folder:
+            if name == "bob" and (inbox / "forged").exists():
+                (inbox / "bob").rename(inbox / "of bob")
+                (inbox / "forged").rename(inbox / "bob")
+            yield folder
+
+    monkeypatch.setattr(inbox_files, "opened_folder", opened_and_exchanged)
+    answer = uploading.job(recording="anna/talk.wav", videos=["bob/videos/a.mp4"])
+    assert (inbox / "of bob").exists()
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_file")
 
 
 def test_a_file_that_is_still_being_copied_is_not_used(uploading: Uploading, inbox: Path) -> None:
@@ -532,6 +573,7 @@ def test_nothing_is_written_into_a_folder_whose_share_is_not_mounted(uploading: 
     assert list(inbox.iterdir()) == []
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("role", "name"), [("recording", "a.jpg"), ("video", "a.wav"), ("script", "a.pdf"), ("video", "a.zip"), ("video", "a.part")]
 )
@@ -560,6 +602,7 @@ def test_the_options_are_those_of_the_configuration(client: httpx.Client, settin
     assert options["require_consent"]
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     "body",
     [
@@ -580,6 +623,7 @@ def test_a_request_that_is_none_is_refused_with_a_sentence(client: httpx.Client,
     assert answer.json()["message"]
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("draft", ["..", "x", "0" * 32, "../../etc", ""])
 def test_a_draft_that_is_none_does_not_exist(uploading: Uploading, draft: str) -> None:
     assert uploading.job(draft=draft).status_code == 404

@@ -4,6 +4,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 
 from heygem_daemon.core.drop import DropLimits, Entry, plan
 from heygem_daemon.core.file_types import RECORDING_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
-from heygem_daemon.core.names import is_ignored, is_valid_name, name_bytes
+from heygem_daemon.core.names import is_ignored, is_job_id, is_valid_name, name_bytes
 from heygem_daemon.web.models import Role
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.uploads.job_toml import job_toml
-from heygem_daemon.web.uploads.stored_names import drop_name, stored_name, usable_name
+from heygem_daemon.web.uploads.stored_names import drop_name, numbered, stored_name, usable_name
 from tests.web.uploading import Uploading
 
 LIMITS: Final = DropLimits(items=10_000, file_bytes=2**40)
@@ -134,6 +135,13 @@ def test_every_text_can_be_read_back_from_job_toml(text: str, faces: dict[str, s
         "priority": -3,
         **({"faces": {held(name): held(face) for name, face in faces.items()}} if faces else {}),
     }
+
+
+@pytest.mark.parametrize("name", ["20261129-000000-lesson-k3f9", "20261129-000000-LESSON-K3F9", "20261129-000000"])
+def test_no_drop_has_the_id_of_a_job(name: str) -> None:
+    numbered_names = islice(numbered(drop_name(name), is_folder=True), 3)
+    assert [is_job_id(each.casefold()) for each in numbered_names] == [False] * 3
+    assert drop_name("2026-11-29 lesson") == "2026-11-29 lesson"
 
 
 def test_uploads_show_the_name_that_the_user_gave(client: httpx.Client, inbox: Path) -> None:

@@ -139,6 +139,7 @@ def test_more_bytes_than_announced_are_refused(uploading: Uploading, inbox: Path
     assert _video(inbox, draft).stat().st_size <= 10
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("header", ["", "-1", "abc", "1e3", "9" * 30])
 def test_an_offset_that_is_no_number_is_refused(uploading: Uploading, header: str) -> None:
     location = uploading.begun(uploading.draft(), "talk.mp4", 10)
@@ -158,6 +159,7 @@ def test_a_part_with_a_wrong_checksum_does_not_count(uploading: Uploading, inbox
     assert _video(inbox, draft).read_bytes() == b"abcdef"
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("value", ["md5 AAAA", "sha256 !!", "sha256 AAAA", "sha256", ""])
 def test_a_checksum_that_is_none_is_refused(uploading: Uploading, value: str) -> None:
     location = uploading.begun(uploading.draft(), "talk.mp4", 6)
@@ -272,6 +274,7 @@ def test_uploads_and_drafts_of_others_do_not_exist(app: FastAPI, client: httpx.C
     assert uploading.send(location, b"abc").status_code == 204
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("upload_id", ["x", "..", "%2e%2e%2fdraft.json", "0" * 32, f"{'0' * 32}-{'0' * 16}", "Z" * 49])
 def test_ids_that_are_none_do_not_exist(client: httpx.Client, upload_id: str) -> None:
     assert client.head(f"/api/v1/uploads/{upload_id}", headers=TUS).status_code == 404

@@ -101,10 +101,13 @@ export function actionButtons(entryOf, { words = false } = {}) {
 function button(action, entryOf, words) {
   const inside = action === "priority" ? h("span", { class: "priority-number" }) : icon(ICONS[action]);
   const element = h("button", { type: "button", class: words ? "button small" : "icon-button", dataset: { action } }, inside, words && t(`jobs.action.${action}`));
+  let acting = false;
+  // Not `disabled`: a dialog that closes gives the focus back to the button, and a disabled one cannot take it.
   element.addEventListener("click", async () => {
-    element.disabled = true;
+    if (acting) return;
+    acting = true;
     await act(entryOf(), action);
-    element.disabled = false;
+    acting = false;
   });
   return element;
 }

@@ -3,17 +3,7 @@
 import { api } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { sentences, t } from "./i18n.js";
-
-/** Return where to go after the login: only an address of this server. */
-function next() {
-  const wanted = new URLSearchParams(location.search).get("next") ?? "/";
-  try {
-    const address = new URL(wanted, location.origin);
-    return wanted.startsWith("/") && address.origin === location.origin ? address.pathname + address.search + address.hash : "/";
-  } catch {
-    return "/";
-  }
-}
+import { ownAddress } from "./ownaddress.js";
 
 /** @param {string} text */
 function complain(text) {
@@ -36,7 +26,7 @@ async function logIn(event) {
   byId("login-button").disabled = true;
   try {
     await api("session", { json: { name: name.value, password: password.value } });
-    location.replace(next());
+    location.replace(ownAddress(new URLSearchParams(location.search).get("next") ?? "/", location.origin));
   } catch (failure) {
     byId("login-button").disabled = false;
     complain(sentences(failure.message, failure.hint));
