@@ -29,7 +29,9 @@ class Shares:
         """Run `work`, which touches files below `share` (an inbox or outputs). Raises WebProblem (`share_timeout`), and what it raises."""
         future = self._submit(share, work)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.seconds)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes in the moment of the result.
+            async with asyncio.timeout(self.seconds):
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             raise WebProblem("share_timeout", path=str(share), headers={"Retry-After": "10"}) from None
 

@@ -68,7 +68,8 @@ async def events(context: Context, caller: CallerOf, _counted: Annotated[None, D
         end = monotonic() + STREAM_SECONDS
         while not (subscription.closed or subscription.lost) and (left := end - monotonic()) > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(subscription.woken.wait(), left)
+                async with asyncio.timeout(left):
+                    await subscription.woken.wait()
             for event in _changes(context, caller, subscription):
                 yield event
     finally:

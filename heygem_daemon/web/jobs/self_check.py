@@ -77,7 +77,8 @@ async def _findings(words: Sequence[str]) -> list[Finding]:
         *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, limit=_MAX_BYTES
     )
     try:
-        content, _ = await asyncio.wait_for(child.communicate(), LIMIT_SECONDS)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            content, _ = await child.communicate()
     finally:
         if child.returncode is None:
             child.kill()

@@ -185,7 +185,8 @@ class PreviewProcess:
         assert child.stdin is not None  # noqa: S101
         child.stdin.close()
         try:
-            await asyncio.wait_for(child.wait(), CLOSE_SECONDS)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await child.wait()
         except TimeoutError:
             self._kill(child)
             await child.wait()

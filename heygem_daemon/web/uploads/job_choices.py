@@ -75,6 +75,7 @@ async def _inbox(shares: Shares, number: int, inbox: Inbox) -> InboxChoice:
 
     name = escape_name(inbox.path.name or str(inbox.path))
     with suppress(WebProblem, TimeoutError):
-        paused, free = await asyncio.wait_for(shares.call(inbox.path, look), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            paused, free = await shares.call(inbox.path, look)
         return InboxChoice(id=number, name=name, online=True, paused=paused, free_bytes=free)
     return InboxChoice(id=number, name=name, online=False, paused=False)

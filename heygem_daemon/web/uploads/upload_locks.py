@@ -67,4 +67,5 @@ async def _end(lock: UploadLock) -> None:
     if lock.scope is not None and lock.is_silent() and lock.idle.is_set():
         lock.scope.reschedule(0)
     with suppress(TimeoutError):
-        await asyncio.wait_for(lock.ended.wait(), GRACE_SECONDS)
+        async with asyncio.timeout(GRACE_SECONDS):
+            await lock.ended.wait()

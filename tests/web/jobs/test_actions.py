@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,22 +19,9 @@ from heygem_daemon.web.problems import WebProblem
 from tests.shares.people import ALICE, as_person, needs_root
 from tests.web.frozen_share import frozen_share
 from tests.web.serving import serving
-from tests.web.site import Daemon, entries, job_id, job_status, make_drop, quick_polls, until
+from tests.web.site import Daemon, entries, job_id, job_status, make_drop, until
 
 JOBS = "/api/v1/jobs"
-
-
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
-
-
-@pytest.fixture
-def daemon(outputs: Path, inbox: Path, second_inbox: Path) -> Daemon:
-    daemon = Daemon(outputs, (inbox, second_inbox))
-    daemon.beat()
-    return daemon
 
 
 def controls(inbox: Path) -> set[str]:

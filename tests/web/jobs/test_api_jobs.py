@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,11 @@ import pytest
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import JOB_LOG
 from heygem_daemon.core.status import ErrorStatus
-from heygem_daemon.settings import Settings
-from heygem_daemon.web.app import create_app
 from heygem_daemon.web.jobs.api_jobs import LOG_LINES
-from tests.web.serving import serving
-from tests.web.site import Daemon, entries, item_status, job_id, job_status, make_drop, quick_polls, until
+from tests.web.site import Daemon, entries, item_status, job_id, job_status, make_drop, until
 
 JOBS = "/api/v1/jobs"
 MANAGER, ANNA, BEN = ({"X-User": name} for name in ("manager", "anna", "ben"))
-
-
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
-
-
-@pytest.fixture
-def daemon(outputs: Path, inbox: Path, second_inbox: Path) -> Daemon:
-    daemon = Daemon(outputs, (inbox, second_inbox))
-    daemon.beat()
-    return daemon
-
-
-@pytest.fixture
-def people(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of a page with users; the header X-User names who calls."""
-    web = settings.web.model_copy(update={"proxy_header": "X-User", "admins": ("manager",)})
-    with serving(create_app(settings.model_copy(update={"web": web}))) as address, httpx.Client(base_url=address, timeout=30) as client:
-        yield client
 
 
 def listed(client: httpx.Client, *, headers: dict[str, str] | None = None, **query: str | list[str]) -> list[str]:

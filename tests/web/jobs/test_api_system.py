@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +21,7 @@ from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.self_check import SelfCheck, command
 from heygem_daemon.web.jobs.statistics import DAYS, by_code, by_day, by_engine, lately
 from heygem_daemon.web.shares import Shares
-from tests.web.serving import serving
-from tests.web.site import Daemon, item_status, job_status, no_face, quick_polls, until
+from tests.web.site import Daemon, item_status, job_status, no_face, until
 
 SYSTEM = "/api/v1/system"
 MANAGER, ANNA = {"X-User": "manager"}, {"X-User": "anna"}
@@ -34,22 +32,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
-
-
 @pytest.fixture
 def daemon(outputs: Path, inbox: Path, second_inbox: Path) -> Daemon:
     return Daemon(outputs, (inbox, second_inbox))
-
-
-@pytest.fixture
-def people(settings: Settings) -> Iterator[httpx.Client]:
-    web = settings.web.model_copy(update={"proxy_header": "X-User", "admins": ("manager",)})
-    with serving(create_app(settings.model_copy(update={"web": web}))) as address, httpx.Client(base_url=address, timeout=60) as client:
-        yield client
 
 
 def test_health_needs_no_login_and_names_nothing(daemon: Daemon, people: httpx.Client, outputs: Path, inbox: Path) -> None:

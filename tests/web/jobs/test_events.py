@@ -20,31 +20,10 @@ from heygem_daemon.web.app import create_app
 from heygem_daemon.web.jobs import events, job_table
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.job_table import JobTable
-from tests.web.serving import serving
-from tests.web.site import Daemon, job_id, job_status, make_drop, quick_polls, until
+from tests.web.site import Daemon, job_id, job_status, make_drop, until
 
 EVENTS = "/api/v1/events"
 JOBS = "/api/v1/jobs"
-
-
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
-
-
-@pytest.fixture
-def daemon(outputs: Path, inbox: Path, second_inbox: Path) -> Daemon:
-    daemon = Daemon(outputs, (inbox, second_inbox))
-    daemon.beat()
-    return daemon
-
-
-@pytest.fixture
-def people(settings: Settings) -> Iterator[httpx.Client]:
-    web = settings.web.model_copy(update={"proxy_header": "X-User", "admins": ("manager",)})
-    with serving(create_app(settings.model_copy(update={"web": web}))) as address, httpx.Client(base_url=address, timeout=10) as client:
-        yield client
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +12,14 @@ import pytest
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import JOB_LOG
 from heygem_daemon.core.status import ErrorStatus, JobStatus, JobSummary, TimesStatus
-from heygem_daemon.settings import Settings
-from heygem_daemon.web.app import create_app
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.reasons import LONGEST, translate
 from heygem_daemon.web.jobs.status_file import MAX_ITEMS, MAX_WARNINGS, read_job_status
 from tests.shares.people import ALICE, needs_root
-from tests.web.serving import serving
-from tests.web.site import NOW, Daemon, item_status, job_id, job_status, make_drop, quick_polls, until
+from tests.web.site import NOW, Daemon, item_status, job_id, job_status, make_drop, until
 
 JOBS = "/api/v1/jobs"
 MANAGER, ANNA, BEN = ({"X-User": name} for name in ("manager", "anna", "ben"))
-
-
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
-
-
-@pytest.fixture
-def daemon(outputs: Path, inbox: Path, second_inbox: Path) -> Daemon:
-    daemon = Daemon(outputs, (inbox, second_inbox))
-    daemon.beat()
-    return daemon
-
-
-@pytest.fixture
-def people(settings: Settings) -> Iterator[httpx.Client]:
-    web = settings.web.model_copy(update={"proxy_header": "X-User", "admins": ("manager",)})
-    with serving(create_app(settings.model_copy(update={"web": web}))) as address, httpx.Client(base_url=address, timeout=30) as client:
-        yield client
 
 
 def put(outputs: Path, folder: str, content: str | bytes, uid: int | None = None) -> None:

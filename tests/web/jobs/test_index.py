@@ -28,7 +28,7 @@ from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
 from tests.web.frozen_share import FrozenShare, frozen_share
 from tests.web.serving import serving
-from tests.web.site import NOW, Daemon, entries, item_status, job_id, job_status, make_drop, quick_polls, until
+from tests.web.site import NOW, Daemon, entries, item_status, job_id, job_status, make_drop, until
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +38,6 @@ ADMIN = Caller()
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _quick_polls() -> Iterator[None]:
-    with quick_polls():
-        yield
 
 
 @pytest.fixture
