@@ -15,6 +15,7 @@ config=/etc/heygem/heygem.toml
 state=/var/lib/heygem
 cache=/var/cache/heygem
 web_state=/var/lib/heygem-web
+# shellcheck disable=SC2034 # used by those who source this
 web_cache=/var/cache/heygem-web
 inbox=/srv/heygem/inbox
 outputs=/srv/heygem/outputs
