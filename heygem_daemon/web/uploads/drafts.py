@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from heygem_daemon.core.names import UPLOADS
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.caller import Caller
+from heygem_daemon.web.jobs.share_poll import repeat
 from heygem_daemon.web.models import DraftStatus, Role, UploadStatus
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
@@ -47,7 +48,7 @@ class Drafts:
 
     def start(self) -> None:
         """Begin to delete what nobody continues."""
-        self._sweeping = asyncio.create_task(self._sweep_for_ever())
+        self._sweeping = asyncio.create_task(repeat(self.sweep, SWEEP_SECONDS))
 
     async def stop(self) -> None:
         if self._sweeping is not None:
@@ -174,14 +175,10 @@ class Drafts:
 
     # -- expiry --------------------------------------------------------------------------------------------------------
 
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await self.sweep()
-            await asyncio.sleep(SWEEP_SECONDS)
-
-    async def sweep(self) -> None:
+    async def sweep(self) -> bool:
         """Delete the drafts of every inbox that nobody continues; an inbox that does not answer is left for the next time."""
         await asyncio.gather(*(self._sweep(each.path) for each in self.settings.inboxes))
+        return True
 
     async def _sweep(self, inbox: Path) -> None:
         now = time.time()

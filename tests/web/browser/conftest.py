@@ -42,16 +42,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line("\n".join(measurements))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Record a sentence with a measurement, to be printed at the end of the run."""
     measurements: list[str] = request.config.stash[MEASUREMENTS]
     return measurements.append
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a screen. No sandbox: it has to run for root too, and opens nothing but the page."""
+    """Chromium without a screen. No sandbox: it has to run for root too, and opens nothing but the page.
+
+    One for each file: while Playwright is open its event loop runs in this thread, and the tests of other folders run loops of their own.
+    "package" would be the whole session, as these folders are no packages."""
     program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip("there is no Chromium on this machine: scripts/setup.sh --testing installs it")
@@ -78,7 +81,7 @@ def open_window(browser: Browser) -> Iterator[OpenWindow]:
 # -- material ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 2 s of English, 22.05 kHz mono."""
     path = tmp_path_factory.mktemp("speech") / "monday.wav"
@@ -86,7 +89,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def long_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 9 s of English."""
     path = tmp_path_factory.mktemp("long") / "long.wav"
@@ -95,7 +98,7 @@ def long_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def faceless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "faceless.mp4"
     source = "testsrc2=size=320x240:rate=25:duration=1"
@@ -103,7 +106,7 @@ def faceless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def presenters(weights: Path, speech: Path, portrait_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache in which the face of portrait_clip has been learned."""
 
@@ -139,7 +142,7 @@ def site(make_site: MakeSite) -> WebSite:
     return made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def finished(
     weights: Path, presenters: Path, speech: Path, portrait_clip: Path, faceless: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WebSite]:

@@ -1,39 +1,41 @@
-"""The parts of the scripts that compute: clock, numbers in words, merged jobs, own addresses. Run by Node.js where it is there."""
+"""The parts of the scripts that compute: clock, numbers in words, merged jobs, own addresses. Run by Chromium, without a page of ours."""
 
 import json
-import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Route
 
 from heygem_daemon.media.reader import ping_pong
 from heygem_daemon.web.app import STATIC
 
-NODE: Final = shutil.which("node")
 MODULES: Final = ("timeline", "formats", "joblist", "ownaddress")
-
-pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed; `make test-web` runs these scripts in the browser")
+PLACE: Final = "http://scripts.example"
 
 Run = Callable[[str], Any]
 
 
+def _serve(route: Route) -> None:
+    """Answer a request from the folder of the scripts; nothing goes over a network."""
+    name = PurePosixPath(urlsplit(route.request.url).path).name
+    if name:
+        route.fulfill(path=STATIC / "js" / name, content_type="text/javascript")
+    else:
+        route.fulfill(body="<!doctype html>", content_type="text/html")
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(browser: Browser) -> Iterator[Run]:
     """Return what evaluates an expression over these modules, each by its name."""
-    folder = tmp_path_factory.mktemp("scripts")
-    for name in MODULES:
-        shutil.copyfile(STATIC / "js" / f"{name}.js", folder / f"{name}.mjs")
-    imports = "".join(f"import * as {name} from {json.dumps(str(folder / f'{name}.mjs'))};\n" for name in MODULES)
-
-    def evaluate(expression: str) -> Any:
-        script = f"{imports}console.log(JSON.stringify({expression}));"
-        answer = subprocess.run([str(NODE), "--input-type=module", "-e", script], capture_output=True, text=True, check=False, timeout=60)
-        assert answer.returncode == 0, answer.stderr
-        return json.loads(answer.stdout)
-
-    return evaluate
+    page = browser.new_page()
+    page.route("**/*", _serve)
+    page.goto(f"{PLACE}/")
+    imports = "".join(f"const {name} = await import('{PLACE}/{name}.js'); " for name in MODULES)
+    yield lambda expression: page.evaluate(f"async () => {{ {imports} return {expression}; }}")
+    page.close()
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
