@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +30,6 @@ CACHE: Final = Path(".cache/presenters")
 WEIGHTS: Final = Path("weights")
 LOG: Final = Path(".cache/demo/daemon.log")
 PAGE: Final = "http://127.0.0.1:7860"
-STALE: Final = timedelta(seconds=30)
-"""A daemon whose heartbeat is older is gone."""
 
 console = Console(highlight=False)
 
@@ -118,8 +116,8 @@ def daemon_of(inbox: Path) -> DaemonStatus | None:
         status = DaemonStatus.read((OUTPUTS / "status.json").read_bytes())
     except (OSError, ValueError):
         return None
-    alive = status.state in {"running", "paused"} and datetime.now(UTC) - status.heartbeat < STALE
-    return status if alive and str(inbox.absolute()) in {each.path for each in status.inboxes} else None
+    takes_drops = status.state in {"running", "paused"} and status.is_alive(datetime.now(UTC))
+    return status if takes_drops and str(inbox.absolute()) in {each.path for each in status.inboxes} else None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Times are ISO 8601 in the server's time zone, with its offset. The models are th
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import models_json_schema
@@ -222,8 +222,12 @@ class DeviceStatus(_Model):
     models: dict[str, str] = Field(default_factory=dict)
 
 
+STALE_SECONDS: Final = 30.0
+"""The daemon writes a heartbeat every 5 s; six missed ones mean that it is gone or hangs."""
+
+
 class DaemonStatus(_Model):
-    """outputs/status.json. The daemon is dead if `heartbeat` is older than about a minute."""
+    """outputs/status.json. The daemon is gone, or hangs, if `heartbeat` is older than half a minute."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     version: str
@@ -238,6 +242,10 @@ class DaemonStatus(_Model):
     devices: tuple[DeviceStatus, ...] = ()
     breaker: str | None = Field(default=None, description="why the queue is paused after repeated device failures")
     until: AwareDatetime | None = Field(default=None, description="when the breaker lets the next try through")
+
+    def is_alive(self, now: datetime) -> bool:
+        """Return whether the daemon runs; one whose heartbeat is from the future wrote it before the clock was set back."""
+        return self.state != "stopped" and abs((now - self.heartbeat).total_seconds()) < STALE_SECONDS
 
 
 def moment(unix: float) -> datetime:

@@ -51,6 +51,22 @@ def test_the_daemon_status_reads_back() -> None:
     assert json.loads(status.to_json())["devices"][0]["memory"] == 5
 
 
+@pytest.mark.parametrize(
+    ("state", "age", "is_alive"),
+    [
+        ("running", 29, True),
+        ("paused", 31, False),
+        ("stopped", 1, False),
+        ("stopping", 1, True),
+        ("running", -29, True),
+        ("running", -31, False),
+    ],
+)
+def test_a_daemon_is_alive_while_its_heartbeat_is_fresh(state: str, age: float, is_alive: bool) -> None:
+    status = DaemonStatus(version="1", state=state, pid=1, started=moment(1), heartbeat=moment(1_000_000))
+    assert status.is_alive(moment(1_000_000 + age)) is is_alive
+
+
 def test_the_published_schema_describes_both_files_and_allows_what_is_to_come() -> None:
     published = json.dumps(schema())
     assert {"JobStatus", "DaemonStatus", "ItemStatus"} <= set(schema()["$defs"])

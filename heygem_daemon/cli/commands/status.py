@@ -21,8 +21,6 @@ from heygem_daemon.core.status import DaemonStatus, JobStatus, JobSummary
 from heygem_daemon.core.warning_codes import describe_warning
 
 STATUS: Final = "status.json"
-STALE_SECONDS: Final = 30.0
-"""The daemon writes a heartbeat every 5 s; six missed ones mean that it is gone or hangs."""
 COLOURS: Final = {
     State.SUCCEEDED: "green",
     State.PARTIAL: "yellow",
@@ -84,13 +82,8 @@ def _view(outputs: Path, job: str | None) -> tuple[RenderableType, ExitCode]:
         return Text(what, style="red"), ExitCode.PROBLEM
     except (OSError, ValueError) as problem:
         return Text(f"The status in {outputs} cannot be read: {problem}", style="red"), ExitCode.PROBLEM
-    running = _is_alive(status)
+    running = status.is_alive(datetime.now(UTC))
     return _daemon_view(status, outputs, running), ExitCode.OK if running else ExitCode.PROBLEM
-
-
-def _is_alive(status: DaemonStatus) -> bool:
-    age = (datetime.now(UTC) - status.heartbeat).total_seconds()
-    return status.state != "stopped" and abs(age) < STALE_SECONDS  # one from the future was written before the clock was set back
 
 
 def _daemon_view(status: DaemonStatus, outputs: Path, running: bool) -> RenderableType:

@@ -39,8 +39,6 @@ LOOK_SECONDS: Final = 0.6
 LISTING_SECONDS: Final = 3.0
 """s between two listings of outputs at least; see share_poll.RESTRAINT."""
 INBOX_SECONDS: Final = 1.0
-STALE_SECONDS: Final = 30.0
-"""The daemon writes a heartbeat every 5 s; six missed ones mean that it is gone or hangs (as in `heygem status`)."""
 
 
 @dataclass(kw_only=True)
@@ -136,9 +134,7 @@ class JobIndex:
 
     @property
     def is_daemon_alive(self) -> bool:
-        """Whether the daemon runs; one whose heartbeat is from the future wrote it before the clock was set back."""
-        age = self.heartbeat_age
-        return self.daemon is not None and age is not None and self.daemon.state != "stopped" and abs(age) < STALE_SECONDS
+        return self.daemon is not None and self.daemon.is_alive(datetime.now(UTC))
 
     @property
     def daemon_state(self) -> str:

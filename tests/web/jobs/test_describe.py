@@ -12,8 +12,10 @@ from heygem_daemon.core.error_catalog import CATALOG
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import ErrorStatus, JobStatus, WarningStatus
 from heygem_daemon.core.warning_codes import WARNINGS, WarningCode
+from heygem_daemon.lipsync import driven_frames, evaluation
 from heygem_daemon.settings import Keep, Settings
 from heygem_daemon.web.caller import Caller
+from heygem_daemon.web.jobs import verdicts as limits
 from heygem_daemon.web.jobs.daemon_view import daemon_summary
 from heygem_daemon.web.jobs.describe import Describer
 from heygem_daemon.web.jobs.index import JobIndex
@@ -240,3 +242,13 @@ def test_every_error_that_a_job_may_wait_for_is_known_in_chinese(code: str, sett
     error = ErrorStatus(code=code, message="Words of the moment.", hint="Do something.")
     found = entry(_describer(settings, outputs, "zh"), job_status("lesson", State.FAILED, items=(item_status(State.FAILED, error=error),)))
     assert re.search(r"[\u4e00-\u9fff]", found.why)
+
+
+def test_the_words_begin_where_the_warnings_do() -> None:
+    """The page may not import what measures: its limits are the same numbers."""
+    assert (limits.SYNC_MS, limits.MOUTH_FAIR, limits.CLOSURES_FAIR) == (
+        evaluation._SYNC_MS,
+        evaluation._CORRELATION,
+        evaluation._CLOSURE_RATE,
+    )
+    assert pytest.approx(1 - driven_frames._NOTICED) == limits.DRIVEN_GOOD
