@@ -17,7 +17,7 @@ venv=.venv
 stamp=$venv/.set-up
 # What the tests of an installation need: the real programs that read its files, servers of network shares, and a browser for the page.
 testing_packages=(
-    systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps
+    systemd shellcheck mandoc zsh fish acl iproute2 samba samba-vfs-modules smbclient sshfs openssh-server rsync procps curl
     chromium fonts-noto-cjk
 )
 testing_servers=(samba-ad-dc smbd nmbd winbind ssh) # units that come along

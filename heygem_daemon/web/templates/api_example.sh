@@ -3,7 +3,7 @@ API={{ origin }}{{ base }}
 AUTH=${TOKEN:+Authorization: Bearer $TOKEN}
 
 # {{ t('api.example.draft') }}
-DRAFT=$(curl -s -H "$AUTH" --json '{"inbox": 0}' $API/drafts | jq -r .draft)
+DRAFT=$(curl -s -H "$AUTH" --json '{"inbox": 0}' $API/drafts | sed 's/.*"draft":"\([^"]*\)".*/\1/')
 
 # {{ t('api.example.upload') }}
 upload() {
