@@ -20,16 +20,26 @@ AVDATA ?=
 # make train-driver TRAINING="--seed 1 --out FILE"   further words for python -m training
 TRAINING ?=
 
+# make bench CLIP=/path/to/clip.mp4 SPEECH=/path/to/speech.wav QUICK=1   (or LONG=1, K=720p)   inputs and extent (docs/performance.md)
+CLIP ?=
+SPEECH ?=
+QUICK ?=
+LONG ?=
+K ?=
+# make bench BENCH="--rounds 5 --package /other/checkout"   further words for python -m benchmarks.speed
+BENCH ?=
+INPUTS = $(foreach clip,$(CLIP),--clip '$(clip)') $(if $(SPEECH),--speech '$(SPEECH)')
+
 # sudo make install DESTDIR=/some/where PREFIX=/usr   all variables: scripts/install.sh, docs/installation.md
 DESTDIR ?=
 PREFIX ?= /usr/local
 PURGE ?=
 LAYOUT = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PURGE='$(PURGE)'
 
-.PHONY: help setup install upgrade uninstall demo demo-web demo-clean test test-slow test-web test-e2e lint types fmt docs train-driver clean
+.PHONY: help setup install upgrade uninstall demo demo-web demo-clean test testing test-slow test-web test-e2e bench bench-check bench-baseline bench-gpu lint types fmt docs train-driver clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Debian packages, .venv, the package, the model files; a second run takes a second or two
 	@bash scripts/setup.sh
@@ -52,11 +62,14 @@ demo-web: setup  ## the same with the page: daemon and page together, until Ctrl
 demo-clean:  ## forget the demo: its results, its inputs, its ledger (asks nothing; your own drops in ./inbox stay)
 	@bash scripts/demo_clean.sh
 
+# Before all else: on a new machine its packages are installed while pip works.
+testing:
+	@bash scripts/setup.sh --testing
+
 # Types are checked beside the tests. The domain is measured by its own tests alone: tracing slows every other test by a fifth.
 # Compiled test modules are kept for the next process, also where PYTHONDONTWRITEBYTECODE forbids it elsewhere.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: lint  ## everything that must hold before a change is merged; what CI runs
-	@bash scripts/setup.sh --testing
+test: testing lint  ## everything that must hold before a change is merged; what CI runs
 	@$(BIN)/mypy >.cache/types.log & types=$$!; \
 	trap 'kill $$types 2>/dev/null || true' EXIT; \
 	$(BIN)/python -m pytest tests/core -q --cov --cov-report=term-missing:skip-covered; \
@@ -73,6 +86,18 @@ test-web: setup  ## the page in a real browser: uploads of gigabytes, interrupti
 test-e2e: setup  ## as root: the installed service in a real systemd, with a real smbd
 	@bash scripts/setup.sh --testing
 	@$(BIN)/python -m pytest -m box $(PYTEST)
+
+bench: setup  ## what a lip sync costs beside a plain transcode: table and .cache/bench.json (QUICK=1: minutes; CLIP=, SPEECH=, LONG=1, K=name)
+	@$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick) $(if $(LONG),--long) $(foreach name,$(K),-k '$(name)') $(INPUTS) $(BENCH)
+
+bench-check: setup  ## the quick form, its ratios compared with the committed baseline; exit status 1 if one got worse
+	@$(BIN)/python -m benchmarks.speed --quick --check $(BENCH)
+
+bench-baseline: setup  ## the quick form, its ratios kept as the baseline to commit (benchmarks/baseline.json)
+	@$(BIN)/python -m benchmarks.speed --quick --baseline $(BENCH)
+
+bench-gpu: setup  ## the same for a graphics card: stages, drawing by batch size, several items at once, equality with the CPU
+	@$(BIN)/python -m benchmarks.speed.card $(INPUTS) $(BENCH)
 
 lint: setup  ## ruff: rules and format
 	@$(BIN)/ruff check $(SOURCES)

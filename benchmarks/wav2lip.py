@@ -31,11 +31,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.speed import transcode
+from benchmarks.speed.floor import ENCODE, FFMPEG, transcode
 from benchmarks.wav2lip_naive import (
     BATCH,
-    ENCODE,
-    FFMPEG,
     NaiveWav2Lip,
     Run,
     cpu_seconds,
@@ -226,9 +224,9 @@ def _render_all(job: argparse.Namespace) -> Runs:
     runs: Runs = in_new_process(with_memory, run_naively, job)
     for engine in ("wav2lip", "wav2lip+atlas"):
         runs |= in_new_process(with_memory, run_session, job, engine)
-    frames, before = runs["naive"].frames, cpu_seconds()
-    seconds = transcode(job.video, frames, job.out / "plain.mp4")
-    return runs | {"plain transcode": Run(frames=frames, seconds=seconds, cpu=cpu_seconds() - before, stages={})}
+    frames = runs["naive"].frames
+    plain = transcode(job.video, frames, job.out / "plain.mp4")
+    return runs | {"plain transcode": Run(frames=frames, seconds=plain.wall, cpu=plain.cpu, stages={})}
 
 
 def main() -> None:

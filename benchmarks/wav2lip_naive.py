@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.speed.floor import ENCODE, FFMPEG
 from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.device import use_threads
 from heygem_daemon.lipsync.face.track_video import track_video
@@ -33,8 +34,6 @@ from heygem_daemon.media.speech import speech_blocks
 
 BATCH: Final = 128
 """Faces at once."""
-ENCODE: Final = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-pix_fmt", "yuv420p")
-FFMPEG: Final = ("ffmpeg", "-v", "error", "-y")
 _SAMPLE_RATE: Final = 16000
 
 Stride = int | tuple[int, int]

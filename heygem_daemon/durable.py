@@ -68,6 +68,15 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o664) -> None:
     """Replace the file `path` (never what a link of that name points to) by `content`, all of it or nothing.
 
     mode: its permissions, less the umask."""
+    _replace(path, content, mode=mode, is_synced=True)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o664) -> None:
+    """Do the same without waiting for the disk: after a power cut the file may be empty. For what is written again after a restart."""
+    _replace(path, content, mode=mode, is_synced=False)
+
+
+def _replace(path: Path, content: bytes, *, mode: int, is_synced: bool) -> None:
     temporary = path.with_name(f".{path.name[:200]}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -75,7 +84,8 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o664) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if is_synced:
+                os.fsync(descriptor)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -79,8 +79,16 @@ class Limits(_Section):
 
 class Engine(_Section):
     name: str = Field(DEFAULT_OPTIONS.engine, description="The engine for drops that name none: rewrite, wav2lip, wav2lip+atlas.")
-    device: str = Field("auto", description="auto, cpu, cuda, or cuda:N; several with commas: one worker each.")
-    threads: int = Field(0, ge=0, description="CPU threads of a worker; 0 = as many as there are cores.")
+    device: str = Field("auto", description="auto, cpu, cuda, or cuda:N; several with commas.")
+    items_at_once: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto", description="Results made at once on each device; auto: what its cores and its memory hold."
+    )
+    threads: int = Field(0, ge=0, description="CPU threads for each result; 0 = the cores divided among those made at once.")
+    hardware_codecs: Literal["off", "auto", "all"] = Field(
+        "auto",
+        description="What the codecs of a graphics card do where the device is one. auto: decode, which changes no frame; all: encode too; "
+        "off: nothing.",
+    )
     fit: Fit = Field(DEFAULT_OPTIONS.fit, description="Length of the result: the speech's, or the video's.")
     face: str = Field(
         DEFAULT_OPTIONS.face, description="Which face speaks: largest, left, right, center, or a number counted from the left."

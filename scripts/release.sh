@@ -60,9 +60,15 @@ build() {
         pip_install "$release/bin/python" "$scratch/source[web]"
     fi
     "$release/bin/heygem" --version >/dev/null || fail "the program that was installed does not run (see above)"
+    compile_kernels "$release"
     cp -r "$scratch/dist" "$release/dist"
     echo "$libraries" >"$release/.libraries"
     touch "$release/.complete"
+}
+
+# The service may not write into the release, but loads the machine code from there. -P: the package in the release, not the one here.
+compile_kernels() {
+    env -u NUMBA_CACHE_DIR "$1/bin/python" -P -m heygem_daemon.lipsync.kernel_setup || fail "the drawing loops do not compile (see above)"
 }
 
 # Hard links: gigabytes are shared, not copied. pip replaces files and never writes into them; what venv writes into is left out.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a checkout ready to run: Debian packages, .venv, the package with its development tools, the model files.
+# Makes a checkout ready to run: Debian packages, .venv, the package with its development tools, the model files, compiled kernels.
 # Safe to run again and again; does only what is missing. Called by `make setup`, and so by `make demo` and `make test`.
 #
 #   --training                  also the voices and sentences that `make train-driver` speaks
@@ -84,8 +84,14 @@ ensure_package() {
     ensure_venv
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then return 0; fi
     info "the package and its tools (the first time, torch makes this take some minutes)"
-    pip_install "$venv/bin/python" -e '.[dev,web]'
+    pip_install "$venv/bin/python" --no-compile -e '.[dev,web]'
+    compile_libraries
     fingerprint >"$stamp"
+}
+
+# pip compiles one file after the other, for most of a minute; here every core does. A few files are templates, or for other versions.
+compile_libraries() {
+    "$venv/bin/python" -m compileall -qq -j 0 -x '/tests?/' "$venv"/lib/python*/site-packages || true
 }
 
 ensure_models() {
@@ -94,13 +100,26 @@ ensure_models() {
     "$venv/bin/python" -m heygem_daemon models fetch --weights weights
 }
 
+# What every start would do otherwise: byte code, where PYTHONDONTWRITEBYTECODE keeps Python from writing it, and machine code.
+ensure_compiled() {
+    "$venv/bin/python" -m compileall -q heygem_daemon
+    "$venv/bin/python" -m heygem_daemon.lipsync.kernel_setup
+}
+
 mkdir -p .cache
 exec 9>.cache/setup.lock
 flock 9 # two makes at once: the second waits, and finds everything done
 ensure_system
+ensure_venv
+testing=
+if [ "${1:-}" = --testing ] && [ "$(id -u)" -eq 0 ]; then # beside pip, which keeps one core busy; where nobody types a password for sudo
+    ensure_testing_packages &
+    testing=$!
+fi
 ensure_package
 ensure_models
+ensure_compiled
 case ${1:-} in
 --training) ensure_debian_packages "${training_packages[@]}" ;;
---testing) ensure_testing_packages ;;
+--testing) if [ -n "$testing" ]; then wait "$testing"; else ensure_testing_packages; fi ;;
 esac

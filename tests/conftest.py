@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 # Before NumPy and torch are loaded: test processes run side by side, and sums must not depend on the number of cores.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -23,13 +24,16 @@ settings.register_profile("explore", settings.get_profile("heygem"), derandomize
 settings.load_profile("heygem")
 
 
-SLOWEST = ("tests/e2e/", "tests/lipsync/wav2lip/")
+SLOWEST: Final = ("tests/e2e/", "tests/lipsync/wav2lip/")
 """Files that are begun first, so that no process is left alone with one of them at the end."""
+WAITING: Final = ("tests/web/",)
+"""Files whose tests wait more than they compute. They are spread over the whole run: beside a process that waits, the others have the cores
+to themselves, and in the end all processes would wait."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with SLOWEST, and leave all but every n-th row of a test marked `family(n)` to `make test-slow`."""
+    """Put the files in order, and leave all but every n-th row of a test marked `family(n)` to `make test-slow`."""
     rows: Counter[str] = Counter()
     for item in items:
         family = item.get_closest_marker("family")
@@ -39,7 +43,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if rows[test] % family.args[0]:
             item.add_marker(pytest.mark.slow)
         rows[test] += 1
-    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+    places = _places([item.nodeid for item in items])
+    items.sort(key=lambda item: places[_file(item.nodeid)])
+
+
+def _places(tests: list[str]) -> dict[str, float]:
+    """Return the place of each file in the order of the run: SLOWEST at -1, WAITING and all others from 0 to 1 by the tests before them."""
+    places: dict[str, float] = {}
+    totals = Counter(test.startswith(WAITING) for test in tests)
+    before: Counter[bool] = Counter()
+    for test in tests:
+        waits = test.startswith(WAITING)
+        places.setdefault(_file(test), -1.0 if test.startswith(SLOWEST) else before[waits] / totals[waits])
+        before[waits] += 1
+    return places
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from heygem_daemon import durable
-from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
+from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably, write_whole
 
 
 @pytest.fixture(params=["renameat2", "a file system without it"])
@@ -74,6 +74,17 @@ def test_a_write_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_durably(folder, b"x")
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_what_is_written_again_anyway_is_whole_and_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_whole(tmp_path / "status.json", b"one")
+    write_whole(tmp_path / "status.json", b"two")
+    assert synced == []
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("status.json", b"two")]
+    write_durably(tmp_path / "status.json", b"three")
+    assert len(synced) == 1
 
 
 def test_a_folder_can_be_made_durable(tmp_path: Path) -> None:

@@ -22,12 +22,15 @@ ALLOWED: Final = {
     "core": set(),
     "durable": set(),
     "processes": set(),
+    "machine": set(),
     "media": {"core.errors", "core.file_types", "core.render_options", "core.warning_codes", "durable", "processes"},
-    "lipsync": {"media", "core.errors", "core.file_types", "core.render_options", "core.warning_codes", "durable"},
+    "lipsync": {
+        "media", "core.errors", "core.file_types", "core.render_options", "core.warning_codes", "durable", "machine", "processes",
+    },
     "worker": {"lipsync", "media", "core"},
     "previews": {"lipsync", "media", "core", "processes"},
-    "executors": {"worker", "lipsync", "media", "core", "processes"},
-    "intake": {"core", "media", "durable"},
+    "executors": {"worker", "lipsync", "media", "core", "processes", "machine"},
+    "intake": {"core", "media", "durable", "processes"},
     "publishing": {"core", "media", "durable"},
     "ledger": {"core", "durable"},
     "service": {"core", "processes"},
@@ -35,6 +38,7 @@ ALLOWED: Final = {
     "settings": {"core"},
     "wiring": {
         "settings", "daemon", "core", "intake", "ledger", "executors", "publishing", "service", "worker", "lipsync", "media", "durable",
+        "machine",
     },
     "web": {
         "settings", "core", "durable", "processes", "intake.archive", "intake.daemon_pool", "intake.leases", "intake.listing",
@@ -50,14 +54,14 @@ ALLOWED: Final = {
 
 LIPSYNC_LAYERS: Final = (
     ("pipeline",),
-    ("engines", "render_loop", "render_request", "diagnostics"),
+    ("engines", "render_loop", "render_request", "diagnostics", "kernel_setup", "shared_inputs"),
     ("evaluation", "driven_frames", "transcript_drivers", "adaptation", "atlas", "wav2lip"),
     ("style",),
     ("face", "imaging", "speech"),
     ("geometry",),
     ("ports",),
-    ("motion", "face_tracks", "thumbnail", "progress", "prefetch", "cache", "model_files", "device"),
-    ("arrays",),
+    ("motion", "face_tracks", "thumbnail", "progress", "prefetch", "replay", "cache", "model_files", "device", "moving_window", "compiled"),
+    ("arrays", "kernel_files", "loading"),
 )
 """The modules and packages of lipsync, the topmost first. Each may import from the layers below it, and a package from itself; nothing
 from its own layer or one above."""
@@ -67,7 +71,7 @@ ONLY_FROM: Final = {"atlas": {"engines"}, "wav2lip": {"engines"}}
 HEAVY: Final = {"torch", "cv2", "librosa", "matplotlib", "scipy", "skimage", "numba", "sklearn"}
 HEAVY_PARTS: Final = {"lipsync", "worker", "previews"}
 ARRAY_PARTS: Final = {"lipsync", "worker", "media", "previews"}
-ONE_FILE: Final = {"watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib", "prometheus_client"}
+ONE_FILE: Final = {"ai_edge_litert", "watchdog", "sqlite3", "systemd", "ray", "librosa", "matplotlib", "prometheus_client"}
 """Adapters to the outside: each is imported in one file of the package, so that it can be replaced there."""
 
 
@@ -249,3 +253,13 @@ def test_the_page_loads_nothing_heavy_and_opens_no_ledger() -> None:
     loaded = set(done.stdout.partition("LOADED")[2].split())
     assert "heygem_daemon.web.app" in loaded
     assert not loaded & {*HEAVY, "numpy", "watchdog", "sqlite3", f"{PACKAGE}.ledger", f"{PACKAGE}.daemon", f"{PACKAGE}.media"}
+
+
+def test_the_daemon_loads_neither_arrays_nor_engines() -> None:
+    """It stays for months and must be small: media are opened in a process of its own, which ends when nothing arrives."""
+    script = "import sys\nimport heygem_daemon.wiring.build, heygem_daemon.cli.app\nprint('LOADED', *sorted(sys.modules))\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert "heygem_daemon.daemon.main_loop" in loaded
+    assert not loaded & {*HEAVY, "numpy", "ray", "ai_edge_litert", f"{PACKAGE}.media.probe", f"{PACKAGE}.media.speech"}

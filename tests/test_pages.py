@@ -16,6 +16,7 @@ PAGES = (
     "docs/drops.md",
     "docs/installation.md",
     "docs/monitoring.md",
+    "docs/performance.md",
     "CONTRIBUTING.md",
 )
 NAMED = re.compile(r"`([a-z_0-9/]+\.py)(?::([A-Za-z_.0-9]+))?`")

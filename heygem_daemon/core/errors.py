@@ -71,3 +71,8 @@ def error(code: str, **details: object) -> HeygemError:
     """Return the error of the row `code` of the catalog, its sentence filled with `details`; raise it yourself."""
     spec = CATALOG[code]
     return _CLASSES[spec.kind](code, spec.message.format(**details), spec.hint.format(**details))
+
+
+def restored_error(code: str, message: str, hint: str) -> HeygemError:
+    """Return an error of the catalog whose sentences another process has filled; raise it yourself."""
+    return _CLASSES[CATALOG[code].kind](code, message, hint)

@@ -91,6 +91,8 @@ def name_bytes(name: str) -> int:
 def escape_name(name: str) -> str:
     r"""Return a name safe to show in JSON, logs and terminals: control characters, invalid bytes, line separators and
     bidirectional overrides become \xNN or \uNNNN. Applying it twice changes nothing more."""
+    if name.isascii() and name.isprintable():  # most are, and a status escapes dozens
+        return name
     return "".join(_escape(char) for char in name)
 
 

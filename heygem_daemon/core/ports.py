@@ -10,7 +10,7 @@ from heygem_daemon.core.job import Item, Job
 from heygem_daemon.core.publication import Published, StagingPaths
 from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import DaemonStatus, JobStatus
-from heygem_daemon.core.work import WorkerMessage, WorkerView, WorkOrder
+from heygem_daemon.core.work import Capacity, WorkerMessage, WorkerView, WorkOrder
 
 
 class Clock(Protocol):
@@ -24,8 +24,8 @@ class Clock(Protocol):
 class Ledger(Protocol):
     """The queue and the history of jobs. Every call is one transaction; what `put` wrote is there after a crash."""
 
-    def put(self, job: Job) -> None:
-        """Insert or replace the job and its items."""
+    def put(self, *jobs: Job) -> None:
+        """Insert or replace the jobs and their items: all of them or, with an error, none."""
         ...
 
     def get(self, job_id: str) -> Job | None: ...
@@ -76,6 +76,10 @@ class Claims(Protocol):
         """Rename the drop into `.heygem/claimed/<job_id>/<name>` and return that folder of the job.
 
         Raises FileNotFoundError when another process was first, TransientError when the share failed."""
+        ...
+
+    def persist(self, inbox: str, claimed: Sequence[Path]) -> None:
+        """Make claims survive a power cut, which before a job is kept they must. Raises TransientError when the share failed."""
         ...
 
     def unclaim(self, inbox: str, job_id: str) -> bool:
@@ -141,7 +145,11 @@ class Executor(Protocol):
         ...
 
     def free(self) -> int:
-        """Return how many orders can be taken now."""
+        """Return how many orders can be taken now; 0 also while the next one would not fit into memory beside those in progress."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """Return how many orders are worked on at once when all is well, for the status."""
         ...
 
     def submit(self, order: WorkOrder) -> None: ...

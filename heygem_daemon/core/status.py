@@ -93,7 +93,9 @@ class Metrics(_Model):
     mouth_correlation: float | None = None
     closure_rate: float | None = Field(default=None, description="fraction of the target's lip closures that the result shows")
     measured_share: float | None = Field(
-        default=None, description="fraction of the frames evaluated (the first minute) that sync, correlation and closures were measured on"
+        default=None,
+        description="fraction of the frames evaluated (the first 20 s, or the first minute where little of that speaks) "
+        "that sync, correlation and closures were measured on",
     )
     frames_not_driven: float | None = Field(
         default=None, description="fraction of the frames that show the mouth of the source, which speaks other words"
@@ -240,6 +242,8 @@ class DaemonStatus(_Model):
     inboxes: tuple[InboxStatus, ...] = ()
     disk: DiskStatus | None = None
     devices: tuple[DeviceStatus, ...] = ()
+    items_at_once: int = Field(default=1, description="how many results are made at once when all is well")
+    items_reason: str = Field(default="", description="in words, why so many; or why fewer at the moment")
     breaker: str | None = Field(default=None, description="why the queue is paused after repeated device failures")
     until: AwareDatetime | None = Field(default=None, description="when the breaker lets the next try through")
 

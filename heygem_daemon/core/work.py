@@ -82,6 +82,14 @@ class WorkerView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """How many items an executor works on at once, and in words why so many, and why fewer at the moment."""
+
+    items_at_once: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerReady:
     """A worker has loaded its models and can take orders. `models`: model name to sha256."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.clock import ClockReading
-from heygem_daemon.core.drop import Entry, Plan
+from heygem_daemon.core.drop import DropLimits, Entry, Plan
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.file_types import FileType, type_of
 from heygem_daemon.core.job import Failure, Item, Job
@@ -23,10 +23,22 @@ _NAMING: Final = (FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUP
 
 
 @dataclass(frozen=True, kw_only=True)
+class CandidateRules:
+    """The times (s), limits and priorities by which drops are claimed."""
+
+    settle_seconds: float
+    network_settle_seconds: float
+    incomplete_seconds: float
+    limits: DropLimits
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """Inbox path -> priority of its drops."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A drop that is seen but not yet claimed. `scanned` is what the last scan found; `reported_at` (monotonic) is when its status was
     last written. `held_by` is the name of the control file that holds it back, without its suffix, and `priority` that of its .priority
-    file."""
+    file. `planned` is what its listing asks for, with the limits that this was judged by; None where that is not known yet."""
 
     job_id: str
     name: str
@@ -41,14 +53,31 @@ class Candidate:
     problem: HeygemError | None = None
     reported: bool = False
     reported_at: float = float("-inf")
+    planned: tuple[Plan, DropLimits] | None = None
 
     def observe(self, scanned: ScannedDrop, now: ClockReading) -> "Candidate":
-        """Return the candidate after another scan of it."""
-        signature, size = drop.signature(scanned.entries), drop.total_bytes(scanned.entries)
-        return replace(self, scanned=scanned, settling=self.settling.observe(signature, size, now.monotonic, writers=scanned.writers))
+        """Return the candidate after another scan of it. What follows from the listing alone is kept while that stays the same: a thousand
+        drops that wait are scanned again and again."""
+        if self.settling.is_seen and scanned == self.scanned and scanned.writers == self.settling.has_writers:
+            return self
+        if self.settling.is_seen and scanned.entries == self.scanned.entries:
+            signature, size, planned = self.settling.signature, self.settling.size, self.planned
+        else:
+            signature, size, planned = drop.signature(scanned.entries), drop.total_bytes(scanned.entries), None
+        settling = self.settling.observe(signature, size, now.monotonic, writers=scanned.writers)
+        return replace(self, scanned=scanned, settling=settling, planned=planned)
+
+    def with_plan(self, limits: DropLimits) -> tuple["Candidate", Plan]:
+        """Return the plan of its listing, and the candidate that keeps it."""
+        if self.planned is not None and self.planned[1] == limits:
+            return self, self.planned[0]
+        plan = drop.plan(self.scanned.entries, flat=not self.scanned.name, limits=limits)
+        return replace(self, planned=(plan, limits)), plan
 
     def waits(self, waiting_for: str, reason: str, problem: HeygemError | None = None) -> "Candidate":
         """Return the candidate with the reason why it is not claimed yet."""
+        if (waiting_for, reason, problem) == (self.waiting_for, self.reason, self.problem):
+            return self
         return replace(self, waiting_for=waiting_for, reason=reason, problem=problem)
 
     def log_context(self) -> dict[str, str]:
@@ -61,6 +90,9 @@ class Candidate:
 
     def controlled(self, controls: Collection[tuple[str, str]], texts: Mapping[str, str]) -> "Candidate":
         """Return the candidate with what the control files of an inbox ask for; `texts` are those of its .priority files."""
+        is_controlled = self.held_by or self.priority is not None or self.scanned.ready or self.scanned.cancel or self.scanned.hold
+        if not controls and not is_controlled:
+            return self
         given = {kind: [name for name in self.control_names if (name, kind) in controls] for kind in CONTROLS}
         held_by = "" if given["resume"] else names.escape_name(next(iter(given["hold"]), ""))
         priorities = [parse_priority(texts[name]) for name in given["priority"] if name in texts]
@@ -136,3 +168,8 @@ def _common_problem(plan: Plan, inspection: Inspection) -> HeygemError:
     """Return the one problem to name when no item is left: a recording's, since it spoils them all, else the first video's."""
     problems = {**plan.problems, **inspection.problems}
     return next(problems[path] for path in (*plan.recordings, *plan.videos) if path in problems)
+
+
+def file_versions(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
+    """Return what a rename does not change: a drop that was written to while it was claimed differs here."""
+    return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}

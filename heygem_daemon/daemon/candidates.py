@@ -4,22 +4,23 @@ What a crash may leave is a claimed folder without a job: `recovery` puts it bac
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core import drop, names, policy
 from heygem_daemon.core.clock import ClockReading
-from heygem_daemon.core.drop import Entry, Plan
+from heygem_daemon.core.drop import Plan
 from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.job_options import parse_job_toml
 from heygem_daemon.core.ports import Claims, Inspector, Ledger, Log, StatusWriter
 from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
 from heygem_daemon.core.status import JobStatus
-from heygem_daemon.daemon.candidate import Candidate, name_for_display, new_job
+from heygem_daemon.daemon.candidate import Candidate, CandidateRules, file_versions, name_for_display, new_job
 
 INCOMPLETE_COPY_CODES: Final = frozenset(
     {
@@ -32,24 +33,21 @@ INCOMPLETE_COPY_CODES: Final = frozenset(
 
 INSPECT_AT: Final = 0.5
 """Half way through the settle time the files are opened already, so that the finding is there when the drop has settled."""
-CLAIMS_PER_SCAN: Final = 25
-REPORTS_PER_SCAN: Final = 50
+CLAIMS_AT_ONCE: Final = 25
+"""Claims that become jobs together: the disk is waited for once for all of them, and once more for the ledger (some ms each)."""
+REPORTS_PER_SCAN: Final = 200
 REPORT_SECONDS: Final = 1.0
-"""A claim and a status file cost some fsyncs (10-20 ms together): a thousand drops at once must not hold up the tick."""
+"""A status file costs 1 ms: a thousand drops at once must not hold up the tick."""
 
 _NOTHING_INSPECTED: Final = Inspection(problems={}, seconds={})
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidateRules:
-    """The times (s), limits and priorities by which drops are claimed."""
+class _Claimed:
+    """A drop that was claimed, and the job that it becomes."""
 
-    settle_seconds: float
-    network_settle_seconds: float
-    incomplete_seconds: float
-    limits: drop.DropLimits
-    priorities: Mapping[str, int] = field(default_factory=dict)
-    """Inbox path -> priority of its drops."""
+    candidate: Candidate
+    job: Job
 
 
 class CandidateTracker:
@@ -75,7 +73,8 @@ class CandidateTracker:
         self._until_idle = until_idle
         self._candidates: dict[tuple[str, str], Candidate] = {}
         self._unregistered: set[tuple[str, str]] = set()
-        self._claims_left = 0
+        self._has_time: Callable[[], bool] = lambda: True
+        self._is_behind = False
         self._reports_left = 0
 
     def has_active(self, online: Collection[str]) -> bool:
@@ -90,7 +89,7 @@ class CandidateTracker:
     @property
     def has_backlog(self) -> bool:
         """Whether the last scan left something undone that could have been done."""
-        return self._claims_left < 0 or self._reports_left <= 0
+        return self._is_behind or self._reports_left <= 0
 
     def next_settling(self, now: ClockReading) -> float:
         """Return in how many s the next drop may have settled or its files may be opened; those that wait for writers do not count."""
@@ -100,9 +99,14 @@ class CandidateTracker:
         return min((wait for wait in waits if wait > 0), default=float("inf"))
 
     @property
-    def statuses(self) -> list[JobStatus]:
-        """Return the statuses of the drops on their way in, the first seen first."""
-        return [candidate.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), candidate in self._candidates.items()]
+    def count(self) -> int:
+        """How many drops are on their way in."""
+        return len(self._candidates)
+
+    def statuses(self, limit: int) -> list[JobStatus]:
+        """Return the statuses of the first seen drops on their way in."""
+        first = islice(self._candidates.items(), max(limit, 0))
+        return [candidate.status(self.rules.priorities.get(inbox, 0)) for (inbox, _), candidate in first]
 
     def outputs(self) -> dict[str, str]:
         """Return the output folder of every candidate by its id."""
@@ -126,20 +130,36 @@ class CandidateTracker:
             self._discard(key)
         self._unregistered = {key for key in self._unregistered if key[0] != inbox}
 
-    def process_scan(self, scan: InboxScan, now: ClockReading) -> Iterator[Job]:
-        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete. Yield every new job."""
+    def process_scan(self, scan: InboxScan, now: ClockReading, *, has_time: Callable[[], bool] = lambda: True) -> Iterator[Sequence[Job]]:
+        """Take one scan of an online inbox: follow what is there, forget what is gone, claim what is complete. Yield the new jobs, some at
+        a time, each of which must be kept before the next ones are asked for.
+
+        has_time: asked before each claim; without time the rest is claimed after the next scan."""
         present = {(scan.inbox, scanned.name) for scanned in scan.drops}
         for key in [key for key in self._candidates if key[0] == scan.inbox and key not in present]:
             self._discard(key)
         self._unregistered = {key for key in self._unregistered if key[0] != scan.inbox or key in present}
-        self._claims_left, self._reports_left = CLAIMS_PER_SCAN, REPORTS_PER_SCAN
+        self._has_time, self._is_behind, self._reports_left = has_time, False, REPORTS_PER_SCAN
         controls = frozenset(scan.controls)
-        for scanned in scan.drops:
-            job = self._update(scanned, scan, controls, now)
-            if job is not None:
-                yield job
-                # Only now that the job is kept: after a crash before this line the files must still be there.
-                self._clear_controls(scanned, job.id, controls)
+        claimed = (found for scanned in scan.drops if (found := self._update(scanned, scan, controls, now)) is not None)
+        while batch := list(islice(claimed, CLAIMS_AT_ONCE)):
+            kept = self._persist(scan.inbox, batch, now)
+            yield [each.job for each in kept]
+            # Only now that the jobs are kept: after a crash before this line the files must still be there.
+            for each in kept:
+                self._clear_controls(each.candidate.scanned, each.job.id, controls)
+
+    def _persist(self, inbox: str, batch: list[_Claimed], now: ClockReading) -> list[_Claimed]:
+        """Make the claims survive a power cut and return them; where the share fails, put them back and return none."""
+        try:
+            self._claims.persist(inbox, [Path(each.job.claimed) for each in batch])
+        except TransientError as problem:
+            for each in batch:
+                self._unclaim(each.candidate, problem.message)
+                waiting = each.candidate.waits("share", problem.message, problem)
+                self._candidates[inbox, each.candidate.scanned.name] = self._report(each.candidate, waiting, now)
+            return []
+        return batch
 
     def _clear_controls(self, scanned: ScannedDrop, job_id: str, controls: Collection[tuple[str, str]]) -> None:
         for control in ((scanned.name, "cancel"), (job_id, "cancel"), (job_id, "ready")):
@@ -153,7 +173,7 @@ class CandidateTracker:
         self._status_writer.remove(candidate.output)
         self._log("drop_withdrawn", **candidate.log_context())
 
-    def _update(self, scanned: ScannedDrop, scan: InboxScan, controls: Collection[tuple[str, str]], now: ClockReading) -> Job | None:
+    def _update(self, scanned: ScannedDrop, scan: InboxScan, controls: Collection[tuple[str, str]], now: ClockReading) -> _Claimed | None:
         key = (scanned.inbox, scanned.name)
         try:
             known = self._candidates.get(key) or self._register(scanned, now)
@@ -166,13 +186,13 @@ class CandidateTracker:
             candidate = replace(candidate, reported=False)
         result: Candidate | Inspection | Job = self._evaluate(candidate, scan.network, now)
         if isinstance(result, Inspection):
-            self._claims_left -= 1
-            result = self._claim(candidate, result, now) if self._claims_left >= 0 else candidate
+            self._is_behind = self._is_behind or not self._has_time()
+            result = candidate if self._is_behind else self._claim(candidate, result, now)
         if isinstance(result, Job):
             self._candidates.pop(key, None)
             self._inspector.forget(candidate.job_id)
-            return result
-        self._candidates[key] = candidate if result is candidate else self._report(candidate, result, now)
+            return _Claimed(candidate=candidate, job=result)
+        self._candidates[key] = candidate if result is candidate and candidate.reported else self._report(candidate, result, now)
         return None
 
     def _register(self, scanned: ScannedDrop, now: ClockReading) -> Candidate:
@@ -208,11 +228,11 @@ class CandidateTracker:
         if scanned.unreadable:
             return candidate.waits("share", f"Part of it cannot be read: {names.escape_name(scanned.unreadable)}")
         if is_settled or candidate.settling.is_settled(now.monotonic, base * INSPECT_AT):
-            plan = drop.plan(scanned.entries, flat=not scanned.name, limits=self.rules.limits)
+            candidate, plan = candidate.with_plan(self.rules.limits)
             if is_settled:
                 return self._check_complete(candidate, plan, now)
             self._inspect(candidate, plan)
-        size = policy.human_bytes(drop.total_bytes(scanned.entries))
+        size = policy.human_bytes(candidate.settling.size)
         return candidate.waits("settling", f"Waiting for the copy to finish ({size} so far)")
 
     def _check_complete(self, candidate: Candidate, plan: Plan, now: ClockReading) -> Candidate | Inspection:
@@ -303,7 +323,7 @@ class CandidateTracker:
             job = new_job(candidate, claimed, plan=plan, inspection=inspection, now=now, priority=priority)
             return replace(job, state=State.CANCELLED, finished_at=now.wall, reason="Cancelled before it began")
         root, entries = self._claims.listing(claimed)
-        if _file_versions(entries) != _file_versions(scanned.entries):
+        if file_versions(entries) != file_versions(scanned.entries):
             return None
         job_toml = self._claims.job_toml(root, entries)
         plan = drop.plan(entries, job_toml=job_toml, flat=not scanned.name, limits=self.rules.limits)
@@ -315,8 +335,3 @@ class CandidateTracker:
             return self._claims.job_toml(*self._claims.listing(claimed))
         except TransientError:
             return None
-
-
-def _file_versions(entries: tuple[Entry, ...]) -> set[tuple[str, int, int]]:
-    """Return what a rename does not change: a drop that was written to while it was claimed differs here."""
-    return {(entry.path, entry.size, entry.mtime_ns) for entry in entries}

@@ -1,7 +1,7 @@
 """Bring items from the queue to a worker and from a worker to outputs: start them, take reports, publish, retry."""
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -71,18 +71,23 @@ class Dispatcher:
 
     # -- jobs in --------------------------------------------------------------------------------------------------
 
-    def enqueue(self, job: Job, now: ClockReading) -> None:
-        """Take a new (or retried) job into the queue; one that is final already is only finished."""
-        unknown = job.options.engine if job.options.engine not in (None, *self._config.engines) else None
-        if unknown is not None and not job.is_final:
-            problem = error("unknown_engine", name=unknown, known=", ".join(self._config.engines))
-            job = replace(job, failure=Failure.of(problem)).rollup(now.wall)
-        self._store.save(job)
-        if not job.is_final:
-            self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
-            for item in job.items:
-                if item.failure is not None:
-                    self._log_failure(job, item, item.failure)
+    def enqueue(self, jobs: Iterable[Job], now: ClockReading) -> None:
+        """Take new (or retried) jobs into the queue; those that are final already are only finished."""
+        checked = [self._with_known_engine(job, now) for job in jobs]
+        self._store.save(*checked)
+        for job in checked:
+            if not job.is_final:
+                self._log("job_queued", job_id=job.id, job=job.name, items=len(job.items), priority=job.priority)
+                for item in job.items:
+                    if item.failure is not None:
+                        self._log_failure(job, item, item.failure)
+
+    def _with_known_engine(self, job: Job, now: ClockReading) -> Job:
+        """Return the job, failed where it names an engine that there is not."""
+        if job.is_final or job.options.engine in (None, *self._config.engines):
+            return job
+        problem = error("unknown_engine", name=job.options.engine, known=", ".join(self._config.engines))
+        return replace(job, failure=Failure.of(problem)).rollup(now.wall)
 
     # -- items out ------------------------------------------------------------------------------------------------
 

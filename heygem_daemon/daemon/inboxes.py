@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.errors import TransientError
-from heygem_daemon.core.ports import ChangeNotifier, Claims, Log, Scanner
+from heygem_daemon.core.ports import ChangeNotifier, Claims, Clock, Log, Scanner
 from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.candidates import CandidateTracker
 from heygem_daemon.daemon.control_files import ControlFiles
@@ -15,6 +16,11 @@ from heygem_daemon.daemon.job_store import JobStore
 from heygem_daemon.daemon.recovery import recover_claims
 from heygem_daemon.daemon.requests import RequestHandler
 from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
+
+CLAIM_SECONDS: Final = 1.0
+"""s after which no more drops of a scan are claimed: the other inboxes and the workers have their turn first."""
+REST_AFTER_SCAN: Final = 2.0
+"""s of rest for each s that a scan and what followed from it took."""
 
 
 @dataclass(kw_only=True)
@@ -32,10 +38,12 @@ class Inboxes:
     requests: RequestHandler
     controls: ControlFiles
     health: Health
+    clock: Clock
     log: Log
     scans: dict[str, InboxScan] = field(default_factory=dict)
     scanned_at: dict[str, float] = field(default_factory=dict)
     _scan_at: dict[str, float] = field(default_factory=dict)
+    _rested_at: dict[str, float] = field(default_factory=dict)
     _recovered: set[str] = field(default_factory=set)
 
     @property
@@ -58,9 +66,11 @@ class Inboxes:
         return {inbox for inbox in self.paths if (scan := self.scans.get(inbox)) is None or not scan.online}
 
     def due(self, now: ClockReading) -> list[str]:
-        """Return the inboxes to scan in this tick: all of them after a file system event."""
-        changed = self.change_notifier.changed()
-        return [inbox for inbox in self.paths if changed or now.monotonic >= self._scan_at.get(inbox, 0.0)]
+        """Return the inboxes to scan in this tick; after a file system event all but those whose last scan took long."""
+        if self.change_notifier.changed():
+            for inbox in self.paths:
+                self._scan_at[inbox] = min(self._scan_at.get(inbox, 0.0), self._rested_at.get(inbox, 0.0))
+        return [inbox for inbox in self.paths if now.monotonic >= self._scan_at.get(inbox, 0.0)]
 
     def next_due(self, now: ClockReading) -> float:
         """Return when the next scan is due, in s of the monotonic clock."""
@@ -91,11 +101,12 @@ class Inboxes:
             self.change_notifier.watch(inbox)
         is_recovered = inbox in self._recovered
         self._recovered.discard(inbox)  # a claim that becomes no job, by a mistake or a share that went away, is put back
-        for job in self.candidates.process_scan(scan, now):
-            self.dispatcher.enqueue(job, now)
+        until = self.clock.now().monotonic + CLAIM_SECONDS
+        for jobs in self.candidates.process_scan(scan, now, has_time=lambda: self.clock.now().monotonic < until):
+            self.dispatcher.enqueue(jobs, now)
         self._recovered |= {inbox} if is_recovered else set()
         self.controls.apply(scan, now)
-        self._scan_at[inbox] = now.monotonic + self._pause(scan, now)
+        self._scan_at[inbox] = self._next_scan(scan, now)
 
     def _scan_and_recover(self, inbox: str) -> InboxScan | None:
         """Return the answer of the scanner, None while there is none yet; the first online one is taken after the claims are recovered."""
@@ -114,13 +125,16 @@ class Inboxes:
             return self.scanner.scan(inbox)
         return scan
 
-    def _pause(self, scan: InboxScan, now: ClockReading) -> float:
+    def _next_scan(self, scan: InboxScan, now: ClockReading) -> float:
+        """Return when to scan again, in s of the monotonic clock. A scan of an inbox with a thousand drops takes long: then scans are
+        further apart, so that the daemon's time goes into claims and the other processes have the cores."""
+        ended = self.clock.now().monotonic
         if self.candidates.has_backlog:
-            return 0.0
-        if self.candidates.is_inspecting:
-            return self.intervals.busy
+            return ended
         usual = self.intervals.network_scan if scan.network else self.intervals.scan
-        return max(min(usual, self.candidates.next_settling(now)), self.intervals.shortest)
+        rested = self._rested_at[scan.inbox] = ended + min(REST_AFTER_SCAN * (ended - now.monotonic), usual)
+        pause = self.intervals.busy if self.candidates.is_inspecting else min(usual, self.candidates.next_settling(now))
+        return max(now.monotonic + max(pause, self.intervals.shortest), rested)
 
     def _log_changes(self, before: InboxScan | None, after: InboxScan) -> None:
         if before is None or before.online != after.online:

@@ -31,10 +31,11 @@ class JobStore:
     _unsaved: dict[str, Job] = field(default_factory=dict)
     _ledger_unwritable: bool = False
 
-    def save(self, job: Job) -> None:
-        """Keep the job, in the ledger as soon as that can be written."""
-        self._remember(job)
-        self._unsaved[job.id] = job
+    def save(self, *jobs: Job) -> None:
+        """Keep the jobs, in the ledger as soon as that can be written."""
+        for job in jobs:
+            self._remember(job)
+            self._unsaved[job.id] = job
         self.flush()
 
     def commit(self, job: Job) -> None:
@@ -68,9 +69,9 @@ class JobStore:
     def flush(self) -> None:
         """Write to the ledger what it has not taken yet."""
         try:
-            for job in list(self._unsaved.values()):
-                self.ledger.put(job)
-                del self._unsaved[job.id]
+            if self._unsaved:
+                self.ledger.put(*self._unsaved.values())
+                self._unsaved.clear()
         except TransientError as problem:
             if not self._ledger_unwritable:
                 self.log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)

@@ -60,7 +60,7 @@ class RequestHandler:
             self.log("job_waiting", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
             return False
         items = tuple(_requeue(item) for item in job.items)
-        self.dispatcher.enqueue(replace(job, items=items, reason="", on_hold=False).rollup(now.wall), now)
+        self.dispatcher.enqueue([replace(job, items=items, reason="", on_hold=False).rollup(now.wall)], now)
         return True
 
 

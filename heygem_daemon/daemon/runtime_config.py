@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from heygem_daemon.core import policy
 from heygem_daemon.core.render_options import RenderOptions
-from heygem_daemon.daemon.candidates import CandidateRules
+from heygem_daemon.daemon.candidate import CandidateRules
 
 
 @dataclass(frozen=True, kw_only=True)

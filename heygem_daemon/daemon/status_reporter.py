@@ -27,6 +27,8 @@ from heygem_daemon.daemon.job_store import JobStore
 
 PROGRESS_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 5.0
+OVERVIEW_SECONDS: Final = 1.0
+"""Between two writes of the daemon's own status while jobs change: it lists a hundred of them, which takes 50 ms."""
 RETRY_SECONDS: Final = 5.0
 LISTED: Final = 100
 WRITES_PER_TICK: Final = 50
@@ -79,6 +81,8 @@ class StatusReporter:
     _retry_at: float = 0.0
     _logs_at: float = 0.0
     _heartbeat_at: float = 0.0
+    _overview_at: float = 0.0
+    _has_news: bool = False
     _recent: list[JobStatus] | None = None
     _unwritable: dict[str, float] = field(default_factory=dict)
 
@@ -95,9 +99,11 @@ class StatusReporter:
             self._find_changed_circumstances(context)
         due = [job for job in self._dirty.values() if self._is_due(job, context)]
         try:
-            if is_heartbeat or (now.monotonic >= self._retry_at and any(self._is_urgent(job, context) for job in due)):
-                self._heartbeat_at = now.monotonic + HEARTBEAT_SECONDS
+            self._has_news = self._has_news or any(self._is_urgent(job, context) for job in due)
+            if is_heartbeat or (now.monotonic >= max(self._retry_at, self._overview_at) and self._has_news):
+                self._heartbeat_at, self._overview_at = now.monotonic + HEARTBEAT_SECONDS, now.monotonic + OVERVIEW_SECONDS
                 self._write_daemon(context, state)
+                self._has_news = False
         except TransientError as problem:
             self._retry_at = now.monotonic + RETRY_SECONDS
             self.log("status_unwritable", level="warning", error_code=problem.code, reason=problem.message)
@@ -121,9 +127,11 @@ class StatusReporter:
         """Append the new lines about `limit` jobs at most to their logs. A log that cannot be written holds up nothing."""
         if now.monotonic < self._logs_at:
             return
-        for job_id in self.job_lines.pending()[:limit]:
+        pending = self.job_lines.pending()[:limit]
+        arriving = self.candidates.outputs() if pending else {}
+        for job_id in pending:
             try:
-                output = self._output_of(job_id)
+                output = arriving.get(job_id) or self._output_of(job_id)
             except TransientError:
                 continue
             lines = self.job_lines.take(job_id)
@@ -132,13 +140,10 @@ class StatusReporter:
                 self._logs_at = now.monotonic + LOGS_SECONDS
 
     def _output_of(self, job_id: str) -> str | None:
-        """Return the output folder of a job or drop, None of one that has gone. Raises TransientError."""
+        """Return the output folder of a job, None of one that has gone. Raises TransientError."""
         job = self.store.jobs.get(job_id) or self._dirty.get(job_id)
         if job is not None:
             return job.output
-        output = self.candidates.outputs().get(job_id)
-        if output is not None:
-            return output
         finished = self.ledger.get(job_id)
         return None if finished is None else finished.output
 
@@ -231,7 +236,7 @@ class StatusReporter:
             finished = [job for job in self.ledger.recent(2 * RECENT) if job.state in FINAL][:RECENT]
             self._recent = [job_status(job, now=now.wall) for job in finished]
         free = self.publisher.free_bytes()
-        reserve = self.identity.reserve_bytes
+        reserve, capacity = self.identity.reserve_bytes, self.executor.capacity()
         return DaemonStatus(
             version=self.identity.version,
             state=self._state(state),
@@ -243,6 +248,8 @@ class StatusReporter:
             inboxes=tuple(_inbox_status(scan, self.inboxes.scanned_at.get(path)) for path, scan in self.inboxes.scans.items()),
             disk=DiskStatus(path=self.identity.outputs, free=free, reserve=reserve, ok=free is not None and free >= reserve),
             devices=tuple(DeviceStatus(name=view.worker, **asdict(view)) for view in self.executor.workers()),
+            items_at_once=capacity.items_at_once,
+            items_reason=capacity.reason,
             breaker=breaker.describe(now.wall),
             until=moment(breaker.until) if breaker.until else None,
         )
@@ -257,7 +264,7 @@ class StatusReporter:
     def _list_jobs(self, context: StatusContext) -> list[JobStatus]:
         """Return the open jobs in the order of the queue, then the drops that are not jobs yet."""
         jobs = [self._status(job, context) for job in self._queue()[:LISTED]]
-        return [*jobs, *self.candidates.statuses[: LISTED - len(jobs)]]
+        return [*jobs, *self.candidates.statuses(LISTED - len(jobs))]
 
     def _queue(self) -> Sequence[Job]:
         return sorted(self.store.jobs.values(), key=lambda job: (job.state is not State.RUNNING, -job.priority, *policy.queue_key(job)))
@@ -270,7 +277,7 @@ class StatusReporter:
 
     def status_line(self) -> str:
         """Return for instance `3 queued, 1 running: lesson-01/teacher-a 42 %, 2 inboxes online`."""
-        queue, candidates = queue_status(self.store.jobs.values()), len(self.candidates.statuses)
+        queue, candidates = queue_status(self.store.jobs.values()), self.candidates.count
         attempts = list(self.dispatcher.attempts.values())
         shown = [self._attempt(attempt) for attempt in attempts[:ATTEMPTS_IN_LINE]]
         more = [f"{len(attempts) - ATTEMPTS_IN_LINE} more"] if len(attempts) > ATTEMPTS_IN_LINE else []

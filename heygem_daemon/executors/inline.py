@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkerView, WorkOrder
+from heygem_daemon.core.work import Capacity, WorkerMessage, WorkerReady, WorkerState, WorkerView, WorkOrder
 from heygem_daemon.worker.loop import Session, work_on
 
 
@@ -27,6 +27,9 @@ class InlineExecutor:
     def free(self) -> int:
         """Return 1 when the next order can be taken, which is after the reports of the last one were polled."""
         return 0 if self._is_stopped or self._reports else 1
+
+    def capacity(self) -> Capacity:
+        return Capacity(items_at_once=1, reason="in the process of the caller")
 
     def submit(self, order: WorkOrder) -> None:
         """Raises RuntimeError when nothing is free."""

@@ -60,10 +60,38 @@ class Slot:
     _problem: str = field(default="", init=False)
     _is_stopped: bool = field(default=False, init=False)
     _is_outdated: bool = field(default=False, init=False)
+    _is_retiring: bool = field(default=False, init=False)
+    _recording: str = field(default="", init=False)
 
     @property
     def is_free(self) -> bool:
-        return self._ready is not None and self._order is None and not self._is_outdated
+        return self._ready is not None and self._order is None and not self._is_outdated and not self._is_retiring
+
+    @property
+    def is_working(self) -> bool:
+        return self._order is not None
+
+    @property
+    def has_process(self) -> bool:
+        return self._process is not None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its models are still being loaded."""
+        return self._process is not None and self._ready is None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was to end after its order, and has."""
+        return self._is_retiring and self._process is None
+
+    def knows(self, recording: str) -> bool:
+        """Return whether the worker keeps what it computed of this recording, because its last order was about it."""
+        return self._process is not None and self._recording == recording
+
+    def working_seconds(self) -> float:
+        """Return the s since its order was submitted."""
+        return self.clock() - self._submitted_at
 
     @property
     def token(self) -> str | None:
@@ -73,6 +101,14 @@ class Slot:
         """Start workers with this command line from now on; one that works on an order finishes that first."""
         if tuple(command) != tuple(self.command):
             self.command, self._is_outdated = tuple(command), self._process is not None
+
+    def retire(self, *, is_wanted: bool = False) -> None:
+        """End when the present order is done, and start nothing any more; or go on after all, if it is wanted again by then."""
+        self._is_retiring = not is_wanted
+
+    def wait_for(self, reason: str) -> None:
+        """Note why no worker is started for the moment."""
+        self._problem = reason
 
     def view(self) -> WorkerView:
         return WorkerView(
@@ -94,7 +130,7 @@ class Slot:
         """Hand the order to the free worker."""
         if self._process is None or not self.is_free:
             raise RuntimeError(f"worker {self.name} is not free")
-        self._order = order
+        self._order, self._recording = order, order.recording
         self._submitted_at = self._last_message_at = self.clock()
         self._process.send(encode_order(order))
 
@@ -106,7 +142,7 @@ class Slot:
 
     def poll(self) -> list[WorkerMessage]:
         """Start what should run, read what has arrived, notice deaths and time-outs; return the reports."""
-        if self._is_outdated and self._order is None:
+        if (self._is_outdated or self._is_retiring) and self._order is None:
             self._discard_process()
         if self._process is None:
             self._start()
@@ -151,7 +187,7 @@ class Slot:
         return WorkerState.BUSY if self._order else WorkerState.IDLE
 
     def _start(self) -> None:
-        if self._is_stopped or self.clock() < self._restart_at:
+        if self._is_stopped or self._is_retiring or self.clock() < self._restart_at:
             return
         try:
             self._process = WorkerProcess(self.command, self.environment)
@@ -218,7 +254,7 @@ class Slot:
         """Kill the worker, if it lives, and empty the place."""
         if self._process:
             self._process.kill_and_reap()
-        self._process, self._ready, self._is_outdated = None, None, False
+        self._process, self._ready, self._is_outdated, self._recording = None, None, False, ""
 
 
 def _failure(order: WorkOrder, problem: HeygemError) -> WorkFailed:

@@ -37,7 +37,8 @@ class FolderClaims:
         self._marker = marker
 
     def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
-        """Rename the drop into the job's folder and return that folder; delete its .ready file, and the .cancel of a flat form.
+        """Rename the drop into the job's folder and return that folder; delete its .ready file, and the .cancel of a flat form. Only with
+        `persist` the claim survives a power cut.
 
         Raises FileNotFoundError when another process was first, TransientError when the share failed or a folder may not be moved
         (`permission_denied`); everything is then back in place."""
@@ -47,8 +48,6 @@ class FolderClaims:
         try:
             self._make_claim_dir(inbox, claim_dir)
             _move_in(scanned, inbox, claim_dir)
-            for folder in (claim_dir, claim_dir.parent, inbox):
-                sync_folder(folder)
         except OSError as failed:
             with suppress(OSError):
                 _put_back(inbox, claim_dir)
@@ -71,6 +70,14 @@ class FolderClaims:
             for name in control_names(scanned.name, scanned.entries):
                 with suppress(OSError):  # a control file that cannot be deleted must not undo the claim
                     _delete_control(Path(scanned.inbox), name, kind)
+
+    def persist(self, inbox: str, claimed: Sequence[Path]) -> None:
+        """Make claims survive a power cut: the names in their folders, those of these folders, and that the inbox has none of them.
+
+        Raises TransientError when the share failed."""
+        with inbox_errors(Path(inbox), self._marker):
+            for folder in (*claimed, *{each.parent for each in claimed}, Path(inbox)):
+                sync_folder(folder)
 
     def unclaim(self, inbox: str, job_id: str) -> bool:
         """Move an unfinished claim back under its own name, or a numbered one where that is taken; False when nothing was there.

@@ -1,18 +1,33 @@
-"""Open the media files of drops in threads, so that a slow disk or a long recording never blocks the daemon."""
+"""Have the media files of drops opened, several at once, so that a slow disk or a long recording never blocks the daemon."""
 
+import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final, Protocol
 
 from heygem_daemon.core.errors import HeygemError, error
-from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.scan import Inspection
 from heygem_daemon.intake.daemon_pool import DaemonThreadPool
-from heygem_daemon.media.probe import check_recording, check_video
-from heygem_daemon.media.speech import measure_speech
+from heygem_daemon.intake.inspection_process import InspectionProcess
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+
+MIN_AT_ONCE: Final = 2
+MAX_AT_ONCE: Final = 8
+"""Files of one inbox that are opened at once: a short video costs ffprobe's start and little else, so one core can do one at a time."""
+
+RECORDINGS_WAITING: Final = 9
+"""Recordings of one inbox that are asked for at once: those that wait are decoded together (media.decode_together)."""
+_TEMPORARY: Final = Path(tempfile.gettempdir())
+
+
+class FileCheck(Protocol):
+    """Checks one file and returns its length in s; raises HeygemError. May be called from several threads at once."""
+
+    def __call__(self, path: Path, limits: MediaLimits, *, is_video: bool) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +45,16 @@ class _PendingInspection:
 class MediaInspector:
     """The `Inspector` port: probes every file and decodes every recording once (a silent one is refused before it costs engine time)."""
 
-    def __init__(self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 2) -> None:
+    def __init__(
+        self, limits: MediaLimits = DEFAULT_LIMITS, threads: int = 0, *, check: FileCheck | None = None, cache: Path = _TEMPORARY
+    ) -> None:
+        """threads: how many videos of one inbox are opened at once, 0 = as many as there are cores; check: None = by a process, which keeps
+        decoded recordings in the directory `cache` for the workers."""
         self.limits = limits
-        self._threads = threads
-        self._pools: dict[str, DaemonThreadPool] = {}
+        self.threads = threads or min(max(len(os.sched_getaffinity(0)), MIN_AT_ONCE), MAX_AT_ONCE)
+        self._process = InspectionProcess(cache)
+        self._given_check = check
+        self._pools: dict[tuple[str, int], DaemonThreadPool] = {}
         self._pending: dict[str, _PendingInspection] = {}
 
     def inspect(
@@ -45,22 +66,22 @@ class MediaInspector:
         pending = self._pending.get(key)
         if pending is None or pending.signature != signature:
             self.forget(key)
-            pending = self._start(signature, self._pool(inbox), root, recordings, videos)
+            pending = self._start(signature, inbox, root, recordings, videos)
             self._pending[key] = pending
         if not all(length.done() for length in pending.lengths.values()):
             return None
         return _inspection(pending)
 
-    def _pool(self, inbox: str) -> DaemonThreadPool:
-        if inbox not in self._pools:
-            self._pools[inbox] = DaemonThreadPool(f"inspect {inbox}", self._threads)
-        return self._pools[inbox]
+    def _pool(self, inbox: str, threads: int) -> DaemonThreadPool:
+        if (inbox, threads) not in self._pools:
+            self._pools[inbox, threads] = DaemonThreadPool(f"inspect {inbox}", threads)
+        return self._pools[inbox, threads]
 
-    def _start(
-        self, signature: str, pool: DaemonThreadPool, root: Path, recordings: Sequence[str], videos: Sequence[str]
-    ) -> _PendingInspection:
-        lengths = {path: pool.submit(partial(_seconds, root / path, self.limits, is_video=True)) for path in videos}
-        lengths |= {path: pool.submit(partial(_seconds, root / path, self.limits, is_video=False)) for path in recordings}
+    def _start(self, signature: str, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> _PendingInspection:
+        check = self._given_check or partial(self._process.checked_seconds, inbox)
+        opening, waiting = self._pool(inbox, self.threads), self._pool(inbox, RECORDINGS_WAITING)
+        lengths = {path: opening.submit(partial(check, root / path, self.limits, is_video=True)) for path in videos}
+        lengths |= {path: waiting.submit(partial(check, root / path, self.limits, is_video=False)) for path in recordings}
         return _PendingInspection(signature=signature, lengths=lengths)
 
     def forget(self, key: str) -> None:
@@ -75,6 +96,7 @@ class MediaInspector:
             self.forget(key)
         for pool in self._pools.values():
             pool.close()
+        self._process.close()
 
 
 def _inspection(pending: _PendingInspection) -> Inspection:
@@ -89,14 +111,3 @@ def _inspection(pending: _PendingInspection) -> Inspection:
         else:
             seconds[path] = length.result()
     return Inspection(problems=problems, seconds=seconds)
-
-
-def _seconds(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
-    """Check a file and return its length in s. Raises HeygemError; an OSError becomes `io_error`."""
-    try:
-        if is_video:
-            video = check_video(path, limits).video
-            return video.seconds if video else 0.0
-        return float(measure_speech(check_recording(path, limits), limits).seconds)
-    except OSError as failed:
-        raise error("io_error", problem=f"{failed.strerror or failed} ({escape_name(path.name)})") from failed

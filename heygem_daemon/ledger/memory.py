@@ -13,8 +13,8 @@ class MemoryLedger:
         self._jobs: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._requests: list[tuple[str, str]] = []
 
-    def put(self, job: Job) -> None:
-        self._jobs[job.id] = job_document(job), tuple(item_document(item) for item in job.items)
+    def put(self, *jobs: Job) -> None:
+        self._jobs |= {job.id: (job_document(job), tuple(item_document(item) for item in job.items)) for job in jobs}
 
     def get(self, job_id: str) -> Job | None:
         return self._read(job_id) if job_id in self._jobs else None

@@ -56,15 +56,11 @@ class SqliteLedger:
             raise error("io_error", problem=f"{path.name}: {problem.strerror}") from problem
         self._inode = path.stat().st_ino
 
-    def put(self, job: Job) -> None:
+    def put(self, *jobs: Job) -> None:
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO jobs (id, name, output, state, finished_at, document) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET name = excluded.name, output = excluded.output, state = excluded.state,"
-                " finished_at = excluded.finished_at, document = excluded.document",
-                (_column(job.id), _column(job.name), _column(job.output), job.state, job.finished_at, job_document(job)),
-            )
-            _put_items(connection, job)
+            for job in jobs:
+                _put_job(connection, job)
+                _put_items(connection, job)
 
     def get(self, job_id: str) -> Job | None:
         return next(iter(self._select("id = ?", (_column(job_id),))), None)
@@ -142,6 +138,15 @@ class SqliteLedger:
             raise  # a bug of ours, not an error of the disk
         except sqlite3.DatabaseError as problem:
             raise error("io_error", problem=f"{self._path.name}: {problem}") from problem
+
+
+def _put_job(connection: sqlite3.Connection, job: Job) -> None:
+    connection.execute(
+        "INSERT INTO jobs (id, name, output, state, finished_at, document) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET name = excluded.name, output = excluded.output, state = excluded.state,"
+        " finished_at = excluded.finished_at, document = excluded.document",
+        (_column(job.id), _column(job.name), _column(job.output), job.state, job.finished_at, job_document(job)),
+    )
 
 
 def _put_items(connection: sqlite3.Connection, job: Job) -> None:

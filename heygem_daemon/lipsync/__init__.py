@@ -17,6 +17,9 @@ __all__ = ["RenderOptions", "RenderReport", "RenderRequest", "RenderSession"]
 # Threads of torch that wait by spinning take the cores from ffmpeg and from each other: on two busy cores rendering took 45 s
 # where it takes 5.6 s when they sleep instead. The library reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Those of numpy cannot sleep, and its matrices here are too small for several: where the cores are busy a second of speech took the
+# driver 160 ms of CPU time with two of them, and 61 ms with one. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _MODULES = {
     "RenderOptions": "heygem_daemon.core.render_options",

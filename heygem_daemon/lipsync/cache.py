@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from heygem_daemon.core.errors import error
 Build = Callable[[Path], None]
 
 _MANIFEST: Final = "manifest.json"
+_WAIT_SECONDS: Final = 0.1
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -43,8 +45,9 @@ class Cache:
     A directory that `entry` returned stays until `close` (or the end of the process), even if the cache is over its size.
     """
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
-        """max_bytes: of all entries together; 0 keeps only those in use."""
+    def __init__(self, root: Path, max_bytes: int, *, on_wait: Callable[[], None] = lambda: None) -> None:
+        """max_bytes: of all entries together; 0 keeps only those in use. on_wait: called now and then while another process builds."""
+        self._on_wait = on_wait
         self._entries, self._building, self._locks = root / "entries", root / "building", root / "locks"
         self._max_bytes = max_bytes
         self._held: dict[str, tuple[Path, BinaryIO | None]] = {}
@@ -144,7 +147,7 @@ class Cache:
         while True:
             file = path.open("ab")
             try:
-                fcntl.flock(file, operation)
+                self._flock(file, operation)
             except BaseException:
                 file.close()
                 raise
@@ -152,6 +155,17 @@ class Cache:
                 if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                     return file
             file.close()  # the file was removed with its entry while we waited for it
+
+    def _flock(self, file: BinaryIO, operation: int) -> None:
+        """Lock the file. Whoever waits reports it: to learn a long video takes a quarter of an hour, and looks like a hang otherwise."""
+        while True:
+            try:
+                return fcntl.flock(file, operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if operation & fcntl.LOCK_NB:
+                    raise
+            self._on_wait()
+            time.sleep(_WAIT_SECONDS)
 
     def _evict(self, max_bytes: int, keep: str = "") -> None:
         """Remove the least recently used entries, never one in use, until the rest is no larger than `max_bytes`.

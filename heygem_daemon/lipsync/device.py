@@ -1,11 +1,10 @@
 """Choose the device and the threads that the engine computes with."""
 
-import os
-
 import cv2
 import torch
 
 from heygem_daemon.core.errors import error
+from heygem_daemon.machine import usable_cores
 
 
 def choose_device(wanted: str) -> str:
@@ -26,8 +25,17 @@ def describe_device(device: str) -> str:
     return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
 
 
-def use_threads(threads: int) -> None:
-    """Let torch and OpenCV use `threads` CPU threads each; 0 = as many as this process may run on."""
-    count = threads or len(os.sched_getaffinity(0))
+def use_threads(threads: int) -> int:
+    """Let torch use `threads` CPU threads, 0 = as many as this process may run on, and return their number.
+
+    OpenCV uses the thread that calls it alone: as many frames as that are drawn at once.
+    """
+    count = threads or usable_cores()
     torch.set_num_threads(count)
-    cv2.setNumThreads(count)
+    cv2.setNumThreads(1)
+    return count
+
+
+def is_out_of_memory(problem: RuntimeError) -> bool:
+    """Return whether torch, or cuDNN below it, ran out of memory."""
+    return isinstance(problem, torch.OutOfMemoryError) or "out of memory" in str(problem) or "ALLOC_FAILED" in str(problem)

@@ -32,10 +32,12 @@ NO_OPTIONS: Final = Wav2LipOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class EngineContext:
-    """The context in which drivers and renderers are made. models: the directory of the model files; device: a torch device."""
+    """The context in which drivers and renderers are made. models: the directory of the model files; device: a torch device; threads: of
+    the CPU, 0 = as many as this process may run on."""
 
     models: Path
     device: str
+    threads: int = 0
     wav2lip: Wav2LipOptions = NO_OPTIONS
 
 
@@ -60,7 +62,8 @@ def _phonetic_driver(context: EngineContext) -> "Driver":
     from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver  # noqa: PLC0415  (torch is slow to import)
     from heygem_daemon.lipsync.speech.weights import load_weights  # noqa: PLC0415
 
-    return PhoneticDriver(load_weights(context.models), context.device)
+    model = load_weights(context.models)
+    return PhoneticDriver(model.for_cpu() if context.device == "cpu" else model, context.device)
 
 
 def _wav2lip_driver(context: EngineContext, *, measures_mouth: bool) -> "Driver":
@@ -83,7 +86,7 @@ def _lip_driver(context: EngineContext) -> "Driver":
 def _atlas_renderer(context: EngineContext) -> "Renderer[Any]":
     from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer  # noqa: PLC0415  (torch is slow to import)
 
-    return AtlasRenderer(context.device, context.models)
+    return AtlasRenderer(context.device, context.models, threads=context.threads)
 
 
 def _paste_renderer(context: EngineContext) -> "Renderer[Any]":

@@ -1,26 +1,24 @@
-"""Compare the mouth in the finished file with the mouth it was rendered for: the file is tracked again."""
+"""Compare the mouth in the finished file with the mouth it was rendered for."""
 
 import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.arrays import Bool, Float32
-from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
-from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening, sync_offset
+from heygem_daemon.lipsync.geometry.mouth_metrics import sync_offset
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
-from heygem_daemon.media.reader import VideoReader
-from heygem_daemon.media.types import MediaInfo
 
+JUDGED_SECONDS: Final = 20
+"""Length of the beginning of a result that is measured to judge it. Speech has about one closure a second: 20 s have as many as their rate
+needs, and offset and correlation of their 500 frames are those of a minute."""
+_ENOUGH_MOTION: Final = 0.5
 _LEAST_MOTION: Final = 0.003
 """Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002. Without a
 target that moves there is nothing to measure; without a mouth that moves there are no closures to judge."""
@@ -82,6 +80,15 @@ class TargetTrace:
         """Return float32 [n, 16]."""
         return np.array(self.visemes, np.float32).reshape(-1, len(VISEMES))
 
+    def judged_frames(self, frame_rate: Fraction) -> int:
+        """Return from how many frames at the beginning a result is judged: 20 s, or all that are recorded where the mouth moves clearly
+        less in these (music before the speech), or is seldom driven."""
+        opening = np.array(self.opening, np.float32)
+        beginning = opening[: math.ceil(JUDGED_SECONDS * frame_rate)]
+        driven, all_driven = (curve[np.isfinite(curve)] for curve in (beginning, opening))
+        is_enough = 2 * len(driven) >= len(beginning) > 0 and driven.std() >= _ENOUGH_MOTION * all_driven.std()
+        return len(beginning) if is_enough else len(opening)
+
     def is_doubtful(self) -> bool:
         """Return whether the driver's own confidence is below a half in the mean."""
         return bool(self.confidence) and float(np.mean(self.confidence)) < _LOW_CONFIDENCE
@@ -131,24 +138,6 @@ class SyncMetrics:
         }
 
 
-def measure_openings(result: MediaInfo, target: TargetTrace, tracks: FaceTracks, models: Path, on_frame: Callable[[int], None]) -> Float32:
-    """Track the beginning of the finished file `result`; return its lip opening, float32 [n], NaN where the face was not found.
-
-    tracks: those of the source; they decide which of several faces was drawn on. on_frame gets the number of frames done.
-    """
-    count = len(target.opening)
-    tracker = FaceTracker(models, frame_rate=tracks.frame_rate)
-    measured = np.full(count, np.nan, np.float32)
-    with closing(VideoReader(result).frames(0, count)) as frames:
-        for i, frame in enumerate(frames):
-            source = target.source_frames[i]
-            face = _nearest(tracker.follow(frame), tracks.landmarks(source, source + 1)[0])
-            if face is not None:
-                measured[i] = lip_opening(face.landmarks[None])[0]
-            on_frame(i + 1)
-    return measured
-
-
 def compare(target: Float32, measured: Float32, shut: Bool, frame_rate: Fraction) -> SyncMetrics:
     """Compare two curves of the opening: float32 [n] each, NaN where nothing was driven or found. shut: [n], where lips should meet."""
     both = np.isfinite(target) & np.isfinite(measured)
@@ -183,13 +172,3 @@ def _closures(target: Float32, measured: Float32, shut: Bool) -> Iterator[Closur
 def _is_low(curve: Float32) -> Bool:
     shut, wide = np.nanpercentile(curve, (2, 95))
     return np.asarray(curve < shut + _SHUT * (wide - shut))
-
-
-def _nearest(faces: tuple[TrackedFace, ...], source: Float32) -> TrackedFace | None:
-    """Return the face that lies within half a face width of `source` (float32 [468, 3], NaN where there was none)."""
-    if not faces or not np.isfinite(source).all():
-        return None
-    reach = 0.5 * float(np.ptp(source[:, 0]))
-    distances = [float(np.linalg.norm(face.landmarks[:, :2].mean(0) - source[:, :2].mean(0))) for face in faces]
-    best = int(np.argmin(distances))
-    return faces[best] if distances[best] < reach else None

@@ -22,7 +22,7 @@ from heygem_daemon.lipsync.arrays import Bool, Float32, Int32
 POINTS: Final = 468
 """Landmarks of a face (the FaceMesh topology)."""
 
-TRACKS_VERSION: Final = "face-tracks 2"
+TRACKS_VERSION: Final = "face-tracks 3"
 """Part of the cache key: raise it whenever tracking or the layout on disk changes what is stored."""
 
 FaceSelection = Literal["largest", "left", "right", "center"] | int

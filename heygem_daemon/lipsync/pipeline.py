@@ -5,7 +5,7 @@
 
 Memory does not grow with the length of the video, except for some twenty numbers per frame of its first minute. The recording is decoded
 twice: once to 16 kHz for measuring, the transcript, the driver and the diagnostic image, and once for the encoder at its own rate; once
-more where something else is spoken than the usual mix of its channels.
+more where something else is spoken than the usual mix of its channels. For the next video only the encoder decodes it (shared_inputs).
 """
 
 from contextlib import ExitStack, closing, suppress
@@ -22,11 +22,12 @@ from heygem_daemon.core.render_options import Fit
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Bool, Float32
-from heygem_daemon.lipsync.cache import Cache, VideoCache, content_key
+from heygem_daemon.lipsync.cache import Cache, VideoCache
 from heygem_daemon.lipsync.device import choose_device, describe_device, use_threads
 from heygem_daemon.lipsync.driven_frames import EarlyCheck
 from heygem_daemon.lipsync.engines import NO_OPTIONS, Engine, EngineContext, Wav2LipOptions, engine
 from heygem_daemon.lipsync.evaluation import SyncMetrics
+from heygem_daemon.lipsync.face.measured_mouth import measure_openings
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
 from heygem_daemon.lipsync.imaging.visibility import COVERED_VIEW, pose_views
@@ -34,20 +35,24 @@ from heygem_daemon.lipsync.ports import Driver, ListeningDriver, PersonalDriver,
 from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import RenderInputs, RenderStats, render_frames
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
+from heygem_daemon.lipsync.shared_inputs import SharedInputs
 from heygem_daemon.lipsync.speech.stream import replace_non_finite
 from heygem_daemon.lipsync.style.estimation import presenter_style
 from heygem_daemon.lipsync.style.speaking_style import SpeakingStyle
 from heygem_daemon.lipsync.thumbnail import write_jpeg
-from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment, align_transcript
+from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment
+from heygem_daemon.media.card_codecs import HardwareCodecs, use_card_codecs
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.probe import check_recording, check_video, probe
-from heygem_daemon.media.speech import DecodedSpeech, decoded_speech, frame_count
+from heygem_daemon.media.probe import probe
+from heygem_daemon.media.speech import DecodedSpeech, frame_count
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
 from heygem_daemon.media.verify import verify_report
-from heygem_daemon.media.writer import VideoWriter, check_encoder
+from heygem_daemon.media.writer import VideoWriter
 
 LABEL: Final = "AI-generated"
 """The visible label, where it is requested."""
+_WAITING: Final = Progress(stage="analyse", done=0, total=1)
+"""What is reported while another worker learns the same presenter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +66,13 @@ class LoadedEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """A checked request with its decoded speech, its face tracks and its transcript."""
+    """A checked request with its decoded speech, its face tracks and its transcript. driver: the loaded one, for this recording."""
 
     request: RenderRequest
     info: MediaInfo
     video: VideoStream
     speech: DecodedSpeech
+    driver: Driver
     tracks: FaceTracks
     loaded: LoadedEngine
     transcript: TranscriptAlignment
@@ -94,7 +100,7 @@ class _Task:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rendered:
-    """The data that a finished file was made with, and the mouth measured in it: float32 [n], see evaluation.measure_openings."""
+    """The data that a finished file was made with, and the mouth measured in it: float32 [n], see measured_mouth.measure_openings."""
 
     stats: RenderStats
     style: SpeakingStyle
@@ -116,11 +122,14 @@ class RenderSession:
         cache_bytes: int = 20 * 2**30,
         limits: MediaLimits = DEFAULT_LIMITS,
         wav2lip: Wav2LipOptions = NO_OPTIONS,
+        hardware_codecs: HardwareCodecs = "auto",
     ) -> None:
         """Raises SetupError (`device_unavailable`)."""
-        use_threads(threads)
-        self._context = EngineContext(models=models_dir, device=choose_device(device), wav2lip=wav2lip)
-        self._cache_dir, self._cache_bytes, self._limits = cache_dir, cache_bytes, limits
+        count = use_threads(threads)
+        self._context = EngineContext(models=models_dir, device=choose_device(device), threads=count, wav2lip=wav2lip)
+        use_card_codecs(self._context.device, hardware_codecs)
+        self._cache_dir, self._cache_bytes = cache_dir, cache_bytes
+        self._inputs = SharedInputs(directory=cache_dir, limits=limits)
         self._loaded: dict[str, LoadedEngine] = {}
 
     @property
@@ -160,26 +169,36 @@ class RenderSession:
     def _render(self, request: RenderRequest, on_progress: OnProgress, clock: StageClock, stack: ExitStack) -> RenderReport:
         options = request.options
         engine(options.engine)  # refuses an unknown one
-        cache = stack.enter_context(Cache(self._cache_dir, self._cache_bytes))
+        cache = stack.enter_context(Cache(self._cache_dir, self._cache_bytes, on_wait=partial(on_progress, _WAITING)))
         with clock.stage("measure"):
-            recording = check_recording(request.recording, self._limits)
-            info = _on_background(check_video(request.video, self._limits), options.background)
+            recording, shared = self._inputs.recording(request.recording, options), self._inputs.video(request.video)
+            info = _on_background(shared.info, options.background)
             video = _video_of(info)
-            check_encoder(video, quality=options.quality, name=display_name(request.video))
-            speech = stack.enter_context(decoded_speech(recording, self._cache_dir, self._limits, options))
-            video_cache = VideoCache(cache=cache, key=content_key(request.video))
+            self._inputs.check_encoder(video, quality=options.quality, name=display_name(request.video))
+            video_cache = VideoCache(cache=cache, key=shared.key)
         loaded = self.load(options.engine)  # takes seconds: what is refused by its files alone is refused before
         with clock.stage("analyse"):
-            tracks = cached_tracks(video_cache, info, face=options.face, models=self._context.models, on_progress=on_progress)
+            tracks = cached_tracks(
+                video_cache, info, face=options.face, models=self._context.models, cores=self._context.threads, on_progress=on_progress
+            )
         with clock.stage("script"):
-            transcript = _align(loaded.driver, speech, request)
-        task = _Task(request=request, info=info, video=video, speech=speech, tracks=tracks, loaded=loaded, transcript=transcript)
+            transcript = recording.align(loaded.driver, options, request.script)
+        task = _Task(
+            request=request,
+            info=info,
+            video=video,
+            speech=recording.speech,
+            driver=recording.driver(loaded.driver),
+            tracks=tracks,
+            loaded=loaded,
+            transcript=transcript,
+        )
         rendered = self._render_task(task, video_cache, on_progress, clock)
-        if request.thumbnail is not None and rendered.stats.thumbnail is not None:
-            write_jpeg(rendered.stats.thumbnail, request.thumbnail)
-        if (image := request.diagnostic_image) is not None:
+        if request.thumbnail is not None and (image := rendered.stats.thumbnail(video)) is not None:
+            write_jpeg(image, request.thumbnail)
+        if (path := request.diagnostic_image) is not None:
             with clock.stage("explain"):
-                _write_diagnostics(task, rendered, image)
+                _write_diagnostics(task, rendered, path)
         return self._report(task, rendered, clock, cached=not video_cache.built)
 
     def _render_task(self, task: _Task, video_cache: VideoCache, on_progress: OnProgress, clock: StageClock) -> _Rendered:
@@ -196,12 +215,13 @@ class RenderSession:
                 style = presenter_style(video_cache, task.info, task.tracks, task.loaded.driver, *parts)
         with clock.stage("render"):
             writer = _writer(task)
-            stats = render_frames(_inputs(task, prepared, style), writer, on_progress)
+            stats = render_frames(_inputs(task, prepared, style, self._cache_dir), writer, on_progress)
             stats.driven.refuse(task.request.options.undriven_limit, display_name(task.request.video))
         with clock.stage("verify"):
             target = stats.target
             measured = self._measure(task, stats, on_progress)
-            metrics = evaluation.compare(np.array(target.opening), measured, target.shut(), task.video.frame_rate)
+            count = len(measured)
+            metrics = evaluation.compare(np.array(target.opening)[:count], measured, target.shut()[:count], task.video.frame_rate)
         return _Rendered(stats=stats, style=style, measured=measured, metrics=metrics, has_label=not writer.warnings)
 
     def _prepare(self, video_cache: VideoCache, task: _Task, on_progress: OnProgress) -> Any:
@@ -216,12 +236,14 @@ class RenderSession:
         return renderer.prepare(task.info, task.tracks, workspace, on_progress)
 
     def _measure(self, task: _Task, stats: RenderStats, on_progress: OnProgress) -> Float32:
-        total = len(stats.target.opening)
+        """Return the openings of the beginning of the result: as much as it is judged by, or as a diagnostic image shows."""
+        shown = stats.target.source_frames
+        frames = shown if task.request.diagnostic_image else shown[: stats.target.judged_frames(task.video.frame_rate)]
 
         def on_frame(done: int) -> None:
-            on_progress(Progress(stage="verify", done=done, total=total))
+            on_progress(Progress(stage="verify", done=done, total=len(frames)))
 
-        return evaluation.measure_openings(probe(task.request.output), stats.target, task.tracks, self._context.models, on_frame)
+        return measure_openings(probe(task.request.output), frames, task.tracks, self._context.models, on_frame)
 
     def _report(self, task: _Task, rendered: _Rendered, clock: StageClock, *, cached: bool) -> RenderReport:
         elapsed, options, metrics = clock.elapsed(), task.request.options, rendered.metrics
@@ -266,16 +288,8 @@ def _on_background(info: MediaInfo, background: str) -> MediaInfo:
     return info if info.video is None else replace(info, video=replace(info.video, background=background))
 
 
-def _align(driver: Driver, speech: DecodedSpeech, request: RenderRequest) -> TranscriptAlignment:
-    """Align the script; that of a trial has more words than are spoken in it, and is left aside."""
-    if speech.is_cut:
-        return TranscriptAlignment()
-    options = request.options
-    return align_transcript(driver, speech, text=options.text, script=request.script, language=options.language)
-
-
-def _inputs(task: _Task, prepared: Any, style: SpeakingStyle) -> RenderInputs:
-    driver = task.loaded.driver
+def _inputs(task: _Task, prepared: Any, style: SpeakingStyle, directory: Path) -> RenderInputs:
+    driver = task.driver
     if style.is_own and isinstance(driver, PersonalDriver):
         driver = driver.for_presenter(style.shut_share)
     return RenderInputs(
@@ -289,6 +303,7 @@ def _inputs(task: _Task, prepared: Any, style: SpeakingStyle) -> RenderInputs:
         renderer=task.loaded.renderer,
         prepared=prepared,
         style=style,
+        directory=directory,
     )
 
 
@@ -349,7 +364,7 @@ def _trial_detail(task: _Task) -> str:
 
 def _early_check(task: _Task) -> EarlyCheck:
     """Return the check of what is known before rendering; without a driver that listens ahead, only the finished render is judged."""
-    driver = task.loaded.driver
+    driver = task.driver
     return EarlyCheck(
         name=display_name(task.request.video),
         limit=task.request.options.undriven_limit,

@@ -1,7 +1,7 @@
 """The two ports of lip-sync: a Driver predicts how the mouth moves, a Renderer draws it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -46,6 +46,17 @@ class PersonalDriver(Driver, Protocol):
 
     def for_presenter(self, shut_share: float) -> Driver:
         """Return the driver for a person whose lips are shut in `shut_share` (0-1) of the time of speech."""
+        ...
+
+
+@runtime_checkable
+class RecordingDriver(Driver, Protocol):
+    """A driver whose computation of a recording can be kept, for every video that speaks it."""
+
+    def for_recording(self, read: Callable[[], Iterable[Float32]], seconds: int) -> Driver:
+        """Return the driver for one recording, whatever `speech` it is given. read: reads that from its beginning, as in `motion`.
+
+        It keeps what it computes of the first `seconds` s. Only one reader at a time may use it."""
         ...
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from heygem_daemon.lipsync.arrays import Image
@@ -30,7 +31,8 @@ from heygem_daemon.media.writer import VideoWriter
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RenderInputs:
     """Everything that is rendered from. frames: how many to make; tracks: of the whole video; prepared: the renderer's.
-    alignment: the words along the recording, where they are known; style: the presenter's."""
+    alignment: the words along the recording, where they are known; style: the presenter's; directory: on a disk that may hold the frames
+    that are shown again."""
 
     info: MediaInfo
     video: VideoStream
@@ -42,20 +44,21 @@ class RenderInputs:
     renderer: Renderer[Any]
     prepared: Any
     style: SpeakingStyle
+    directory: Path | None = None
 
 
 @dataclass(kw_only=True)
 class RenderStats:
     """The statistics of the frames rendered. drawn, passed: frames drawn on, and passed through untouched; driven: those that show the
-    drawn mouth, and why the others do not; thumbnail: of the frame with the widest target opening."""
+    drawn mouth, and why the others do not; widest: the frame with the widest target opening, as it was and as it was drawn."""
 
     target: TargetTrace
     driven: DrivenFrames = field(default_factory=DrivenFrames)
     speech: deque[bool] = field(default_factory=deque)
     drawn: int = 0
     passed: int = 0
-    widest: float = float("-inf")
-    thumbnail: Image | None = None
+    widest: tuple[Frame, Frame] | None = None
+    widest_opening: float = float("-inf")
 
     def record(self, motion: Iterable[MouthMotion]) -> Iterator[MouthMotion]:
         """Yield the blocks of a driver; keep whether it hears speech until their frames are rendered."""
@@ -63,23 +66,26 @@ class RenderStats:
             self.speech.extend(block.is_speech.tolist())
             yield block
 
-    def add(self, source: Frame, rendered: RenderedFrame, video: VideoStream) -> None:
+    def add(self, source: Frame, rendered: RenderedFrame) -> None:
         """Count the next frame."""
         self.target.add(rendered)
         self.driven.add(rendered.not_driven, is_speech=bool(self.speech) and self.speech.popleft())
         self.drawn += rendered.is_drawn
         self.passed += not rendered.is_drawn
         opening = rendered.target_opening if rendered.is_drawn else -1.0
-        if opening > self.widest:
-            self.widest = opening
-            self.thumbnail = before_after(source, rendered.frame, video.sample_aspect)
+        if opening > self.widest_opening:
+            self.widest_opening, self.widest = opening, (source, rendered.frame)
+
+    def thumbnail(self, video: VideoStream) -> Image | None:
+        """Return the widest opening beside its source; None where there is no frame."""
+        return None if self.widest is None else before_after(*self.widest, video.sample_aspect)
 
 
 def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProgress) -> RenderStats:
     """Render every frame and write it with `writer`, which is entered and left here."""
     count, rate = inputs.frames, inputs.video.frame_rate
     stats = RenderStats(target=TargetTrace(limit=min(count, frame_count(Fraction(EVALUATED_SECONDS), rate))))
-    reader = VideoReader(inputs.info, frame_count=inputs.tracks.frames)
+    reader = VideoReader(inputs.info, frame_count=inputs.tracks.frames, directory=inputs.directory)
     with ExitStack() as stack:
         frames = stack.enter_context(closing(read_ahead(reader.play(count, inputs.tracks.frames), READ_AHEAD)))
         speech = replace_non_finite(stack.enter_context(closing(inputs.speech.blocks())))
@@ -96,7 +102,7 @@ def render_frames(inputs: RenderInputs, writer: VideoWriter, on_progress: OnProg
         stack.enter_context(writer)
         for done, frame in enumerate(rendered, start=1):
             writer.write(frame.frame)
-            stats.add(waiting.popleft(), frame, inputs.video)
+            stats.add(waiting.popleft(), frame)
             on_progress(Progress(stage="render", done=done, total=count))
     return stats
 

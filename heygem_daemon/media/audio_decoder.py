@@ -1,14 +1,15 @@
 """Decode the audio track of a file into blocks of int16: the channels with their mix, or the one channel that the driver hears."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.media import commands
-from heygem_daemon.media.channels import Weights, usual_mix
+from heygem_daemon.media.channel_layouts import Weights, usual_mix
 from heygem_daemon.media.commands import Command
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.identify import label
@@ -34,6 +35,13 @@ def channel_blocks(info: MediaInfo, rate: int, block: int) -> Generator[tuple[In
         for samples in blocks:
             channels = samples[:, : audio.channels]
             yield channels, samples[:, 2] if has_mix else _mixed(channels, usual_mix(audio))
+
+
+def decoded_blocks(decoded: BinaryIO, block: int) -> Iterator[tuple[Int16, Int16]]:
+    """Yield what `channel_blocks` yields of a recording of one channel whose samples are in a file already."""
+    while data := decoded.read(block * np.dtype(np.int16).itemsize):
+        samples = np.frombuffer(data, np.int16)
+        yield samples[:, None], samples
 
 
 def mono_blocks(info: MediaInfo, rate: int, block: int) -> Generator[Int16, None, None]:

@@ -43,7 +43,7 @@ def boxes(data: FileBytes, place: int, end: int) -> Iterator[Box]:
         place += size
 
 
-def _inside(data: FileBytes, box: Box, *path: bytes) -> Box | None:
+def inside(data: FileBytes, box: Box, *path: bytes) -> Box | None:
     """Return the first box of this path inside another."""
     for name in path:
         found = next((each for each in boxes(data, box.start, min(box.end, data.size)) if each.name == name), None)
@@ -65,9 +65,9 @@ def mov(data: FileBytes) -> Structure:
     tracks = [box for box in boxes(data, movie.start, movie.end) if box.name == b"trak"]
     if any(_sample_entry(data, track) in PROTECTED for track in tracks):
         return Structure(is_protected=True)
-    tables = [table for track in tracks if (table := _inside(data, track, b"mdia", b"minf", b"stbl")) is not None]
+    tables = [table for track in tracks if (table := inside(data, track, b"mdia", b"minf", b"stbl")) is not None]
     end = max((_samples_end(data, table) for table in tables), default=0)
-    is_fragmented = _inside(data, movie, b"mvex") is not None
+    is_fragmented = inside(data, movie, b"mvex") is not None
     last = top[-1].end
     is_open_ended = is_placeholder(last) or (top[-1].name == b"mdat" and not is_fragmented and end <= data.size)
     is_cut = end > data.size or (last > data.size and not is_open_ended) or _index_end(data, top) > data.size
@@ -76,17 +76,17 @@ def mov(data: FileBytes) -> Structure:
 
 
 def _handler(data: FileBytes, track: Box) -> bytes:
-    handler = _inside(data, track, b"mdia", b"hdlr")
+    handler = inside(data, track, b"mdia", b"hdlr")
     return b"" if handler is None else data.at(handler.start + 8, 4)
 
 
 def _sample_entry(data: FileBytes, track: Box) -> bytes:
     """Return the type of the first sample description of a track (stsd, 8.5.2)."""
-    entries = _inside(data, track, b"mdia", b"minf", b"stbl", b"stsd")
+    entries = inside(data, track, b"mdia", b"minf", b"stbl", b"stsd")
     return b"" if entries is None else data.at(entries.start + 12, 4)
 
 
-def _table(data: FileBytes, box: Box | None, skip: int, kind: str) -> npt.NDArray[np.int64]:
+def numbers_of(data: FileBytes, box: Box | None, skip: int, kind: str) -> npt.NDArray[np.int64]:
     """Return the numbers of a table behind its first `skip` bytes."""
     if box is None:
         return np.empty(0, np.int64)
@@ -97,11 +97,11 @@ def _table(data: FileBytes, box: Box | None, skip: int, kind: str) -> npt.NDArra
 
 def _samples_end(data: FileBytes, table: Box) -> int:
     """Return the end of the last sample by the chunk offsets, samples to a chunk and sample sizes of a track (8.7), in bytes."""
-    offsets = _table(data, _inside(data, table, b"stco"), 8, ">u4")
+    offsets = numbers_of(data, inside(data, table, b"stco"), 8, ">u4")
     if not len(offsets):
-        offsets = _table(data, _inside(data, table, b"co64"), 8, ">i8")
-    sizes_box = _inside(data, table, b"stsz")
-    runs = _table(data, _inside(data, table, b"stsc"), 8, ">u4")
+        offsets = numbers_of(data, inside(data, table, b"co64"), 8, ">i8")
+    sizes_box = inside(data, table, b"stsz")
+    runs = numbers_of(data, inside(data, table, b"stsc"), 8, ">u4")
     if not len(offsets) or sizes_box is None or len(runs) < 3:
         return 0
     runs = runs[: len(runs) // 3 * 3].reshape(-1, 3)
@@ -113,7 +113,7 @@ def _samples_end(data: FileBytes, table: Box) -> int:
         return int(offsets[chunk]) + size * count
     lengths = np.diff(np.append(runs[:, 0], len(offsets) + 1)) * runs[:, 1]
     before = int(lengths[:run].sum()) + (chunk + 1 - int(runs[run, 0])) * count
-    sizes = _table(data, sizes_box, 12, ">u4")
+    sizes = numbers_of(data, sizes_box, 12, ">u4")
     return int(offsets[chunk]) + int(sizes[before : before + count].sum())
 
 
@@ -126,16 +126,16 @@ def _index_end(data: FileBytes, top: list[Box]) -> int:
     place = index.start + (28 if wide else 20)
     first = data.number(index.start + (20 if wide else 16), 8 if wide else 4)
     count = data.number(place + 2, 2)
-    lengths = _table(data, Box(name=b"", start=place + 4, end=place + 4 + 12 * count), 0, ">u4")[::3] & 0x7FFFFFFF
+    lengths = numbers_of(data, Box(name=b"", start=place + 4, end=place + 4 + 12 * count), 0, ">u4")[::3] & 0x7FFFFFFF
     return index.end + first + int(lengths.sum())
 
 
 def _has_gap(data: FileBytes, track: Box) -> bool:
     """Return whether a sample of a track lasts longer than a frame is ever held (stts, 8.6.1.2)."""
-    header, times = _inside(data, track, b"mdia", b"mdhd"), _inside(data, track, b"mdia", b"minf", b"stbl", b"stts")
+    header, times = inside(data, track, b"mdia", b"mdhd"), inside(data, track, b"mdia", b"minf", b"stbl", b"stts")
     if header is None or times is None:
         return False
     is_wide = data.number(header.start, 1) == 1
     units = data.number(header.start + (20 if is_wide else 12), 4)
-    lengths = _table(data, times, 8, ">u4")[1::2]
+    lengths = numbers_of(data, times, 8, ">u4")[1::2]
     return bool(len(lengths)) and int(lengths.max()) > GAP_SECONDS * units

@@ -11,13 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.core.render_options import Channels
 from heygem_daemon.core.warning_codes import WarningCode
+from heygem_daemon.media.channel_layouts import CENTRED, Weights, channel_index, has_positions, normalised, usual_mix
 from heygem_daemon.media.types import AudioStream
 
 Float64 = npt.NDArray[np.float64]
-Weights = tuple[float, ...]
-
 BLOCK: Final = 1600
 """Samples at 16 kHz over which powers are compared: 0.1 s."""
 
@@ -48,25 +46,6 @@ TURNS_FRACTION: Final = 0.6
 """Voices have channels of their own where one channel is 12 dB above all others in 10 % of the loud half seconds, another one in 10 %, and
 either in 60 %. Measured: headsets, and lapel microphones with -15 dB of the other voice, 100 %; stereo of rooms, of spaced microphones and
 of a voice over music 0 %, panned music 50 %, two people who speak at the same time 45 %."""
-
-CENTRED: Final = frozenset(
-    {"3.0", "3.1", "4.0", "4.1", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.0", "hexagonal", "6.1", "6.1(back)", "7.0", "7.0(front)"}
-    | {"7.1", "7.1(wide)", "7.1(wide-side)", "octagonal"}
-)
-"""ffmpeg's names of the layouts that begin with front left, front right and centre; a low-frequency channel is the next."""
-UNCENTRED: Final = frozenset({"2.1", "3.0(back)", "quad", "quad(side)", "6.0(front)", "6.1(front)"})
-"""Those that begin with front left and right only; a low-frequency channel is the next."""
-_FRONT, _CENTRE, _LOW, _OTHER = 2**-0.5, 1.0, 0.0, 0.5
-"""ffmpeg's weights of a mono mix, before they are divided by their sum (libswresample, `auto_matrix`)."""
-
-KEPT: Final[Mapping[str, str]] = {
-    **{name: name for name in ("2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "5.0", "5.1", "6.0(front)", "7.1")},
-    "5.0(side)": "5.0",
-    "5.1(side)": "5.1",
-}
-"""Layout of a recording -> layout of the AAC track that keeps its channels: what ffmpeg writes and reads back with its positions."""
-KEPT_WITHOUT_POSITIONS: Final[Mapping[int, str]] = {3: "3.0", 4: "quad", 5: "5.0", 6: "6.0(front)"}
-"""Number of channels without positions -> a layout that keeps them: one without a low-frequency channel, of which AAC keeps little."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,16 +122,6 @@ class ChannelChoice:
     warnings: Mapping[str, str]
 
 
-def usual_mix(audio: AudioStream) -> Weights:
-    """Return the weights of the mono mix: of a layout with positions those of ffmpeg, else the mean of all channels. They add up to 1."""
-    if not has_positions(audio):
-        return _normalised(np.ones(audio.channels))
-    front = [_FRONT, _FRONT, _CENTRE] if audio.layout in CENTRED else [_FRONT, _FRONT]
-    low = [_LOW] if ".1" in audio.layout else []
-    weights = [*front, *low]
-    return _normalised(np.array((weights + [_OTHER] * audio.channels)[: audio.channels]))
-
-
 def choose_channels(audio: AudioStream, activity: ChannelActivity, wanted: str | None = None) -> ChannelChoice:
     """Return what the driver hears of a track of two or more channels.
 
@@ -166,16 +135,6 @@ def choose_channels(audio: AudioStream, activity: ChannelActivity, wanted: str |
     return ChannelChoice(spoken=() if index is None else _only(index, audio.channels), downmix=automatic.downmix, warnings={})
 
 
-def channel_index(wanted: str, audio: AudioStream) -> int | None:
-    """Return the index of "left", "right" or a number from 1; None for "mix". Raises IndexError for a channel that the track lacks."""
-    if wanted == "mix":
-        return None
-    number = {"left": 1, "right": 2}.get(wanted) or int(wanted)
-    if not 1 <= number <= audio.channels:
-        raise IndexError(wanted)
-    return number - 1
-
-
 def _choose_automatically(audio: AudioStream, activity: ChannelActivity) -> ChannelChoice:
     audible = activity.peaks >= 10 ** (SILENCE_DB / 20)
     if not audible.any():
@@ -187,9 +146,9 @@ def _choose_automatically(audio: AudioStream, activity: ChannelActivity) -> Chan
         return ChannelChoice(spoken=single, downmix=single, warnings={WarningCode.CHANNELS_CANCEL: detail})
     if audio.layout in CENTRED and _has_speech_in_the_centre(activity):
         beside = np.where(np.arange(audio.channels) == 2, 1.0, BESIDE_CENTRE)
-        return ChannelChoice(spoken=_normalised(np.array(usual_mix(audio)) * beside), warnings={})
+        return ChannelChoice(spoken=normalised((np.array(usual_mix(audio)) * beside).tolist()), warnings={})
     weights = np.array(usual_mix(audio)) * audible
-    mix = _normalised(weights) if weights.sum() <= FAINT else ()
+    mix = normalised(weights.tolist()) if weights.sum() <= FAINT else ()
     return ChannelChoice(spoken=mix, downmix=mix if not has_positions(audio) else (), warnings=_voices(audio, activity))
 
 
@@ -236,47 +195,7 @@ def _only(index: int, channels: int) -> Weights:
     return tuple(float(i == index) for i in range(channels))
 
 
-def _normalised(weights: npt.NDArray[np.float64]) -> Weights:
-    """Return the weights divided by their sum; of weights that are all 0, as they are."""
-    return tuple(float(weight) for weight in weights / (weights.sum() or 1.0))
-
-
 def _name_of(index: int, audio: AudioStream) -> str:
     if audio.channels == 2:
         return ("the left channel", "the right channel")[index]
     return f"channel {index + 1} of {audio.channels}"
-
-
-def has_positions(audio: AudioStream) -> bool:
-    """Return whether more than two channels have a layout that ffmpeg can mix."""
-    return audio.layout in CENTRED | UNCENTRED
-
-
-def is_ordinary(audio: AudioStream) -> bool:
-    """Return whether ffmpeg can mix the channels: mono, stereo, or more with positions. The others (rear left and right, front left and
-    low-frequency, nine of anything) are numbers."""
-    return audio.channels == 1 or (audio.channels == 2 and audio.layout in {"", "stereo", "downmix"}) or has_positions(audio)
-
-
-def result_layout(audio: AudioStream, channels: Channels) -> str:
-    """Return the layout of the audio track of the result, by ffmpeg's name."""
-    if audio.channels <= 2:
-        return ("mono", "stereo")[audio.channels - 1]
-    return (kept_layout(audio) or "stereo") if channels == "keep" else "stereo"
-
-
-def kept_layout(audio: AudioStream) -> str | None:
-    """Return the layout in which AAC keeps more than two channels, None where it cannot."""
-    return KEPT.get(audio.layout) if has_positions(audio) else KEPT_WITHOUT_POSITIONS.get(audio.channels)
-
-
-def channel_count(layout: str) -> int:
-    """Return the number of channels of a layout of `result_layout`."""
-    if layout in {"mono", "stereo"}:
-        return ("mono", "stereo").index(layout) + 1
-    return 4 if layout.startswith("quad") else sum(int(part) for part in layout[:3].split("."))
-
-
-def result_weights(audio: AudioStream) -> Weights:
-    """Return the weights with which more than two channels are mixed into both channels of a result; () where ffmpeg has a better mix."""
-    return audio.downmix or (() if has_positions(audio) else usual_mix(audio))

@@ -48,6 +48,11 @@ class YuvSpace:
     def chroma_span(self) -> float:
         return 255.0 if self.full_range else 224.0
 
+    @property
+    def offsets(self) -> npt.NDArray[np.float32]:
+        """float32 [3]: the codes of black in luma, and of no colour."""
+        return np.array([self.luma[0], 128, 128], np.float32)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
@@ -171,6 +176,15 @@ def _block_sum(values: npt.NDArray[np.float32], origin: tuple[int, int]) -> npt.
     rows = even[0::2] + even[1::2]
     total: npt.NDArray[np.float32] = rows[:, 0::2] + rows[:, 1::2]
     return total
+
+
+@lru_cache(maxsize=16)
+def bgr_matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
+    """Return [3, 3]: from blue, green and red (0-255) to luma and both colour differences in codes, without their offsets."""
+    kr, kg, kb = space.weights
+    light = np.array([kb, kg, kr])
+    blue, red = ((np.array(unit) - light) / (2 * (1 - weight)) for unit, weight in (((1, 0, 0), kb), ((0, 0, 1), kr)))
+    return np.stack([light * space.luma[1], blue * space.chroma_span, red * space.chroma_span]) / 255
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,10 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.media import commands, stills
 from heygem_daemon.media.declared import Structure, is_placeholder, joined_read
+from heygem_daemon.media.file_bytes import open_bytes
 from heygem_daemon.media.formats import display_name, is_descriptor
 from heygem_daemon.media.identify import identify, label, read_head
+from heygem_daemon.media.plain_wav import describe_wav
 from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import audio_streams, rational, seconds_of, video_stream
 from heygem_daemon.media.structure import structure
@@ -131,7 +133,7 @@ def _probe(path: Path, limits: MediaLimits, codes: _Codes) -> MediaInfo:
     if declared.is_protected:
         raise error("encrypted", name=display_name(path))
     source = Source(path=path, demuxer=declared.demuxer or content.demuxer, demuxer_options=declared.options)
-    report = _run_ffprobe(source, declared, limits, codes)
+    report = _report(source, declared, limits, codes)
     _check_streams(source, report, limits)
     return _media_info(source, size, report, declared, limits, only_audio=codes is _RECORDING)
 
@@ -151,7 +153,10 @@ def _check_file(path: Path, limits: MediaLimits) -> int:
     return found.st_size
 
 
-def _run_ffprobe(source: Source, declared: Structure, limits: MediaLimits, codes: _Codes) -> Json:
+def _report(source: Source, declared: Structure, limits: MediaLimits, codes: _Codes) -> Json:
+    known = _described_without_ffprobe(source, declared)
+    if known is not None:
+        return known
     answer = capture(commands.describe(source), seconds=limits.probe_seconds)
     if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
         raise error("io_error", problem=answer.last_error_line)
@@ -162,6 +167,14 @@ def _run_ffprobe(source: Source, declared: Structure, limits: MediaLimits, codes
             raise error(codes.truncated, name=name)
         raise error(codes.unusable, name=name, type=f"a damaged file ({label(source.demuxer)})")
     return report
+
+
+def _described_without_ffprobe(source: Source, declared: Structure) -> Json | None:
+    """Return the report of a file whose header tells all of it, None where ffprobe must say."""
+    if source.demuxer != "wav" or declared != Structure():
+        return None
+    with open_bytes(source.path) as data:
+        return describe_wav(data)
 
 
 def _check_streams(source: Source, report: Json, limits: MediaLimits) -> None:

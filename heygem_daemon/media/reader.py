@@ -2,23 +2,26 @@
 
 import zlib
 from array import array
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.media import commands, stills
+from heygem_daemon.media import stills
+from heygem_daemon.media.card_codecs import open_decoder
 from heygem_daemon.media.colours import assumed_matrix
 from heygem_daemon.media.filters import decoded_size
 from heygem_daemon.media.formats import display_name
-from heygem_daemon.media.frame import Frame, Plane, YuvSpace
+from heygem_daemon.media.frame import Box, Frame, Plane, YuvSpace
+from heygem_daemon.media.kept_frames import DISK_BYTES, KeptFrames, has_room
 from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
-CHUNK_BYTES: Final = 160 * 2**20
-"""The decoded frames that playing backwards holds: about 50 of 1080p."""
+CHUNK_BYTES: Final = 96 * 2**20
+"""The decoded frames that playing backwards holds in memory: about 30 of 1080p."""
 
 
 def ping_pong(position: int, frames: int) -> int:
@@ -38,17 +41,19 @@ class VideoReader:
     """The frames of `info.path`, in constant memory. Frame i is the same whether it is reached from the start or by seeking.
 
     frame_count: the exact number of frames where it is known from an earlier full pass over the same file.
-    chunk_bytes: how many bytes of decoded frames playing backwards may hold.
+    chunk_bytes: how many bytes of decoded frames playing backwards may hold in memory. directory: where more may lie on the disk.
     """
 
-    def __init__(self, info: MediaInfo, *, frame_count: int | None = None, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self, info: MediaInfo, *, frame_count: int | None = None, chunk_bytes: int = CHUNK_BYTES, directory: Path | None = None
+    ) -> None:
         if info.video is None:
             raise error("not_a_video", name=display_name(info.path), type="a file without video")
         self.info = info
         self.video: VideoStream = info.video
         self.space = yuv_space(info.video)
         self._frame_count = 1 if info.video.is_still else frame_count
-        self._chunk_frames = max(chunk_bytes // info.video.frame_bytes, 1)
+        self._chunk_bytes, self._directory = chunk_bytes, directory
         self._fingerprints = array("I")
         self._seeks = info.video.is_seekable
 
@@ -67,6 +72,12 @@ class VideoReader:
         with self._decode(start, stop) as decoder:
             yield from self._receive(decoder, start, stop)
 
+    def cropped(self, box: Box, stop: int) -> Generator[Frame, None, None]:
+        """Yield the part of frames 0..stop-1 of a moving video in `box` (even pixels, within the frame): only that is copied, which of a
+        face in 1080p is a third. Raises as `frames`."""
+        with self._decode(0, stop, box) as decoder:
+            yield from self._receive(decoder, 0, stop, box)
+
     def frame_count(self) -> int:
         """Return the exact number of frames; takes a full pass unless one was made or the number was given."""
         if self._frame_count is None:
@@ -77,36 +88,51 @@ class VideoReader:
     def play(self, count: int, frame_count: int | None = None) -> Generator[Frame, None, None]:
         """Yield `count` frames, forwards and backwards in turn (`ping_pong`) when the video is shorter.
 
-        Playing backwards decodes chunk after chunk forwards, and seeks the next one while the present one is yielded; a video that fits
-        into one chunk is decoded only once. Raises TransientError (`io_error`) when the file no longer holds `frame_count` frames.
+        What is shown again is kept, in memory or on the disk; of a longer video playing backwards decodes chunk after chunk forwards, and
+        seeks the next one while the present one is yielded. Raises TransientError (`io_error`) when the file no longer holds `frame_count`
+        frames.
         """
         self._frame_count = self._frame_count or frame_count
         known = self._frame_count
-        if known is not None and known < count and known <= self._chunk_frames:
-            yield from self._play_from_memory(count)
+        if known is None or known >= count:
+            yield from self._play_by_chunks(count, (self._play_forwards, self._play_backwards))
             return
-        left = count
+        first = max(0, 2 * known - 1 - count)  # the first frame that is shown again
+        with self._store(known - first) as kept:
+            for frame in self._play_forwards(count):
+                if frame.index >= first:
+                    kept.append(frame)
+                yield frame
+            if kept.is_complete:
+                for position in range(known, count):
+                    yield kept[ping_pong(position, known) - first]
+                return
+        yield from self._play_by_chunks(count - known, (self._play_backwards, self._play_forwards))
+
+    def _store(self, frames: int) -> KeptFrames:
+        """Return where `frames` frames are kept; incomplete from the beginning where there is no room for so many."""
+        needed = frames * self.video.frame_bytes
+        if needed <= self._chunk_bytes:
+            return KeptFrames()
+        directory = self._directory
+        return KeptFrames(directory, is_possible=directory is not None and has_room(directory, needed))
+
+    def _play_by_chunks(
+        self, left: int, directions: Sequence[Callable[[int], Generator[Frame, None, None]]]
+    ) -> Generator[Frame, None, None]:
         while left > 0:
-            for direction in (self._play_forwards, self._play_backwards):
+            for direction in directions:
                 with closing(direction(left)) as frames:
                     for frame in frames:
                         left -= 1
                         yield frame
-
-    def _play_from_memory(self, count: int) -> Generator[Frame, None, None]:
-        kept: list[Frame] = []
-        for frame in self._play_forwards(count):
-            kept.append(frame)
-            yield frame
-        for position in range(len(kept), count):
-            yield kept[ping_pong(position, len(kept))]
 
     def _play_forwards(self, limit: int) -> Generator[Frame, None, None]:
         """Yield frames 0, 1 .. to the end, at most `limit`."""
         known, seen = self._frame_count, 0
         for frame in self.frames(0, limit if known is None else min(limit, known)):
             if seen == len(self._fingerprints):
-                self._fingerprints.append(_fingerprint(frame))
+                self._fingerprints.append(fingerprint(frame))
             seen += 1
             yield frame
         if known is not None and seen < min(limit, known):
@@ -116,45 +142,63 @@ class VideoReader:
         """Yield frames n-2, n-3 .. 1, at most `limit`; playing forwards then begins with 0 again. Yields nothing for n < 3."""
         if limit < 1:
             return
-        last = self.frame_count() - 1
-        first = max(last - limit, 1)
-        spans = [(max(stop - self._chunk_frames, first), stop) for stop in range(last, first, -self._chunk_frames)]
-        ahead = self._decode(*spans[0]) if spans else None
+        stop = self.frame_count() - 1
+        first = max(stop - limit, 1)
+        fits = (stop - first) * self.video.frame_bytes <= self._chunk_bytes
+        directory = self._directory if not fits and self._directory and has_room(self._directory, DISK_BYTES) else None
+        ahead: FfmpegReader | None = None
         try:
-            for place, span in enumerate(spans):
-                with ahead or self._decode(*span) as decoder:
-                    chunk = self._chunk(decoder, *span)
-                ahead = self._decode(*spans[place + 1]) if place + 1 < len(spans) else None
-                while chunk:
-                    yield chunk.pop()
+            while stop > first:
+                start = self._start_of_chunk(stop, first, directory)
+                with ahead or self._decode(start, stop) as decoder, self._chunk(decoder, start, stop, directory) as chunk:
+                    ahead = None
+                    if not chunk.is_complete:  # the disk is full
+                        directory = None
+                        continue
+                    stop = start
+                    ahead = self._decode(self._start_of_chunk(stop, first, directory), stop) if stop > first else None
+                    while len(chunk):
+                        yield chunk.pop()
         finally:
             if ahead is not None:
                 ahead.kill()
 
-    def _chunk(self, decoder: FfmpegReader, start: int, stop: int) -> list[Frame]:
+    def _start_of_chunk(self, stop: int, first: int, directory: Path | None) -> int:
+        held = self._chunk_bytes if directory is None else DISK_BYTES
+        return max(stop - max(held // self.video.frame_bytes, 1), first)
+
+    def _chunk(self, decoder: FfmpegReader, start: int, stop: int, directory: Path | None) -> KeptFrames:
         """Return frames start..stop-1. Where a seek gives other frames than playing forwards did (a broken index, a stream without proper
         key frames), this and all later chunks are decoded from the start of the file: slow, but right."""
-        chunk = list(self._receive(decoder, start, stop))
-        if not self._seeks or [_fingerprint(frame) for frame in chunk] == list(self._fingerprints[start:stop]):
+        chunk, found = KeptFrames(directory), array("I")
+        for frame in self._receive(decoder, start, stop):
+            chunk.append(frame)
+            found.append(fingerprint(frame))
+        if not self._seeks or found == self._fingerprints[start:stop]:
             return chunk
         self._seeks = False
-        return list(self.frames(start, stop))
+        chunk.close()
+        chunk = KeptFrames(directory)
+        for frame in self.frames(start, stop):
+            chunk.append(frame)
+        return chunk
 
-    def _decode(self, start: int, stop: int | None) -> FfmpegReader:
-        return FfmpegReader(commands.decode_frames(self.info, start=start, stop=stop, seek=self._seeks))
+    def _decode(self, start: int, stop: int | None, box: Box | None = None) -> FfmpegReader:
+        return open_decoder(self.info, start=start, stop=stop, seek=self._seeks, box=box)
 
-    def _receive(self, decoder: FfmpegReader, start: int, stop: int | None) -> Generator[Frame, None, None]:
-        index, size = start, decoded_size(self.video)
+    def _receive(self, decoder: FfmpegReader, start: int, stop: int | None, box: Box | None = None) -> Generator[Frame, None, None]:
+        index, size = start, decoded_size(self.video) if box is None else (box[2] - box[0], box[3] - box[1])
         while stop is None or index < stop:
             packed = np.empty(_i420_bytes(size), np.uint8)
             if decoder.read_into(packed.data) < packed.size:
                 self._handle_end(decoder, start, index)
                 return
-            yield self._frame(_pad_to_even(packed, size), index)
+            yield self._frame(_pad_to_even(packed, size), size, index)
             index += 1
 
-    def _frame(self, packed: Plane, index: int) -> Frame:
-        return Frame.from_i420(packed, width=self.video.width, height=self.video.height, index=index, space=self.space)
+    def _frame(self, packed: Plane, size: tuple[int, int], index: int) -> Frame:
+        width, height = (side + side % 2 for side in size)
+        return Frame.from_i420(packed, width=width, height=height, index=index, space=self.space)
 
     def _handle_end(self, decoder: FfmpegReader, start: int, index: int) -> None:
         """Handle the end of the decoder's output. Raises where the video has not ended with it."""
@@ -183,6 +227,6 @@ def _pad_to_even(packed: Plane, size: tuple[int, int]) -> Plane:
     return np.concatenate([luma.reshape(-1), packed[width * height :]])
 
 
-def _fingerprint(frame: Frame) -> int:
+def fingerprint(frame: Frame) -> int:
     """Return a checksum of every eighth line of luma (0.2 ms for 1080p): consecutive frames with any motion have different ones."""
     return zlib.crc32(np.ascontiguousarray(frame.y[::8]).data)

@@ -98,6 +98,11 @@ class FfmpegProcess:
         self._drain.join()
         return Completed(code=code, stdout=b"", stderr=self._tail.text)
 
+    @property
+    def errors(self) -> str:
+        """The end of its standard error so far."""
+        return self._tail.text
+
     def poll(self, seconds: float) -> Completed | None:
         """Wait at most `seconds`; return how the command ended, or None where it still runs."""
         return self.wait() if processes.wait_ended(self._process, seconds) else None

@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.media.audio_decoder import Int16, audio_of, channel_blocks, mono_blocks
+from heygem_daemon.media.audio_decoder import Int16, audio_of, channel_blocks, decoded_blocks, mono_blocks
 from heygem_daemon.media.audio_tracks import choose_track
-from heygem_daemon.media.channels import SILENCE_DB, ActivityMeter, ChannelChoice, channel_index, choose_channels, kept_layout
+from heygem_daemon.media.channel_layouts import channel_index, kept_layout
+from heygem_daemon.media.channels import SILENCE_DB, ActivityMeter, ChannelChoice, choose_channels
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.types import DEFAULT_LIMITS, AudioStream, MediaInfo, MediaLimits
 
@@ -97,17 +98,22 @@ class DecodedSpeech:
 
 @contextmanager
 def decoded_speech(
-    info: MediaInfo, directory: Path, limits: MediaLimits = DEFAULT_LIMITS, options: RenderOptions = DEFAULT_OPTIONS
+    info: MediaInfo,
+    directory: Path,
+    limits: MediaLimits = DEFAULT_LIMITS,
+    options: RenderOptions = DEFAULT_OPTIONS,
+    *,
+    decoded: BinaryIO | None = None,
 ) -> Iterator[DecodedSpeech]:
     """Decode and measure the whole recording into an unnamed temporary file in `directory`, which goes away with this context.
 
     options: `track` and `channel` name what is spoken; of a recording longer than `first_seconds` no more is decoded, and its channels are
     chosen by that. The `info` of the result has the chosen track, with what the driver hears of it, and the warnings about this choice.
-    Raises what `measure_speech` raises.
+    decoded: the samples of a recording of one channel that `commands.decode_speeches` wrote. Raises what `measure_speech` raises.
     """
     spool = _Spool(directory)
     try:
-        chosen = _choose_and_measure(info, limits, options, spool)
+        chosen = _choose_and_measure(info, limits, options, spool, decoded)
         yield DecodedSpeech(info=chosen.info, measure=chosen.measure, file=spool.file, is_cut=chosen.is_cut)
     finally:
         spool.close()
@@ -158,7 +164,9 @@ class _Chosen:
     is_cut: bool
 
 
-def _choose_and_measure(info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None" = None) -> _Chosen:
+def _choose_and_measure(
+    info: MediaInfo, limits: MediaLimits, options: RenderOptions, spool: "_Spool | None" = None, decoded: BinaryIO | None = None
+) -> _Chosen:
     """Choose what is spoken of a recording, and measure it; keep the samples in `spool`.
 
     The usual mix is measured while the channels are examined. Where something else is spoken, the recording is decoded again.
@@ -168,7 +176,11 @@ def _choose_and_measure(info: MediaInfo, limits: MediaLimits, options: RenderOpt
     audio = audio_of(info)
     index = _channel_index(audio, options.channel, name)
     level, meter = _LevelMeter(name, limits, options), ActivityMeter(audio.channels) if audio.channels > 1 else None
-    with closing(channel_blocks(info, SPEECH_RATE, SPEECH_RATE)) as pairs:
+    with ExitStack() as stack:
+        if decoded is None:
+            pairs: Iterator[tuple[Int16, Int16]] = stack.enter_context(closing(channel_blocks(info, SPEECH_RATE, SPEECH_RATE)))
+        else:
+            pairs = decoded_blocks(decoded, SPEECH_RATE)
         for channels, mix in pairs:
             if level.is_full:
                 level.is_cut = True

@@ -1,12 +1,14 @@
 """Turn ffprobe's JSON into the streams of `types`: frame rate, rotation, colour, size."""
 
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heygem_daemon.media.colours import CHROMA_LOCATIONS, CONVERTED_MATRICES, decoded_colour
 from heygem_daemon.media.pixel_formats import ALPHA_DECODERS, has_alpha, is_420, is_grey, is_rgb
-from heygem_daemon.media.time_stamps import Timeline
 from heygem_daemon.media.types import AudioStream, Colour, VideoStream
+
+if TYPE_CHECKING:
+    from heygem_daemon.media.time_stamps import Timeline  # numpy is not loaded by who checks results only
 
 Json = dict[str, Any]
 
@@ -101,7 +103,7 @@ def video_stream(
     track: Json,
     container_seconds: float,
     *,
-    times: Timeline | None = None,
+    times: "Timeline | None" = None,
     is_seekable: bool = True,
 ) -> VideoStream:
     """Return ffprobe's description of a video track as a stream. times: where its time stamps were read."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.media import commands
+from heygem_daemon.media.file_bytes import open_bytes
+from heygem_daemon.media.parameter_sets import has_fixed_shape
 from heygem_daemon.media.pixel_formats import has_alpha
 from heygem_daemon.media.run import Completed, capture
 from heygem_daemon.media.streams import FILM_RATES, HIGHEST_RATE, Json, choose_rate, rational
@@ -50,16 +53,23 @@ def surveyed(source: Source, video: VideoStream, track: Json, limits: MediaLimit
     """Return `video` as its frames are: with the size and pixel shape of most of them, the rate of film where 3:2 pulldown repeats their
     fields, the rate of the packets where the header has only a time base, and whether any pixel is transparent.
 
-    track: ffprobe's description. What cannot be looked at within the limits stays as the header says: no
-    frame larger than them is decoded.
+    track: ffprobe's description. Nothing is decoded where the file proves that its frames are as that says. What cannot be looked at
+    within the limits stays as the header says: no frame larger than them is decoded.
     """
     video = _with_measured_rate(source, video, track, limits)
     if not 0 < video.coded_width * video.coded_height <= limits.megapixels * 1e6:
+        return video
+    if source.demuxer == "mov" and not has_alpha(video.pixel_format) and _has_fixed_shape(source.path, track):
         return video
     samples = _samples(source, video, limits)
     if samples:
         video = _without_pulldown(_with_common_shape(video, samples), samples)
     return replace(video, is_transparent=has_alpha(video.pixel_format) and _is_transparent(source, video, limits))
+
+
+def _has_fixed_shape(path: Path, track: Json) -> bool:
+    with open_bytes(path) as data:
+        return has_fixed_shape(data, track)
 
 
 def _places(video: VideoStream, count: int) -> list[float]:

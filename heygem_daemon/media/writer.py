@@ -16,6 +16,7 @@ from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.render_options import Channels, Fit
 from heygem_daemon.media import commands
 from heygem_daemon.media.audio_decoder import audio_of, decoding_problem
+from heygem_daemon.media.card_codecs import encoder_for
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.label import append_label
@@ -119,6 +120,7 @@ class VideoWriter:
                 preset=self._preset,
                 text=text,
                 font=font,
+                encoder=encoder_for(self._like, quality=self._quality),
             )
             self._encoder = self._resources.enter_context(FfmpegWriter(command, descriptors=(self._audio.descriptor,)))
             self._audio.release()

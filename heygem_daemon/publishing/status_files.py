@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.job import State
+from heygem_daemon.core.job import FINAL, State
 from heygem_daemon.core.names import JOB_LOG, escape_name
 from heygem_daemon.core.status import DaemonStatus, JobStatus
-from heygem_daemon.durable import write_durably
+from heygem_daemon.durable import write_durably, write_whole
 from heygem_daemon.publishing import job_log
 from heygem_daemon.publishing.outputs_errors import folder_inside, outputs_errors
 
@@ -67,9 +67,10 @@ class StatusFiles:
         return status if is_bare and is_same and status.state in _NOT_YET_CLAIMED and status.times.queued is None else None
 
     def write_job(self, status: JobStatus) -> None:
-        """Replace outputs/<output>/status.json."""
+        """Replace outputs/<output>/status.json. That of an open job need not survive a power cut: it is written again after the start."""
+        write = write_durably if status.state in FINAL else write_whole
         with outputs_errors(self._outputs):
-            write_durably(folder_inside(self._outputs, status.output) / STATUS, status.to_json().encode())
+            write(folder_inside(self._outputs, status.output) / STATUS, status.to_json().encode())
 
     def write_daemon(self, status: DaemonStatus) -> None:
         """Replace outputs/status.json."""

@@ -379,6 +379,20 @@ _WORKERS: Final = (
         explanation="From now on it makes results.",
     ),
     Event(
+        name="workers_planned",
+        summary="It was decided how many results are made at once",
+        message="the workers make[ {items:#result} at once][, with {threads:#thread} each][ ({reason})]",
+        explanation="Written at the start, and when a reload changes it. `engine.items_at_once` is a number, or auto: what the cores and "
+        "the memory hold. Each result is made by a worker process of its own.",
+    ),
+    Event(
+        name="memory_low",
+        summary="Another result, or another worker, waits for memory",
+        message="memory is short[: {reason}]",
+        explanation="The results in progress go on, and there is always one; more start when there is room. If this is the rule, lower "
+        "engine.items_at_once, or give the service more memory (MemoryMax of the unit, the limit of the container).",
+    ),
+    Event(
         name="worker_died",
         summary="A worker ended unexpectedly",
         message="worker {worker} ended[: {problem}]",

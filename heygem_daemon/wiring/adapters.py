@@ -30,7 +30,7 @@ from heygem_daemon.service.job_lines import JobLog
 from heygem_daemon.service.log import StructLog
 from heygem_daemon.service.notify import SystemdNotifier
 from heygem_daemon.settings import Settings
-from heygem_daemon.wiring.config_mapping import devices, media_limits, open_ledger, worker_commands
+from heygem_daemon.wiring.config_mapping import machine, media_limits, open_ledger, worker_commands, worker_plan
 from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 
 
@@ -62,14 +62,17 @@ def production_adapters(settings: Settings, log: StructLog) -> Adapters:
     if ledger.damaged is not None:
         counting_log("ledger_damaged", level="error", path=str(ledger.damaged))
     scanner = TimeoutScanner(FolderScanner(MARKER), seconds=settings.intake.answer_seconds)
-    inspector = MediaInspector(media_limits(settings))
-    executor = LocalExecutor(devices(settings), worker_commands(settings), log=counting_log)
+    inspector = MediaInspector(media_limits(settings), cache=settings.cache)
+    on = machine(settings)
+    plan = worker_plan(settings, on)
+    executor = LocalExecutor(plan, worker_commands(settings, plan.threads), log=counting_log)
 
     def apply(changed: Settings) -> None:
         log.set_level(changed.log.level)
         scanner.seconds = changed.intake.answer_seconds
         inspector.limits = media_limits(changed)
-        executor.set_command(worker_commands(changed))
+        plan = worker_plan(changed, on)
+        executor.set_plan(plan, worker_commands(changed, plan.threads))
 
     return Adapters(
         clock=SystemClock(),

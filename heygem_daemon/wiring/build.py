@@ -85,6 +85,7 @@ def _inboxes(config: RuntimeConfig, adapters: Adapters, status_writer: StatusFil
             store=store, dispatcher=dispatcher, candidates=candidates, requests=requests, ledger=ledger, claims=claims, log=log
         ),
         health=Health(clock=adapters.clock),
+        clock=adapters.clock,
         log=log,
     )
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
 from heygem_daemon.core.errors import error
-from heygem_daemon.daemon.candidates import CandidateRules
+from heygem_daemon.daemon.candidate import CandidateRules
 from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
 from heygem_daemon.executors.local import WorkerSetup, worker_command
+from heygem_daemon.executors.worker_plan import WorkerPlan, plan_workers
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from heygem_daemon.lipsync.engines import Wav2LipOptions, engine_names
+from heygem_daemon.machine import Machine, read_machine
 from heygem_daemon.media.types import MediaLimits
 from heygem_daemon.publishing.retention import FolderRetention
 from heygem_daemon.settings import Settings
@@ -63,15 +65,28 @@ def devices(settings: Settings) -> list[str]:
     return [device.strip() for device in settings.engine.device.split(",") if device.strip()]
 
 
-def worker_commands(settings: Settings) -> Callable[[str, str], tuple[str, ...]]:
-    """Return (name, device) -> the command line of that worker."""
+def machine(settings: Settings) -> Machine:
+    """Return what the workers may use of this machine; the cards only where they matter."""
+    is_on_card = any(device != "cpu" for device in devices(settings))
+    return read_machine(with_cards=is_on_card and settings.engine.items_at_once == "auto")
+
+
+def worker_plan(settings: Settings, on: Machine) -> WorkerPlan:
+    """Return which workers the daemon runs on this machine."""
+    chosen = settings.engine
+    return plan_workers(devices(settings), chosen.items_at_once, chosen.threads, on)
+
+
+def worker_commands(settings: Settings, threads: int) -> Callable[[str, str], tuple[str, ...]]:
+    """Return (name, device) -> the command line of that worker, which has so many threads."""
     setup = WorkerSetup(
         models=settings.weights,
         cache=settings.cache,
-        threads=settings.engine.threads,
+        threads=threads,
         cache_bytes=settings.keep.cache_bytes,
         limits=media_limits(settings),
         wav2lip=wav2lip_options(settings),
+        hardware_codecs=settings.engine.hardware_codecs,
     )
     return lambda name, device: worker_command(setup, name, device)
 

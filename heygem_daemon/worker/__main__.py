@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -12,8 +11,9 @@ from typing import Any, BinaryIO, Final
 
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import Wav2LipOptions
+from heygem_daemon.lipsync.loading import without_collection
 from heygem_daemon.media.types import MediaLimits
-from heygem_daemon.worker.loop import Session, serve
+from heygem_daemon.worker.loop import PreparedSession, Session, serve
 from heygem_daemon.worker.options import WorkerOptions
 from heygem_daemon.worker.process import (
     HeartbeatThread,
@@ -40,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise_oom_score()
         heartbeat = HeartbeatThread(writer, parent=set_parent_death_signal(), seconds=parsed.heartbeat_seconds)
         heartbeat.start()
-        _set_numba_cache(parsed.cache)
-        session = _session(parsed.session, _options(parsed))
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(parsed.cache / "numba"))  # for what cannot be kept beside the source
+        with without_collection():
+            session = _session(parsed.session, _options(parsed))
+            if isinstance(session, PreparedSession):
+                session.prepare(heartbeat.progress)
         serve(parsed.name, session, _orders(sys.stdin.buffer), writer.write, heartbeat)
     except Terminated:
         terminate_group()
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache-bytes", type=int, required=True, help="size of that directory above which the oldest entries are deleted")
     parser.add_argument("--limits", type=json.loads, required=True, help="fields of MediaLimits as a JSON object")
     parser.add_argument("--wav2lip", type=json.loads, required=True, help="fields of Wav2LipOptions as a JSON object")
+    parser.add_argument("--hardware-codecs", choices=("off", "auto", "all"), default="auto", help="what the codecs of a card do")
     parser.add_argument("--name", default=f"worker-{os.getpid()}")
     parser.add_argument("--heartbeat-seconds", type=float, default=2.0)
     parser.add_argument("--session", default=DEFAULT_SESSION, help="module:class that does the work")
@@ -75,17 +79,8 @@ def _options(parsed: argparse.Namespace) -> WorkerOptions:
         cache_bytes=parsed.cache_bytes,
         limits=MediaLimits(**parsed.limits),
         wav2lip=Wav2LipOptions(**parsed.wav2lip),
+        hardware_codecs=parsed.hardware_codecs,
     )
-
-
-def _set_numba_cache(cache: Path) -> None:
-    """Give numba a folder for what it compiles for librosa, where it cannot write beside librosa's source (a service may not).
-
-    Where it can, that cache is shared with everybody else on the machine: to fill one takes up to a minute.
-    """
-    found = importlib.util.find_spec("librosa")
-    if found is None or found.origin is None or not os.access(Path(found.origin).parent, os.W_OK):
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
 
 
 def _session(target: str, options: WorkerOptions) -> Session:

@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.core.job import Failure
@@ -29,6 +29,15 @@ class Session(Protocol):
 
     def run(self, order: WorkOrder, on_step: OnStep) -> Mapping[str, Any]:
         """Work on one order; return the metrics for its status. Raises anything."""
+        ...
+
+
+@runtime_checkable
+class PreparedSession(Session, Protocol):
+    """A session that loads before its worker is announced what the first order should not wait for."""
+
+    def prepare(self, on_step: Callable[[], None]) -> None:
+        """Load it. on_step: called while that progresses, so that a long preparation does not look like a hang."""
         ...
 
 

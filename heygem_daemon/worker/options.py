@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heygem_daemon.lipsync.engines import Wav2LipOptions
+from heygem_daemon.media.card_codecs import HardwareCodecs
 from heygem_daemon.media.types import MediaLimits
 
 
@@ -18,3 +19,4 @@ class WorkerOptions:
     cache_bytes: int
     limits: MediaLimits
     wav2lip: Wav2LipOptions
+    hardware_codecs: HardwareCodecs = "auto"

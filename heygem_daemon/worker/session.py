@@ -1,6 +1,7 @@
 """Run work orders with a RenderSession: translate the order into a request and the report into a result."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
@@ -10,6 +11,8 @@ from typing import Any
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import engine_names
+from heygem_daemon.lipsync.kernel_setup import compile_kernels
+from heygem_daemon.lipsync.loading import release_memory
 from heygem_daemon.lipsync.model_files import verify
 from heygem_daemon.lipsync.pipeline import RenderSession
 from heygem_daemon.lipsync.progress import Progress
@@ -29,16 +32,22 @@ class LipSyncSession:
         self._options = options
         self._session: RenderSession | None = None
 
+    def prepare(self, on_step: Callable[[], None]) -> None:
+        """Load the engines, and compile the kernels where that was not done at set-up: for another CPU, or another version."""
+        seconds = compile_kernels(on_step)
+        if seconds is not None:
+            sys.stderr.write(f"the drawing loops were compiled for this CPU, which took {seconds:.1f} s; the next start finds them\n")
+        for name in engine_names():
+            with suppress(HeygemError):  # an order that needs a missing model or device fails with the reason
+                self._render_session().load(name)
+            on_step()
+        release_memory()
+
     def device(self) -> str:
-        """Return the device; load the engines too, so that the first order does not wait for it."""
         try:
-            session = self._render_session()
+            return self._render_session().device
         except HeygemError as problem:
             return f"{self._options.device} ({problem.code})"
-        with suppress(HeygemError):  # an order that needs a missing model fails with the reason
-            for name in engine_names():
-                session.load(name)
-        return session.device
 
     def models(self) -> Mapping[str, str]:
         return {finding.model.name: finding.model.sha256 for finding in verify(self._options.models) if finding.is_valid}
@@ -62,6 +71,7 @@ class LipSyncSession:
                 cache_bytes=options.cache_bytes,
                 limits=options.limits,
                 wav2lip=options.wav2lip,
+                hardware_codecs=options.hardware_codecs,
             )
         return self._session
 

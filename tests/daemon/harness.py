@@ -9,7 +9,7 @@ from pathlib import Path
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.core.ports import Ledger
+from heygem_daemon.core.ports import Executor, Ledger
 from heygem_daemon.core.status import DaemonStatus, JobStatus
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.intake.scanner import FolderScanner
@@ -96,14 +96,17 @@ class DaemonHarness:
             production,
             clock=self.clock,
             scanner=TimeoutScanner(FolderScanner(MARKER), seconds=TIMEOUT_SECONDS, typical_seconds=TIMEOUT_SECONDS),
-            inspector=AwaitedInspector() if self.has_real_media else ReadableMedia(),
-            executor=InlineExecutor(lambda: self.session),
+            inspector=AwaitedInspector(cache=self.folder / "cache") if self.has_real_media else ReadableMedia(),
+            executor=self.make_executor(),
             publisher=self.publisher,
             change_notifier=NoChanges(),
             service_notifier=self.observers,
             hooks=self.observers,
             metrics_exporter=self.observers,
         )
+
+    def make_executor(self) -> Executor:
+        return InlineExecutor(lambda: self.session)
 
     def close(self) -> None:
         self.daemon.inspector.close()

@@ -9,6 +9,8 @@ import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.ports import Ledger
+from heygem_daemon.core.scan import ScannedDrop
+from heygem_daemon.daemon.inboxes import CLAIM_SECONDS
 from heygem_daemon.intake.inspector import MediaInspector
 from tests.daemon.harness import INCOMPLETE, SETTLE, DaemonHarness
 
@@ -471,7 +473,13 @@ def test_an_error_in_a_tick_is_logged_and_the_daemon_goes_on(harness: DaemonHarn
 
 
 def test_many_drops_at_once_are_all_queued_once_some_with_each_scan(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heygem_daemon.daemon.candidates.CLAIMS_PER_SCAN", 10)
+    claims, claim = harness.daemon.inboxes.claims, harness.daemon.inboxes.claims.claim
+
+    def claim_slowly(scanned: ScannedDrop, job_id: str) -> Path:
+        harness.clock.monotonic += CLAIM_SECONDS / 9.5
+        return claim(scanned, job_id)
+
+    monkeypatch.setattr(claims, "claim", claim_slowly)
     (harness.inbox / "PAUSE").touch()
     names = [f"lesson-{number:03}" for number in range(16)]
     for name in names:

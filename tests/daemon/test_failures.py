@@ -11,7 +11,9 @@ import pytest
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Job, State
+from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.core.work import WorkerState, WorkerView
+from heygem_daemon.daemon.inboxes import REST_AFTER_SCAN
 from tests.daemon.harness import SETTLE, DaemonHarness
 
 
@@ -54,6 +56,21 @@ def test_a_share_that_fails_right_after_the_claim_loses_no_drop(harness: DaemonH
     fail(monkeypatch, harness.daemon.inboxes.claims, "listing", io_problem())
     assert harness.finish("lesson").state == "succeeded"
     assert harness.events_named("drop_restored")
+
+
+def test_claims_that_the_share_cannot_make_durable_are_put_back_all_of_them(
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["one", "three", "two"]
+    for name in names:
+        harness.drop(name)
+    failing = fail(monkeypatch, harness.daemon.inboxes.claims, "persist", io_problem())
+    harness.until(lambda: failing.calls > 0)
+    assert len(harness.events_named("drop_restored")) == 3
+    assert not harness.events_named("job_queued")
+    assert sorted(path.name for path in harness.inbox.iterdir() if not path.name.startswith(".")) == names
+    harness.until(lambda: len(harness.events_named("job_finished")) == 3)
+    assert sorted(path.name for path in (harness.inbox / "_done").iterdir()) == names
 
 
 def test_a_share_that_goes_and_comes_back_after_the_claim_loses_no_drop(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +150,24 @@ def test_a_flat_drop_whose_recording_is_a_video_is_named_after_it(harness: Daemo
     shutil.copyfile(harness.film, harness.inbox / "talk.mp4")
     harness.tick()
     assert harness.state("talk") == "settling"
+
+
+def test_after_a_scan_that_took_long_the_daemon_rests_whatever_changes(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, inboxes = str(harness.inbox), harness.daemon.inboxes
+    harness.tick()
+    scan = inboxes.scanner.scan
+
+    def scan_slowly(path: str) -> InboxScan | None:
+        harness.clock.monotonic += 0.2
+        return scan(path)
+
+    monkeypatch.setattr(inboxes.scanner, "scan", scan_slowly)
+    monkeypatch.setattr(inboxes.change_notifier, "changed", lambda: True)
+    inboxes.scan(inbox, harness.now)
+    harness.clock.monotonic += REST_AFTER_SCAN * 0.2 - 0.01
+    assert inboxes.due(harness.now) == []
+    harness.clock.monotonic += 0.02
+    assert inboxes.due(harness.now) == [inbox]
 
 
 # -- until idle -------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_a_part_fails_after_the_timeout_and_recovers() -> None:
 
 
 def test_a_drop_that_confuses_the_daemon_is_no_reason_to_restart_it(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    def confused(*_: object) -> None:
+    def confused(*_: object, **__: object) -> None:
         raise ValueError("a drop that nobody thought of")
 
     monkeypatch.setattr(harness.daemon.candidates, "process_scan", confused)

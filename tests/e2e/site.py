@@ -47,7 +47,7 @@ class Site:
             f'inboxes = ["{self.inbox}"]\noutputs = "{self.outputs}"\nstate = "{self.folder / "state"}"\n'
             f'cache = "{self.cache}"\nweights = "{self.weights}"\n{self.settings}'
             f"[intake]\nsettle_seconds = {self.settle}\nscan_seconds = 0.5\nincomplete_seconds = 1.5\n"
-            '[engine]\ndevice = "cpu"\nthreads = 1\n[disk]\nreserve_bytes = 0\n[stop]\ngrace_seconds = 0\n',
+            '[engine]\ndevice = "cpu"\nitems_at_once = 1\nthreads = 1\n[disk]\nreserve_bytes = 0\n[stop]\ngrace_seconds = 0\n',
             encoding="utf-8",
         )
         return self

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,10 +10,13 @@ import pytest
 
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
 from heygem_daemon.executors.slot import WorkerTimeouts
+from heygem_daemon.executors.worker_plan import WorkerPlan
 from heygem_daemon.lipsync.engines import NO_OPTIONS
 from heygem_daemon.media.types import MediaLimits
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+PLENTY: Final = 2**40
+"""bytes of memory."""
 
 
 class Lines:
@@ -39,10 +42,32 @@ class Clock:
         return self.now
 
 
+class Memory:
+    """Bytes of memory available, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.available = PLENTY
+
+    def __call__(self) -> int:
+        return self.available
+
+
 class Make(Protocol):
     def __call__(
-        self, devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
+        self,
+        workers: int = 1,
+        *,
+        environment: dict[str, str] | None = None,
+        clock: Clock | None = None,
+        memory: Memory | None = None,
+        **timeouts: float,
     ) -> LocalExecutor: ...
+
+
+def plan_of(workers: int) -> WorkerPlan:
+    """Return so many workers on the CPU, of one thread each."""
+    names = ["cpu", *(f"cpu-{number}" for number in range(2, workers + 1))]
+    return WorkerPlan(workers=tuple((name, "cpu") for name in names), threads=1, reason="the test wants so")
 
 
 @pytest.fixture
@@ -70,15 +95,21 @@ def make(tmp_path: Path, log: Lines) -> Iterator[Make]:
     made: list[LocalExecutor] = []
 
     def make(
-        devices: Sequence[str] = ("cpu",), *, environment: dict[str, str] | None = None, clock: Clock | None = None, **timeouts: float
+        workers: int = 1,
+        *,
+        environment: dict[str, str] | None = None,
+        clock: Clock | None = None,
+        memory: Memory | None = None,
+        **timeouts: float,
     ) -> LocalExecutor:
         executor = LocalExecutor(
-            devices,
+            plan_of(workers),
             scripted_command(tmp_path),
             log=log,
             timeouts=WorkerTimeouts(**{"pause": 0.1, **timeouts}),
             environment={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             clock=clock or time.monotonic,
+            memory=memory or Memory(),
         )
         executor.start()
         made.append(executor)

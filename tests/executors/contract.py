@@ -18,12 +18,13 @@ DEADLINE_SECONDS: Final = 60.0
 """How long a test waits before it fails; none passes by waiting this long."""
 
 
-def order(token: str, text: str | None = None, *, limit_seconds: float = 0.0) -> WorkOrder:
+def order(token: str, text: str | None = None, *, limit_seconds: float = 0.0, recording: str = __file__) -> WorkOrder:
+    """Return an order; its recording and its video are there."""
     return WorkOrder(
         token=token,
         job_id="job",
         item="item",
-        recording=__file__,  # something that is there
+        recording=recording,
         video=__file__,
         output="/out/result.mp4",
         thumbnail="/out/result.jpg",
@@ -156,7 +157,7 @@ class ExecutorContract:
 
     def test_the_workers_are_described_for_the_status(self, executor: Executor) -> None:
         run(executor, order("t1"))
-        (worker,) = executor.workers()
+        worker = executor.workers()[0]
         assert worker.state is WorkerState.IDLE
         assert worker.device == "scripted"
         assert worker.token is None

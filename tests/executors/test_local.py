@@ -14,7 +14,7 @@ from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, Wor
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.executors.slot import WorkerTimeouts
 from heygem_daemon.executors.worker_process import describe_exit
-from tests.executors.conftest import ROOT, Clock, Lines, Make, scripted_command
+from tests.executors.conftest import ROOT, Clock, Lines, Make, plan_of, scripted_command
 from tests.executors.contract import ExecutorContract, collect, failed, order, outcome_of, run, succeeded, wait_free
 from tests.processes import is_alive, read_line_soon, wait_gone
 
@@ -192,7 +192,7 @@ def test_a_worker_that_cannot_start_is_tried_again_after_growing_pauses(make: Ma
 
 
 def test_a_program_that_does_not_exist_is_a_worker_that_cannot_start(log: Lines) -> None:
-    executor = LocalExecutor(["cpu"], lambda _name, _device: ("/does/not/exist",), log=log, timeouts=WorkerTimeouts(pause=0.01))
+    executor = LocalExecutor(plan_of(1), lambda _name, _device: ("/does/not/exist",), log=log, timeouts=WorkerTimeouts(pause=0.01))
     list(executor.poll())
     assert executor.free() == 0
     assert "cannot be started" in executor.workers()[0].problem
@@ -204,14 +204,14 @@ def test_the_pause_doubles_from_the_second_death_to_its_limit() -> None:
     assert [timeouts.pause_after(deaths) for deaths in range(6)] == [0.0, 0.0, 1.0, 2.0, 4.0, 5.0]
 
 
-def test_two_devices_work_at_the_same_time(make: Make) -> None:
-    executor = make(("cpu", "cpu"))
+def test_two_workers_work_at_the_same_time(make: Make) -> None:
+    executor = make(2)
     collect(executor, lambda _reports: executor.free() == 2)
     executor.submit(order("t1", "hang"))
     executor.submit(order("t2"))
     reports = collect(executor, outcome_of("t2"))
     assert isinstance(reports[-1], WorkSucceeded)
-    assert [worker.worker for worker in executor.workers()] == ["cpu-0", "cpu-1"]
+    assert [worker.worker for worker in executor.workers()] == ["cpu", "cpu-2"]
     assert [worker.state for worker in executor.workers()] == ["busy", "idle"]
 
 
@@ -227,10 +227,10 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from heygem_daemon.executors.local import LocalExecutor\n"
-        "from tests.executors.conftest import scripted_command\n"
+        "from tests.executors.conftest import plan_of, scripted_command\n"
         "from tests.executors.contract import order, wait_free\n"
         "path = Path(sys.argv[1])\n"
-        "executor = LocalExecutor(['cpu'], scripted_command(path), log=lambda *a, **k: None)\n"
+        "executor = LocalExecutor(plan_of(1), scripted_command(path), log=lambda *a, **k: None)\n"
         "wait_free(executor)\n"
         "executor.submit(order('t1', f'child {path / \"child\"}'))\n"
         "(path / 'worker').write_text(f'{executor.workers()[0].pid}\\n')\n"
@@ -259,9 +259,9 @@ def test_a_changed_command_replaces_an_idle_worker(make: Make, tmp_path: Path) -
     executor = make()
     wait_free(executor)
     pid, command = pid_of(executor), scripted_command(tmp_path)
-    executor.set_command(command)
+    executor.set_plan(plan_of(1), command)
     assert executor.free() == 1
-    executor.set_command(lambda name, device: (*command(name, device), "--threads", "2"))
+    executor.set_plan(plan_of(1), lambda name, device: (*command(name, device), "--threads", "2"))
     assert executor.free() == 0
     wait_free(executor)
     assert pid_of(executor) != pid

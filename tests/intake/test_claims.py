@@ -426,3 +426,23 @@ def test_a_folder_named_like_a_control_file_is_never_deleted(inbox: Path) -> Non
     (inbox / "a.cancel").mkdir()
     CLAIMS.clear_control(str(inbox), "a", "cancel")
     assert (inbox / "a.cancel").is_dir()
+
+
+def test_claims_become_durable_together_and_the_inbox_once(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed = []
+    for name in ("a", "b"):
+        fill(inbox / name, "speech.wav")
+        claimed.append(CLAIMS.claim(scan_of(inbox, name), f"job-{name}"))
+    synced: list[Path] = []
+    monkeypatch.setattr("heygem_daemon.intake.claims.sync_folder", synced.append)
+    CLAIMS.persist(str(inbox), claimed)
+    assert synced == [*claimed, inbox / ".heygem" / "claimed", inbox], "the drop is in its new place before it is gone from the old one"
+
+
+def test_a_share_that_is_gone_makes_no_claim_durable(inbox: Path) -> None:
+    fill(inbox / "a", "speech.wav")
+    claimed = CLAIMS.claim(scan_of(inbox, "a"), "job-a")
+    shutil.rmtree(inbox)
+    with pytest.raises(TransientError) as problem:
+        CLAIMS.persist(str(inbox), [claimed])
+    assert problem.value.code == "share_offline"

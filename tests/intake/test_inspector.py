@@ -1,20 +1,26 @@
+import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from heygem_daemon.core.scan import Inspection
+from heygem_daemon.intake.file_check import FileChecks
 from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.media.types import MediaLimits
+
+CACHE = Path(tempfile.gettempdir()) / "heygem-test-inspector"
 
 
 @pytest.fixture
 def inspector() -> Iterator[MediaInspector]:
-    inspector = MediaInspector()
+    """Checks in threads of this process; the product's, in a process of its own, is tested in test_inspection_process."""
+    inspector = MediaInspector(check=FileChecks(CACHE).seconds)
     yield inspector
     inspector.close()
 
@@ -68,17 +74,42 @@ def test_a_recording_that_is_audible_somewhere_is_no_silence(
     assert wait_for(inspector, "1", drop, [name], []).seconds == pytest.approx({name: 2.0}, abs=0.05)
 
 
-def test_an_inspection_does_not_wait(inspector: MediaInspector, drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inspection_does_not_wait(drop: Path) -> None:
     goes_on = threading.Event()
 
-    def wait(path: Path, limits: MediaLimits) -> SimpleNamespace:
+    def wait(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
         assert goes_on.wait(60)
-        return SimpleNamespace(seconds=2.0)
+        return 2.0
 
-    monkeypatch.setattr("heygem_daemon.intake.inspector.measure_speech", wait)
-    assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=["speech.wav"], videos=["videos/a.mp4"]) is None
-    goes_on.set()
-    assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).seconds["speech.wav"] == 2.0
+    with closing(MediaInspector(check=wait)) as inspector:
+        assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=["speech.wav"], videos=["videos/a.mp4"]) is None
+        goes_on.set()
+        assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).seconds["speech.wav"] == 2.0
+
+
+def test_several_files_of_an_inbox_are_open_at_once_and_not_more(drop: Path) -> None:
+    at_once = threading.Barrier(3, timeout=60)
+    running: list[int] = []
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        running.append(1)
+        assert len(running) <= 3
+        at_once.wait()
+        running.pop()
+        at_once.wait()
+        return 1.0
+
+    with closing(MediaInspector(threads=3, check=check)) as inspector:
+        names = [f"{number}.mp4" for number in range(9)]
+        assert wait_for(inspector, "1", drop, [], names).seconds == dict.fromkeys(names, 1.0)
+
+
+def test_it_opens_as_many_files_at_once_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = {}
+    for cores in (1, 2, 6, 64):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        threads[cores] = MediaInspector(check=FileChecks(CACHE).seconds).threads
+    assert threads == {1: 2, 2: 2, 6: 6, 64: 8}
 
 
 def test_a_finding_stays_until_it_is_forgotten(inspector: MediaInspector, drop: Path, tmp_path: Path) -> None:
@@ -117,34 +148,25 @@ def test_a_drop_without_media_is_done_at_once(inspector: MediaInspector, drop: P
     assert inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=[], videos=[]) == Inspection(problems={}, seconds={})
 
 
-def test_a_file_that_hangs_blocks_neither_another_inbox_nor_the_end(inspector: MediaInspector, drop: Path, tmp_path: Path) -> None:
+def test_a_file_that_hangs_blocks_neither_another_inbox_nor_the_end(drop: Path) -> None:
     hung = threading.Event()
-    frozen = tmp_path / "frozen"
-    frozen.mkdir()
-    for number in range(4):
-        (frozen / f"{number}.mp4").touch()
 
-    def hang(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
-        hung.wait(60)
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        if "frozen" in path.name:
+            hung.wait(60)
         return 1.0
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("heygem_daemon.intake.inspector._seconds", hang)
-        assert (
-            inspector.inspect("far", "1", inbox="far inbox", root=frozen, recordings=[], videos=[f"{number}.mp4" for number in range(4)])
-            is None
-        )
-    assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).problems == {}
-    assert (
-        inspector.inspect("far", "1", inbox="far inbox", root=frozen, recordings=[], videos=[f"{number}.mp4" for number in range(4)])
-        is None
-    )
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("inspect"))
-    hung.set()
+    with closing(MediaInspector(check=check)) as inspector:
+        frozen = [f"frozen {number}.mp4" for number in range(12)]
+        assert inspector.inspect("far", "1", inbox="far inbox", root=drop, recordings=[], videos=frozen) is None
+        assert wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"]).problems == {}
+        assert inspector.inspect("far", "1", inbox="far inbox", root=drop, recordings=[], videos=frozen) is None
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("inspect"))
+        hung.set()
 
 
 def test_after_the_end_no_thread_is_left(drop: Path) -> None:
-    inspector = MediaInspector()
+    inspector = MediaInspector(check=FileChecks(CACHE).seconds)
     wait_for(inspector, "1", drop, ["speech.wav"], ["videos/a.mp4"])
     mine = [thread for thread in threading.enumerate() if thread.name == "inspect inbox"]
     assert mine

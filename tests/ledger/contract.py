@@ -45,6 +45,13 @@ class LedgerContract:
         ledger.put(RICH)
         assert ledger.get("rich") == RICH
 
+    def test_several_are_put_together(self, ledger: Ledger) -> None:
+        ledger.put(RICH, job(item("a"), id="x"), job(item("a"), item("b"), id="y"))
+        assert ledger.get("rich") == RICH
+        assert [found.id for found in ledger.open_jobs()] == ["rich", "x", "y"]
+        ledger.put()
+        assert len(ledger.recent(9)) == 3
+
     def test_what_was_never_put_is_not_there(self, ledger: Ledger) -> None:
         assert ledger.get("nothing") is None
         assert ledger.get("nothing\udcff") is None

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
 from heygem_daemon.lipsync.geometry.landmarks import lower_face_weight
 from heygem_daemon.lipsync.geometry.pose import mean_face
+from heygem_daemon.lipsync.speech.whisper import SpeechEncoder
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
@@ -70,3 +73,25 @@ def face(clip: Clip) -> np.ndarray:
 def weight(face: np.ndarray) -> np.ndarray:
     """How far each landmark of the mean face follows the jaw, [468]."""
     return lower_face_weight(face)
+
+
+_ENCODED: Final[dict[tuple[SpeechEncoder, bytes], Tensor]] = {}
+"""Windows of speech that an encoder has seen -> its output, 2.5 MB each; the newest forty."""
+
+
+@pytest.fixture(scope="module")
+def _equal_speech_is_encoded_once() -> Iterator[None]:
+    """Let the encoder compute equal windows once: a third of a second each. For tests whose subject is what is made of its output."""
+    compute = SpeechEncoder.forward
+
+    def once(self: SpeechEncoder, mel: Tensor) -> Tensor:
+        key = (self, mel.numpy().tobytes())
+        if key not in _ENCODED:
+            while len(_ENCODED) >= 40:
+                del _ENCODED[next(iter(_ENCODED))]
+            _ENCODED[key] = compute(self, mel)
+        return _ENCODED[key].clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SpeechEncoder, "forward", once)
+        yield

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import pytest
@@ -49,6 +50,11 @@ def same(a: MouthMotion, b: MouthMotion) -> bool:
     )
 
 
+UNCUT: Final = talk(5.3)
+UNCUT_FRAMES: Final = (Fraction(24000, 1001), 140)
+"""Speech that is given whole and in pieces; the frame rate and the number of frames of its motion."""
+
+
 class DriverContract:
     """Needs a fixture `driver`."""
 
@@ -59,6 +65,7 @@ class DriverContract:
     def test_it_has_a_name(self, driver: Driver) -> None:
         assert driver.name.isidentifier()
 
+    @pytest.mark.family(3)  # every frame rate and every number of frames is among them
     @pytest.mark.parametrize("frame_rate", [Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(7, 3)])
     @pytest.mark.parametrize("frames", [1, 2, 61, 250])
     def test_it_gives_the_requested_number_of_frames_at_exact_times(self, driver: Driver, frame_rate: Fraction, frames: int) -> None:
@@ -93,12 +100,15 @@ class DriverContract:
         assert motion.opening.max() > 0.3
         assert motion.opening.std() > 0.05
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def uncut(cls, driver: Driver) -> MouthMotion:
+        """The motion of UNCUT, given as one block."""
+        return joined(driver.motion([UNCUT], *UNCUT_FRAMES))
+
     @pytest.mark.parametrize("sizes", [[1_000_000], [160], [16000], [1, 7, 333, 16001], [15999, 2]], ids=str)
-    def test_the_result_does_not_depend_on_how_the_speech_is_cut(self, driver: Driver, sizes: list[int]) -> None:
-        wave = talk(5.3)
-        frame_rate, frames = Fraction(24000, 1001), 140
-        whole = joined(driver.motion([wave], frame_rate, frames))
-        assert same(whole, joined(driver.motion(cut(wave, sizes), frame_rate, frames)))
+    def test_the_result_does_not_depend_on_how_the_speech_is_cut(self, driver: Driver, uncut: MouthMotion, sizes: list[int]) -> None:
+        assert same(uncut, joined(driver.motion(cut(UNCUT, sizes), *UNCUT_FRAMES)))
 
     def test_empty_blocks_change_nothing(self, driver: Driver) -> None:
         wave, empty = talk(3), np.zeros(0, np.float32)

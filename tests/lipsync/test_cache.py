@@ -165,6 +165,22 @@ def test_one_of_many_racing_processes_builds_and_all_use_it(tmp_path: Path, star
     assert len((tmp_path / "log").read_text(encoding="utf-8").split()) == 1
 
 
+def test_a_process_that_waits_for_a_builder_shows_that_it_lives(tmp_path: Path, start_user: StartUser) -> None:
+    builder = start_user("hang")
+    assert builder.stdout is not None
+    assert builder.stdout.readline() == "half\n"
+    waits: list[None] = []
+
+    def on_wait() -> None:
+        waits.append(None)
+        if len(waits) == 3:
+            builder.kill()
+
+    with Cache(tmp_path / "cache", 10**9, on_wait=on_wait) as cache:
+        assert (cache.entry("shared", fill()) / "content").exists()
+    assert len(waits) >= 3
+
+
 def test_a_waiting_process_builds_when_the_builder_is_killed(tmp_path: Path, start_user: StartUser) -> None:
     victim = start_user("hang")
     assert victim.stdout is not None

@@ -225,3 +225,23 @@ def test_lips_should_meet_where_the_driver_shuts_them_and_nowhere_else() -> None
     silent.opening.extend([0.1] * 4)
     silent.driver_opening.extend([0.0] * 4)
     assert not silent.shut().any()
+
+
+def target_of(opening: Float32) -> TargetTrace:
+    target = TargetTrace(limit=len(opening))
+    target.opening.extend(map(float, opening))
+    return target
+
+
+def test_twenty_seconds_of_speech_are_enough_to_judge_a_result() -> None:
+    assert target_of(speech_like(1500)).judged_frames(RATE) == 500
+    assert target_of(speech_like(1500)).judged_frames(Fraction(30000, 1001)) == 600
+    assert target_of(speech_like(120)).judged_frames(RATE) == 120
+    assert target_of(speech_like(0)).judged_frames(RATE) == 0
+
+
+def test_a_result_that_begins_without_speech_or_without_a_drawn_face_is_judged_by_all_that_is_recorded() -> None:
+    music, undriven = speech_like(1500), speech_like(1500)
+    music[:450], undriven[:300] = 0.01, np.nan
+    assert target_of(music).judged_frames(RATE) == target_of(undriven).judged_frames(RATE) == 1500
+    assert target_of(np.full(700, np.nan, np.float32)).judged_frames(RATE) == 700

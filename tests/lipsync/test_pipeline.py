@@ -7,6 +7,7 @@ import wave
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,8 @@ from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
 from tests.lipsync.driver_contract import RATE, talk
 from training.espeak import espeak
+
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
 
 SECONDS = Fraction(23, 10)
 SENTENCE = "Good evening. My father says that they have a new map of the bay."
@@ -206,6 +209,22 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     verify_result(again.output, frames=frames, frame_rate=Fraction(24000, 1001), seconds=report.seconds, size=(report.width, report.height))
 
 
+Trial = Callable[[Fit, float], tuple[RenderRequest, RenderReport]]
+
+
+@pytest.fixture(scope="module")
+def trial(place: Path, session: RenderSession, recording: Path, clip: Path) -> Trial:
+    """Render the first seconds, with a transcript: trial(fit, first_seconds). The same ones are rendered once."""
+
+    @cache
+    def render(fit: Fit, first_seconds: float) -> tuple[RenderRequest, RenderReport]:
+        options = RenderOptions(fit=fit, first_seconds=first_seconds, text=SENTENCE, language="en-us", undriven_limit=1)
+        request = request_in(place / f"trial {fit} {first_seconds}", recording, clip, options=options)
+        return request, session.render(request)
+
+    return render
+
+
 @pytest.mark.parametrize(
     ("fit", "first_seconds", "seconds", "is_trial"),
     [
@@ -215,11 +234,9 @@ def test_the_second_time_the_presenter_is_known_and_fit_video_keeps_the_length_o
     ],
 )
 def test_a_trial_is_as_long_as_its_first_seconds_and_says_what_it_is(
-    place: Path, session: RenderSession, recording: Path, clip: Path, fit: Fit, first_seconds: float, seconds: Fraction, is_trial: bool
+    trial: Trial, fit: Fit, first_seconds: float, seconds: Fraction, is_trial: bool
 ) -> None:
-    options = RenderOptions(fit=fit, first_seconds=first_seconds, text=SENTENCE, language="en-us", undriven_limit=1)
-    request = request_in(place / f"trial {fit} {first_seconds}", recording, clip, options=options)
-    report = session.render(request)
+    request, report = trial(fit, first_seconds)
     frames = round(seconds * Fraction(24000, 1001))
     assert (report.frames, "trial" in report.warnings) == (frames, is_trial)
     verify_result(
@@ -233,11 +250,9 @@ def test_a_trial_is_as_long_as_its_first_seconds_and_says_what_it_is(
         assert "script_mismatch" not in report.warnings
 
 
-def test_a_trial_begins_as_the_whole_result_does(place: Path, session: RenderSession, recording: Path, clip: Path, made: Made) -> None:
-    request = request_in(place / "begin", recording, clip, options=RenderOptions(first_seconds=1.2))
-    session.render(request)
-    whole, trial = (list(VideoReader(probe(path)).frames(0, 12)) for path in (made[0].output, request.output))
-    assert np.mean([np.abs(a.y.astype(int) - b.y).mean() for a, b in zip(whole, trial, strict=True)]) < 1.5
+def test_a_trial_begins_as_the_whole_result_does(trial: Trial, made: Made) -> None:
+    whole, part = (list(VideoReader(probe(request.output)).frames(0, 12)) for request in (made[0], trial("audio", 1.2)[0]))
+    assert np.mean([np.abs(a.y.astype(int) - b.y).mean() for a, b in zip(whole, part, strict=True)]) < 1.5
 
 
 @pytest.fixture(scope="module")
@@ -408,6 +423,39 @@ def driver_for(
     return used
 
 
+def test_the_next_video_with_a_recording_costs_no_process_before_it_is_rendered(
+    session: RenderSession, recording: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Made
+) -> None:
+    """The recording is decoded already, the video inspected, the encoder tried and the presenter known; a transcript is aligned once."""
+    commands: list[tuple[str, ...]] = []
+    start, options = run._start, RenderOptions(text=SENTENCE, language="en-us")
+
+    def recorded(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        commands.append(tuple(command))
+        return start(command, **options)
+
+    used: list[RenderInputs] = []
+
+    def stop(inputs: RenderInputs, *_: object) -> None:
+        used.append(inputs)
+        raise StopError
+
+    monkeypatch.setattr(run, "_start", recorded)
+    monkeypatch.setattr(pipeline, "render_frames", stop)
+    counts: list[int] = []
+    for _ in range(2):
+        with pytest.raises(StopError):
+            session.render(request_in(tmp_path / "stopped", recording, clip, options=options))
+        counts.append(len(commands))
+    assert made[1].engine == "rewrite"  # the presenter is known already
+    assert {command[0] for command in commands} == {"espeak-ng"}
+    assert counts[0] == counts[1]
+    first, second = used
+    assert first.speech is second.speech
+    assert first.alignment is not None
+    assert first.alignment is second.alignment
+
+
 def test_a_driver_is_told_how_often_the_lips_of_the_presenter_are_shut(driver_for: DriverFor) -> None:
     driver = AdaptableDriver()
     used = driver_for(driver, SpeakingStyle(shut_share=0.37, is_own=True))
@@ -507,14 +555,22 @@ def test_what_is_driven_is_reported_too(made: Made) -> None:
 
 @pytest.mark.parametrize("is_verified", [True, False])
 def test_a_result_that_differs_from_its_report_is_an_error_unless_somebody_else_verifies(
-    place: Path, session: RenderSession, recording: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, is_verified: bool
+    place: Path,
+    session: RenderSession,
+    recording: Path,
+    clip: Path,
+    made: Made,
+    monkeypatch: pytest.MonkeyPatch,
+    is_verified: bool,
 ) -> None:
+    request = replace(request_in(place / f"verified {is_verified}", recording, clip), verify=is_verified)
+
     def report(*_: object, **__: object) -> RenderReport:
         request.output.write_bytes(b"no video")
-        return replace(made_report, frames=5)
+        assert request.thumbnail is not None
+        request.thumbnail.write_bytes(b"no image")
+        return replace(made[1], frames=5)
 
-    request = replace(request_in(place / f"verified {is_verified}", recording, clip), verify=is_verified)
-    made_report = session.render(request)
     monkeypatch.setattr(session, "_render", report)
     if not is_verified:
         assert session.render(request).frames == 5

@@ -11,7 +11,7 @@ import pytest
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.media import channels
+from heygem_daemon.media import channel_layouts
 from heygem_daemon.media.frame import Frame, YuvSpace
 from heygem_daemon.media.probe import check_recording
 from heygem_daemon.media.speech import decoded_speech, measure_speech
@@ -311,18 +311,18 @@ def test_the_result_of_surround_audio_whose_mix_cancels_is_audible(tmp_path: Pat
 
 
 @pytest.mark.family(4)
-@pytest.mark.parametrize("layout", sorted(channels.KEPT))
+@pytest.mark.parametrize("layout", sorted(channel_layouts.KEPT))
 def test_channels_are_kept_in_their_places_where_aac_can(tmp_path: Path, decoded: Decode, layout: str) -> None:
-    tones = [0.3 * np.sin(2 * np.pi * (50 + 20 * k) * TIME) for k in range(channels.channel_count(channels.KEPT[layout]))]
+    tones = [0.3 * np.sin(2 * np.pi * (50 + 20 * k) * TIME) for k in range(channel_layouts.channel_count(channel_layouts.KEPT[layout]))]
     info = write_result(tmp_path / "o.mp4", write_surround(tmp_path / "a.wav", *tones, layout=layout), tmp_path, channels="keep")
     assert chosen(info).layout == layout
-    assert chosen(check_recording(tmp_path / "o.mp4")).layout == channels.KEPT[layout]
+    assert chosen(check_recording(tmp_path / "o.mp4")).layout == channel_layouts.KEPT[layout]
     assert all(likeness(heard, tone) > 0.95 for heard, tone in zip(result_channels(tmp_path / "o.mp4", decoded), tones, strict=True))
     assert info.warnings == {}
 
 
 @pytest.mark.family(2)
-@pytest.mark.parametrize("count", sorted(channels.KEPT_WITHOUT_POSITIONS))
+@pytest.mark.parametrize("count", sorted(channel_layouts.KEPT_WITHOUT_POSITIONS))
 def test_channels_without_positions_are_kept_in_their_order(tmp_path: Path, decoded: Decode, count: int) -> None:
     voices = [voice(k, SECONDS) for k in range(count)]
     info = write_result(tmp_path / "o.mp4", write_audio(tmp_path / "a.wav", *voices), tmp_path, channels="keep")

@@ -84,6 +84,7 @@ def test_frames_from_the_middle_are_decoded_from_a_little_before() -> None:
         f"{SHAPE};[s1]setpts=PTS-3000[s2];[s2]bwdif=deint=interlaced:mode=send_frame[s3];[s3]fps=30000/1001[s4];[s4]trim=start_pts=33[s5]",
         *("-map", "[s5]", "-f", "rawvideo", "-fps_mode", "passthrough", "-frames:v", "7", "pipe:1", *QUIET),
     )
+    assert "[s5]crop=52:48:30:12[s6]" in graph(commands.decode_frames(info(CLIP), start=33, box=(30, 12, 82, 60)))
     assert "-ss" not in commands.decode_frames(info(CLIP), start=33, seek=False)
     assert "-ss" not in commands.decode_frames(info(replace(CLIP, is_seekable=False)), start=33)
 

@@ -1,5 +1,6 @@
 """Read frames: the right ones, in the right order, from anywhere, in bounded memory."""
 
+import errno
 import tracemalloc
 from collections.abc import Iterable
 from fractions import Fraction
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heygem_daemon.core.errors import InputError, TransientError
+from heygem_daemon.media import kept_frames
+from heygem_daemon.media import reader as reader_module
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import check_video
 from heygem_daemon.media.reader import VideoReader, ping_pong
@@ -25,7 +28,7 @@ BFRAMES = ("-c:v", "libx264", "-preset", "medium", "-bf", 3, "-g", 30, "-pix_fmt
 NUMBERED = "geq=lum='16+4*N':cb=128:cr=128"
 
 
-def reader(path: Path, **options: int) -> VideoReader:
+def reader(path: Path, **options: Any) -> VideoReader:
     return VideoReader(check_video(path), **options)
 
 
@@ -52,6 +55,17 @@ def test_frames_are_the_decoders_own_bit_by_bit(clip: MakeFile, decoded: Decode)
     ours = stacked(reader(path).frames())
     assert np.array_equal(ours.reshape(-1), decoded(path))
     assert reader(path).frame_count() == len(ours) == 50
+
+
+@pytest.mark.parametrize("size", ["160x120", "161x121"])
+def test_a_part_of_the_frames_is_the_same_pixels(clip: MakeFile, size: str) -> None:
+    path = clip(f"part-{size}.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv420p", size=size, seconds=0.4)
+    whole, parts = list(reader(path).frames(0, 5)), list(reader(path).cropped((30, 12, 82, 60), 5))
+    assert [frame.index for frame in parts] == list(range(5))
+    for frame, part in zip(whole, parts, strict=True):
+        assert np.array_equal(part.y, frame.y[12:60, 30:82])
+        assert np.array_equal(part.u, frame.u[6:30, 15:41])
+        assert np.array_equal(part.v, frame.v[6:30, 15:41])
 
 
 HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params")
@@ -278,6 +292,39 @@ def test_playing_backwards_by_chunks_gives_the_same_frames(clip: MakeFile, name:
     source = reader(path, chunk_bytes=chunk * whole.shape[1])
     played = list(source.play(count, len(whole) if is_counted else None))
     assert [frame.index for frame in played] == [ping_pong(i, len(whole)) for i in range(count)]
+    assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
+
+
+@pytest.mark.parametrize("count", [26, 40, 50, 120])
+@pytest.mark.parametrize("disk", ["roomy", "full", "full soon"])
+def test_playing_gives_the_same_frames_wherever_they_are_kept(
+    clip: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, disk: str
+) -> None:
+    path = clip("one-second.mp4", seconds=1)
+    whole = stacked(reader(path).frames())
+    monkeypatch.setattr(kept_frames, "_LEFT_FREE", 0 if disk != "full" else 2**60)
+    if disk == "full soon":
+        monkeypatch.setattr(kept_frames, "_write", no_space)
+    source = reader(path, chunk_bytes=10 * whole.shape[1], directory=tmp_path)
+    played = list(source.play(count, len(whole)))
+    assert [frame.index for frame in played] == [ping_pong(i, len(whole)) for i in range(count)]
+    assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
+
+
+def no_space(*_arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_long_video_is_played_backwards_from_the_disk(clip: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk may hold is less than the video: backwards it goes part by part."""
+    path = clip("cfr.mp4", *X264, "-g", 12, seconds=3)
+    whole = stacked(reader(path).frames())
+    for module in (kept_frames, reader_module):
+        monkeypatch.setattr(module, "DISK_BYTES", 30 * whole.shape[1])
+    monkeypatch.setattr(kept_frames, "_LEFT_FREE", 0)
+    source = reader(path, chunk_bytes=5 * whole.shape[1], directory=tmp_path)
+    played = list(source.play(170, len(whole)))
+    assert [frame.index for frame in played] == [ping_pong(i, len(whole)) for i in range(170)]
     assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
 
 

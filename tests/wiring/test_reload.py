@@ -164,6 +164,23 @@ def test_a_worker_is_replaced_when_what_it_was_started_with_changed(daemon_with_
     assert command[command.index("--threads") + 1] == "2"
 
 
+def test_more_results_at_once_are_more_workers_from_now_on(daemon_with_worker: Daemon, config: Path, log: RecordingLog) -> None:
+    daemon = daemon_with_worker
+    (first,) = daemon.executor.workers()
+    rewrite(config, ("items_at_once = 1", "items_at_once = 2"))
+    daemon.reconfigure(daemon)
+    daemon.executor.poll()
+    assert last(log, "config_reloaded") == ["engine.items_at_once: 1 -> 2"]
+    assert [worker.worker for worker in daemon.executor.workers()] == ["cpu", "cpu-2"]
+    assert daemon.executor.workers()[0].pid == first.pid
+    assert [event["items"] for event in log.events_named("workers_planned")] == [1, 2]
+    rewrite(config, ("items_at_once = 2", "items_at_once = 1"))
+    daemon.reconfigure(daemon)
+    for _ in range(2):
+        daemon.executor.poll()
+    assert [worker.pid for worker in daemon.executor.workers()] == [first.pid]
+
+
 def test_every_setting_that_needs_a_restart_exists() -> None:
     names = {change.setting for change in changes(Settings(), Settings())} | set(_names(Settings().model_dump()))
     assert names >= RESTART_REQUIRED

@@ -1,7 +1,10 @@
 """The real session in a real worker process: orders in, results and failures out."""
 
 import dataclasses
+import os
 import subprocess
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.work import WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.executors.local import LocalExecutor, WorkerSetup, worker_command
-from heygem_daemon.lipsync.engines import NO_OPTIONS, Wav2LipOptions
+from heygem_daemon.executors.worker_plan import WorkerPlan
+from heygem_daemon.lipsync.engines import NO_OPTIONS, Wav2LipOptions, engine_names
 from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.worker import session
 from heygem_daemon.worker.options import WorkerOptions
 from heygem_daemon.worker.session import LipSyncSession, request_of
 from tests.executors.contract import failed, order, run, wait_free
@@ -39,7 +44,7 @@ def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(
     limits, wav2lip = MediaLimits(video_seconds=30), Wav2LipOptions(checkpoint="mine", licence_confirmed=True)
     setup = WorkerSetup(models=weights, cache=tmp_path / "cache", threads=1, cache_bytes=20 * 2**30, limits=limits, wav2lip=wav2lip)
     executor = LocalExecutor(
-        ["cpu"],
+        WorkerPlan(workers=(("cpu", "cpu"),), threads=1, reason=""),
         lambda name, device: worker_command(setup, name, device),
         log=lambda *_arguments, **_fields: None,
     )
@@ -94,3 +99,34 @@ def test_an_order_holds_everything_that_a_request_needs() -> None:
     assert request.script is None
     assert request_of(dataclasses.replace(work, script="/drop/speech.txt")).script == Path("/drop/speech.txt")
     assert str(request.output) == work.output
+
+
+@pytest.mark.parametrize("seconds", [None, 12.5])
+def test_a_start_that_has_to_compile_tells_how_long_that_took(
+    seconds: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[int] = []
+
+    def compile_kernels(on_step: Callable[[], None]) -> float | None:
+        on_step()
+        return seconds
+
+    monkeypatch.setattr(session, "compile_kernels", compile_kernels)
+    LipSyncSession(options(tmp_path, "cpu")).prepare(lambda: steps.append(1))
+    assert ("took 12.5 s" in capsys.readouterr().err) is (seconds is not None)
+    assert len(steps) == 1 + len(engine_names()), "every part shows that it is done"
+
+
+def test_a_worker_starts_without_libraries_that_few_jobs_need() -> None:
+    code = (
+        "import os, sys\n"
+        "import heygem_daemon.worker.__main__, heygem_daemon.worker.session\n"
+        "import heygem_daemon.lipsync.speech.phonetic, heygem_daemon.lipsync.atlas.renderer, numpy\n"
+        "numpy.ones((500, 500)) @ numpy.ones((500, 500))\n"
+        "print(len(os.listdir('/proc/self/task')), *sys.modules)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}}
+    done = subprocess.run((sys.executable, "-c", code), env=environment, capture_output=True, text=True, check=True, timeout=120)
+    threads, *loaded = done.stdout.split()
+    assert not {"librosa", "matplotlib", "sklearn", "scipy.signal", "scipy.spatial", "scipy.stats"} & set(loaded)
+    assert threads == "1", "the threads of numpy's OpenBLAS wait by spinning"

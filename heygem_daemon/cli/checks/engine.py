@@ -12,6 +12,7 @@ from heygem_daemon.lipsync import model_files
 from heygem_daemon.lipsync.engines import WAV2LIP_ENGINES
 from heygem_daemon.lipsync.wav2lip.checkpoints import store
 from heygem_daemon.settings import Settings
+from heygem_daemon.wiring.config_mapping import machine, worker_plan
 
 _SECONDS: Final = 120.0
 _TORCH_PROBE: Final = "import torch; print(torch.__version__, torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu')"
@@ -66,3 +67,10 @@ def device(wanted: str) -> Finding:
     if "cuda" in wanted:
         return fault("no CUDA device", "Check the driver with nvidia-smi, or set engine.device = 'cpu'")
     return ok(f"torch {version} on the CPU") if wanted == "cpu" else note(f"torch {version}, no CUDA device: works, more slowly")
+
+
+def items_at_once(settings: Settings) -> Finding:
+    """Tell how many results the daemon makes at once on this machine, and why."""
+    plan = worker_plan(settings, machine(settings))
+    results, threads = ("result" if plan.items == 1 else "results"), ("thread" if plan.threads == 1 else "threads")
+    return ok(f"{plan.items} {results} at once, {plan.threads} {threads} each ({plan.reason})")

@@ -73,6 +73,7 @@ def findings(settings: Settings, me: Identity, config: Path | None = None) -> It
     yield from _weights(settings)
     yield from machine.programs(me)
     yield engine.device(settings.engine.device)
+    yield engine.items_at_once(settings)
     yield machine.journal(settings.log.format)
     yield from service.findings(service.properties(), directories, me)
     yield from _lock(settings)

@@ -14,6 +14,7 @@ from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.core.warning_codes import describe_warning
 from heygem_daemon.lipsync.engines import engine
+from heygem_daemon.lipsync.loading import without_collection
 from heygem_daemon.lipsync.render_request import RenderReport, RenderRequest
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.types import MediaLimits
@@ -37,7 +38,8 @@ def render(
     usable = list(_usable(console, recording, videos, options, media_limits(settings)))
     if not usable:
         return ExitCode.SOME_FAILED
-    from heygem_daemon.lipsync.pipeline import RenderSession  # noqa: PLC0415  (torch is slow to import)
+    with without_collection():
+        from heygem_daemon.lipsync.pipeline import RenderSession  # noqa: PLC0415  (torch is slow to import)
 
     stems = names.output_stems([str(video) for video in videos])
     session = RenderSession(
@@ -48,6 +50,7 @@ def render(
         cache_bytes=settings.keep.cache_bytes,
         limits=media_limits(settings),
         wav2lip=wav2lip_options(settings),
+        hardware_codecs=settings.engine.hardware_codecs,
     )
     failures = len(videos) - len(usable)
     with progress_bars(console) as progress:

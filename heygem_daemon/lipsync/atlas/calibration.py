@@ -23,8 +23,8 @@ ReadOpening = Callable[[Frame, Float32], float]
 """Reads the lip opening of the face in a frame, given the landmarks [468, 3] it had before; NaN where there is none."""
 
 TRIALS: Final = 3
-TRIAL_FRAMES: Final = 32
-"""Trials are drawn on three runs of 32 frames: the path through the atlas must be the one of real speech."""
+TRIAL_FRAMES: Final = 16
+"""Trials are drawn on three runs of 16 frames: the path through the atlas must be the one of real speech."""
 _SYLLABLES: Final = ((0.34, 3.1, 0.0), (0.26, 5.3, 1.0), (0.2, 1.1, 2.0))
 """Amplitude, Hz, radians of the opening in a trial: syllables, their variation, phrases."""
 _MEAN: Final = 0.4
@@ -33,7 +33,7 @@ _LARGEST_OPENING: Final = 1.1
 _WIDTH_AMPLITUDE: Final = 0.25
 _WIDTH_HZ: Final = 0.9
 """Amplitude of the width in a trial, as a fraction of the person's range, and its frequency."""
-_PRIOR: Final = (1.0, 4e-3, 2e-5, 4e-3)
+_PRIOR: Final = (0.5, 2e-3, 1e-5, 2e-3)
 """Weights of the prior "the frame shows the target" on offset, slope, bend and the weight of the frame's own opening."""
 _LARGEST_OWN_WEIGHT: Final = 0.3
 _SLOPES: Final = (0.45, 1.5)
@@ -81,15 +81,15 @@ def mesh_reader(models: Path) -> ReadOpening:
     return read
 
 
-def calibrate(index: Int64, tracks: FaceTracks, frames: FrameSource, *, render: Render, read: ReadOpening) -> Float64:
+def calibrate(trials: list[tuple[int, int]], tracks: FaceTracks, frames: FrameSource, *, render: Render, read: ReadOpening) -> Float64:
     """Draw speech-like motion on runs of the video, measure the drawn mouths, and return the table of `OpeningCorrection`.
 
-    index: the frame numbers of the atlas, ascending; render: the renderer without correction.
+    trials: see `trial_runs`; render: the renderer without correction.
     """
     target: list[float] = []
     measured: list[float] = []
     own: list[float] = []
-    for start, stop in _trial_runs(index):
+    for start, stop in trials:
         count = max(stop - start, TRIAL_FRAMES)
         source = frames(start, stop) if stop - start > 1 else list(frames(start, stop)) * count
         for done in render(source, [_trial_motion(count, float(tracks.frame_rate))]):
@@ -118,8 +118,8 @@ def fit_correction(target: Float64, measured: Float64, own: Float64) -> Float64:
     return np.stack([np.append(knots, np.clip(excess[3], 0, _LARGEST_OWN_WEIGHT)), np.append(rising, usual)])
 
 
-def _trial_runs(index: Int64) -> list[tuple[int, int]]:
-    """Return (start, stop) of up to three runs of consecutive atlas frames, spread over the video."""
+def trial_runs(index: Int64) -> list[tuple[int, int]]:
+    """Return (start, stop) of up to three runs of consecutive atlas frames, spread over the video. index: their numbers, ascending."""
     runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
     starts = [(int(first), int(run[-1]) + 1) for run in runs for first in run[::TRIAL_FRAMES]]
     chosen = [starts[i] for i in np.unique(np.linspace(0, len(starts) - 1, TRIALS + 2).astype(int)[1:-1])]

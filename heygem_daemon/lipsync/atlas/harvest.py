@@ -1,6 +1,8 @@
 """Harvest an atlas, the second pass over a video: store the mouths of the selected frames."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,19 +15,20 @@ from heygem_daemon.lipsync.atlas.selection import select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.landmarks import OUTER_OUTLINE
-from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
-from heygem_daemon.lipsync.imaging.compositing import grow_polygon
 from heygem_daemon.lipsync.imaging.grading import learn_grading, lip_colour
 from heygem_daemon.lipsync.imaging.mouth_cover import cover_means, covered_rows, read_profiles
 from heygem_daemon.lipsync.imaging.occlusion import SkinSampler, clear_rows
-from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
+from heygem_daemon.lipsync.imaging.planes import cut_out, mouth_box
+from heygem_daemon.lipsync.imaging.polygons import grow_polygon
 from heygem_daemon.media.frame import Frame
 
 FrameSource = Callable[[int, int], Iterable[Frame]]
 """Yields the frames start to stop of the video."""
+OnFrame = Callable[[int, int, Frame], None]
 
 _SEEK_GAP: Final = 50
 """Frames further apart than this are reached by seeking, nearer ones by decoding what lies between."""
@@ -33,31 +36,46 @@ _LIP_MARGIN: Final = 4
 """Sharpness is measured up to this far around the lips, in pixels."""
 
 
-def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str, on_frame: Callable[[int, int], None]) -> Presenter:
-    """Learn the presenter of a video: statistics from the tracks, mouths from the frames; crops go to `workspace`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """What the tracks alone show of a presenter. reference: [468, 3], mean canonical face; mouth: how it moves; faces: of atlas frames."""
 
-    name: the name of the video in errors. Raises InputError (`no_face`) when no frame has a face.
-    """
+    reference: Float64
+    mouth: MouthModel
+    faces: FaceSample
+
+
+def select_faces(tracks: FaceTracks, name: str) -> Selection:
+    """Return the faces that go into the atlas. name: of the video in errors. Raises InputError (`no_face`) when no frame has a face."""
     if not tracks.valid.any():
         raise error("no_face", name=name)
     reference = mean_face(tracks)
     sample = sample_faces(tracks, reference)
     mouth = learn_mouth(sample.canonical, reference)
-    faces = sample.take(select_rows(sample))
+    return Selection(reference=reference, mouth=mouth, faces=sample.take(select_rows(sample)))
+
+
+def harvest(selection: Selection, frames: FrameSource, workspace: Path, on_frame: OnFrame) -> Presenter:
+    """Learn how the presenter looks, from the selected frames; their mouths go to `workspace`.
+
+    on_frame: gets the number of frames done, that of all, and the frame.
+    """
+    reference, mouth, faces = selection.reference, selection.mouth, selection.faces
     sampler = SkinSampler(mouth.rest, triangulate(reference, mouth.weight))
-    origins, sharpness, skin_samples, lips, profiles, writer = [], [], [], [], [], CropWriter(workspace)
-    for row, (frame, face) in enumerate(_selected_frames(frames, faces)):
-        box = mouth_box(face, float(faces.scale[row]))
-        image, points = padded_bgr(frame, box), face - box[:2]
-        writer.append(image)
-        origins.append(box[:2])
-        sharpness.append(_sharpness(image, points))
-        skin_samples.append(sampler(image, points, float(faces.scale[row])))
-        lips.append(lip_colour(image, points))
-        profiles.append(read_profiles(frame, face, float(faces.scale[row])))
-        on_frame(row + 1, len(faces))
-    writer.close()
-    taken = faces.take(np.arange(len(origins)))
+    boxes, sharpness, skin_samples, lips, profiles = [], [], [], [], []
+    with closing(CropWriter(workspace)) as writer:
+        for row, (frame, face) in enumerate(_selected_frames(frames, faces)):
+            scale = float(faces.scale[row])
+            box = mouth_box(face, scale)
+            crop, points = cut_out(frame, box), face - box[:2]
+            writer.append(crop)
+            boxes.append(box)
+            sharpness.append(_sharpness(crop, points))
+            skin_samples.append(sampler(crop, points, scale))
+            lips.append(lip_colour(crop, points))
+            profiles.append(read_profiles(frame, face, scale))
+            on_frame(row + 1, len(faces), frame)
+    taken = faces.take(np.arange(len(boxes)))
     covered = covered_rows(np.array(profiles))
     clear, limit = _clear_rows(np.array(skin_samples), taken, covered)
     seen = clear if clear.any() else np.ones_like(clear)
@@ -66,8 +84,9 @@ def harvest(tracks: FaceTracks, frames: FrameSource, workspace: Path, name: str,
         mouth=mouth,
         faces=taken,
         sharpness=np.array(sharpness),
-        origins=np.array(origins, np.int64),
-        crop_offsets=np.array(writer.crop_offsets, np.int64),
+        origins=np.array(boxes, np.int64)[:, :2],
+        crop_sizes=np.array(boxes, np.int64)[:, 2:] - np.array(boxes, np.int64)[:, :2],
+        space=frame.space,
         skin_samples=np.array(skin_samples),
         is_clear=clear,
         skin_limit=limit,
@@ -95,9 +114,8 @@ def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[F
                 yield frame, faces.points[wanted[frame.index]]
 
 
-def _sharpness(image: Image, points: Float64) -> float:
-    """Return the variance of the Laplacian over the lips, plus one."""
-    lips = np.zeros(image.shape[:2], np.uint8)
+def _sharpness(crop: Frame, points: Float64) -> float:
+    """Return the variance of the Laplacian of the luma over the lips, plus one."""
+    lips = np.zeros(crop.y.shape, np.uint8)
     cv2.fillPoly(lips, [np.round(grow_polygon(points[list(OUTER_OUTLINE)], _LIP_MARGIN)).astype(np.int32)], 1)
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
-    return float(cv2.Laplacian(grey, cv2.CV_64F)[lips > 0].var()) + 1
+    return float(cv2.Laplacian(crop.y, cv2.CV_64F)[lips > 0].var()) + 1

@@ -4,39 +4,46 @@ rest (cavity, tongue, teeth) is painted in the tone of the skin. Stretching the 
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
-from heygem_daemon.lipsync.arrays import Float64
+from heygem_daemon.lipsync.arrays import Float32, Float64, Image, Triangles
+from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan
+from heygem_daemon.lipsync.atlas.face_warp import sample_luma
+from heygem_daemon.lipsync.atlas.source_mouth import SourceMouth
 from heygem_daemon.lipsync.geometry.landmarks import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_OUTLINE, INNER_UPPER, LIPS
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
-from heygem_daemon.lipsync.geometry.triangulation import Triangulation, lip_triangles
-from heygem_daemon.lipsync.imaging.compositing import SourceMouth
 from heygem_daemon.lipsync.imaging.grading import LUMA, UNGRADED, Grading
-from heygem_daemon.lipsync.imaging.roi import RoiTensor
-from heygem_daemon.lipsync.imaging.warp import blur, fill, sample, triangle_warp
+from heygem_daemon.lipsync.imaging.kernels.gaussian import blur
+from heygem_daemon.lipsync.imaging.kernels.interior import blend_interior, paint_interior
+from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
+from heygem_daemon.lipsync.imaging.planes import PlanarRoi, colour_plane, even_box
+from heygem_daemon.lipsync.imaging.polygons import fill
+from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix
 
 _CAVITY: Final = (0.16, 0.12, 0.20)
 _TONGUE: Final = (0.42, 0.33, 0.52)
 """Blue, green, red as fractions of the skin's."""
 _ENAMEL: Final = (0.90, 0.95, 0.98)
-"""Tint of the teeth: blue, green, red as fractions of the pale tone of the skin."""
+_ENAMEL_GREY: Final = 0.78
+"""Tint of the teeth: blue, green, red as fractions of the pale tone of the skin, which has so much of its grey."""
 _UPPER_LINE: Final = (13, 312, 82, 311, 81)
 """Landmarks in the middle of the inner upper lip: the resting lip line."""
-_TEETH_DROP: Final = 0.047
-_TEETH_ARC: Final = 0.03
-_TEETH_PITCH: Final = 0.058
-"""The upper teeth are fixed to the skull: this far below the resting lip line, on this arc, this wide. In IOD."""
 _APPEARS: Final = (0.004, 0.02)
 """Openings in IOD between which the interior appears."""
+_HOLE_MARGIN: Final = 4
+"""Pixels around the inner lips that are painted."""
 _COLOUR_BLUR: Final = (0.5, 0.008)
 _OPENING_BLUR: Final = (0.6, 0.009)
 _SOURCE_BLUR: Final = (0.6, 0.012)
 """Sigma that softens the painted colour, the edge of the opening and that of the source's interior: at least so many pixels, and in IOD."""
 _SOURCE_INSET: Final = 0.06
 """Fraction of the way to the centre by which the source's interior is smaller than its lips' inner edge."""
+
+_OUTLINE: Final = np.array(INNER_OUTLINE)
+_CHEEKS: Final = np.array(CHEEKS)
+_LIPS: Final = np.array(LIPS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,118 +54,165 @@ class SourceInterior:
     canonical: Float64
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Palette:
+    """What an interior is painted with. skin: [3], the colour of the skin, blue first, 0-255; grading and space: of the video."""
+
+    skin: Float64
+    grading: Grading = UNGRADED
+    space: YuvSpace
+
+    def colours(self) -> Float64:
+        """Return [3, 3]: luma and both colour differences, without offsets, of cavity, tongue and teeth."""
+        pale = _ENAMEL_GREY * float(self.skin @ LUMA) + (1 - _ENAMEL_GREY) * self.skin
+        return np.stack([self.skin * _CAVITY, self.skin * _TONGUE, pale * _ENAMEL]) @ bgr_matrix(self.space).T
+
+    def tint(self) -> Float64:
+        """Return [3, 4]: the affine map from such colours to those that the video shows."""
+        matrix, offset = self.grading.tint_map()
+        change = bgr_matrix(self.space)
+        return np.column_stack([change @ matrix @ np.linalg.inv(change), change @ offset])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourcePlan:
+    """Where the interior that a source mouth shows is read. to_crop: float32 [2, 3], from canonical x, y to pixels of the crop;
+    mask: float32 [h, w], where it is visible, and its corner, x, y in pixels of the crop."""
+
+    to_crop: Float32
+    mask: Float32
+    corner: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InteriorPlan:
+    """The plan of an interior, the same for every way of drawing.
+
+    hole:     the box that is painted, inside that of the mouth
+    alpha:    float32 [h, w] of the hole
+    upper, lower: [n, 2], the inner edges of the lips, canonical, rising in x
+    corners:  canonical x of the corners of the resting mouth; line: canonical y of its lip line; opening: IOD
+    colours, tint: see `Palette`; offsets: see `YuvSpace`
+    softness: sigma in pixels that softens the painted colour
+    """
+
+    hole: Box
+    alpha: Float32
+    upper: Float64
+    lower: Float64
+    corners: tuple[float, float]
+    line: float
+    opening: float
+    colours: Float64
+    tint: Float64
+    offsets: Float32
+    softness: float
+    source: SourcePlan | None
+
+
+def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, source: SourcePlan | None = None) -> InteriorPlan:
+    """Return what is drawn inside the lips. rest: the canonical face with closed lips; source: where the interior of the source mouth is,
+    None where that is shut."""
+    hole, target = _hole(plan), plan.spec.target
+    weight = plan.spec.interior * plan.spec.strength * smoothstep(float(opening_of(target)), *_APPEARS)
+    mask = fill(plan.moved[_OUTLINE] - hole[:2], (hole[3] - hole[1], hole[2] - hole[0]))
+    left, right = (float(rest[i, 0]) for i in INNER_CORNERS)
+    return InteriorPlan(
+        hole=hole,
+        alpha=blur(mask[None], _sigma(_OPENING_BLUR, plan.scale))[0] * np.float32(weight),
+        upper=_rising(target[list(INNER_UPPER), :2]),
+        lower=_rising(target[list(INNER_LOWER), :2]),
+        corners=(left, right),
+        line=float(rest[list(_UPPER_LINE), 1].mean()),
+        opening=max(1e-3, float(opening_of(target))),
+        colours=palette.colours(),
+        tint=palette.tint(),
+        offsets=palette.space.offsets,
+        softness=_sigma(_COLOUR_BLUR, plan.scale),
+        source=source,
+    )
+
+
 def draw_interior(
-    roi: RoiTensor,
-    moved: Float64,
-    target: Float64,
-    *,
-    rest: Float64,
-    mesh: Triangulation,
-    weight: float,
-    skin: Tensor,
-    grading: Grading = UNGRADED,
-    source: SourceInterior | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Paint the opening between the lips; return the image float32 [3, h, w] and its alpha [h, w].
+    roi: PlanarRoi, plan: DrawPlan, *, rest: Float64, triangles: Triangles, palette: Palette, source: SourceInterior | None = None
+) -> None:
+    """Paint the opening between the lips into the part of the frame under `plan.mouth`, in place.
 
-    moved: landmarks [468, 2] in pixels of the region; target: the canonical face drawn; rest: the canonical face with closed lips;
-    weight: 0 leaves what is there, 1 replaces it; skin: [3], its colour; grading: of the video; source: the interior of the source mouth,
-    None where that is shut.
+    triangles: of the lips and the opening; the rest: see `plan_interior`.
     """
-    device = roi.image.device
-    outline = moved[list(INNER_OUTLINE)]
-    hole = roi.part(outline.min(0) - 3, outline.max(0) + 4)
-    offset = np.subtract(hole.origin, roi.origin)
-    triangles = np.concatenate([lip_triangles(mesh), mesh.inside])
-    place, _ = triangle_warp(moved - offset, target[:, :2], triangles, hole.size, device)
-    colour = grading.tint(_painted_colour(place, target, rest, skin))
-    colour = blur(colour, _sigma(_COLOUR_BLUR, roi.scale))
-    if source is not None:
-        shown, visible = _source_colour(place, source, roi.scale)
-        colour = colour + (shown - colour) * visible
-    alpha = blur(fill(outline - offset, hole.size, device)[None], _sigma(_OPENING_BLUR, roi.scale))[0]
-    alpha = alpha * _smoothstep_float32(float(opening_of(target)), *_APPEARS) * weight
-    image, mask = roi.image.clone(), torch.zeros(roi.size, device=device)
-    (x, y), (height, width) = offset, hole.size
-    rows, columns = slice(y, y + height), slice(x, x + width)
-    image[:, rows, columns] += (colour - hole.image) * alpha
-    mask[rows, columns] = alpha
-    return image, mask
+    shows = None if source is None else plan_source(source.mouth.points, source.canonical, plan.scale)
+    interior = plan_interior(plan, rest=rest, palette=palette, source=shows)
+    across, down, covered = _skull_places(plan, interior.hole, triangles)
+    colour = blur(_painted(interior, across, down), interior.softness)
+    colour += interior.offsets[:, None, None]
+    if source is not None and shows is not None:
+        shown, visible = _shown_by(source.mouth, shows, across, down)
+        colour += (shown - colour) * visible
+    inside = roi.part(interior.hole)
+    blend_interior(inside.planes.luma, inside.planes.colour, colour, interior.alpha * covered, inside.changed)
 
 
-def _source_colour(place: Tensor, source: SourceInterior, scale: float) -> tuple[Tensor, Tensor]:
-    """Return (image [3, h, w], where it is visible [h, w]): the source's interior at the same canonical places [2, h, w] of its skull."""
-    corners, points = list(LIPS), source.mouth.points
-    homogeneous = np.concatenate([source.canonical[corners, :2], np.ones((len(corners), 1))], axis=1)
-    ((ax, ay), (bx, by), (cx, cy)) = np.linalg.lstsq(homogeneous, points[corners], rcond=None)[0].tolist()
-    u, v = place
-    coordinates = torch.stack([ax * u + bx * v + cx, ay * u + by * v + cy])
-    image = source.mouth.image
-    outline = points[list(INNER_OUTLINE)]
+def skin_colour(frame: Frame, points: Float64) -> Float64:
+    """Return [3]: the mean colour, blue first, of the cheeks of a face at `points` [468, 2]; outside the frame its border counts."""
+    x, y = np.round(points[_CHEEKS]).astype(int).T
+    x, y = np.clip(x, 0, frame.width - 1), np.clip(y, 0, frame.height - 1)
+    codes = np.array([frame.y[y, x].mean(), frame.u[y // 2, x // 2].mean(), frame.v[y // 2, x // 2].mean()])
+    return np.clip(np.linalg.solve(bgr_matrix(frame.space), codes - frame.space.offsets), 0, 255)
+
+
+def _hole(plan: DrawPlan) -> Box:
+    """Return the box of the inner lips, within that of the mouth."""
+    outline = plan.moved[_OUTLINE]
+    low, high = outline.min(0) - _HOLE_MARGIN, outline.max(0) + _HOLE_MARGIN
+    x0, y0, x1, y1 = even_box(np.maximum(low, plan.mouth[:2]), np.minimum(high, plan.mouth[2:]))
+    x0, y0 = min(x0, plan.mouth[2] - 2), min(y0, plan.mouth[3] - 2)
+    return x0, y0, min(max(x1, x0 + 2), plan.mouth[2]), min(max(y1, y0 + 2), plan.mouth[3])
+
+
+def _skull_places(plan: DrawPlan, hole: Box, triangles: Triangles) -> tuple[Float32, Float32, Image]:
+    """Return canonical x and y of each pixel of the hole, float32 [h, w] each, and where there is one, uint8 [h, w]."""
+    size = (hole[3] - hole[1], hole[2] - hole[0])
+    across, down, covered = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.uint8)
+    target = np.ascontiguousarray(plan.spec.target[:, :2])
+    rasterise(plan.moved - hole[:2], target, triangles, across, down, covered)
+    return across, down, covered
+
+
+def _painted(plan: InteriorPlan, across: Float32, down: Float32) -> Float32:
+    """Return float32 [3, h, w]: luma and both colour differences of the painted interior, without their offsets."""
+    edges = (plan.upper, plan.lower, plan.corners, plan.line, plan.opening)
+    return np.asarray(paint_interior(across, down, *edges, plan.colours, plan.tint), np.float32)
+
+
+def plan_source(points: Float64, canonical: Float64, scale: float) -> SourcePlan:
+    """Return where the interior of a mouth is in its crop. points: [468, 2], pixels of the crop; canonical: [468, 3], the same face."""
+    places = np.concatenate([canonical[_LIPS, :2], np.ones((len(_LIPS), 1))], axis=1)
+    to_crop = np.linalg.lstsq(places, points[_LIPS], rcond=None)[0].T
+    outline = points[_OUTLINE]
     outline = outline + (points[list(INNER_LIPS)].mean(0) - outline) * _SOURCE_INSET
-    height, width = int(image.shape[1]), int(image.shape[2])
-    mask = blur(fill(outline, (height, width), image.device)[None], _sigma(_SOURCE_BLUR, scale))
-    return sample(image, coordinates), sample(mask, coordinates)[0].clamp(0, 1)
+    sigma = _sigma(_SOURCE_BLUR, scale)
+    x0, y0 = (int(value) for value in np.floor(outline.min(0) - 3 * sigma - 2))
+    x1, y1 = (int(value) for value in np.ceil(outline.max(0) + 3 * sigma + 2))
+    mask = blur(fill(outline - (x0, y0), (y1 - y0, x1 - x0))[None], sigma)[0]
+    return SourcePlan(to_crop=to_crop.astype(np.float32), mask=mask, corner=(x0, y0))
 
 
-def _painted_colour(place: Tensor, target: Float64, rest: Float64, skin: Tensor) -> Tensor:
-    """Return float32 [3, h, w]: the painted cavity, tongue and teeth at canonical places [2, h, w]. skin: [3], its colour."""
-    u, v = place
-    left, right = (rest[i, 0] for i in INNER_CORNERS)
-    across = (u - (left + right) / 2) / ((right - left) / 2)
-    upper, lower = (_curve(u, target[list(row), :2]) for row in (INNER_UPPER, INNER_LOWER))
-    opening = max(1e-3, float(opening_of(target)))
-    enamel = _tint(0.78 * float(skin @ skin.new_tensor(LUMA)) + 0.22 * skin, _ENAMEL)
-    colour = _tint(skin, _CAVITY)[:, None, None].expand(3, *u.shape).clone()
-    height = (lower - v) / (0.55 * opening + 0.01)
-    tongue = torch.exp(-((across / 0.62) ** 2) - ((height - 0.15) / 0.55) ** 2) * _smoothstep_float32(opening, 0.03, 0.12)
-    colour += 0.75 * tongue * (_tint(skin, _TONGUE) - _tint(skin, _CAVITY))[:, None, None]
-    low = smoothstep(0.030 - (lower - v) + 0.012 * (1 - across**2), -0.006, 0.006) * smoothstep(1 - across.abs(), 0.2, 0.55)
-    colour += 0.55 * low * _smoothstep_float32(opening, 0.09, 0.2) * (0.6 * enamel[:, None, None] - colour)
-    teeth, shade = _upper_teeth(u, v, across, upper, rest)
-    colour += 0.92 * teeth * (1.16 * shade * enamel[:, None, None] - colour)
-    shadow = 0.58 + 0.42 * smoothstep(torch.minimum(v - upper, 1.6 * (lower - v)), -0.002, 0.016)
-    return colour * shadow
+def _shown_by(mouth: SourceMouth, source: SourcePlan, across: Float32, down: Float32) -> tuple[Float32, Float32]:
+    """Return (colour [3, h, w] in codes, where it is visible [h, w]): the source's interior at the same canonical places of its skull."""
+    (ax, bx, cx), (ay, by, cy) = source.to_crop
+    x, y = ax * across + bx * down + cx, ay * across + by * down + cy
+    colour = cv2.remap(colour_plane(mouth.crop), x / 2 - 0.25, y / 2 - 0.25, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shown = np.stack([sample_luma(mouth.luma, x, y), colour[:, :, 0], colour[:, :, 1]])
+    left, top = (np.float32(value) for value in source.corner)
+    visible = cv2.remap(source.mask, x - left, y - top, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    return shown, np.asarray(visible.clip(0, 1), np.float32)
 
 
-def _upper_teeth(u: Tensor, v: Tensor, across: Tensor, upper: Tensor, rest: Float64) -> tuple[Tensor, Tensor]:
-    """Return (where the upper teeth are, how bright), both [h, w]."""
-    line = float(rest[list(_UPPER_LINE), 1].mean())
-    middle = float(rest[list(INNER_CORNERS), 0].mean())
-    phase = ((u - middle) / _TEETH_PITCH) % 1
-    gap = torch.minimum(phase, 1 - phase)
-    edge = line + _TEETH_DROP - _TEETH_ARC * across**2 - 0.006 * smoothstep(0.12 - gap, 0.0, 0.12)
-    where = smoothstep(edge - v, -0.007, 0.007) * smoothstep(1 - across.abs(), 0.06, 0.5)
-    shade = (0.72 + 0.28 * smoothstep(v - upper, 0.0, 0.025)) * (1 - 0.5 * across.clamp(-1, 1) ** 2)
-    return where, shade * (1 - 0.20 * smoothstep(0.05 - gap, 0.0, 0.05)) * (1.04 - 0.10 * torch.cos(2 * torch.pi * phase))
-
-
-def skin_colour(roi: RoiTensor, points: Float64) -> Tensor:
-    """Return [3]: the mean colour of the cheeks of a face with landmarks `points` [468, 2] in pixels of the region.
-
-    A cheek that lies outside, at the border of the frame, counts as the border of the region.
-    """
-    height, width = roi.size
-    x, y = np.round(points[list(CHEEKS)]).astype(int).T
-    return roi.image[:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].mean(1)
-
-
-def _curve(u: Tensor, points: Float64) -> Tensor:
-    """Return the height [h, w] of the polyline through points [n, 2] at each u; constant beyond its ends."""
-    points = points[np.argsort(points[:, 0], kind="stable")]
-    heights = np.interp(u.cpu().numpy(), points[:, 0], points[:, 1]).astype(np.float32)
-    return torch.from_numpy(heights).to(u.device)
-
-
-def _tint(colour: Tensor, factors: tuple[float, float, float]) -> Tensor:
-    return colour * colour.new_tensor(factors)
+def _rising(polyline: Float64) -> Float64:
+    """Return the points [n, 2] in the order of their x."""
+    return np.ascontiguousarray(polyline[np.argsort(polyline[:, 0], kind="stable")])
 
 
 def _sigma(blur_of: tuple[float, float], scale: float) -> float:
     """Return a sigma in pixels, given as (least pixels, IOD)."""
     return max(blur_of[0], blur_of[1] * scale)
-
-
-def _smoothstep_float32(value: float, low: float, high: float) -> float:
-    """Return the smooth step of one number in single precision, as of the images."""
-    return float(smoothstep(torch.tensor(value), low, high))

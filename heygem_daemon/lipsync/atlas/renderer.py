@@ -1,16 +1,18 @@
 """The `atlas` renderer: a presenter speaks with the mouth the video itself shows (Video Rewrite, Bregler et al. 1997)."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat, tee
 from pathlib import Path
 
-import torch
-
 from heygem_daemon.lipsync.arrays import Float64
-from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection, calibrate, mesh_reader
+from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection, calibrate, mesh_reader, trial_runs
 from heygem_daemon.lipsync.atlas.compositor import Compositor
-from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest
+from heygem_daemon.lipsync.atlas.drawers import Drawer, DrawTask, ThreadDrawer
+from heygem_daemon.lipsync.atlas.frame_spool import FrameSpool
+from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest, select_faces
 from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex
 from heygem_daemon.lipsync.atlas.store import Presenter, load, save
 from heygem_daemon.lipsync.atlas.stream import RenderStream
@@ -21,6 +23,7 @@ from heygem_daemon.lipsync.imaging.visibility import is_discontinuity, presenter
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress, Progress
+from heygem_daemon.machine import usable_cores
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
@@ -37,13 +40,14 @@ class PreparedAtlas:
 class AtlasRenderer:
     """Renderer port: draws with the presenter's own frames.
 
-    device: a torch device; models: the directory of the face mesh, for calibration; None leaves calibration out
+    device: a torch device; models: the directory of the face mesh, for calibration; None leaves calibration out; threads: that draw on the
+    CPU, 0 = as many as this process may run on; batch: frames that a card draws at once, 0 = as many as suit it
     """
 
     name = "atlas"
 
-    def __init__(self, device: str = "cpu", models: Path | None = None) -> None:
-        self._device, self._models = torch.device(device), models
+    def __init__(self, device: str = "cpu", models: Path | None = None, *, threads: int = 0, batch: int = 0) -> None:
+        self._device, self._models, self._threads, self._batch = device, models, threads or usable_cores(), batch
 
     def prepare(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> PreparedAtlas:
         """Learn the presenter, or read what a former call left in `workspace`. Raises InputError (`no_face`)."""
@@ -56,19 +60,45 @@ class AtlasRenderer:
         """Prepare from any source of frames: frames(start, stop) yields those of the video."""
         presenter = load(workspace)
         if presenter is None:
-            presenter = harvest(
-                tracks, frames, workspace, name, lambda done, total: on_progress(Progress(stage="harvest", done=done, total=total))
-            )
-            if self._models is not None and presenter.is_clear.any():
-                presenter = self._calibrate(presenter, tracks, frames, self._models, on_progress)
+            presenter = self._learn(frames, tracks, workspace, on_progress, name)
             save(presenter)
         return PreparedAtlas(presenter=presenter, tracks=tracks)
 
     def render(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
-        """Yield one frame per source frame, in order, at most seven frames late."""
+        """Yield one frame per source frame, in order, at most seven frames late and those that are drawn at once."""
+        with closing(self._drawer(prepared.presenter).draw(self.tasks(prepared, frames, motion))) as drawn:
+            yield from drawn
+
+    def is_covered(self, prepared: PreparedAtlas) -> bool:
+        """Return whether something covers the mouth in every frame of the video."""
+        return not prepared.presenter.is_clear.any()
+
+    def _learn(self, frames: FrameSource, tracks: FaceTracks, workspace: Path, on_progress: OnProgress, name: str) -> Presenter:
+        """Return the presenter of a video, calibrated, from one pass over its frames."""
+        selection = select_faces(tracks, name)
+        trials = trial_runs(selection.faces.index) if self._models is not None else []
+        with FrameSpool(workspace / "trials.part", trials) as spool:
+
+            def on_frame(done: int, total: int, frame: Frame) -> None:
+                spool.add(frame)
+                on_progress(Progress(stage="harvest", done=done, total=total))
+
+            presenter = harvest(selection, frames, workspace, on_frame)
+            if self._models is None or not presenter.is_clear.any():
+                return presenter
+            on_progress(Progress(stage="calibrate", done=0, total=1))
+            plain = PreparedAtlas(presenter=presenter, tracks=tracks)
+            render = partial(self.render, plain)
+            table = calibrate(trials, tracks, spool.frames, render=render, read=mesh_reader(self._models))
+        on_progress(Progress(stage="calibrate", done=1, total=1))
+        return replace(presenter, correction=table)
+
+    def tasks(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[DrawTask]:
+        """Yield what to draw on each frame."""
         presenter, tracks = prepared.presenter, prepared.tracks
-        stream, face_of = self._stream(presenter), FaceReader(tracks, presenter.reference)
-        previous: int | None = None
+        correction = OpeningCorrection(presenter.correction, presenter.mouth)
+        stream = RenderStream(_candidate_index(presenter), presenter.shown_opening, correction, presenter_visibility(presenter))
+        face_of, previous = FaceReader(tracks, presenter.reference), None
         for frame, target in zip(frames, _targets(presenter, motion), strict=False):
             if previous is not None and is_discontinuity(tracks, previous, frame.index):
                 yield from stream.flush()
@@ -76,20 +106,12 @@ class AtlasRenderer:
             previous = frame.index
         yield from stream.flush()
 
-    def is_covered(self, prepared: PreparedAtlas) -> bool:
-        """Return whether something covers the mouth in every frame of the video."""
-        return not prepared.presenter.is_clear.any()
+    def _drawer(self, presenter: Presenter) -> Drawer:
+        if self._device == "cpu":
+            return ThreadDrawer(Compositor(presenter), self._threads)
+        from heygem_daemon.lipsync.atlas.card.drawer import BatchDrawer  # noqa: PLC0415  (torch is slow to import)
 
-    def _calibrate(self, presenter: Presenter, tracks: FaceTracks, frames: FrameSource, models: Path, on_progress: OnProgress) -> Presenter:
-        on_progress(Progress(stage="calibrate", done=0, total=1))
-        plain = PreparedAtlas(presenter=presenter, tracks=tracks)
-        table = calibrate(presenter.faces.index, tracks, frames, render=lambda f, m: self.render(plain, f, m), read=mesh_reader(models))
-        on_progress(Progress(stage="calibrate", done=1, total=1))
-        return replace(presenter, correction=table)
-
-    def _stream(self, presenter: Presenter) -> RenderStream:
-        correction = OpeningCorrection(presenter.correction, presenter.mouth)
-        return RenderStream(_candidate_index(presenter), Compositor(presenter, self._device), correction, presenter_visibility(presenter))
+        return BatchDrawer(presenter, self._device, self._batch)
 
 
 def _candidate_index(presenter: Presenter) -> CandidateIndex:

@@ -17,6 +17,8 @@ LAG: Final = 5
 
 _LIP_AREA: Final = np.array(LIP_AREA)
 _INNER_LIP_WEIGHT: Final = 2.0
+_LIP_WEIGHTS: Final = np.where(np.isin(_LIP_AREA, INNER_LIPS), _INNER_LIP_WEIGHT, 1.0)
+_LIP_SCALE: Final = np.sqrt(_LIP_WEIGHTS / _LIP_WEIGHTS.sum())
 _LIP_UNIT: Final = 0.012
 """RMS distance of lips, in IOD, that costs 1."""
 _OPENING_WEIGHT: Final = 2.5
@@ -79,9 +81,7 @@ def lip_features(canonical: Float64) -> Float64:
 
     Inner lips count twice.
     """
-    weight = np.where(np.isin(_LIP_AREA, INNER_LIPS), _INNER_LIP_WEIGHT, 1.0)
-    weight /= weight.sum()
-    return (canonical[:, _LIP_AREA, :2] * np.sqrt(weight)[None, :, None]).reshape(len(canonical), -1)
+    return np.asarray((canonical[:, _LIP_AREA, :2] * _LIP_SCALE[:, None]).reshape(len(canonical), -1))
 
 
 def join_costs(features: Float64, index: Int64) -> Float64:

@@ -1,25 +1,25 @@
-"""The presenter on disk: geometry and statistics in `presenter.npz`, the lossless mouth crops one after the other in `mouths.bin`."""
+"""The presenter on disk: geometry and statistics in `presenter.npz`, the mouths as the decoder gave them (I420), one after the other, in
+`mouths.bin`."""
 
 import json
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Image, Int64
+from heygem_daemon.core.errors import error
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Int64
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, opening_of
 from heygem_daemon.lipsync.geometry.samples import FaceSample
 from heygem_daemon.lipsync.imaging.grading import Grading
+from heygem_daemon.media.frame import Frame, YuvSpace
 
-VERSION: Final = "atlas 4"
+VERSION: Final = "atlas 5"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
-_CROPS_KEPT: Final = 24
-"""Decoded crops that stay in memory."""
 _SURELY_OPEN: Final = 0.055
 """Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
 _ARRAYS: Final = "presenter.npz"
@@ -29,7 +29,7 @@ _PRESENTER_KEYS: Final = {
     "reference": "reference",
     "sharpness": "sharpness",
     "origins": "origins",
-    "extents": "crop_offsets",
+    "sizes": "crop_sizes",
     "skins": "skin_samples",
     "is_clear": "is_clear",
     "covers": "cover_means",
@@ -48,15 +48,15 @@ class Presenter:
     mouth:        how the mouth moves
     faces:        the n atlas frames
     sharpness:    [n], variance of the Laplacian over the lips
-    origins:      int [n, 2], x and y of each crop in its frame
-    crop_offsets: int [n + 1], where each crop begins in the file of crops, and where the last one ends
+    origins:      int [n, 2], x and y of each crop in its frame, even
+    crop_sizes:   int [n, 2], width and height of each crop, even
+    space:        the colour space of the crops
     skin_samples: uint8 [n, p, 3], the skin around the mouth, to recognise what covers it
     is_clear:     bool [n], nothing covers the mouth
     skin_limit:   the residual beyond which a mouth counts as covered, grey levels
     cover_means:  float32 [2, 29, 7, 3], see `mouth_cover.CoverTest`; [0, 29, 7, 3] where the mouth is never covered, or always
     grading:      how the colours of the video were graded
     correction:   [2, k + 1], the table of `calibration.OpeningCorrection`; empty before calibration
-    crops:        the decoded crops used last
     """
 
     reference: Float64
@@ -64,7 +64,8 @@ class Presenter:
     faces: FaceSample
     sharpness: Float64
     origins: Int64
-    crop_offsets: Int64
+    crop_sizes: Int64
+    space: YuvSpace
     skin_samples: npt.NDArray[np.uint8]
     is_clear: Bool
     skin_limit: float
@@ -72,7 +73,6 @@ class Presenter:
     grading: Grading
     correction: Float64
     workspace: Path
-    crops: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
 
     def shown_opening(self, row: int) -> float:
         """Return how far the mouth of an atlas frame is open, in IOD.
@@ -82,37 +82,30 @@ class Presenter:
         opening = max(0.0, float(opening_of(self.faces.canonical[row])))
         return opening if self.mouth.is_talking or opening > _SURELY_OPEN else 0.0
 
-    def crop(self, row: int) -> Image:
-        """Return uint8 [h, w, 3]: the lower face of atlas frame `row`, its corner at `origins[row]`."""
-        if row not in self.crops:
-            if len(self.crops) >= _CROPS_KEPT:
-                self.crops.popitem(last=False)
-            self.crops[row] = self._read(row)
-        self.crops.move_to_end(row)
-        return self.crops[row]
+    def crop(self, row: int) -> Frame:
+        """Return the lower face of atlas frame `row`, its corner at `origins[row]`. Raises TransientError (`io_error`)."""
+        width, height = (int(value) for value in self.crop_sizes[row])
+        start, count = int(self._crop_offsets[row]), width * height * 3 // 2
+        packed = np.fromfile(self.workspace / _CROPS, np.uint8, count, offset=start)
+        if len(packed) < count:
+            raise error("io_error", problem=f"{_CROPS} of a learned presenter ends too early")
+        return Frame.from_i420(packed, width=width, height=height, index=int(self.faces.index[row]), space=self.space)
 
-    def _read(self, row: int) -> Image:
-        start, stop = (int(v) for v in self.crop_offsets[row : row + 2])
-        with (self.workspace / _CROPS).open("rb") as file:
-            file.seek(start)
-            packed = np.frombuffer(file.read(stop - start), np.uint8)
-        return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    @cached_property
+    def _crop_offsets(self) -> Int64:
+        """int [n + 1]: where each crop begins in the file of crops, and where the last one ends."""
+        return np.concatenate([[0], np.cumsum(self.crop_sizes.prod(1) * 3 // 2)])
 
 
 class CropWriter:
-    """Appends lossless crops to the workspace; `crop_offsets` are where each begins, and where the last one ends."""
+    """Writes crops into the workspace, as they are."""
 
     def __init__(self, workspace: Path) -> None:
         workspace.mkdir(parents=True, exist_ok=True)
         self._file = (workspace / _CROPS).open("wb")
-        self.crop_offsets = [0]
 
-    def append(self, image: Image) -> None:
-        done, packed = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not done:
-            raise ValueError(f"a crop of shape {image.shape} cannot be packed")
-        self._file.write(packed.tobytes())
-        self.crop_offsets.append(self.crop_offsets[-1] + len(packed))
+    def append(self, crop: Frame) -> None:
+        self._file.write(crop.i420().data)
 
     def close(self) -> None:
         self._file.close()
@@ -129,6 +122,7 @@ def save(presenter: Presenter) -> None:
         "skin_limit": presenter.skin_limit,
         "tone": presenter.grading.tone.tolist(),
         "contrast": presenter.grading.contrast,
+        "space": asdict(presenter.space),
     }
     scratch = presenter.workspace / f"{_ARRAYS}.part"
     with scratch.open("wb") as file:
@@ -147,7 +141,7 @@ def load(workspace: Path) -> Presenter | None:
     try:
         with (workspace / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             head = json.loads(str(arrays["head"]))
-            if head["version"] != VERSION or (workspace / _CROPS).stat().st_size != arrays["extents"][-1]:
+            if head["version"] != VERSION or (workspace / _CROPS).stat().st_size != arrays["sizes"].prod(1).sum() * 3 // 2:
                 return None
             mouth = MouthModel(
                 **{name: arrays[key] for key, name in _MOUTH_KEYS.items()},
@@ -161,6 +155,7 @@ def load(workspace: Path) -> Presenter | None:
                 faces=FaceSample(**{name: arrays[key] for key, name in _FACE_KEYS.items()}),
                 skin_limit=head["skin_limit"],
                 grading=Grading(tone=np.array(head["tone"]), contrast=head["contrast"]),
+                space=YuvSpace(**head["space"]),
                 workspace=workspace,
             )
     except (OSError, ValueError, KeyError, BadZipFile):

@@ -1,20 +1,21 @@
-"""Stream frames through the renderer: they wait until the path through the atlas is decided, and come out drawn."""
+"""Stream frames through the renderer: they wait until the path through the atlas is decided, and come out with what to draw on them."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection
-from heygem_daemon.lipsync.atlas.compositor import Compositor, DrawSpec
+from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec
+from heygem_daemon.lipsync.atlas.drawers import DrawTask
 from heygem_daemon.lipsync.atlas.retrieval import LAG, CandidateIndex, FixedLagViterbi
 from heygem_daemon.lipsync.geometry.mouth_metrics import measured_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.imaging.visibility import FADE, Visibility, faded_view
-from heygem_daemon.lipsync.ports import MouthView, RenderedFrame
+from heygem_daemon.lipsync.ports import MouthView
 from heygem_daemon.media.frame import Frame
 
 LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
@@ -48,18 +49,26 @@ class _Pending:
 
 
 class RenderStream:
-    """Takes frames and gives them back drawn, in order, at most LOOK_AHEAD frames late."""
+    """Takes frames and gives them back with what to draw on them, in order, at most LOOK_AHEAD frames late.
 
-    def __init__(self, candidates: CandidateIndex, compositor: Compositor, correction: OpeningCorrection, visibility: Visibility) -> None:
-        self._shown_opening = compositor.presenter.shown_opening
-        self._correction = correction
-        self._candidates, self._compositor, self._visibility = candidates, compositor, visibility
+    shown_opening: returns how far the mouth of an atlas row is open, in IOD.
+    """
+
+    def __init__(
+        self,
+        candidates: CandidateIndex,
+        shown_opening: Callable[[int], float],
+        correction: OpeningCorrection,
+        visibility: Visibility,
+    ) -> None:
+        self._shown_opening, self._correction = shown_opening, correction
+        self._candidates, self._visibility = candidates, visibility
         self._path = FixedLagViterbi(candidates.join_costs)
         self._waiting: deque[_Pending] = deque()
         self._past: deque[_Pending] = deque(maxlen=FADE)
         self._undecided: deque[_Pending] = deque()
 
-    def push(self, frame: Frame, face: Face | None, target: Float64) -> Iterator[RenderedFrame]:
+    def push(self, frame: Frame, face: Face | None, target: Float64) -> Iterator[DrawTask]:
         """Take the next frame, with its face (None where it has none) and the canonical face to show."""
         shape = target if face is None else self._correction(target, float(opening_of(face.canonical)))
         pending = _Pending(frame=frame, face=face, target=target, shape=shape, view=self._visibility(frame, face))
@@ -72,7 +81,7 @@ class RenderStream:
         while len(self._waiting) > LOOK_AHEAD:
             yield self._emit()
 
-    def flush(self) -> Iterator[RenderedFrame]:
+    def flush(self) -> Iterator[DrawTask]:
         """Yield all frames still held back and forget the past: at a scene cut, or at the end."""
         self._decide(self._path.flush())
         while self._waiting:
@@ -83,17 +92,22 @@ class RenderStream:
         for row in rows:
             self._undecided.popleft().row = row
 
-    def _emit(self) -> RenderedFrame:
+    def _emit(self) -> DrawTask:
         view = self._faded_view()
         strength, pending = view.weight, self._waiting.popleft()
-        drawn, target_opening = pending.frame, float("nan")
+        task = DrawTask(frame=pending.frame, not_driven=view.not_driven)
         if strength > 0 and pending.face is not None and pending.row is not None:
             rows = self._atlas_rows(pending)
-            spec = DrawSpec(target=pending.shape, rows=rows, interior=self._interior_weight(pending), strength=strength)
-            drawn = self._compositor.draw(pending.frame, pending.face, spec)
-            target_opening = measured_opening(pending.face.canonical + strength * (pending.target - pending.face.canonical))
+            own = pending.face.canonical
+            task = DrawTask(
+                frame=pending.frame,
+                face=pending.face,
+                spec=DrawSpec(target=pending.shape, rows=rows, interior=self._interior_weight(pending), strength=strength),
+                target_opening=measured_opening(own + strength * (pending.target - own)),
+                not_driven=view.not_driven,
+            )
         self._past.append(pending)
-        return RenderedFrame(frame=drawn, target_opening=target_opening, not_driven=view.not_driven)
+        return task
 
     def _faded_view(self) -> MouthView:
         """Return how much is drawn on the oldest waiting frame."""

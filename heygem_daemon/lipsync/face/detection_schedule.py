@@ -2,7 +2,8 @@
 
 A whole search of a 1080p frame is 115 squares of 3 ms. So the levels (whole frame, tiles of its short side, of a half, of a quarter)
 have each their own interval, and a tile is searched again only after its content has changed: a slide that stands still for a minute
-costs one search.
+costs one search. Intervals are counted from the beginning of the video, not from the last search: so a pass that begins in the middle
+soon searches the same frames as one from the beginning.
 
 Video filmed sideways shows faces on their side or upside down: while no face is tracked, squares are searched turned by quarters too.
 """
@@ -26,7 +27,7 @@ FOLLOWING: Final = (0.5, 2.0, 5.0, float("inf"))
 """Seconds between two searches of each level while at least one face is tracked: others may enter, and are about as large."""
 
 _TURNED_EVERY: Final = 4
-"""While no face is tracked, every so many searches of a level the other three quarter turns are searched too: the fourfold search of a
+"""While no face is tracked, the other three quarter turns are searched at intervals so many times as long: the fourfold search of a
 faceless film would take longer than decoding it."""
 
 _CHANGED: Final = 4.0
@@ -39,8 +40,10 @@ _NEAR: Final = 2.0
 class DetectionSchedule:
     """Searches the consecutive frames of one video for faces."""
 
-    def __init__(self, detector: FaceDetector, *, width: int, height: int, frame_rate: Fraction) -> None:
+    def __init__(self, detector: FaceDetector, *, width: int, height: int, frame_rate: Fraction, first: int = 0) -> None:
+        """first: the number of the first frame in the video."""
         self._detector, self._size = detector, (width, height)
+        self._frame = first - 1
         self._levels = tile_levels(width, height)
         self._frame_rate = float(frame_rate)
         self._turn = 0.0
@@ -50,14 +53,14 @@ class DetectionSchedule:
         """Forget earlier searches: a new shot begins, every level is due."""
         self._searched: list[Float32 | None] = [None] * len(self._levels)
         self._searched_turned: list[Float32 | None] = [None] * len(self._levels)
-        self._searches = [0] * len(self._levels)
-        self._waited = [float("inf")] * len(self._levels)
+        self._last = [-1] * len(self._levels)
+        self._last_turned = [-1] * len(self._levels)
 
     def due(self, *, is_following: bool) -> list[int]:
         """Count one frame more and return the levels to search now, the coarsest first."""
-        interval = FOLLOWING if is_following else SEARCHING
-        self._waited = [frames + 1 for frames in self._waited]
-        return [level for level, frames in enumerate(self._waited) if frames >= max(1.0, interval[level] * self._frame_rate)]
+        self._frame += 1
+        intervals = FOLLOWING if is_following else SEARCHING
+        return [level for level, last in enumerate(self._last) if self._is_due(last, intervals[level])]
 
     def detect_level(self, level: int, view: ImageView, thumbnail: Float32, followed: Iterable[Roi]) -> list[Detection]:
         """Search the tiles of one level that changed since their last search; return each face found once.
@@ -67,21 +70,25 @@ class DetectionSchedule:
         regions = list(followed)
         if regions:
             self._turn = quarter_turn(regions[0].angle)
-        before, self._searched[level], self._waited[level] = self._searched[level], thumbnail, 0.0
+        before, self._searched[level], self._last[level] = self._searched[level], thumbnail, self._frame
         return self._detect_changed(level, view, self._changed(before, thumbnail, regions), [self._turn])
 
     def detect_turned(self, level: int, view: ImageView, thumbnail: Float32) -> list[Detection]:
         """Search the tiles of one level in the other three quarter turns, after `detect_level` of all; nothing where that is not due."""
-        self._searches[level] += 1
-        if self._searches[level] % _TURNED_EVERY != 1:
+        if not self._is_due(self._last_turned[level], _TURNED_EVERY * SEARCHING[level]):
             return []
-        before, self._searched_turned[level] = self._searched_turned[level], thumbnail
+        before, self._searched_turned[level], self._last_turned[level] = self._searched_turned[level], thumbnail, self._frame
         turns = [math.remainder(self._turn + quarter * QUARTER_TURN, math.tau) for quarter in (1, -1, 2)]
         return self._detect_changed(level, view, self._changed(before, thumbnail, []), turns)
 
     def detect_near(self, view: ImageView, region: Roi) -> list[Detection]:
         """Search around the `region` where a face was a frame ago, turned as it was."""
         return self._detector.detect(view, Roi(x=region.x, y=region.y, size=region.size * _NEAR, angle=region.angle))
+
+    def _is_due(self, last: int, seconds: float) -> bool:
+        """Return whether an interval of the video ends after frame `last` (-1: there was none), and at or before this one."""
+        frames = max(1.0, seconds * self._frame_rate)
+        return last < 0 or self._frame // frames > last // frames
 
     def _detect_changed(self, level: int, view: ImageView, changed: Bool, turns: Sequence[float]) -> list[Detection]:
         """Search the tiles of one level over `changed` pixels of the thumbnail, in each of the turns; return each face found once."""

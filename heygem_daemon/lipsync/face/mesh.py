@@ -61,13 +61,14 @@ class FaceMesh:
 
 def region_of(landmarks: Float32) -> Roi:
     """Return the square to read the next frame in: levelled by the outer eye corners, 1.5 times the extent of the face."""
-    eyes = landmarks[EYE_CORNERS[1], :2] - landmarks[EYE_CORNERS[0], :2]
-    angle = float(np.arctan2(eyes[1], eyes[0]))
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    level = landmarks[:, :2] @ turn.T
-    low, high = level.min(axis=0), level.max(axis=0)
-    x, y = (low + high) / 2 @ turn
-    return Roi(x=float(x), y=float(y), size=max(1.0, float((high - low).max()) * MARGIN), angle=angle)
+    left, right = (landmarks[corner].tolist() for corner in EYE_CORNERS)
+    angle = math.atan2(right[1] - left[1], right[0] - left[0])
+    cos, sin = math.cos(angle), math.sin(angle)
+    across, down = np.array([[cos, sin], [-sin, cos]]) @ landmarks[:, :2].T
+    low, high = (float(across.min()), float(down.min())), (float(across.max()), float(down.max()))
+    x, y = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+    size = max(high[0] - low[0], high[1] - low[1])
+    return Roi(x=cos * x - sin * y, y=sin * x + cos * y, size=max(1.0, size * MARGIN), angle=angle)
 
 
 def _to_image(points: Float32, region: Roi) -> Float32:

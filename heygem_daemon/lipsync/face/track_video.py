@@ -1,30 +1,34 @@
 """Track the faces of a video in one streaming pass, select the one that speaks, and cache it on disk by the content of the file."""
 
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.cache import VideoCache
 from heygem_daemon.lipsync.face.selection import ShotFaces
-from heygem_daemon.lipsync.face.tracker import FaceTracker
+from heygem_daemon.lipsync.face.track_parts import Part, PartsDifferError, plan_parts, track_parts
+from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceSelection, FaceTracks, TracksWriter, parse_selection
 from heygem_daemon.lipsync.prefetch import READ_AHEAD, read_ahead
 from heygem_daemon.lipsync.progress import OnProgress, Progress
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
-from heygem_daemon.media.types import MediaInfo
+from heygem_daemon.media.types import MediaInfo, VideoStream
 
 
 def cached_tracks(
-    video_cache: VideoCache, info: MediaInfo, *, face: str, models: Path, on_progress: OnProgress = lambda _: None
+    video_cache: VideoCache, info: MediaInfo, *, face: str, models: Path, cores: int = 1, on_progress: OnProgress = lambda _: None
 ) -> FaceTracks:
     """Return the tracks of the face chosen by `face` (see `parse_selection`), tracked now or earlier.
 
-    video_cache: the cache entries of this video; models: the directory of the model files. Raises InputError: no_face, not_a_video,
-    video_undecodable, bad_job_toml (`face` is none); SetupError (`models_missing`).
+    video_cache: the cache entries of this video; models: the directory of the model files; cores: how many there are to track a long
+    video in parts side by side. Raises InputError: no_face, not_a_video, video_undecodable, bad_job_toml (`face` is none); SetupError
+    (`models_missing`).
     """
     video = info.video
     if video is None:
@@ -35,6 +39,12 @@ def cached_tracks(
         raise error("bad_job_toml", problem=str(problem)) from None
 
     def build(directory: Path) -> None:
+        progress = _SteadyProgress(on_progress)
+        parts = plan_parts(video, cores)
+        if len(parts) > 1:
+            with suppress(PartsDifferError, OSError):  # whatever the reason is, one pass has the right tracks, or the right error
+                track_video_in_parts(info, video, parts, models=models, selection=selection, directory=directory, on_progress=progress)
+                return
         with closing(read_ahead(VideoReader(info).frames(), READ_AHEAD)) as frames:
             track_video(
                 frames,
@@ -45,7 +55,7 @@ def cached_tracks(
                 directory=directory,
                 total=video.frames,
                 name=display_name(info.path),
-                on_progress=on_progress,
+                on_progress=progress,
             )
 
     return FaceTracks.open(video_cache.entry(build, TRACKS_VERSION, video.reading, face))
@@ -70,23 +80,87 @@ def track_video(
     Raises InputError (`no_face`) only when no frame has a face, SetupError (`models_missing`).
     """
     tracker = FaceTracker(models, frame_rate=frame_rate)
-    with TracksWriter(directory, size=size, frame_rate=frame_rate) as writer, ShotFaces(directory / "spool.tmp", size=size) as faces:
+    with _TracksBuilder(directory, size=size, frame_rate=frame_rate, selection=selection) as builder:
         shot = 0
         for done, frame in enumerate(frames, start=1):
-            followed = tracker.follow(frame)
-            if tracker.shot != shot:
-                _write_shot(faces, writer, selection, shot)
-                shot = tracker.shot
-            faces.add(followed)
+            faces = tracker.follow(frame)
+            builder.add(faces, is_cut=tracker.shot != shot)
+            shot = tracker.shot
             on_progress(Progress(stage="analyse", done=done, total=max(done, total)))
-        _write_shot(faces, writer, selection, shot)
-        tracks = writer.finish()
-    if not tracks.valid.any():
-        raise error("no_face", name=name)
+        return builder.finish(name)
+
+
+def track_video_in_parts(
+    info: MediaInfo,
+    video: VideoStream,
+    parts: tuple[Part, ...],
+    *,
+    models: Path,
+    selection: FaceSelection,
+    directory: Path,
+    on_progress: OnProgress = lambda _: None,
+) -> FaceTracks:
+    """Do as `track_video` for all frames of a file, its parts side by side in processes of their own. Raises PartsDifferError too."""
+
+    def on_frame(done: int) -> None:
+        on_progress(Progress(stage="analyse", done=done, total=max(done, video.frames)))
+
+    size = (video.width, video.height)
+    with _TracksBuilder(directory, size=size, frame_rate=video.frame_rate, selection=selection) as builder:
+        with closing(track_parts(info, parts, models=models, directory=directory, on_frame=on_frame)) as frames:
+            for frame in frames:
+                builder.add(frame.faces, is_cut=frame.is_cut)
+        tracks = builder.finish(display_name(info.path))
+    on_progress(Progress(stage="analyse", done=tracks.frames, total=tracks.frames))
     return tracks
 
 
-def _write_shot(faces: ShotFaces, writer: TracksWriter, selection: FaceSelection, shot: int) -> None:
-    """Write the selected face of the shot that has ended."""
-    for landmarks, score in faces.choose(selection):
-        writer.append(landmarks, score=score, shot=shot)
+class _TracksBuilder:
+    """Writes the tracks of the selected face from the faces of all frames, shot by shot."""
+
+    def __init__(self, directory: Path, *, size: tuple[int, int], frame_rate: Fraction, selection: FaceSelection) -> None:
+        self._writer = TracksWriter(directory, size=size, frame_rate=frame_rate)
+        self._faces = ShotFaces(directory / "spool.tmp", size=size)
+        self._selection, self._shot = selection, 0
+
+    def add(self, faces: Iterable[TrackedFace], *, is_cut: bool) -> None:
+        """Take the next frame. is_cut: a shot begins with it."""
+        if is_cut:
+            self._write_shot()
+            self._shot += 1
+        self._faces.add(faces)
+
+    def finish(self, name: str) -> FaceTracks:
+        """Write the last shot and return the tracks. Raises InputError (`no_face`) where there are none."""
+        self._write_shot()
+        tracks = self._writer.finish()
+        if not tracks.valid.any():
+            raise error("no_face", name=name)
+        return tracks
+
+    def _write_shot(self) -> None:
+        """Write the selected face of the shot that has ended."""
+        for landmarks, score in self._faces.choose(self._selection):
+            self._writer.append(landmarks, score=score, shot=self._shot)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._faces.__exit__(kind, value, trace)
+        self._writer.__exit__(kind, value, trace)
+
+
+class _SteadyProgress:
+    """Passes progress on, never backwards: what is done a second time fills the part of the way that is left, and more slowly."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._base, self._last = 0.0, Progress(stage="analyse", done=0, total=1)
+
+    def __call__(self, step: Progress) -> None:
+        if step.done < self._last.done:
+            self._base = self._last.done / self._last.total
+        done = round(step.total * (self._base + (1 - self._base) * step.done / step.total))
+        self._on_progress(Progress(stage=step.stage, done=done, total=step.total))
+        self._last = step

@@ -59,10 +59,10 @@ class FaceTracker:
     A face that is lost (a hand, a profile) and found again near its last place keeps its track; at a cut all tracks end.
     """
 
-    def __init__(self, models: Path, *, frame_rate: Fraction = Fraction(25)) -> None:
-        """Raises SetupError (`models_missing`)."""
+    def __init__(self, models: Path, *, frame_rate: Fraction = Fraction(25), first: int = 0) -> None:
+        """first: the number of the first frame to follow. Raises SetupError (`models_missing`)."""
         self._detector, self._mesh = FaceDetector(models), FaceMesh(models)
-        self._frame_rate = frame_rate
+        self._frame_rate, self._first = frame_rate, first
         self._schedule: DetectionSchedule | None = None
         self._thumbnail: Float32 | None = None
         self._tracks: list[_Track] = []
@@ -90,7 +90,9 @@ class FaceTracker:
     def _start_frame(self, view: ImageView, thumbnail: Float32) -> DetectionSchedule:
         """Return the schedule of detections; at the first frame and after a scene cut it starts anew, with no tracks."""
         if self._schedule is None:
-            self._schedule = DetectionSchedule(self._detector, width=view.width, height=view.height, frame_rate=self._frame_rate)
+            self._schedule = DetectionSchedule(
+                self._detector, width=view.width, height=view.height, frame_rate=self._frame_rate, first=self._first
+            )
         elif self._thumbnail is not None and is_shot_boundary(self._thumbnail, thumbnail):
             self._schedule.restart()
             self._tracks = []
@@ -132,13 +134,13 @@ class FaceTracker:
     def _track_number(self, region: Roi, faces: dict[int, TrackedFace]) -> int:
         """Return the track of the missing face that this may be, or a new one."""
         missing = [track for track in self._tracks if track.number not in faces and self._may_be_same(track, region)]
-        nearest = min(missing, key=lambda track: _distance(track.region, region), default=None)
+        nearest = min(missing, key=lambda track: distance(track.region, region), default=None)
         return self._next if nearest is None else nearest.number
 
     def _may_be_same(self, track: _Track, region: Roi) -> bool:
         """Return whether the lost face may be the one in `region`: the longer it was gone, the further away it may come back."""
         reach = min(_LARGEST_REACH, _LEAST_REACH + track.missing / float(self._frame_rate))
-        return _distance(track.region, region) < reach and _SIZE_RATIO < track.region.size / region.size < 1 / _SIZE_RATIO
+        return distance(track.region, region) < reach and _SIZE_RATIO < track.region.size / region.size < 1 / _SIZE_RATIO
 
     def _update_tracks(self, faces: dict[int, TrackedFace]) -> None:
         """Take the regions of this frame's faces into the tracks, and drop those that are missing for too long."""
@@ -149,11 +151,11 @@ class FaceTracker:
         )
 
 
-def _distance(a: Roi, b: Roi) -> float:
+def distance(a: Roi, b: Roi) -> float:
     """Return the distance of the centres in mean sizes of the two."""
     return float(np.hypot(a.x - b.x, a.y - b.y)) * 2 / (a.size + b.size)
 
 
 def _is_taken(region: Roi, faces: dict[int, TrackedFace]) -> bool:
     """Return whether one of `faces` lies in the region."""
-    return any(_distance(region, region_of(face.landmarks)) < _APART for face in faces.values())
+    return any(distance(region, region_of(face.landmarks)) < _APART for face in faces.values())

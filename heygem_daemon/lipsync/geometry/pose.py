@@ -16,8 +16,12 @@ from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD
 
 _RIGID: Final = np.array(RIGID)
 _WINDOW: Final = 5
-_ORDER: Final = 2
-"""Frames and order of the polynomial that smooths landmarks over time (Savitzky and Golay 1964)."""
+"""Frames of the parabola that smooths landmarks over time (Savitzky and Golay 1964)."""
+_SMOOTHING: Final[Float64] = (
+    np.array([[31, 9, -3, -5, 3], [9, 13, 12, 6, -5], [-3, 12, 17, 12, -3], [-5, 6, 12, 13, 9], [3, -5, -3, 9, 31]]) / 35
+)
+"""Row k turns five values into that of the parabola fitted to them at place k: the middle row smooths, the others do at both ends of a
+run. It is X (X' X)^-1 X' of X = [1, t, t²], t = -2..2."""
 _MARGIN: Final = _WINDOW - 1
 """Frames read on either side of a block, so that smoothing does not depend on how a video is cut into blocks."""
 _REFERENCE_FRAMES: Final = 400
@@ -139,10 +143,10 @@ def face_geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int)
     canonical = pose.unproject(raw)
     smooth, points = canonical.copy(), raw.copy()
     for run in runs(valid, tracks.shot[first:last]):
-        smooth[run] = _smooth(canonical[run])
+        smooth[run] = smooth_over_time(canonical[run])
     noise_free = pose.project(smooth)
     for run in runs(valid, tracks.shot[first:last]):
-        points[run] = noise_free[run] + _smooth(raw[run] - pose.project(canonical)[run])
+        points[run] = noise_free[run] + smooth_over_time(raw[run] - pose.project(canonical)[run])
     keep = slice(start - first, stop - first)
     kept = Pose(scale=pose.scale[keep], rotation=pose.rotation[keep], translation=pose.translation[keep])
     return FaceGeometry(
@@ -162,13 +166,13 @@ def runs(valid: Bool, shot: Int32) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges) if b > a and valid[a]]
 
 
-def _smooth(values: Float64) -> Float64:
+def smooth_over_time(values: Float64) -> Float64:
     """Return values [n, ...] smoothed over time; a run shorter than the window stays as it is."""
     if len(values) < _WINDOW:
         return values
-    from scipy.signal import savgol_filter  # noqa: PLC0415  (1.2 s that who only needs the pose of a face should not wait for)
-
-    return np.asarray(savgol_filter(values, _WINDOW, _ORDER, axis=0))
+    inner = sum(weight * values[k : len(values) - _MARGIN + k] for k, weight in enumerate(_SMOOTHING[_WINDOW // 2]))
+    first, last = (np.tensordot(_SMOOTHING, part, 1) for part in (values[:_WINDOW], values[-_WINDOW:]))
+    return np.concatenate([first[: _WINDOW // 2], inner, last[-(_WINDOW // 2) :]])
 
 
 class FaceReader:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.spatial import Delaunay
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Triangles
 from heygem_daemon.lipsync.face_tracks import POINTS
@@ -46,6 +45,8 @@ def triangulate(face: Float64, weight: Float64) -> Triangulation:
 
     weight: [468], how far speech moves each landmark.
     """
+    from scipy.spatial import Delaunay  # noqa: PLC0415  (.4 s of CPU time that the start of a worker should not take)
+
     open_face = mouth_prior.close_lips(face, weight) + _TRIANGULATED_OPENING * weight[:, None] * mouth_prior.opening_motion(face)
     triangles = Delaunay(open_face[:, :2]).simplices.astype(np.int32)
     centres = open_face[triangles, :2].mean(1)

@@ -2,16 +2,19 @@
 the video does not have. In a black-and-white, sepia or night-vision video colour is a function of brightness alone."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from heygem_daemon.lipsync.arrays import Float64, Image
+from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_OUTLINE, OUTER_OUTLINE
+from heygem_daemon.lipsync.imaging.planes import to_bgr
+from heygem_daemon.media.frame import Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LUMA: Final = (0.114, 0.587, 0.299)
 """Weights of blue, green and red in the brightness (ITU-R BT.601)."""
@@ -39,14 +42,17 @@ class Grading:
         """0-1: 0 in a video whose colours are a function of brightness, 1 where lips differ from skin as lips do."""
         return min(1.0, max(0.0, (self.contrast - _MONOCHROME) / (_COLOURED - _MONOCHROME)))
 
-    def tint(self, image: Tensor) -> Tensor:
-        """Return painted colours [3, h, w] as the video shows them: drawn towards its tone by what it lacks of saturation."""
-        if self.saturation == 1:
-            return image
-        toned = self._toned(_brightness(image))
-        return toned + self.saturation * (image - toned)
+    def tint_map(self) -> tuple[Float64, Float64]:
+        """Return (matrix [3, 3], offset [3]): the affine map of painted colours (blue, green, red) to those that the video shows, which
+        lie nearer to its tone by what it lacks of saturation."""
+        (blue_offset, red_offset), (blue_slope, red_slope) = self.tone
+        blue, red = (blue_offset, 1 + blue_slope), (red_offset, 1 + red_slope)
+        green = tuple((float(k == 1) - LUMA[0] * blue[k] - LUMA[2] * red[k]) / LUMA[1] for k in range(2))
+        offset, slope = np.array([blue, green, red]).T
+        rest = 1 - self.saturation
+        return self.saturation * np.eye(3) + rest * np.outer(slope, LUMA), rest * offset
 
-    def limit(self, image: Tensor) -> Tensor:
+    def limit(self, image: "Tensor") -> "Tensor":
         """Return generated colours [3, h, w], those drawn nearer to the tone that differ from it by more than the presenter's own do."""
         if self.saturation == 1:
             return image
@@ -56,8 +62,10 @@ class Grading:
         deviation = (image - toned).square().sum(0).sqrt().clamp(min=1e-3)
         return toned + (image - toned) * (_REACH * contrast * brightness / deviation).clamp(0, 1)
 
-    def _toned(self, brightness: Tensor) -> Tensor:
+    def _toned(self, brightness: "Tensor") -> "Tensor":
         """Return [3, h, w]: the colour of skin at each brightness [h, w]."""
+        import torch  # noqa: PLC0415  (slow, and needed for generated mouths only)
+
         (blue_offset, red_offset), (blue_slope, red_slope) = self.tone.tolist()
         blue = brightness + blue_offset + blue_slope * brightness
         red = brightness + red_offset + red_slope * brightness
@@ -86,12 +94,14 @@ def learn_grading(skin: npt.NDArray[np.uint8], lips: Float64) -> Grading:
     return Grading(tone=np.asarray(tone if has_offset else np.stack([np.zeros(2), hue])), contrast=contrast)
 
 
-def lip_colour(image: Image, points: Float64) -> Float64:
-    """Return [3]: the mean colour of the lips in an image uint8 [h, w, 3] with landmarks [468, 2] in its pixels."""
-    mask = np.zeros(image.shape[:2], np.uint8)
+def lip_colour(crop: Frame, points: Float64) -> Float64:
+    """Return [3]: the mean colour of the lips, blue first, 0-255, in a crop with landmarks [468, 2] in its pixels."""
+    mask = np.zeros(crop.y.shape, np.uint8)
     cv2.fillPoly(mask, [np.round(points[list(OUTER_OUTLINE)]).astype(np.int32)], 1)
     cv2.fillPoly(mask, [np.round(points[list(INNER_OUTLINE)]).astype(np.int32)], 0)
-    return np.array(cv2.mean(image, mask)[:3])
+    blocks = np.ascontiguousarray(mask[::2, ::2])
+    codes = [cv2.mean(crop.y, mask)[0], cv2.mean(crop.u, blocks)[0], cv2.mean(crop.v, blocks)[0]]
+    return np.asarray(to_bgr(np.array(codes, np.float32), crop.space), np.float64)
 
 
 def _split(colours: Float64) -> tuple[Float64, Float64]:
@@ -104,5 +114,6 @@ def _line(brightness: Float64) -> Float64:
     return np.stack([np.ones_like(brightness), brightness], axis=1)
 
 
-def _brightness(image: Tensor) -> Tensor:
-    return torch.einsum("c,chw->hw", image.new_tensor(LUMA), image)
+def _brightness(image: "Tensor") -> "Tensor":
+    """Return [h, w] of [3, h, w]."""
+    return (image * image.new_tensor(LUMA)[:, None, None]).sum(0)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyfit, polyval
 from scipy.ndimage import median_filter
 
-from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Image
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import (
     BETWEEN_LOWER,
     BETWEEN_UPPER,
@@ -41,7 +41,7 @@ from heygem_daemon.lipsync.geometry.landmarks import (
     OUTER_UPPER,
     UPPER_FACE,
 )
-from heygem_daemon.lipsync.imaging.roi import padded_bgr
+from heygem_daemon.lipsync.imaging.planes import colour_plane, cut_out, even_box, to_bgr
 from heygem_daemon.media.frame import Frame
 
 _COLUMNS: Final = slice(2, 9)
@@ -89,11 +89,11 @@ def read_profiles(frame: Frame, points: Float64, scale: float) -> Float32:
     """
     low, high = np.floor(points.min(0)).astype(int), np.ceil(points.max(0)).astype(int)
     margin = round(_AWAY[0] * scale) + 1
-    box = (int(low[0]) - margin, int(low[1]) - margin, int(high[0]) + margin, int(high[1]) + margin)
+    box = even_box(low - margin, high + margin)
     local = points - box[:2]
     lips = _profile_points(local, scale)
     places = np.concatenate([lips.reshape(-1, 2), local[list(UPPER_FACE)]])
-    colours = _read(padded_bgr(frame, box), places, scale)
+    colours = _read(cut_out(frame, box), places, scale)
     colours[((places + box[:2] < 0) | (places + box[:2] > (frame.width - 1, frame.height - 1))).any(1)] = _NOT_SEEN
     face = np.median(colours[-len(UPPER_FACE) :], axis=0)
     return np.concatenate([colours[: -len(UPPER_FACE)].reshape(*lips.shape[:2], 3), np.broadcast_to(face, (1, lips.shape[1], 3))])
@@ -185,8 +185,13 @@ def _with_middles(rows: list[Float64]) -> Float64:
     return np.stack([*pairs, rows[-1]])
 
 
-def _read(image: Image, places: Float64, scale: float) -> Float32:
-    """Return float32 [n, 3]: the smoothed image at the places [n, 2]."""
-    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(_LEAST_BLUR, _BLUR * scale))
+def _read(crop: Frame, places: Float64, scale: float) -> Float32:
+    """Return float32 [n, 3], blue first, 0-255: the smoothed crop at the places [n, 2]."""
+    sigma = max(_LEAST_BLUR, _BLUR * scale)
     x, y = places.T[:, None].astype(np.float32)
-    return np.asarray(cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], np.float32)
+    codes = []
+    for plane, step in ((crop.y.astype(np.float32), 1), (colour_plane(crop), 2)):
+        smooth = cv2.GaussianBlur(plane, (0, 0), sigma / step)
+        across, down = ((value + 0.5) / step - 0.5 for value in (x, y))
+        codes.append(np.atleast_3d(cv2.remap(smooth, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))[0])
+    return to_bgr(np.concatenate(codes, axis=1), crop.space)

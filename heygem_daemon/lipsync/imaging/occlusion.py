@@ -5,14 +5,13 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from heygem_daemon.lipsync.arrays import Bool, Float64, Image, Int64
+from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.pose import angle_difference
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation
-from heygem_daemon.lipsync.imaging.roi import mouth_box, padded_bgr
-from heygem_daemon.lipsync.imaging.warp import rasterise, sample, shrink
+from heygem_daemon.lipsync.imaging.planes import cut_out, mouth_box, to_bgr
+from heygem_daemon.lipsync.imaging.polygons import triangle_labels
 from heygem_daemon.media.frame import Frame
 
 _SIDE: Final = 28
@@ -43,26 +42,28 @@ class SkinSampler:
         hull = face[list(MOUTH_HULL), :2]
         low, high = hull.min(0), hull.max(0)
         points = (face[:, :2] - low) / (high - low) * (_SIDE - 1)
-        labels = rasterise(points, mesh.skin, (_SIDE, _SIDE))
+        labels = triangle_labels(points, mesh.skin, (_SIDE, _SIDE))
         inside = _polygon(points[list(MOUTH_HULL)]) & ~_polygon(points[list(OUTER_OUTLINE)], _LIP_MARGIN) & (labels >= 0)
         y, x = np.nonzero(inside)
         self._triangles = mesh.skin[labels[inside]]
         self._weights = _barycentric(points[self._triangles], np.stack([x, y], 1).astype(np.float64))
 
-    def __call__(self, image: Image, points: Float64, scale: float) -> npt.NDArray[np.uint8]:
-        """Return uint8 [p, 3]. image: uint8 [h, w, 3]; points: landmarks [468, 2] in its pixels; scale: pixels per IOD."""
-        factor = max(1, min(round(scale / _SIDE), min(image.shape[:2]) // 4))
-        height, width = (n // factor * factor for n in image.shape[:2])
-        small = shrink(torch.from_numpy(image[:height, :width]).permute(2, 0, 1).float(), factor)
+    def __call__(self, crop: Frame, points: Float64, scale: float) -> npt.NDArray[np.uint8]:
+        """Return uint8 [p, 3], blue first. points: landmarks [468, 2] in pixels of the crop; scale: pixels per IOD."""
+        factor = max(1, min(round(scale / _SIDE), min(crop.height, crop.width) // 4))
+        height, width = crop.height // factor, crop.width // factor
+        halves = (-(-height * factor // 2), -(-width * factor // 2))
+        small = [cv2.resize(crop.y[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)]
+        small += [cv2.resize(plane[: halves[0], : halves[1]], (width, height), interpolation=cv2.INTER_AREA) for plane in (crop.u, crop.v)]
         places = np.einsum("pk,pkd->pd", self._weights, points[self._triangles])
-        places = (places + 0.5) / factor - 0.5
-        read = sample(small, torch.from_numpy(places.T[:, None].astype(np.float32)))
-        return read[:, 0].T.clamp(0, 255).round().to(torch.uint8).numpy()
+        x, y = ((places + 0.5) / factor - 0.5).T.astype(np.float32)
+        read = cv2.remap(cv2.merge(small).astype(np.float32), x[None], y[None], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.rint(to_bgr(read[0], crop.space)).astype(np.uint8)
 
     def of_frame(self, frame: Frame, points: Float64, scale: float) -> npt.NDArray[np.uint8]:
         """Return the skin [p, 3] of a frame whose face is at `points` [468, 2], pixels."""
         box = mouth_box(points, scale)
-        return self(padded_bgr(frame, box), points - box[:2], scale)
+        return self(cut_out(frame, box), points - box[:2], scale)
 
 
 class OcclusionTest:
@@ -74,7 +75,7 @@ class OcclusionTest:
     def is_covered(self, skin: npt.NDArray[np.uint8], angles: Float64) -> bool:
         """Return whether the skin [p, 3] of a head at `angles` [3] differs from that of every frame in a similar pose."""
         rows = np.argsort(np.abs(angle_difference(self._angles, angles)).sum(1), kind="stable")[:_NEIGHBOURS]
-        return residual(skin, self._skin_samples[rows]) > self.limit
+        return all(residual(skin, self._skin_samples[row : row + 1]) > self.limit for row in rows)
 
 
 def residual(skin: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> float:

@@ -1,6 +1,6 @@
 """From speech to the motion of a mouth: mel spectra at 100 Hz, visemes, and the driver `phonetic` made of them.
 
-Importing this package loads nothing heavy: torch, librosa and numpy are imported by the first call.
+Importing this package loads nothing heavy: torch and numpy are imported by the first call.
 """
 
 from typing import TYPE_CHECKING
@@ -32,6 +32,6 @@ def mouth_motion(
     Raises ValueError where `wav` has another number of dimensions than one or `weights` is no such file, OSError where it cannot be read,
     SetupError (`models_missing`) where the shipped weights are missing.
     """
-    from heygem_daemon.lipsync.speech import recording_motion  # noqa: PLC0415  (torch and librosa are slow to import)
+    from heygem_daemon.lipsync.speech import recording_motion  # noqa: PLC0415  (torch is slow to import)
 
     return recording_motion.mouth_motion(wav, times, script, language=language, weights=weights)

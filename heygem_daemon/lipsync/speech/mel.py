@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import librosa
 import numpy as np
-import scipy.signal
-from scipy.ndimage import maximum_filter1d
 
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
+from heygem_daemon.lipsync.moving_window import moving_maximum
+from heygem_daemon.lipsync.speech.high_pass import HighPass
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE
 
 BANDS: Final = 80
@@ -31,6 +30,8 @@ SILENCE: Final = LEVEL - DEEPEST / DECADE
 
 _HIGH_PASS_HZ: Final = 80.0
 """The lowest voices begin at 80 Hz; below are rumble and wind. Hum of the mains reaches higher: hum.without_hum takes it away before."""
+_KNEE_HZ, _KNEE_MEL, _MEL_LOG_STEP = 1000.0, 15.0, float(np.log(6.4) / 27)
+"""Slaney's mel scale (Auditory Toolbox, 1998) is linear up to here, and from mel to mel this much more in the logarithm of Hz above."""
 _LEAST_POWER: Final = 1e-10
 _SOFTEST_SPEECH: Final = -3.5
 """log10 of the power of the loudest band of the softest speech (58 dB below a full-scale sine). A recording in which nothing is louder is
@@ -42,26 +43,31 @@ place."""
 
 @lru_cache(maxsize=1)
 def _filters() -> Float32:
-    """Return float32 [80, 201]: mel bands from 0 to 8 kHz."""
-    return mel_filters(fft=WINDOW, lowest=0.0, highest=SAMPLE_RATE / 2, is_slaney=True)
+    return mel_filters(WINDOW)
 
 
-def mel_filters(*, fft: int, lowest: float, highest: float, is_slaney: bool) -> Float32:
-    """Return float32 [80, fft // 2 + 1]: triangles from `lowest` to `highest` Hz at 16 kHz; with `is_slaney` of equal area, else height."""
-    norm: Final = "slaney" if is_slaney else None
-    return np.asarray(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=fft, n_mels=BANDS, fmin=lowest, fmax=highest, norm=norm), np.float32)
+def mel_filters(fft: int) -> Float32:
+    """Return float32 [80, fft // 2 + 1]: triangles of equal area from 0 to 8 kHz, at equal distances in mel.
+
+    They equal librosa.filters.mel, which takes half a second of CPU time to load.
+    """
+    highest = _KNEE_MEL + np.log(SAMPLE_RATE / 2 / _KNEE_HZ) / _MEL_LOG_STEP
+    edges = _hertz(np.linspace(0, highest, BANDS + 2))
+    ramps = edges[:, None] - np.fft.rfftfreq(fft, 1 / SAMPLE_RATE)
+    rising, falling = -ramps[:-2] / np.diff(edges)[:-1, None], ramps[2:] / np.diff(edges)[1:, None]
+    triangles = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return np.asarray(triangles * (2 / (edges[2:] - edges[:-2]))[:, None], np.float32)
+
+
+def _hertz(mel: Float64) -> Float64:
+    """Return the frequencies of Slaney's mel scale: proportional up to the knee, exponential above."""
+    return np.where(mel >= _KNEE_MEL, _KNEE_HZ * np.exp(_MEL_LOG_STEP * (mel - _KNEE_MEL)), _KNEE_HZ / _KNEE_MEL * mel)
 
 
 @lru_cache(maxsize=1)
 def _window() -> Float32:
     """Return float32 [400]: a Hann window."""
     return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-
-
-def prepare_filters() -> None:
-    """Compute what all spectra use, once per process: librosa is slow to load."""
-    _filters()
-    _window()
 
 
 def log_mel(padded: Float32) -> Float32:
@@ -76,7 +82,7 @@ def log_mel(padded: Float32) -> Float32:
 def normalised_mel(wave: Float32) -> Float32:
     """Return float32 [1 + n // 160, 80]: the normalised mel of a whole recording (float32 [n], 16 kHz mono)."""
     rows = 1 + len(wave) // HOP
-    heard = _HighPass().push(np.concatenate([wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)]))
+    heard = HighPass(_HIGH_PASS_HZ, SAMPLE_RATE).push(np.concatenate([wave, np.zeros(WINDOW + LOOKAHEAD * HOP, np.float32)]))
     padded = np.concatenate([np.zeros(WINDOW // 2, np.float32), heard])
     return _LevelNormaliser().push(log_mel(padded)[: rows + LOOKAHEAD])
 
@@ -98,7 +104,7 @@ def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
     blocks: float32, 1 s each at 16 kHz mono, the last one shorter (stream.reblock). Row k is centred on sample 160 k.
     """
     pending = np.zeros(WINDOW // 2, np.float32)
-    high_pass, level = _HighPass(), _LevelNormaliser()
+    high_pass, level = HighPass(_HIGH_PASS_HZ, SAMPLE_RATE), _LevelNormaliser()
     end: int | None = None
     total, made = 0, 0
     stream = iter(blocks)
@@ -121,19 +127,6 @@ def mel_stream(blocks: Iterable[Float32]) -> Iterator[MelRows]:
 
 
 @dataclass(kw_only=True)
-class _HighPass:
-    """Remove what lies below the voice: a Butterworth filter of second order, sample after sample."""
-
-    sections: Float64 = field(default_factory=lambda: scipy.signal.butter(2, _HIGH_PASS_HZ, "high", fs=SAMPLE_RATE, output="sos"))
-    state: Float64 = field(default_factory=lambda: np.zeros((1, 2)))
-
-    def push(self, block: Float32) -> Float32:
-        """Take and return float32 [n]."""
-        heard, self.state = scipy.signal.sosfilt(self.sections, block.astype(np.float64), zi=self.state)
-        return np.asarray(heard, np.float32)
-
-
-@dataclass(kw_only=True)
 class _LevelNormaliser:
     """Return each row LOOKAHEAD rows after it came, relative to the level of the speech around it."""
 
@@ -147,7 +140,7 @@ class _LevelNormaliser:
         if ready <= 0:
             return np.zeros((0, BANDS), np.float32)
         loudest = self.pending.max(1).astype(np.float64)
-        ahead = maximum_filter1d(loudest, LOOKAHEAD + 1, origin=-(LOOKAHEAD // 2), mode="nearest")[:ready]
+        ahead = moving_maximum(loudest, LOOKAHEAD + 1, is_ahead=True)[:ready]
         fall = _DECAY * np.arange(1, ready + 1)
         level = np.maximum.accumulate(np.concatenate([[self.last_level], ahead + fall]))[1:] - fall
         level = np.maximum(level, _SOFTEST_SPEECH)

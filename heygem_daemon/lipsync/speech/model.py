@@ -26,7 +26,7 @@ from heygem_daemon.lipsync.speech.network import (
 )
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE, reblock
 from heygem_daemon.lipsync.speech.voice_activity import SPEECH, VoiceActivity, speech_probability, widen
-from heygem_daemon.lipsync.speech.whisper import LONGEST, STREAM, SpeechEncoder
+from heygem_daemon.lipsync.speech.whisper import LONGEST, STREAM, SpeechEncoder, rounded_as_used
 
 FORMAT: Final = "phonetic 3"
 
@@ -96,6 +96,10 @@ class PhoneticModel:
     def with_(self, **changes: Any) -> "PhoneticModel":
         """Return a copy with these fields changed."""
         return replace(self, **changes)
+
+    def for_cpu(self) -> "PhoneticModel":
+        """Return the model for a driver on the CPU: the same results with less memory. Its weights are rounded, and not those to save."""
+        return self.with_(encoder=rounded_as_used(self.encoder))
 
     def on(self, device: str) -> "PhoneticModel":
         """Return the model with what is large on `device`; the rest is quicker on the CPU. Its features are on the CPU in any case."""
@@ -255,7 +259,7 @@ def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what `pack` was given, rounded, float32. Raises KeyError where a scale is missing."""
     return {
-        name: value.float() * _per_row(packed[name + _SCALE], value) if value.dtype == torch.int8 else _to_float32(value)
+        name: value * _per_row(packed[name + _SCALE], value) if value.dtype == torch.int8 else _to_float32(value)
         for name, value in packed.items()
         if not name.endswith(_SCALE)
     }
@@ -280,9 +284,14 @@ def load(path: Path) -> PhoneticModel:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds {metadata.get('format', 'unknown weights')}; this version reads {FORMAT}")
     try:
-        return _model(unpack(packed), metadata).with_(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        return _model(unpack(packed), metadata).with_(sha256=_sha256(path))
     except (KeyError, TypeError, RuntimeError) as problem:  # torch raises the last where a shape differs
         raise ValueError(f"{path.name} does not fit this version: {problem}") from problem
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> PhoneticModel:

@@ -7,7 +7,7 @@ speech without the hum of the mains
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, tee
@@ -17,8 +17,9 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.motion import MouthMotion
+from heygem_daemon.lipsync.replay import Replay
 from heygem_daemon.lipsync.speech.hum import without_hum
-from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream, prepare_filters
+from heygem_daemon.lipsync.speech.mel import BANDS, SILENCE, mel_stream
 from heygem_daemon.lipsync.speech.model import AcousticFeatures, PhoneticModel, blend_with_transcript, encode, predict
 from heygem_daemon.lipsync.speech.network import MAPPER_REACH
 from heygem_daemon.lipsync.speech.postprocess import REACH, PredictedRows, mouth_curve
@@ -26,7 +27,7 @@ from heygem_daemon.lipsync.speech.sampling import sample
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.transcript import Alignment, blend_posteriors, closure_gate
 from heygem_daemon.lipsync.speech.voice_activity import REACH as ACTIVITY_REACH
-from heygem_daemon.lipsync.speech.voice_activity import SPEECH, VoiceActivity, speech_probability, widen
+from heygem_daemon.lipsync.speech.voice_activity import SPEECH, speech_probability, widen
 
 LEAD: Final = Fraction(0)
 """s by which the curve is read early: the mappers learned the timing of real mouths, so nothing is added."""
@@ -48,9 +49,9 @@ class PhoneticDriver:
     name = "phonetic"
 
     def __init__(self, model: PhoneticModel, device: str = "cpu") -> None:
-        prepare_filters()  # librosa is slow to load: better when a worker starts than in its first job
         self._model = model.on(device) if device != "cpu" else model
         self._windows_at_once = _WINDOWS_AT_ONCE.get(device.partition(":")[0], 1)
+        self._kept: _Kept | None = None
         self.model_hashes: Mapping[str, str] = {"phonetic": model.sha256}
 
     def motion(
@@ -62,7 +63,7 @@ class PhoneticDriver:
     def speech_activity(self, speech: Iterable[Float32], frame_rate: Fraction, frames: int) -> Bool:
         """Return bool [frames]: whether somebody speaks at i / frame_rate, by the voice activity alone."""
         rows, probability, known = math.ceil(frames * CURVE_RATE / frame_rate) + ACTIVITY_REACH, [], 0
-        for part in speech_probability(self._model.activity, without_hum(speech)):
+        for part in self._kept.activity if self._kept else speech_probability(self._model.activity, without_hum(speech)):
             probability.append(part)
             known += len(part)
             if known >= rows:
@@ -75,6 +76,14 @@ class PhoneticDriver:
         adapted = copy.copy(self)
         adapted._model = self._model.with_(calibration=replace(self._model.calibration, shut_share=shut_share))
         return adapted
+
+    def for_recording(self, read: Callable[[], Iterable[Float32]], seconds: int) -> "PhoneticDriver":
+        """Return the driver for one recording (see ports.RecordingDriver). What depends on a presenter comes after what is kept."""
+        activity = Replay(lambda: speech_probability(self._model.activity, without_hum(read())), seconds)
+        rows = Replay(lambda: self._encode(without_hum(read()), iter(activity)), seconds * CURVE_RATE // BLOCK + 1)
+        own = copy.copy(self)
+        own._kept = _Kept(activity=activity, rows=rows)
+        return own
 
     def posteriors(self, speech: Iterable[Float32]) -> Iterator[Float32]:
         """Yield viseme probabilities, float32 [n, 16] at 50 rows a second, to the end of the speech, for the alignment of a transcript."""
@@ -109,7 +118,14 @@ class PhoneticDriver:
 
     def _encoded(self, speech: Iterable[Float32]) -> Iterator["_Rows"]:
         """Yield BLOCK rows at a time, without end; the first row is _MARGIN before the recording."""
-        windows = _windows(speech, self._model.activity)
+        if self._kept:
+            return iter(self._kept.rows)
+        for_mel, for_activity = tee(without_hum(speech))
+        return self._encode(for_mel, speech_probability(self._model.activity, for_activity))
+
+    def _encode(self, speech: Iterable[Float32], probabilities: Iterator[Float32]) -> Iterator["_Rows"]:
+        """Yield what `_encoded` does, of speech without hum and the probabilities of speech in it."""
+        windows = _windows(speech, probabilities)
         while True:
             batch = list(islice(windows, self._windows_at_once))
             encoded = encode(self._model, np.stack([each.mel for each in batch]), np.stack([each.speech for each in batch]))
@@ -144,11 +160,20 @@ class _Window:
     first: int
 
 
-def _windows(recording: Iterable[Float32], activity: VoiceActivity) -> Iterator[_Window]:
-    """Yield windows without end, each BLOCK rows after the one before; before and after the recording is silence."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Kept:
+    """What the networks computed of one recording: activity, the probability of speech; rows, the output of the encoder."""
+
+    activity: Replay[Float32]
+    rows: "Replay[_Rows]"
+
+
+def _windows(recording: Iterable[Float32], probabilities: Iterator[Float32]) -> Iterator[_Window]:
+    """Yield windows without end, each BLOCK rows after the one before; before and after the recording is silence.
+
+    recording: without hum; probabilities: of speech in it, at CURVE_RATE."""
     lead, length = _MARGIN + CONTEXT, BLOCK + 2 * CONTEXT
-    for_mel, for_activity = tee(without_hum(recording))
-    mel_rows, probabilities = mel_stream(for_mel), speech_probability(activity, for_activity)
+    mel_rows = mel_stream(recording)
     mel, in_recording = np.full((2 * lead, BANDS), SILENCE, np.float32), np.zeros(2 * lead, bool)
     speech = np.zeros(lead, np.float32)
     first = -lead

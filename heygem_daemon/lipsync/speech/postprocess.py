@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import correlate1d, maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from heygem_daemon.lipsync.arrays import Bool, Float32
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.motion import viseme_index
+from heygem_daemon.lipsync.moving_window import moving_maximum, moving_mean, moving_minimum, weighted_sum
 from heygem_daemon.lipsync.speech.model import AcousticFeatures, Calibration, MotionPrediction
 from heygem_daemon.lipsync.speech.stream import Curve
 from heygem_daemon.lipsync.speech.voice_activity import SPEECH
@@ -75,7 +75,7 @@ def mouth_curve(rows: PredictedRows, calibration: Calibration) -> Curve:
     near = _fade(_dilate(speaking, _NEAR), 4)
     before_pauses = opening
     opening = opening * near + _PAUSE * _slow(opening, _PAUSE_ROWS) * (1 - near)
-    held = _fade(minimum_filter1d((rows.acoustic.loudness[:, 0] < _QUIET).astype(np.float32), 2 * _QUIET_ROWS + 1, mode="nearest"), 2)
+    held = _fade(moving_minimum((rows.acoustic.loudness[:, 0] < _QUIET).astype(np.float32), 2 * _QUIET_ROWS + 1), 2)
     opening = (opening * (1 - held) + _HELD * _slow(before_pauses, _HELD_ROWS) * held) * awake
     width = 0.5 + (calibration.width_mean - 0.5 + calibration.width_gain * rows.prediction.width) * awake
     visemes = rows.acoustic.posteriors * awake[:, None]
@@ -114,14 +114,14 @@ def _speech_fraction(rows: PredictedRows) -> Float32:
 
 def _slow(values: Float32, rows: int) -> Float32:
     """Return the mean over `rows` rows on both sides, weighted by a triangle."""
-    return np.asarray(uniform_filter1d(uniform_filter1d(values, rows, mode="nearest"), rows, mode="nearest"), np.float32)
+    return np.asarray(moving_mean(moving_mean(values, rows), rows), np.float32)
 
 
 def _dilate(values: Float32, rows: int) -> Float32:
-    return np.asarray(maximum_filter1d(values, 2 * rows + 1, mode="nearest"), np.float32)
+    return np.asarray(moving_maximum(values, 2 * rows + 1), np.float32)
 
 
 def _fade(values: Float32, rows: int) -> Float32:
     """Return the values with edges as soft as `rows` on both sides."""
     window = np.hanning(2 * rows + 1)[1:-1]
-    return np.asarray(correlate1d(values, window / window.sum(), mode="nearest"), np.float32)
+    return np.asarray(weighted_sum(values, window / window.sum()), np.float32)

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 import torch
-from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.moving_window import moving_maximum
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, SAMPLE_RATE
 
 CHUNK: Final = 512
@@ -85,4 +85,4 @@ def _chunk_probabilities(network: VoiceActivity, blocks: Iterable[Float32]) -> I
 
 def widen(probability: Float32) -> Float32:
     """Return float32 [n]: the largest probability within REACH rows; the first and last REACH rows lack context."""
-    return np.asarray(maximum_filter1d(probability, 2 * REACH + 1, mode="nearest"), np.float32)
+    return moving_maximum(probability, 2 * REACH + 1)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
+from heygem_daemon.lipsync.moving_window import moving_mean
 from heygem_daemon.lipsync.style.speech_track import SPEECH_TRACK_RATE, SpeechTrack
 
 ACCEPTED_Z: Final = 3.0
@@ -134,7 +134,7 @@ def _curves_without_mouth(track: SpeechTrack) -> Float64:
 
 
 def _high_pass(opening: Float64, rate: int) -> Float64:
-    return np.asarray(opening - uniform_filter1d(opening, max(1, round(_SLOW * rate)), mode="nearest"), np.float64)
+    return np.asarray(opening - moving_mean(opening, max(1, round(_SLOW * rate))), np.float64)
 
 
 def _standardise(curves: Float64) -> Float64:

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import minimum_filter1d
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.core.warning_codes import WarningCode
@@ -17,6 +16,7 @@ from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, width_of
 from heygem_daemon.lipsync.geometry.pose import face_geometry, mean_face
 from heygem_daemon.lipsync.geometry.samples import sample_faces
+from heygem_daemon.lipsync.moving_window import moving_minimum
 from heygem_daemon.lipsync.ports import Driver
 from heygem_daemon.lipsync.style.av_sync import MouthTrack, SyncEvidence, sync_evidence
 from heygem_daemon.lipsync.style.speaking_style import STYLE_VERSION, SpeakingStyle, load_style
@@ -210,7 +210,7 @@ def _rest_opening(measured: MeasuredMotion, inside: Bool, silence: Float64) -> f
     """
     step = float(np.median(np.diff(measured.times)))
     reach = max(1, round(_REST_MARGIN / step))
-    still = inside & (minimum_filter1d(silence, 2 * reach + 1, mode="nearest") > _SPEECH)
+    still = inside & (moving_minimum(silence, 2 * reach + 1) > _SPEECH)
     if still.sum() * step < _LEAST_REST:
         return 0.0
     apart = float(np.median(measured.opening[still])) - measured.closed

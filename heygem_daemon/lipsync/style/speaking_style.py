@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import correlate1d, minimum_filter1d
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
+from heygem_daemon.lipsync.moving_window import moving_minimum, weighted_sum
 
 STYLE_VERSION: Final = "habits 4"
 """Part of the cache key: raise the number when the meaning of the values or their estimation changes."""
@@ -103,5 +103,5 @@ def _silence_weight(silence: Float32, reach: int, edge: int) -> Float32:
     """Return [T], 0-1: 1 where nobody speaks within `reach` frames, rising and falling over `edge` frames on both sides."""
     low, high = _QUIET
     quiet = np.clip((silence - low) / (high - low), 0, 1)
-    least = minimum_filter1d(quiet, 2 * reach + 1, mode="nearest")
-    return np.asarray(correlate1d(least, np.full(2 * edge + 1, 1 / (2 * edge + 1)), mode="nearest"), np.float32)
+    least = moving_minimum(quiet, 2 * reach + 1)
+    return np.asarray(weighted_sum(least, np.full(2 * edge + 1, 1 / (2 * edge + 1))), np.float32)

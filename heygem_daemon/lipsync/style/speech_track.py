@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.arrays import Bool, Float32, Float64
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.pose import runs
 from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
+from heygem_daemon.lipsync.moving_window import moving_maximum
 from heygem_daemon.lipsync.ports import Driver
 
 SPEECH_TRACK_RATE: Final = 100
@@ -67,7 +67,7 @@ def speaking_spans(track: SpeechTrack, times: Float64, usable: Bool, tracks: Fac
     Raises InputError (`footage_without_speaker`) where there is none.
     """
     reach = round(_BRIDGE * float(tracks.frame_rate))
-    spoken = maximum_filter1d(track.speaks_at(times).astype(np.uint8), 2 * reach + 1).astype(bool)
+    spoken = moving_maximum(track.speaks_at(times), 2 * reach + 1)
     parts = (part for run in runs(usable & spoken, tracks.shot) for part in _split(run, times))
     spans = tuple(part for part in parts if _length(part, times) >= SHORTEST_SPAN)
     if not spans:

@@ -40,6 +40,6 @@ def mel_spectrogram(wav: "npt.ArrayLike") -> "Float32":
     wav: float [n], 16 kHz mono, -1..1. Column i is centred on sample 200 i (80 columns per second); digital silence is -4; an empty
     recording has no columns. Raises ValueError where `wav` has another number of dimensions than one.
     """
-    from heygem_daemon.lipsync.wav2lip import mel  # noqa: PLC0415  (librosa is slow to import)
+    from heygem_daemon.lipsync.wav2lip import mel  # noqa: PLC0415  (numpy is slow to import)
 
     return mel.mel_spectrogram(wav)

@@ -68,7 +68,7 @@ def blend_patch(frame: Frame, face: Face, patch: Patch, device: torch.device) ->
         generated = generated + _detail(roi, generated)
     alpha = mask * patch.strength
     blended = roi.image + (generated - roi.image) * alpha
-    return frame.paste(roi.box, to_bgr(blended), changed_pixels(torch.zeros_like(alpha, dtype=torch.bool), alpha))
+    return frame.paste(roi.box, to_bgr(blended), changed_pixels(alpha))
 
 
 def mask_outline(face: Face) -> Float64:

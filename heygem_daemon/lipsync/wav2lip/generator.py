@@ -18,6 +18,7 @@ from torch import Tensor
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.arrays import Float32, Image
+from heygem_daemon.lipsync.device import is_out_of_memory
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS, SIDE, Wav2Lip
 
 TOP: Final = 44
@@ -117,11 +118,6 @@ class FaceGenerator:
 def affordable_batch(free: int, per_face: int = _BYTES_PER_FACE) -> int:
     """Return how many faces to compute at once with `free` bytes of memory, of which half is used: 1 to 128."""
     return max(1, min(_LARGEST_BATCH, int(_MEMORY_FRACTION * free) // per_face))
-
-
-def is_out_of_memory(problem: RuntimeError) -> bool:
-    """Return whether torch, or cuDNN below it, ran out of memory."""
-    return isinstance(problem, torch.OutOfMemoryError) or "out of memory" in str(problem) or "ALLOC_FAILED" in str(problem)
 
 
 def generate_rows(network: Wav2Lip, mels: Float32, faces: Image) -> Tensor:

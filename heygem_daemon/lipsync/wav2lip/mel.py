@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float32, Float64
-from heygem_daemon.lipsync.speech.mel import mel_filters
 from heygem_daemon.lipsync.speech.stream import SAMPLE_RATE, reblock
 from heygem_daemon.lipsync.wav2lip.network import BANDS, COLUMNS
 
@@ -92,4 +91,7 @@ def _columns(samples: Float64) -> Float32:
 @lru_cache(maxsize=1)
 def _filters() -> Float32:
     """Return float32 [80, 401]."""
-    return mel_filters(fft=_WINDOW, lowest=_LOWEST_HZ, highest=_HIGHEST_HZ, is_slaney=True)
+    import librosa  # noqa: PLC0415  (half a second of CPU time that engines without it should not take)
+
+    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ)
+    return np.asarray(filters, np.float32)

@@ -37,6 +37,8 @@ from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip
 from training.espeak import espeak
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 TINY = Recipe(members=1, steps=6, batch=6)
 SENTENCES = {
     "a": "She sells sea shells on the sunny shore.",

@@ -16,6 +16,7 @@ from tests.lipsync.conftest import Clip
 
 CPU: Final = torch.device("cpu")
 FRAME: Final = 5
+THREADS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Scene:
 
 @pytest.fixture(scope="session")
 def renderer() -> AtlasRenderer:
-    return AtlasRenderer("cpu")
+    return AtlasRenderer("cpu", threads=THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
+from tests.lipsync.atlas.conftest import THREADS
 from tests.lipsync.conftest import Clip
 from tests.lipsync.renderer_contract import RendererContract, Stage, same, syllables
 
@@ -33,7 +34,7 @@ class TestAtlasIsARenderer(RendererContract):
         (x0, y0), (x1, y1) = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
         margin = 0.6 * (x1 - x0)
         box = (max(0, int(x0 - margin / 2)), int(y0), min(384, int(x1 + margin / 2)), min(384, int(y1 + margin)))
-        return Stage(renderer=renderer, prepared=prepared, frames=clip.frames, faceless=frozenset(clip.gap), face=box)
+        return Stage(renderer=renderer, prepared=prepared, frames=clip.frames, faceless=frozenset(clip.gap), face=box, at_once=THREADS + 1)
 
 
 def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:
@@ -73,13 +74,20 @@ def test_a_damaged_workspace_is_not_trusted(prepared: PreparedAtlas, tmp_path: P
     assert store.load(tmp_path) is None
 
 
-def test_crops_are_lossless(clip: Clip, prepared: PreparedAtlas) -> None:
+def test_crops_are_the_pixels_of_their_frames(clip: Clip, prepared: PreparedAtlas) -> None:
     presenter = prepared.presenter
+    crop, frame = presenter.crop(3), clip.frames[int(presenter.faces.index[3])]
     x, y = presenter.origins[3]
-    crop = presenter.crop(3)
-    height, width = crop.shape[:2]
-    frame = clip.frames[int(presenter.faces.index[3])]
-    assert np.array_equal(crop, frame.bgr((int(x), int(y), int(x) + width, int(y) + height)))
+    assert (x % 2, y % 2, crop.width % 2, crop.height % 2) == (0, 0, 0, 0)
+    assert np.array_equal(crop.y, frame.y[y : y + crop.height, x : x + crop.width])
+    assert np.array_equal(crop.v, frame.v[y // 2 : (y + crop.height) // 2, x // 2 : (x + crop.width) // 2])
+
+
+def test_threads_draw_what_one_draws(clip: Clip, prepared: PreparedAtlas) -> None:
+    one, three = (
+        [done.frame for done in AtlasRenderer(threads=threads).render(prepared, clip.frames, [syllables(50)])] for threads in (1, 3)
+    )
+    assert all(same(a, b) for a, b in zip(one, three, strict=True))
 
 
 def test_a_video_without_a_face_is_refused(clip: Clip, renderer: AtlasRenderer, tmp_path: Path) -> None:
@@ -138,7 +146,7 @@ def test_the_mouth_rests_after_the_motion_ended(clip: Clip, renderer: AtlasRende
 def test_the_keys_of_the_stored_arrays_stay_so_that_older_caches_are_read(prepared: PreparedAtlas) -> None:
     with np.load(prepared.presenter.workspace / "presenter.npz") as arrays:
         stored = sorted(arrays.files)
-    presenter = ["reference", "sharpness", "origins", "extents", "skins", "is_clear", "covers", "correction"]
+    presenter = ["reference", "sharpness", "origins", "sizes", "skins", "is_clear", "covers", "correction"]
     mouth, faces = ["rest", "weight", "open_basis", "width_basis"], ["index", "picture", "canonical", "angles", "scale"]
     assert stored == sorted(["head", *presenter, *mouth, *faces])
 

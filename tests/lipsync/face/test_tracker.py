@@ -117,6 +117,23 @@ def test_a_slide_that_stands_still_is_searched_once(weights: Path) -> None:
     assert 0 < work(schedule, detector, [written] * 25) <= 4, "only the tiles that changed"
 
 
+def test_a_pass_that_begins_in_the_middle_soon_searches_the_same_frames(weights: Path) -> None:
+    """The parts of a long video are tracked side by side: each finds a face at the frame at which one pass finds it."""
+    detector = FaceDetector(weights)
+    blank = ImageView(np.zeros((360, 640, 3), np.uint8))
+    searched: list[list[tuple[int, int]]] = []
+    for first in (0, 37):
+        schedule = DetectionSchedule(detector, width=640, height=360, frame_rate=Fraction(30000, 1001), first=first)
+        found = []
+        for frame in range(first, 400):
+            for level in schedule.due(is_following=frame % 97 < 60):
+                found.append((frame, level))
+                schedule.detect_level(level, blank, blank.thumbnail(), [])
+        searched.append([search for search in found if search[0] > 190])
+    assert searched[0] == searched[1]
+    assert {level for _, level in searched[0]} == {0, 1, 2, 3}
+
+
 def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> None:
     detector = CountingDetector(weights)
     schedule = DetectionSchedule(detector, width=200, height=150, frame_rate=Fraction(25))

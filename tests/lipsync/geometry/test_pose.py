@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
-from heygem_daemon.lipsync.geometry.pose import FaceReader, Pose, angle_difference, face_geometry, fit_pose, mean_face, runs, upright
+from heygem_daemon.lipsync.geometry.pose import (
+    FaceReader,
+    Pose,
+    angle_difference,
+    face_geometry,
+    fit_pose,
+    mean_face,
+    runs,
+    smooth_over_time,
+    upright,
+)
 
 
 def posed(angles: npt.ArrayLike, scale: float = 150.0, shift: tuple[float, float, float] = (400.0, 300.0, 0.0)) -> Pose:
@@ -59,6 +70,12 @@ def test_the_mean_face_does_not_depend_on_the_pose(face: Float64, tmp_path: Path
     angles = np.stack([np.linspace(-20, 20, 30), np.linspace(-8, 8, 30), np.linspace(5, -5, 30)], 1)
     tracks = written(tmp_path / "t", posed(angles).project(face))
     assert mean_face(tracks) == pytest.approx(face, abs=1e-4)
+
+
+@pytest.mark.parametrize("frames", [5, 6, 7, 40])
+def test_smoothing_is_that_of_savitzky_and_golay_up_to_both_ends(frames: int) -> None:
+    landmarks = np.random.default_rng(frames).normal(size=(frames, 3, 2))
+    np.testing.assert_allclose(smooth_over_time(landmarks), savgol_filter(landmarks, 5, 2, axis=0), atol=1e-12)
 
 
 def test_smoothing_stops_at_gaps_and_cuts(face: Float64, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
-from heygem_daemon.lipsync.imaging.warp import rasterise
+from heygem_daemon.lipsync.imaging.polygons import triangle_labels
 
 
 def test_the_triangles_of_a_face_cover_lips_and_chin_and_never_bridge_the_open_mouth(face: Float64, weight: Float64) -> None:
@@ -19,5 +19,5 @@ def test_the_triangles_of_a_face_cover_lips_and_chin_and_never_bridge_the_open_m
 def test_the_triangles_are_the_same_every_time_and_all_face_the_viewer(face: Float64, weight: Float64) -> None:
     first, second = triangulate(face, weight), triangulate(face, weight)
     assert np.array_equal(first.skin, second.skin)
-    labels = rasterise((face[:, :2] + 1) * 200, first.skin, (600, 400))
+    labels = triangle_labels((face[:, :2] + 1) * 200, first.skin, (600, 400))
     assert len(np.unique(labels)) > 0.9 * len(first.skin)

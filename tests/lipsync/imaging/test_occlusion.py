@@ -6,6 +6,7 @@ from heygem_daemon.lipsync.atlas.renderer import PreparedAtlas
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.lipsync.imaging.occlusion import OcclusionTest, SkinSampler, clear_rows
 from tests.lipsync.conftest import Clip
+from tests.lipsync.face.conftest import as_frame
 
 
 def test_a_hand_before_the_mouth_is_detected_and_a_moving_mouth_is_not_a_hand(clip: Clip, prepared: PreparedAtlas) -> None:
@@ -16,11 +17,22 @@ def test_a_hand_before_the_mouth_is_detected_and_a_moving_mouth_is_not_a_hand(cl
     assert clear.all()
     test = OcclusionTest(presenter.skin_samples, faces.angles, limit)
     frame, points, scale = clip.frames[int(faces.index[30])], faces.points[30], float(faces.scale[30])
-    image = frame.bgr()
-    assert not test.is_covered(sampler(image, points, scale), faces.angles[30])
-    x, y = points[14].astype(int)
+    assert not test.is_covered(sampler.of_frame(frame, points, scale), faces.angles[30])
+    image, (x, y) = frame.bgr(), points[14].astype(int)
     image[y - 5 : y + 40, x - 30 : x + 30] = (60, 80, 40)
-    assert test.is_covered(sampler(image, points, scale), faces.angles[30])
+    assert test.is_covered(sampler.of_frame(as_frame(image), points, scale), faces.angles[30])
+
+
+def test_the_skin_of_a_frame_is_that_of_its_pixels(clip: Clip, prepared: PreparedAtlas) -> None:
+    presenter, row = prepared.presenter, 20
+    faces, frame = presenter.faces, clip.frames[int(presenter.faces.index[row])]
+    skin = SkinSampler(presenter.mouth.rest, triangulate(presenter.reference, presenter.mouth.weight)).of_frame(
+        frame, faces.points[row], float(faces.scale[row])
+    )
+    x, y = np.round(faces.points[row][[199, 428, 208]]).astype(int).T
+    beside = frame.bgr()[y, x].mean(0)
+    assert np.abs(np.median(skin, axis=0) - beside).max() < 25
+    assert np.array_equal(skin, presenter.skin_samples[row])
 
 
 def test_brighter_light_is_not_an_occlusion(clip: Clip, prepared: PreparedAtlas) -> None:

@@ -1,14 +1,9 @@
 """Regions of a frame as images and tensors."""
 
 import numpy as np
-import pytest
-import torch
 
-from heygem_daemon.lipsync.imaging.compositing import warp_face
-from heygem_daemon.lipsync.imaging.roi import moving_region, padded_bgr, to_bgr, to_tensor
+from heygem_daemon.lipsync.imaging.roi import padded_bgr, to_bgr, to_tensor
 from tests.lipsync.atlas.conftest import CPU, Scene
-from tests.lipsync.face.conftest import as_frame
-from tests.lipsync.turning import moved, turned_image
 
 
 def test_a_box_beyond_the_frame_repeats_its_border(scene: Scene) -> None:
@@ -22,15 +17,3 @@ def test_a_box_beyond_the_frame_repeats_its_border(scene: Scene) -> None:
 def test_an_image_survives_the_conversion_to_a_tensor_and_back(scene: Scene) -> None:
     image = scene.frame.bgr()
     assert np.array_equal(to_bgr(to_tensor(image, CPU)), image)
-
-
-@pytest.mark.parametrize("degrees", range(0, 360, 45))
-def test_all_that_moves_lies_inside_the_moving_region_at_any_roll(scene: Scene, degrees: float) -> None:
-    image, matrix = turned_image(scene.frame.bgr(), degrees)
-    _, there = scene.opened(1.0)
-    points, target = moved(scene.face.points, matrix), moved(there, matrix)
-    roi = moving_region(as_frame(image), points, target, mesh=scene.mesh, scale=scene.face.scale, device=CPU)
-    _, difference = warp_face(roi, roi.local(points), roi.local(target), scene.mesh)
-    border = torch.cat([difference[:2].ravel(), difference[-2:].ravel(), difference[:, :2].ravel(), difference[:, -2:].ravel()])
-    assert difference.any()
-    assert not border.any()

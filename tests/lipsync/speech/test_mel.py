@@ -9,9 +9,22 @@ import scipy.signal
 
 from heygem_daemon.lipsync.adaptation.augment import mix
 from heygem_daemon.lipsync.arrays import Bool, Float32
-from heygem_daemon.lipsync.speech.mel import BANDS, DECADE, HOP, LEVEL, LOOKAHEAD, SILENCE, WINDOW, log_mel, mel_stream, normalised_mel
+from heygem_daemon.lipsync.speech.mel import (
+    BANDS,
+    DECADE,
+    HOP,
+    LEVEL,
+    LOOKAHEAD,
+    SILENCE,
+    WINDOW,
+    log_mel,
+    mel_filters,
+    mel_stream,
+    normalised_mel,
+)
 from heygem_daemon.lipsync.speech.stream import reblock
 from tests.lipsync.driver_contract import RATE, cut, talk
+from tests.lipsync.spectra import magnitude
 
 VOICE = librosa.mel_frequencies(BANDS + 2, fmin=0, fmax=RATE / 2)[1:-1] > 200
 """Bands above 200 Hz: a hum or a rumble reaches them through the level alone."""
@@ -41,10 +54,17 @@ def below_the_voice(kind: str, samples: int) -> Float32:
     return np.asarray(scipy.signal.sosfilt(scipy.signal.butter(4, 30, fs=RATE, output="sos"), white), np.float32)
 
 
+@pytest.mark.parametrize("fft", [400, 512])
+def test_the_filters_are_those_of_librosa(fft: int) -> None:
+    found = mel_filters(fft)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, librosa.filters.mel(sr=RATE, n_fft=fft, n_mels=BANDS), rtol=1e-6, atol=1e-9)
+
+
 def test_the_spectrum_is_that_of_whisper() -> None:
     """Whisper's own: frames of 25 ms every 10 ms, a periodic Hann window, 80 mel bands of equal area up to 8 kHz, log10 of the power."""
     wave = noisy(talk(2))
-    power = librosa.feature.melspectrogram(y=wave, sr=RATE, n_fft=400, hop_length=160, center=False, n_mels=80)
+    power = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80) @ magnitude(wave, window=400, hop=160) ** 2
     np.testing.assert_allclose(log_mel(wave), np.log10(power).T, atol=1e-3)
 
 

@@ -25,7 +25,7 @@ from heygem_daemon.lipsync.speech.postprocess import REACH
 from heygem_daemon.lipsync.speech.stream import CURVE_RATE, Curve
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.lipsync.speech.whisper import STREAM, SpeechEncoder
-from tests.lipsync.driver_contract import RATE, DriverContract, cut, talk
+from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same, talk
 from tests.lipsync.speech.conftest import Spoken
 from training.espeak import espeak
 
@@ -79,8 +79,9 @@ class Forgetful(Listening):
 @pytest.fixture
 def listening(model: PhoneticModel) -> tuple[PhoneticDriver, Listening]:
     """The driver, but for an encoder that costs nothing; and that encoder."""
-    encoder = Listening().eval()
-    return PhoneticDriver(model.with_(encoder=encoder)), encoder
+    driver, encoder = PhoneticDriver(model), Listening().eval()
+    driver._model = model.with_(encoder=encoder)  # now: the driver is made with the weights of its own, rounded as the CPU computes
+    return driver, encoder
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,24 @@ def test_windows_are_cut_out_of_the_mel_of_the_whole(listening: tuple[PhoneticDr
         assert (window[:before] == np.float32(SILENCE)).all()
         np.testing.assert_allclose(window[before:end], whole[first + before : first + end], atol=1e-5)
     assert (encoder.windows[-1][-50:].max()) < 0
+
+
+def test_for_one_recording_the_driver_gives_the_same_motion_again_and_again(driver: PhoneticDriver, spoken: Spoken) -> None:
+    wave, rate, frames = spoken.wave[: 6 * RATE], Fraction(25), 200  # goes on after the speech
+    own, plain = driver.for_recording(lambda: cut(wave, [RATE]), 60), driver.for_presenter(0.5)
+    assert np.array_equal(own.speech_activity([], rate, frames), driver.speech_activity(cut(wave, [RATE]), rate, frames))
+    expected = joined(plain.motion(cut(wave, [RATE]), rate, frames))
+    for _ in range(2):
+        assert same(joined(own.for_presenter(0.5).motion([], rate, frames)), expected)
+
+
+def test_for_one_recording_the_encoder_sees_every_window_once(listening: tuple[PhoneticDriver, Listening], spoken: Spoken) -> None:
+    driver, encoder = listening
+    own = driver.for_recording(lambda: cut(spoken.wave, [RATE]), 60)
+    for shut_share in (0.2, 0.4, 0.6):
+        joined(own.for_presenter(shut_share).motion([], Fraction(25), 100))
+    assert len(list(own.posteriors([]))) > 0
+    assert len(encoder.windows) == len({window.tobytes() for window in encoder.windows}) > 0
 
 
 def test_several_windows_at_once_give_the_motion_of_one_after_the_other(

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from heygem_daemon.lipsync.speech import whisper
 from heygem_daemon.lipsync.speech.mel import BANDS
-from heygem_daemon.lipsync.speech.whisper import BASE_STREAM, LONGEST, STREAM, Block, LowerBlocks, SpeechEncoder, sinusoids
+from heygem_daemon.lipsync.speech.whisper import BASE_STREAM, LONGEST, STREAM, Block, LowerBlocks, SpeechEncoder, rounded_as_used, sinusoids
 
 WIDTH, HEADS = 16, 2
 FLAGS = {
@@ -130,6 +130,20 @@ def test_the_encoder_gives_the_streams_of_both_models(encoder: SpeechEncoder) ->
     assert (stream - torch.cat([base, tiny], 2)).std() < 0.02 * stream.std()
 
 
+def test_weights_rounded_ahead_give_the_same_stream_in_half_of_the_memory(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "multiplies_bfloat16", lambda: True)
+    rounded, mel = rounded_as_used(encoder), spectrum(1, 40)
+    with torch.inference_mode():
+        assert torch.equal(rounded(mel), encoder(mel))
+    sizes = [sum(value.nbytes for value in each.state_dict().values()) for each in (rounded, encoder)]
+    assert sizes[0] < 0.51 * sizes[1]
+
+
+def test_where_the_cpu_does_not_multiply_in_bfloat16_the_weights_stay(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "multiplies_bfloat16", lambda: False)
+    assert rounded_as_used(encoder) is encoder
+
+
 @pytest.mark.parametrize("is_fast", [False, True], ids=["float32", "bfloat16"])
 def test_windows_in_one_batch_are_independent(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch, is_fast: bool) -> None:
     monkeypatch.setattr(whisper, "multiplies_bfloat16", lambda: is_fast)
@@ -137,6 +151,18 @@ def test_windows_in_one_batch_are_independent(encoder: SpeechEncoder, monkeypatc
     with torch.inference_mode():
         together, alone = encoder(mel), torch.cat([encoder(window[None]) for window in mel])
     assert (together - alone).std() < (0.01 if is_fast else 1e-5) * alone.std()
+
+
+def test_float16_as_on_a_card_changes_the_stream_less(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whisper.arithmetic("cuda") is torch.float16
+    streams = []
+    for dtype in (torch.float32, torch.float16):
+        monkeypatch.setattr(whisper, "arithmetic", lambda _, dtype=dtype: dtype)
+        with torch.inference_mode():
+            streams.append(encoder(spectrum(1, 60)))
+    assert streams[1].dtype is torch.float32
+    difference = float((streams[1] - streams[0]).norm() / streams[0].norm())
+    assert 0 < difference < 3e-3
 
 
 def test_bfloat16_changes_the_stream_little(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import speech_blocks
 from tests.lipsync.wav2lip.fake_generator import FakeGenerator, MouthImages, SpeechOpening, always_shut
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 SECONDS = 5
 FOUND = Calibration(offset_ms=-61.2, r=0.61, measured_with="built-in portrait", measured="2026-01-01T00:00:00+00:00")
 

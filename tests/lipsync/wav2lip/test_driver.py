@@ -22,6 +22,8 @@ from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same
 from tests.lipsync.wav2lip.fake_generator import SHOWN, FakeGenerator, InvertedOpening, MouthImages, SpeechOpening, always_shut, loudness
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 FPS = Fraction(25)
 NTSC_FILM = Fraction(24000, 1001)
 Kind = type[MouthImageDriver] | type[MouthMotionDriver]
@@ -44,13 +46,24 @@ def make(
     return made
 
 
+@pytest.mark.slow
 class TestWithoutFrames(DriverContract):
-    """The contract, for a driver that is given no frames."""
+    """The contract, for a driver that is given no frames. Slow: test_without_frames_the_motion_is_that_of_the_fallback stays."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def driver(cls, make: Callable[..., MouthMotionDriver]) -> MouthMotionDriver:
         return make(MouthMotionDriver, always_shut)
+
+
+@both_kinds
+def test_without_frames_the_motion_is_that_of_the_fallback(
+    make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, voice: np.ndarray, kind: Kind
+) -> None:
+    wave, driver = voice[: 2 * RATE], make(kind, loudness)
+    motion = joined(driver.motion(cut(wave, [1, 7, 333, 16001]), NTSC_FILM, 48))
+    assert same(motion, joined(fallback_driver.motion([wave], NTSC_FILM, 48)))
+    assert motion.opening.max() > 0.3
 
 
 def still(clip: Clip) -> FrameContext:

@@ -23,6 +23,8 @@ from heygem_daemon.media.probe import probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 SECONDS = 1.0
 RATE = Fraction(30000, 1001)
 FRAMES = 30

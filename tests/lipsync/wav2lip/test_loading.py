@@ -16,6 +16,8 @@ from heygem_daemon.lipsync.wav2lip.checkpoints.store import Checkpoint
 from heygem_daemon.lipsync.wav2lip.driver import MouthImageDriver, MouthMotionDriver
 from heygem_daemon.lipsync.wav2lip.loading import load_driver, measure
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 FOUND = Calibration(offset_ms=-60.0, r=0.6, measured_with="a test", measured="2026-01-01T00:00:00+00:00")
 
 
