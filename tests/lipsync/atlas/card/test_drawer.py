@@ -82,5 +82,8 @@ class TestACardIsARenderer(RendererContract):
     @classmethod
     def stage(cls, clip: Clip, prepared: PreparedAtlas) -> Stage:
         renderer = AtlasRenderer(NUMBERED, batch=4)
-        box = (0, 0, clip.frames[0].width, clip.frames[0].height - 2)
+        points = clip.tracks.landmarks(0, clip.tracks.frames)[..., :2]
+        (x0, y0), (x1, y1) = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
+        margin = 0.6 * (x1 - x0)
+        box = (max(0, int(x0 - margin / 2)), int(y0), min(384, int(x1 + margin / 2)), min(384, int(y1 + margin)))
         return Stage(renderer=renderer, prepared=prepared, frames=clip.frames, faceless=frozenset(clip.gap), face=box, at_once=2 * 4)
