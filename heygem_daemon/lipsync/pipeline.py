@@ -8,7 +8,9 @@ twice: once to 16 kHz for measuring, the transcript, the driver and the diagnost
 more where something else is spoken than the usual mix of its channels. For the next video only the encoder decodes it (shared_inputs).
 """
 
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -46,7 +48,7 @@ from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import DecodedSpeech, frame_count
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
-from heygem_daemon.media.verify import verify_report
+from heygem_daemon.media.verify import verify_result
 from heygem_daemon.media.writer import VideoWriter
 
 LABEL: Final = "AI-generated"
@@ -141,10 +143,7 @@ class RenderSession:
         clock, report_progress = StageClock(), throttled(on_progress)
         try:
             with ExitStack() as stack:
-                report = self._render(request, report_progress, clock, stack)
-                if request.verify:
-                    verify_report(request.output, vars(report))
-                return report
+                return self._render(request, report_progress, clock, stack)
         except BaseException:
             for path in (request.output, request.thumbnail, request.diagnostic_image):
                 if path is not None:
@@ -217,7 +216,7 @@ class RenderSession:
             writer = _writer(task)
             stats = render_frames(_inputs(task, prepared, style, self._cache_dir), writer, on_progress)
             stats.driven.refuse(task.request.options.undriven_limit, display_name(task.request.video))
-        with clock.stage("verify"):
+        with clock.stage("verify"), _verification(task):
             target = stats.target
             measured = self._measure(task, stats, on_progress)
             count = len(measured)
@@ -276,6 +275,19 @@ class RenderSession:
             explained=task.request.diagnostic_image is not None,
             cached=cached,
         )
+
+
+@contextmanager
+def _verification(task: _Task) -> Iterator[None]:
+    """Decode all of the finished file, where that is requested, beside what the block does. Raises EngineError (`result_invalid`)."""
+    if not task.request.verify:
+        yield
+        return
+    size, rate = (task.video.width, task.video.height), task.video.frame_rate
+    with ThreadPoolExecutor(1, thread_name_prefix="verify") as pool:
+        verified = pool.submit(verify_result, task.request.output, frames=task.frames, frame_rate=rate, seconds=task.seconds, size=size)
+        yield
+        verified.result()
 
 
 def _video_of(info: MediaInfo) -> VideoStream:

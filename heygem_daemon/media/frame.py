@@ -187,6 +187,12 @@ def bgr_matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
     return np.stack([light * space.luma[1], blue * space.chroma_span, red * space.chroma_span]) / 255
 
 
+@lru_cache(maxsize=16)
+def from_yuv_matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
+    """Return [3, 3]: the inverse of `bgr_matrix`."""
+    return np.linalg.inv(bgr_matrix(space))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _DecodeTables:
     """The contribution of each 8-bit code to blue, green and red: int16 [256] each, in 1/32 of a code; `y` includes the rounding."""

@@ -1,6 +1,6 @@
 """Move the lower face of a frame as planned."""
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -21,11 +21,13 @@ def warp_face(frame: Frame, plan: DrawPlan) -> PlanarRoi:
     height, width = y1 - y0, x1 - x0
     box = source_box(plan)
     source = cut_out(frame, box)
-    across, down = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-    changed = np.empty((height, width), np.uint8)
-    origin = plan.grid.origin_in(plan.box)
-    sampling_maps(plan.shift, plan.grid.cell, origin, (box[0] - x0, box[1] - y0), LEAST_SHIFT, across, down, changed)
-    return PlanarRoi(planes=sample_planes(source, across, down), corner=(x0, y0), changed=changed)
+    places, steps = np.empty((height, width, 2), np.int16), np.empty((height, width), np.uint16)
+    colour_places, changed = np.empty((2, height // 2, width // 2), np.float32), np.empty((height, width), np.uint8)
+    origin, corner = plan.grid.origin_in(plan.box), (box[0] - x0, box[1] - y0)
+    sampling_maps(plan.shift, plan.grid.cell, origin, corner, LEAST_SHIFT, places, steps, colour_places, changed)
+    luma = cv2.remap(source.y.astype(np.float32), places, steps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    colour = cv2.remap(colour_plane(source), colour_places[0], colour_places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return PlanarRoi(planes=Planes(luma=_float32(luma), colour=_float32(colour)), corner=(x0, y0), changed=changed)
 
 
 def source_box(plan: DrawPlan) -> Box:
@@ -35,14 +37,9 @@ def source_box(plan: DrawPlan) -> Box:
     return (x0 - reach, y0 - reach, x1 + reach, y1 + reach)
 
 
-def sample_planes(source: Frame, across: Float32, down: Float32) -> Planes:
-    """Return what `source` shows at the places `across`, `down` [h, w]: luma bicubically, colour bilinearly at the middle of each block."""
-    return Planes(luma=sample_luma(source.y.astype(np.float32), across, down), colour=sample_colour(colour_plane(source), across, down))
-
-
 def sample_luma(image: Float32, across: Float32, down: Float32) -> Float32:
     """Return image [h, w] read bicubically (a = -.75); its border is repeated."""
-    return np.asarray(cv2.remap(image, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    return _float32(cv2.remap(image, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
 
 def sample_colour(image: Float32, across: Float32, down: Float32) -> Float32:
@@ -51,4 +48,8 @@ def sample_colour(image: Float32, across: Float32, down: Float32) -> Float32:
     colour_across, colour_down = np.empty((height // 2, width // 2), np.float32), np.empty((height // 2, width // 2), np.float32)
     colour_maps(across, down, colour_across, colour_down)
     read = cv2.remap(image, colour_across, colour_down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(read, np.float32)
+    return _float32(read)
+
+
+def _float32(image: Any) -> Float32:
+    return np.asarray(image, np.float32)

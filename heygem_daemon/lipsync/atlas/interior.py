@@ -20,7 +20,7 @@ from heygem_daemon.lipsync.imaging.kernels.interior import blend_interior, paint
 from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
 from heygem_daemon.lipsync.imaging.planes import PlanarRoi, colour_plane, even_box
 from heygem_daemon.lipsync.imaging.polygons import fill
-from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix
+from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix, from_yuv_matrix
 
 _CAVITY: Final = (0.16, 0.12, 0.20)
 _TONGUE: Final = (0.42, 0.33, 0.52)
@@ -71,7 +71,7 @@ class Palette:
         """Return [3, 4]: the affine map from such colours to those that the video shows."""
         matrix, offset = self.grading.tint_map()
         change = bgr_matrix(self.space)
-        return np.column_stack([change @ matrix @ np.linalg.inv(change), change @ offset])
+        return np.column_stack([change @ matrix @ from_yuv_matrix(self.space), change @ offset])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,7 +157,7 @@ def skin_colour(frame: Frame, points: Float64) -> Float64:
     x, y = np.round(points[_CHEEKS]).astype(int).T
     x, y = np.clip(x, 0, frame.width - 1), np.clip(y, 0, frame.height - 1)
     codes = np.array([frame.y[y, x].mean(), frame.u[y // 2, x // 2].mean(), frame.v[y // 2, x // 2].mean()])
-    return np.clip(np.linalg.solve(bgr_matrix(frame.space), codes - frame.space.offsets), 0, 255)
+    return np.clip(from_yuv_matrix(frame.space) @ (codes - frame.space.offsets), 0, 255)
 
 
 def _hole(plan: DrawPlan) -> Box:

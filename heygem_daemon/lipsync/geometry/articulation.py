@@ -47,6 +47,9 @@ edge of the lower lip rises as much again, and that lip goes back. When rounded 
 _TYPICAL_WIDTH: Final = 0.55
 """Mouth width at rest, in IOD, for which the displacements hold; others scale with it."""
 
+_IS_UPPER, _IS_OUTER_LOWER = np.isin(LIPS, OUTER_UPPER), np.isin(LIPS, OUTER_LOWER)
+_IS_LOWER, _IS_CORNER = np.isin(LIPS, (*INNER_LOWER, *OUTER_LOWER)), np.isin(LIPS, MOUTH_CORNERS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Articulation:
@@ -97,15 +100,13 @@ def lip_displacement(rest: Float64, articulation: Articulation) -> Float64:
     half = float(np.linalg.norm(right - left)) / 2
     across = (rest[list(LIPS), 0] - (left[0] + right[0]) / 2) / half
     bell = np.clip(1 - across**2, 0, 1) * (2 * half / _TYPICAL_WIDTH)
-    is_upper, is_lower, is_outer_lower = (np.isin(LIPS, row) for row in (OUTER_UPPER, (*INNER_LOWER, *OUTER_LOWER), OUTER_LOWER))
-    is_corner = np.isin(LIPS, MOUTH_CORNERS)
     roll_up, roll_back = _LABIODENTAL_ROLL
     moved = np.zeros((len(LIPS), 3))
-    moved[:, 1] -= articulation.labiodental * bell * (_LABIODENTAL_RISE + roll_up * is_outer_lower)
-    moved[:, 2] += articulation.labiodental * roll_back * bell * is_lower
-    moved[:, 1] += articulation.rounded * _ROUNDED_RISE * bell * (is_outer_lower.astype(float) - is_upper)
+    moved[:, 1] -= articulation.labiodental * bell * (_LABIODENTAL_RISE + roll_up * _IS_OUTER_LOWER)
+    moved[:, 2] += articulation.labiodental * roll_back * bell * _IS_LOWER
+    moved[:, 1] += articulation.rounded * _ROUNDED_RISE * bell * (_IS_OUTER_LOWER.astype(float) - _IS_UPPER)
     moved[:, 2] -= articulation.rounded * _ROUNDED_PROTRUSION * bell
-    moved[is_corner] = 0
+    moved[_IS_CORNER] = 0
     return moved
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32, Float64, Image
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL
 from heygem_daemon.lipsync.imaging.kernels.blend import write_back
-from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix
+from heygem_daemon.media.frame import Box, Frame, YuvSpace, from_yuv_matrix
 
 _CROP_MARGIN: Final = 0.1
 """How far the crop of a mouth goes beyond the hull around mouth and chin, in IOD."""
@@ -77,4 +77,4 @@ def colour_plane(frame: Frame) -> Float32:
 
 def to_bgr(codes: Float32, space: YuvSpace) -> Float32:
     """Return float32 [..., 3], blue first, 0-255, of luma and both colours in codes [..., 3]."""
-    return np.asarray(((codes - space.offsets) @ np.linalg.inv(bgr_matrix(space)).T).clip(0, 255), np.float32)
+    return np.asarray(((codes - space.offsets) @ from_yuv_matrix(space).T).clip(0, 255), np.float32)

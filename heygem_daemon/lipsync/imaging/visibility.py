@@ -1,8 +1,7 @@
 """Compute how much of the drawn mouth a frame may show: all towards the camera, nothing where the face is missing, turned or covered."""
 
 from collections.abc import Iterable
-from dataclasses import replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import Final, Protocol
 
 import numpy as np
@@ -108,9 +107,9 @@ def faded_view(before: Iterable[MouthView], onwards: Iterable[MouthView]) -> Mou
 
     before: the `Visibility` of the frames before it, the last one first; onwards: of the frame itself and those after it.
     """
-    past = [replace(view, weight=view.weight + k / FADE) for k, view in enumerate(before, start=1)]
-    future = [replace(view, weight=view.weight + k / FADE) for k, view in enumerate(onwards)]
-    return min([*future, *past, CLEAR_VIEW], key=attrgetter("weight"))
+    ramps = [(view.weight + k / FADE, view.limit) for views, first in ((onwards, 0), (before, 1)) for k, view in enumerate(views, first)]
+    weight, limit = min(ramps, key=itemgetter(0))
+    return MouthView(weight=weight, limit=limit) if weight < CLEAR_VIEW.weight else CLEAR_VIEW
 
 
 def is_discontinuity(tracks: FaceTracks, before: int, after: int) -> bool:

@@ -1,11 +1,22 @@
 """How the lower face moves: a smooth displacement on a coarse grid of cells, and the maps by which OpenCV samples pixels."""
 
+from typing import Final
+
 import numpy as np
+import numpy.typing as npt
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Image, Triangles
 from heygem_daemon.lipsync.imaging.kernels import kernel
 from heygem_daemon.lipsync.imaging.kernels.gaussian import blur
 from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
+
+Int16 = npt.NDArray[np.int16]
+UInt16 = npt.NDArray[np.uint16]
+
+_STEPS: Final = 32
+_STEP_BITS: Final = 5
+_OFFSET: Final = 2**20
+"""Positions between two pixels that OpenCV distinguishes, that as bits, and what is added before numbers are cut to integers."""
 
 
 @kernel
@@ -38,14 +49,25 @@ def moving_cells(shift: Float32, least: float) -> tuple[int, int, int, int]:
 
 @kernel
 def sampling_maps(
-    shift: Float32, cell: int, origin: tuple[int, int], corner: tuple[int, int], least: float, across: Float32, down: Float32, moved: Image
+    shift: Float32,
+    cell: int,
+    origin: tuple[int, int],
+    corner: tuple[int, int],
+    least: float,
+    places: Int16,
+    steps: UInt16,
+    colour_places: Float32,
+    moved: Image,
 ) -> None:
-    """Write where each pixel of an image part comes from: `across`, `down` [h, w], in pixels of the part whose corner in the frame is
-    `corner` (x, y), and into `moved` (uint8 [h, w]) whether that is more than `least` pixels away.
+    """Write where each pixel of an image part comes from, in pixels of the part whose corner in the frame is `corner` (x, y), as OpenCV
+    keeps such maps: `places` int16 [h, w, 2], x and y rounded down, and `steps` uint16 [h, w], 32 times the rest, y above x in 5 bits each.
 
-    shift: [2, hc, wc] in cells; origin: x, y of the first pixel of the grid of cells, in pixels of the part that is written.
+    colour_places: float32 [2, h / 2, w / 2], where the blocks of colour come from, the mean of their pixels; moved: uint8 [h, w], whether a
+    pixel comes from more than `least` pixels away; shift: [2, hc, wc] in cells; origin: x, y of the first pixel of the grid of cells, in
+    pixels of the part that is written.
     """
-    height, width = across.shape
+    height, width = steps.shape
+    colour_places[:] = 0
     _, rows, columns = shift.shape
     left, right, share = np.empty(width, np.int32), np.empty(width, np.int32), np.empty(width, np.float32)
     for x in range(width):
@@ -63,8 +85,12 @@ def sampling_maps(
         for x in range(width):
             dx = line[0, left[x]] + (line[0, right[x]] - line[0, left[x]]) * share[x]
             dy = line[1, left[x]] + (line[1, right[x]] - line[1, left[x]]) * share[x]
-            across[y, x] = np.float32(x - corner[0]) + dx
-            down[y, x] = np.float32(y - corner[1]) + dy
+            u, v = np.float32(x - corner[0]) + dx, np.float32(y - corner[1]) + dy
+            column, row = int(u * _STEPS + (_OFFSET + 0.5)) - _OFFSET, int(v * _STEPS + (_OFFSET + 0.5)) - _OFFSET
+            places[y, x, 0], places[y, x, 1] = column >> _STEP_BITS, row >> _STEP_BITS
+            steps[y, x] = ((row & (_STEPS - 1)) << _STEP_BITS) + (column & (_STEPS - 1))
+            colour_places[0, y >> 1, x >> 1] += u * np.float32(0.125) - np.float32(0.0625)
+            colour_places[1, y >> 1, x >> 1] += v * np.float32(0.125) - np.float32(0.0625)
             moved[y, x] = max(abs(dx), abs(dy)) > least
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import Final
 
+import numpy as np
+
 from heygem_daemon.lipsync.arrays import Float32, Float64, Image, Triangles
 from heygem_daemon.lipsync.imaging.kernels import kernel
 
@@ -30,24 +32,34 @@ def rasterise(target: Float64, source: Float64, triangles: Triangles, across: Fl
         p, q, r, s = source[j, 0] - source[i, 0], source[k, 0] - source[i, 0], source[j, 1] - source[i, 1], source[k, 1] - source[i, 1]
         ux, uy = (p * (cy - ay) - q * (by - ay)) / area, (q * (bx - ax) - p * (cx - ax)) / area
         vx, vy = (r * (cy - ay) - s * (by - ay)) / area, (s * (bx - ax) - r * (cx - ax)) / area
+        slope_ab, slope_bc, slope_ca = _slope(ax, ay, bx, by), _slope(bx, by, cx, cy), _slope(cx, cy, ax, ay)
+        step_u, step_v = np.float32(ux), np.float32(vx)
         for y in range(top, bottom + 1):
             low, high = first, last
-            low, high = _clip(low, high, ax, ay, bx, by, y)
-            low, high = _clip(low, high, bx, by, cx, cy, y)
-            low, high = _clip(low, high, cx, cy, ax, ay, y)
-            u, v = source[i, 0] - ux * ax + uy * (y - ay), source[i, 1] - vx * ax + vy * (y - ay)
-            for x in range(math.ceil(low), math.floor(high) + 1):
-                across[y, x] = u + ux * x
-                down[y, x] = v + vx * x
+            low, high = _clip(low, high, ax, ay, bx, by, slope_ab, y)
+            low, high = _clip(low, high, bx, by, cx, cy, slope_bc, y)
+            low, high = _clip(low, high, cx, cy, ax, ay, slope_ca, y)
+            begin, end = math.ceil(low), math.floor(high) + 1
+            u = np.float32(source[i, 0] + ux * (begin - ax) + uy * (y - ay))
+            v = np.float32(source[i, 1] + vx * (begin - ax) + vy * (y - ay))
+            for x in range(begin, end):
+                across[y, x] = u + step_u * np.float32(x - begin)
+                down[y, x] = v + step_v * np.float32(x - begin)
                 covered[y, x] = 1
 
 
 @kernel
-def _clip(low: float, high: float, ax: float, ay: float, bx: float, by: float, y: float) -> tuple[float, float]:
-    """Return the part of a line low..high that lies on the inner (right-hand) side of the edge a -> b."""
+def _slope(ax: float, ay: float, bx: float, by: float) -> float:
+    """Return by how much x grows with y along the edge a -> b, 0 where that is level."""
+    return (bx - ax) / (by - ay) if by != ay else 0.0
+
+
+@kernel
+def _clip(low: float, high: float, ax: float, ay: float, bx: float, by: float, slope: float, y: float) -> tuple[float, float]:
+    """Return the part of the line low..high at y that lies on the inner (right-hand) side of the edge a -> b."""
     dx, dy = bx - ax, by - ay
     if dy > 0:
-        return low, min(high, ax + dx * (y - ay) / dy + _EDGE)
+        return low, min(high, ax + slope * (y - ay) + _EDGE)
     if dy < 0:
-        return max(low, ax + dx * (y - ay) / dy - _EDGE), high
+        return max(low, ax + slope * (y - ay) - _EDGE), high
     return (low, high) if dx * (y - ay) >= -_EDGE * abs(dx) else (low, low - 1.0)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from numba import float32, float64, int32, int64, types, uint8
+from numba import float32, float64, int16, int32, int64, types, uint8, uint16
 
 from heygem_daemon.lipsync.imaging.kernels import blend, displacement, gaussian, interior, membrane, rasterise, transfer
 
@@ -25,7 +25,7 @@ SIGNATURES: Final[tuple[tuple[Any, tuple[Any, ...]], ...]] = (
     (rasterise.rasterise, (_POINTS, _POINTS, _TRIANGLES, _PLANE, _PLANE, _MASK)),
     (displacement.displacement, (_POINTS, _POINTS, _TRIANGLES, int64, int64, float64)),
     (displacement.moving_cells, (_FIELDS, float64)),
-    (displacement.sampling_maps, (_FIELDS, int64, _PAIR, _PAIR, float64, _PLANE, _PLANE, _MASK)),
+    (displacement.sampling_maps, (_FIELDS, int64, _PAIR, _PAIR, float64, int16[:, :, ::1], uint16[:, ::1], _FIELDS, _MASK)),
     (displacement.colour_maps, (_PLANE, _PLANE, _PLANE, _PLANE)),
     (transfer.needed_pixels, (_PLANE, _PLANE, int64, _PAIR, _MASK)),
     (transfer.pixel_sources, (_PLANE, _PLANE, _MASK, _types.UniTuple(int64, 4), _MASK, _PLANE, _PLANE)),

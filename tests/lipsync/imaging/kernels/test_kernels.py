@@ -41,11 +41,16 @@ def test_the_box_of_what_moves_holds_it_and_a_cell_around_it() -> None:
 
 def test_maps_enlarge_the_shift_of_the_cells_bilinearly() -> None:
     shift, cell = noise(2, 7, 9, low=-1, high=1), 4
-    across, down, moved = np.empty((28, 36), np.float32), np.empty((28, 36), np.float32), np.empty((28, 36), np.uint8)
-    sampling_maps(shift, cell, (0, 0), (-10, -6), 0.5, across, down, moved)
+    places, steps, moved = np.empty((28, 36, 2), np.int16), np.empty((28, 36), np.uint16), np.empty((28, 36), np.uint8)
+    colour = np.empty((2, 14, 18), np.float32)
+    sampling_maps(shift, cell, (0, 0), (-10, -6), 0.5, places, steps, colour, moved)
     large = [cv2.resize(part, (36, 28), interpolation=cv2.INTER_LINEAR) * cell for part in shift]
-    assert pytest.approx(np.arange(36) + 10 + large[0], abs=1e-3) == across
-    assert pytest.approx(np.arange(28)[:, None] + 6 + large[1], abs=1e-3) == down
+    across, down = np.arange(36) + 10 + large[0], np.arange(28)[:, None] + 6 + large[1]
+    expected = cv2.convertMaps(across.astype(np.float32), down.astype(np.float32), cv2.CV_16SC2)
+    fine, wanted = (32 * part.astype(int) + np.stack([rest & 31, rest >> 5], -1) for part, rest in ((places, steps), expected))
+    assert np.abs(fine - wanted).max() <= 1, "halves are rounded otherwise"
+    assert pytest.approx(across.reshape(14, 2, 18, 2).mean((1, 3)) / 2 - 0.25, abs=1e-3) == colour[0]
+    assert pytest.approx(down.reshape(14, 2, 18, 2).mean((1, 3)) / 2 - 0.25, abs=1e-3) == colour[1]
     assert np.array_equal(moved > 0, np.maximum(abs(large[0]), abs(large[1])) > 0.5)
 
 
