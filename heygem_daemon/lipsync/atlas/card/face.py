@@ -18,6 +18,7 @@ from heygem_daemon.lipsync.imaging.card.sampling import Kernel
 from heygem_daemon.lipsync.imaging.card.separable import apply_separable
 from heygem_daemon.lipsync.imaging.card.staging import stacked
 from heygem_daemon.lipsync.imaging.card.textures import planes_table
+from heygem_daemon.lipsync.imaging.kernels.displacement import STEPS
 from heygem_daemon.lipsync.imaging.planes import cut_out
 from heygem_daemon.media.frame import Frame
 
@@ -67,7 +68,7 @@ def warp_faces(faces: FaceTensors, size: tuple[int, int], kernels: TorchKernels)
     shift = apply_separable(down, faces.shift, across) * faces.cell[:, None, None, None]
     places = shift + _pixel_grid(size, faces.corner)
     return Canvas(
-        luma=kernels.sample(faces.texels, faces.tables[0], places, Kernel.CUBIC),
+        luma=kernels.sample(faces.texels, faces.tables[0], _in_steps(places), Kernel.CUBIC),
         colour=sample_colour(faces.texels, faces.tables, places, kernels),
         changed=shift.abs().amax(1) > LEAST_SHIFT,
     )
@@ -88,6 +89,11 @@ def original(faces: FaceTensors, size: tuple[int, int], kernels: TorchKernels) -
         colour=sample_colour(faces.texels, faces.tables, places, kernels),
         changed=torch.zeros(len(places), *size, dtype=torch.bool, device=places.device),
     )
+
+
+def _in_steps(places: Tensor) -> Tensor:
+    """Return the places rounded as the maps of the CPU are."""
+    return torch.floor(places * STEPS + 0.5) / STEPS
 
 
 def _pixel_grid(size: tuple[int, int], corner: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
 Int16 = npt.NDArray[np.int16]
 UInt16 = npt.NDArray[np.uint16]
 
-_STEPS: Final = 32
+STEPS: Final = 32
 _STEP_BITS: Final = 5
 _OFFSET: Final = 2**20
 """Positions between two pixels that OpenCV distinguishes, that as bits, and what is added before numbers are cut to integers."""
@@ -86,9 +86,9 @@ def sampling_maps(
             dx = line[0, left[x]] + (line[0, right[x]] - line[0, left[x]]) * share[x]
             dy = line[1, left[x]] + (line[1, right[x]] - line[1, left[x]]) * share[x]
             u, v = np.float32(x - corner[0]) + dx, np.float32(y - corner[1]) + dy
-            column, row = int(u * _STEPS + (_OFFSET + 0.5)) - _OFFSET, int(v * _STEPS + (_OFFSET + 0.5)) - _OFFSET
+            column, row = int(u * STEPS + (_OFFSET + 0.5)) - _OFFSET, int(v * STEPS + (_OFFSET + 0.5)) - _OFFSET
             places[y, x, 0], places[y, x, 1] = column >> _STEP_BITS, row >> _STEP_BITS
-            steps[y, x] = ((row & (_STEPS - 1)) << _STEP_BITS) + (column & (_STEPS - 1))
+            steps[y, x] = ((row & (STEPS - 1)) << _STEP_BITS) + (column & (STEPS - 1))
             colour_places[0, y >> 1, x >> 1] += u * np.float32(0.125) - np.float32(0.0625)
             colour_places[1, y >> 1, x >> 1] += v * np.float32(0.125) - np.float32(0.0625)
             moved[y, x] = max(abs(dx), abs(dy)) > least
