@@ -17,7 +17,7 @@ from tests.media.conftest import X264, MakeFile
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params", "log-level=error")
 PROVED = {
-    "plain.mp4": X264,
+    "one_set.mp4": X264,
     "many key frames.mov": (*X264, "-g", "2"),
     "index in front.mp4": (*X264, "-movflags", "+faststart"),
     "reordered.mp4": ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "3"),
@@ -70,7 +70,7 @@ def test_a_header_with_another_size_or_number_is_no_proof(clip: MakeFile) -> Non
     assert not is_proved(path, {})
 
 
-@pytest.mark.parametrize("name", ["plain.mp4", "hvc1.mov"])
+@pytest.mark.parametrize("name", ["one_set.mp4", "hvc1.mov"])
 def test_no_damage_breaks_it(clip: MakeFile, tmp_path: Path, name: str) -> None:
     """The tables of a hostile file may hold any numbers."""
     path = clip(f"sets {name}", *PROVED[name], audio=True, seconds=1)

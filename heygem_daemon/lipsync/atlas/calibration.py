@@ -23,8 +23,8 @@ ReadOpening = Callable[[Frame, Float32], float]
 """Reads the lip opening of the face in a frame, given the landmarks [468, 3] it had before; NaN where there is none."""
 
 TRIALS: Final = 3
-TRIAL_FRAMES: Final = 16
-"""Trials are drawn on three runs of 16 frames: the path through the atlas must be the one of real speech."""
+TRIAL_FRAMES: Final = 32
+"""Trials are drawn on three runs of 32 frames: the path through the atlas must be the one of real speech."""
 _SYLLABLES: Final = ((0.34, 3.1, 0.0), (0.26, 5.3, 1.0), (0.2, 1.1, 2.0))
 """Amplitude, Hz, radians of the opening in a trial: syllables, their variation, phrases."""
 _MEAN: Final = 0.4
@@ -33,7 +33,7 @@ _LARGEST_OPENING: Final = 1.1
 _WIDTH_AMPLITUDE: Final = 0.25
 _WIDTH_HZ: Final = 0.9
 """Amplitude of the width in a trial, as a fraction of the person's range, and its frequency."""
-_PRIOR: Final = (0.5, 2e-3, 1e-5, 2e-3)
+_PRIOR: Final = (1.0, 4e-3, 2e-5, 4e-3)
 """Weights of the prior "the frame shows the target" on offset, slope, bend and the weight of the frame's own opening."""
 _LARGEST_OWN_WEIGHT: Final = 0.3
 _SLOPES: Final = (0.45, 1.5)

@@ -115,7 +115,8 @@ def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[F
 
 
 def _sharpness(crop: Frame, points: Float64) -> float:
-    """Return the variance of the Laplacian of the luma over the lips, plus one."""
+    """Return the variance of the Laplacian over the lips, plus one."""
     lips = np.zeros(crop.y.shape, np.uint8)
     cv2.fillPoly(lips, [np.round(grow_polygon(points[list(OUTER_OUTLINE)], _LIP_MARGIN)).astype(np.int32)], 1)
-    return float(cv2.Laplacian(crop.y, cv2.CV_64F)[lips > 0].var()) + 1
+    grey = cv2.cvtColor(crop.bgr(), cv2.COLOR_BGR2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F)[lips > 0].var()) + 1
