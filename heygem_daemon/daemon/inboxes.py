@@ -17,7 +17,7 @@ from heygem_daemon.daemon.recovery import recover_claims
 from heygem_daemon.daemon.requests import RequestHandler
 from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
 
-CLAIM_SECONDS: Final = 1.0
+CLAIM_SECONDS: Final = 0.5
 """s after which no more drops of a scan are claimed: the other inboxes and the workers have their turn first."""
 REST_AFTER_SCAN: Final = 2.0
 """s of rest for each s that a scan and what followed from it took."""

@@ -5,7 +5,7 @@ import string
 import pytest
 
 from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
-from heygem_daemon.core.errors import DeviceError, EngineError, InputError, SetupError, TransientError, error
+from heygem_daemon.core.errors import DeviceError, EngineError, InputError, SetupError, TransientError, error, restored_error
 
 
 class _Any(float):
@@ -55,3 +55,10 @@ def test_the_tree_decides_what_is_tried_again() -> None:
     assert issubclass(SetupError, TransientError)
     assert EngineError.retryable
     assert issubclass(DeviceError, EngineError)
+
+
+def test_an_error_from_another_process_is_the_same_one() -> None:
+    sent = error("share_offline", path="/srv/inbox")
+    restored = restored_error(sent.code, sent.message, sent.hint)
+    assert type(restored) is type(sent)
+    assert (restored.code, restored.message, restored.hint, restored.retryable) == (sent.code, sent.message, sent.hint, sent.retryable)
