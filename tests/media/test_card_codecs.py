@@ -22,7 +22,7 @@ FRAMES = 50
 
 @pytest.fixture
 def info(clip: MakeFile) -> MediaInfo:
-    return check_video(clip("plain.mp4", *X264))
+    return check_video(clip("b_frames.mp4", *X264))
 
 
 @pytest.fixture(autouse=True)
