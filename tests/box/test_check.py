@@ -21,7 +21,7 @@ def test_an_installation_is_all_well_for_the_user_of_the_service(service: Box) -
     assert "checking as heygem (groups: heygem, heygem-users" in output
     assert "the service is running" in output
     assert re.search(r"a daemon \(process \d+\) is using /var/lib/heygem", output)
-    assert f"heygem and the group heygem-users (heygem) can put drops into inbox {INBOX}" in output
+    assert f"heygem and the group heygem-users (heygem, heygem-web) can put drops into inbox {INBOX}" in output
     assert "journal: /run/systemd/journal/socket" in output
 
 
