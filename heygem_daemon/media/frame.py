@@ -190,7 +190,7 @@ def bgr_matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
 @lru_cache(maxsize=16)
 def from_yuv_matrix(space: YuvSpace) -> npt.NDArray[np.float64]:
     """Return [3, 3]: the inverse of `bgr_matrix`."""
-    return np.linalg.inv(bgr_matrix(space))
+    return np.asarray(np.linalg.inv(bgr_matrix(space)), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
