@@ -11,8 +11,11 @@ from torch import Tensor
 from heygem_daemon.lipsync.arrays import Bool, Float64
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, NOSE_BASE, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, ring
-from tests.lipsync.atlas.reference.roi import RoiTensor, pixel_grid, to_cells
-from tests.lipsync.atlas.reference.warp import blur, enlarge, fill, sample, shrink, triangle_warp
+from heygem_daemon.lipsync.imaging.polygons import grow_polygon
+from heygem_daemon.lipsync.imaging.roi import pixel_grid, to_cells
+from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink
+from tests.lipsync.atlas.reference.roi import RoiTensor
+from tests.lipsync.atlas.reference.warp import triangle_warp
 
 _SMOOTHNESS: Final = 0.035
 """Sigma of the Gaussian that smooths the displacement of the face, in IOD."""
@@ -131,10 +134,3 @@ def _mouth_hull(roi: RoiTensor, moved: Float64) -> Float64:
     """Return the corners [n, 2] of the convex hull around mouth and chin, in cells."""
     points = to_cells(moved[list(MOUTH_HULL)], roi.cell).astype(np.float32)
     return cv2.convexHull(points)[:, 0].astype(np.float64)
-
-
-def grow_polygon(polygon: Float64, distance: float) -> Float64:
-    """Return the polygon [n, 2] with its corners `distance` further from its centre (nearer, if negative)."""
-    outward = polygon - polygon.mean(0)
-    length = np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
-    return np.asarray(polygon + outward / length * np.maximum(distance, -0.9 * length))

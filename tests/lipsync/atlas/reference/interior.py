@@ -14,9 +14,10 @@ from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, lip_triangles
 from heygem_daemon.lipsync.imaging.grading import LUMA, UNGRADED, Grading
+from heygem_daemon.lipsync.imaging.warp import blur, fill, sample
 from tests.lipsync.atlas.reference.compositing import SourceMouth
 from tests.lipsync.atlas.reference.roi import RoiTensor
-from tests.lipsync.atlas.reference.warp import blur, fill, sample, triangle_warp
+from tests.lipsync.atlas.reference.warp import triangle_warp
 
 _CAVITY: Final = (0.16, 0.12, 0.20)
 _TONGUE: Final = (0.42, 0.33, 0.52)

@@ -1,6 +1,5 @@
 """A region of a frame as a tensor, on which the mouth is drawn."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,45 +9,18 @@ from torch import Tensor
 from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, NOSE_BASE
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, ring
+from heygem_daemon.lipsync.imaging import roi
 from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix
 
 _CELLS_PER_IOD: Final = 43
-"""Resolution of everything that is smooth (displacements, masks, colour correction): its cost does not grow with the frame."""
 _MARGIN: Final = 0.09
 """How far the moving region goes beyond the triangles that move, in IOD: as far as the smoothing of their displacement."""
-_CROP_MARGIN: Final = 0.1
 _HULL_MARGIN: Final = 0.03
-"""How far the crop of a mouth, and the region a mouth is drawn on, go beyond the hull around mouth and chin, in IOD."""
+"""How far the region a mouth is drawn on goes beyond the hull around mouth and chin, in IOD."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RoiTensor:
-    """A region of a frame, a whole number of cells wide and high.
-
-    image: float32 [3, h, w], 0-255, blue first; origin: x, y of its corner in the frame; scale: pixels per IOD; cell: pixels
-    """
-
-    image: Tensor
-    origin: tuple[int, int]
-    scale: float
-    cell: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image.shape[1], self.image.shape[2]
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        return self.image.shape[1] // self.cell, self.image.shape[2] // self.cell
-
-    @property
-    def box(self) -> Box:
-        (x, y), (height, width) = self.origin, self.size
-        return (x, y, x + width, y + height)
-
-    def local(self, points: Float64) -> Float64:
-        """Return points of the frame [n, 2] in pixels of the region."""
-        return np.asarray(points - self.origin)
+class RoiTensor(roi.RoiTensor):
+    """A region of which parts are drawn on."""
 
     def with_image(self, image: Tensor) -> "RoiTensor":
         """Return the same region with another image."""
@@ -97,13 +69,6 @@ def mouth_region(roi: RoiTensor, image: Tensor, moved: Float64) -> RoiTensor:
     return roi.with_image(image).part(hull.min(0) - _HULL_MARGIN * roi.scale, hull.max(0) + _HULL_MARGIN * roi.scale)
 
 
-def mouth_box(points: Float64, scale: float) -> Box:
-    """Return the box around mouth and chin of a face [468, 2] in pixels, with a margin for what is read beside it."""
-    hull = points[list(MOUTH_HULL)]
-    low, high = hull.min(0) - _CROP_MARGIN * scale, hull.max(0) + _CROP_MARGIN * scale
-    return (int(np.floor(low[0])), int(np.floor(low[1])), int(np.ceil(high[0])), int(np.ceil(high[1])))
-
-
 def padded_bgr(frame: Frame, box: Box) -> Float32:
     """Return float32 [h, w, 3] of exactly `box`, not rounded; outside the frame its border is repeated."""
     x, y = np.arange(box[0], box[2]).clip(0, frame.width - 1), np.arange(box[1], box[3]).clip(0, frame.height - 1)
@@ -121,14 +86,3 @@ def to_bgr(image: Tensor, space: YuvSpace) -> Float32:
     """Return float32 [h, w, 3] of float32 [3, h, w], clipped where luma or colour leave their 8 bits."""
     codes = image.permute(1, 2, 0).cpu().numpy() @ bgr_matrix(space).T + space.offsets
     return np.asarray((codes.clip(0, 255) - space.offsets) @ np.linalg.inv(bgr_matrix(space)).T, np.float32)
-
-
-def to_cells(points: Float64, cell: int) -> Float64:
-    """Return points in pixels of a region as points of the grid of its cells."""
-    return np.asarray((points + 0.5) / cell - 0.5)
-
-
-def pixel_grid(size: tuple[int, int], device: torch.device) -> Tensor:
-    """Return float32 [2, h, w]: x and y of every pixel."""
-    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32, device=device) for n in size), indexing="ij")
-    return torch.stack([x, y])
