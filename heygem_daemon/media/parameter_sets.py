@@ -129,15 +129,16 @@ def _key_frames(data: FileBytes, table: Box) -> Int64 | None:
     if runs[0, 0] != 1 or (lengths <= 0).any() or (runs[:, 2] != 1).any():
         return None
     firsts = np.concatenate([[0], np.cumsum(np.repeat(runs[:, 1], lengths))])
-    count = data.number(sizes_box.start + 8, 4)
-    size = data.number(sizes_box.start + 4, 4)
-    sizes = np.full(count, size, np.int64) if size > 0 and count <= firsts[-1] else numbers_of(data, sizes_box, 12, ">u4")
-    if count != firsts[-1] or len(sizes) != count:
+    size, count = data.number(sizes_box.start + 4, 4), data.number(sizes_box.start + 8, 4)
+    sizes = numbers_of(data, sizes_box, 12, ">u4")
+    if count != firsts[-1] or (size == 0 and len(sizes) != count):
         return None
     keys = _key_numbers(data, table, count)
     if not len(keys) or keys.min() < 0 or keys.max() >= count:
         return None
     chunks = np.searchsorted(firsts, keys, side="right") - 1
+    if size > 0:  # of each frame: a hostile count of them must not become an array
+        return np.asarray(offsets[chunks] + size * (keys - firsts[chunks]))
     ends = np.concatenate([[0], np.cumsum(sizes)])
     return np.asarray(offsets[chunks] + ends[keys] - ends[firsts[chunks]])
 
@@ -150,9 +151,10 @@ def _chunk_offsets(data: FileBytes, table: Box) -> Int64:
 def _key_numbers(data: FileBytes, table: Box, count: int) -> Int64:
     """Return the numbers from 0 of key frames (stss, 8.6.2; without it every frame is one): int64 [at most MAX_KEY_FRAMES]."""
     listed = inside(data, table, b"stss")
-    keys = np.arange(count) if listed is None else numbers_of(data, listed, 8, ">u4") - 1
-    chosen = np.linspace(0, len(keys) - 1, min(len(keys), MAX_KEY_FRAMES)).round().astype(np.int64)
-    return keys[chosen]
+    keys = None if listed is None else numbers_of(data, listed, 8, ">u4") - 1
+    total = count if keys is None else len(keys)
+    chosen = np.linspace(0, total - 1, min(total, MAX_KEY_FRAMES)).round().astype(np.int64)
+    return chosen if keys is None else keys[chosen]
 
 
 def _is_plain(head: bytes, described: _Description) -> bool:

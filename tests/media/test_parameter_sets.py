@@ -1,6 +1,7 @@
 """When a file proves by itself that its frames have the size of its header, and that nothing else is ever proved."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_no_damage_breaks_it(clip: MakeFile, tmp_path: Path, name: str) -> None:
             damaged[chance.randrange(start, len(content))] = chance.choice((0, 1, 127, 255, chance.randrange(256)))
         (tmp_path / "damaged.mp4").write_bytes(damaged[: chance.choice((len(content), chance.randrange(start, len(content))))])
         assert is_proved(tmp_path / "damaged.mp4", track) in {True, False}
+
+
+def test_a_hostile_number_of_frames_takes_no_memory(clip: MakeFile, tmp_path: Path) -> None:
+    """Four billion frames of one byte each in one chunk, every one a key frame: as a list they would have 34 GB."""
+    path = clip("sets one_set.mp4", *PROVED["one_set.mp4"], audio=True, seconds=1)
+    content, most = bytearray(path.read_bytes()), b"\xff\xff\xff\xff"
+    movie = content.rfind(b"moov")
+    track = content.index(b"stbl", movie)
+    table = {name: content.index(name, track) + 8 for name in (b"stsz", b"stsc", b"stco", b"stss")}
+    content[table[b"stsz"] : table[b"stsz"] + 8] = b"\0\0\0\1" + most
+    content[table[b"stsc"] : table[b"stsc"] + 16] = b"\0\0\0\1" + b"\0\0\0\1" + most + b"\0\0\0\1"
+    content[table[b"stco"] : table[b"stco"] + 4] = b"\0\0\0\1"
+    content[table[b"stss"] - 4 - 4 : table[b"stss"] - 4] = b"free"
+    (tmp_path / "hostile.mp4").write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert not is_proved(tmp_path / "hostile.mp4", description(path))
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_ordinary_video_costs_one_process(clip: MakeFile, monkeypatch: pytest.MonkeyPatch) -> None:
