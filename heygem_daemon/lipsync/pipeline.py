@@ -8,9 +8,7 @@ twice: once to 16 kHz for measuring, the transcript, the driver and the diagnost
 more where something else is spoken than the usual mix of its channels. For the next video only the encoder decodes it (shared_inputs).
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -48,7 +46,7 @@ from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.probe import probe
 from heygem_daemon.media.speech import DecodedSpeech, frame_count
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo, MediaLimits, VideoStream
-from heygem_daemon.media.verify import verify_result
+from heygem_daemon.media.verify import verifying
 from heygem_daemon.media.writer import VideoWriter
 
 LABEL: Final = "AI-generated"
@@ -277,17 +275,12 @@ class RenderSession:
         )
 
 
-@contextmanager
-def _verification(task: _Task) -> Iterator[None]:
-    """Decode all of the finished file, where that is requested, beside what the block does. Raises EngineError (`result_invalid`)."""
+def _verification(task: _Task) -> AbstractContextManager[None]:
+    """Return what decodes all of the finished file, where that is requested, beside what its block does."""
     if not task.request.verify:
-        yield
-        return
+        return nullcontext()
     size, rate = (task.video.width, task.video.height), task.video.frame_rate
-    with ThreadPoolExecutor(1, thread_name_prefix="verify") as pool:
-        verified = pool.submit(verify_result, task.request.output, frames=task.frames, frame_rate=rate, seconds=task.seconds, size=size)
-        yield
-        verified.result()
+    return verifying(task.request.output, frames=task.frames, frame_rate=rate, seconds=task.seconds, size=size)
 
 
 def _video_of(info: MediaInfo) -> VideoStream:

@@ -5,8 +5,6 @@ video        inspected and hashed once, for several recordings in one job
 encoder      tried once for each size, rate, pixel format, colours and quality
 """
 
-import os
-import stat
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -14,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Generic, TypeVar
 
 from heygem_daemon.core.render_options import RenderOptions
 from heygem_daemon.lipsync.arrays import Float32
@@ -23,6 +21,7 @@ from heygem_daemon.lipsync.ports import Driver, RecordingDriver
 from heygem_daemon.lipsync.speech.stream import replace_non_finite
 from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment, align_transcript
 from heygem_daemon.media import commands
+from heygem_daemon.media.file_state import FileState
 from heygem_daemon.media.kept_speech import kept_speech
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.speech import DecodedSpeech
@@ -39,40 +38,6 @@ KEPT_ENCODERS: Final = 64
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileState:
-    """What tells one state of a file from the next, as for the files of a drop."""
-
-    path: Path
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Self | None:
-        """Return the state of a regular file; None for everything else, and where it cannot be opened."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            found = os.fstat(descriptor)  # of the open file: on a network share an open asks the server anew
-        finally:
-            os.close(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return cls(
-            path=path,
-            device=found.st_dev,
-            inode=found.st_ino,
-            size=found.st_size,
-            mtime_ns=found.st_mtime_ns,
-            ctime_ns=found.st_ctime_ns,
-        )
 
 
 class SharedRecording:
@@ -139,7 +104,7 @@ class SharedInputs:
     def recording(self, path: Path, options: RenderOptions) -> SharedRecording:
         """Return the recording, decoded now or earlier. Raises what check_recording and decoded_speech raise."""
         state = FileState.of(path)
-        key = None if state is None else (state, options.track, options.channel, options.channels, options.first_seconds)
+        key = None if state is None else (path, state, options.track, options.channel, options.channels, options.first_seconds)
         return self._recordings.get(key, lambda: SharedRecording(path, self.directory, self.limits, options))
 
     def video(self, path: Path) -> SharedVideo:
@@ -148,7 +113,8 @@ class SharedInputs:
         def inspect() -> SharedVideo:
             return SharedVideo(info=check_video(path, self.limits), key=content_key(path))
 
-        return self._videos.get(FileState.of(path), inspect)
+        state = FileState.of(path)
+        return self._videos.get(None if state is None else (path, state), inspect)
 
     def check_encoder(self, like: VideoStream, *, quality: int, name: str) -> None:
         """Raise what writer.check_encoder raises; what it has passed once it passes again."""

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 
 from heygem_daemon.core.render_options import DEFAULT_OPTIONS, RenderOptions
 from heygem_daemon.media.audio_decoder import audio_of
+from heygem_daemon.media.file_state import FileState
 from heygem_daemon.media.speech import SPEECH_RATE, DecodedSpeech, SpeechMeasure, decoded_speech
 from heygem_daemon.media.types import MediaInfo, MediaLimits
 
@@ -68,12 +69,8 @@ def _is_usual(options: RenderOptions) -> bool:
 
 def _name(path: Path) -> str:
     """Return the name of the file for a recording in its present state, "" where it cannot be looked at."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return ""
-    state = (_VERSION, SPEECH_RATE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return hashlib.sha256(repr(state).encode()).hexdigest()
+    state = FileState.of(path)
+    return "" if state is None else hashlib.sha256(repr((_VERSION, SPEECH_RATE, state)).encode()).hexdigest()
 
 
 def _keep(speech: DecodedSpeech, samples: BinaryIO, folder: Path, name: str) -> None:

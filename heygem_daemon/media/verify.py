@@ -1,19 +1,22 @@
 """Check a finished result by decoding all of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.media import commands
-from heygem_daemon.media.run import capture
+from heygem_daemon.media.run import FfmpegReader
 from heygem_daemon.media.streams import rational, seconds_of
 
 TIME_LIMIT_SECONDS: Final = 3600.0
 START_SECONDS: Final = 0.001
 """How far from 0 s video and audio may start; the edit list cuts the priming of AAC."""
+_LONGEST_ANSWER: Final = 2**18
+"""Bytes of ffprobe's description of two tracks: it has 3 KB."""
 MISSING_AUDIO_SECONDS: Final = 0.05
 """How much shorter than the speech the audio track may be, in s: rounding to AAC frames of 1024 samples, and nothing else."""
 
@@ -24,10 +27,21 @@ def verify_result(path: Path, *, frames: int, frame_rate: Fraction, seconds: flo
 
     Raises `timed_out` after TIME_LIMIT_SECONDS of wall clock.
     """
-    answer = capture(commands.count_frames(path), seconds=TIME_LIMIT_SECONDS)
-    if answer.code != 0 or answer.stderr.strip():
-        raise _invalid(answer.last_error_line)
-    streams = json.loads(answer.stdout).get("streams", [])
+    with verifying(path, frames=frames, frame_rate=frame_rate, seconds=seconds, size=size):
+        pass
+
+
+@contextmanager
+def verifying(path: Path, *, frames: int, frame_rate: Fraction, seconds: float, size: tuple[int, int]) -> Iterator[None]:
+    """Decode `path` beside what the block does, and raise at its end what verify_result raises. An error in the block stops it."""
+    with FfmpegReader(commands.count_frames(path), stall_seconds=TIME_LIMIT_SECONDS) as decoder:
+        yield
+        answer = bytearray(_LONGEST_ANSWER)
+        del answer[decoder.read_into(memoryview(answer)) :]
+        end = decoder.wait()
+    if end.code != 0 or end.stderr.strip():
+        raise _invalid(end.last_error_line)
+    streams = json.loads(answer).get("streams", [])
     kinds = sorted(str(stream.get("codec_type")) for stream in streams)
     if kinds != ["audio", "video"]:
         raise _invalid(f"its tracks are {kinds}")

@@ -18,8 +18,9 @@ from heygem_daemon.lipsync import shared_inputs
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import Driver
-from heygem_daemon.lipsync.shared_inputs import KEPT_SECONDS, FileState, SharedInputs
+from heygem_daemon.lipsync.shared_inputs import KEPT_SECONDS, SharedInputs
 from heygem_daemon.lipsync.transcript_drivers import TranscriptAlignment
+from heygem_daemon.media.file_state import FileState
 from heygem_daemon.media.types import DEFAULT_LIMITS, VideoStream
 from heygem_daemon.media.writer import ORDINARY
 

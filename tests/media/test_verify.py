@@ -1,5 +1,6 @@
 """Check results: none with an error passes."""
 
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from heygem_daemon.core.errors import EngineError
-from heygem_daemon.media.verify import verify_result
+from heygem_daemon.media import commands
+from heygem_daemon.media.verify import verify_result, verifying
 from tests.media.conftest import MakeFile
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac")
@@ -69,3 +71,12 @@ def test_audio_that_starts_late_is_invalid(tone: MakeFile, clip: MakeFile) -> No
     )
     with pytest.raises(EngineError, match="starts at"):
         verify_result(late, **EXPECTED)
+
+
+def test_an_error_beside_the_verification_stops_it(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C must not wait until hours of video are decoded."""
+    monkeypatch.setattr(commands, "count_frames", lambda _: ("sleep", "60"))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), verifying(result, **EXPECTED):
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 30
