@@ -16,8 +16,8 @@ from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 
 JUDGED_SECONDS: Final = 20
-"""Length of the beginning of a result that is measured to judge it. Speech has about one closure a second: 20 s have as many as their rate
-needs, and offset and correlation of their 500 frames are those of a minute."""
+"""s at the beginning of a result that are measured to judge it. Speech has about one closure a second: 20 s have as many as a rate needs.
+On the one real result at hand that is longer than 12 s, even these give offset and correlation within .4 ms and .005."""
 _ENOUGH_MOTION: Final = 0.5
 _LEAST_MOTION: Final = 0.003
 """Standard deviation of the opening (eye corners 1 apart) below which a mouth counts as still: tracker noise is about .002. Without a

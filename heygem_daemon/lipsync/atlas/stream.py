@@ -33,19 +33,24 @@ _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
 
 
 @dataclass(kw_only=True, eq=False)
-class _Pending:
-    """A frame that waits for its atlas row.
+class _Mouth:
+    """What the neighbours of a frame need to know of it.
 
-    target: the canonical face to show; shape: the one to draw so that the frame shows it; view: how much may be drawn on this frame
-    by itself; row: its atlas frame, once decided
+    shape: the canonical face to draw; view: how much may be drawn on this frame by itself; row: its atlas frame, once decided
     """
+
+    shape: Float64
+    view: MouthView
+    row: int | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class _Pending(_Mouth):
+    """A frame that waits for its atlas row. target: the canonical face to show, with `shape` drawn."""
 
     frame: Frame
     face: Face | None
     target: Float64
-    shape: Float64
-    view: MouthView
-    row: int | None = None
 
 
 class RenderStream:
@@ -65,7 +70,7 @@ class RenderStream:
         self._candidates, self._visibility = candidates, visibility
         self._path = FixedLagViterbi(candidates.join_costs)
         self._waiting: deque[_Pending] = deque()
-        self._past: deque[_Pending] = deque(maxlen=FADE)
+        self._past: deque[_Mouth] = deque(maxlen=FADE)
         self._undecided: deque[_Pending] = deque()
 
     def push(self, frame: Frame, face: Face | None, target: Float64) -> Iterator[DrawTask]:
@@ -106,7 +111,7 @@ class RenderStream:
                 target_opening=measured_opening(own + strength * (pending.target - own)),
                 not_driven=view.not_driven,
             )
-        self._past.append(pending)
+        self._past.append(_Mouth(shape=pending.shape, view=pending.view, row=pending.row))
         return task
 
     def _faded_view(self) -> MouthView:
@@ -127,12 +132,12 @@ class RenderStream:
 
     def _interior_weight(self, pending: _Pending) -> float:
         """Return how much of the interior is painted, smoothed over the frames around."""
-        around = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
+        around: dict[int, _Mouth] = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
         around |= dict(enumerate(self._waiting, start=1))
         known = [(weight, around[k]) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
         return sum(weight * self._missing_interior(other) for weight, other in known) / sum(weight for weight, _ in known)
 
-    def _missing_interior(self, pending: _Pending) -> float:
+    def _missing_interior(self, pending: _Mouth) -> float:
         """Return 1 where the source mouth is far less open than the one to draw, 0 where it is open enough."""
         assert pending.row is not None  # noqa: S101
         opening = max(0.0, float(opening_of(pending.shape)))
