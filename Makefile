@@ -36,7 +36,7 @@ PREFIX ?= /usr/local
 PURGE ?=
 LAYOUT = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PURGE='$(PURGE)'
 
-.PHONY: help setup install upgrade uninstall demo demo-web demo-clean test testing test-slow test-web test-e2e bench bench-check bench-baseline bench-gpu lint types fmt docs train-driver clean
+.PHONY: help setup install upgrade uninstall demo demo-web demo-clean test testing test-slow test-web test-e2e prove bench bench-check bench-baseline bench-gpu lint types fmt docs train-driver clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,7 +76,7 @@ test: testing lint  ## everything that must hold before a change is merged; what
 	$(BIN)/python -m pytest -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(if $(PYTEST),,--ignore=tests/core) $(PYTEST); \
 	wait $$types || { cat .cache/types.log; exit 1; }
 
-test-slow: setup  ## the tests that make test leaves out: whole runs of the training and of learning, most rows of large families of files
+test-slow: setup  ## the tests that make test leaves out: more whole runs, the training and learning, most rows of large families of files
 	@$(BIN)/python -m pytest -m slow -n $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-web: setup  ## the page in a real browser: uploads of gigabytes, interruptions, hostile names, accessibility
@@ -86,6 +86,16 @@ test-web: setup  ## the page in a real browser: uploads of gigabytes, interrupti
 test-e2e: setup  ## as root: the installed service in a real systemd, with a real smbd
 	@bash scripts/setup.sh --testing
 	@$(BIN)/python -m pytest -m box $(PYTEST)
+
+# One process: heartbeats are timed. With PYTEST="-k storage" the other suites keep the rows of their last run.
+prove: export PROOF_FOLDER := .cache/proof
+prove: export PYTHONDONTWRITEBYTECODE :=
+prove: setup  ## as root: kills, full disks, hostile files, age, sick devices; hours; writes docs/reliability.md (PYTEST="-k storage": one suite)
+	@bash scripts/setup.sh --testing
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[prove]'
+	@$(if $(PYTEST),,rm -rf $(PROOF_FOLDER))
+	@failed=; $(BIN)/python -m pytest -m prove tests/prove -n 0 --timeout=7200 $(PYTEST) || failed=1; \
+	$(BIN)/python -m scripts.reliability_page && [ -z "$$failed" ]
 
 bench: setup  ## what a lip sync costs beside a plain transcode: table and .cache/bench.json (QUICK=1: minutes; CLIP=, SPEECH=, LONG=1, K=name)
 	@$(BIN)/python -m benchmarks.speed $(if $(QUICK),--quick) $(if $(LONG),--long) $(foreach name,$(K),-k '$(name)') $(INPUTS) $(BENCH)

@@ -62,6 +62,29 @@ def memory_available(roots: Roots = SYSTEM) -> int:
     return min([_meminfo(roots, "MemAvailable"), *(max(limit - used, 0) for limit, used in _cgroup_memory(roots))])
 
 
+def killed_for_memory(roots: Roots = SYSTEM) -> int:
+    """Return how many processes the kernel has ended so far as memory ran out, in the machine and in the cgroups of this process."""
+    events = sum(_statistic(folder / "memory.events", "oom_kill") for folder in _folders(roots, "memory"))
+    return events + _statistic(roots.proc / "vmstat", "oom_kill")
+
+
+def process_namespace(roots: Roots = SYSTEM) -> str:
+    """Return what two processes have in common that know each other by the same numbers: this start of the system, and the namespace of
+    processes (pid_namespaces(7)); "" where that cannot be found out."""
+    try:
+        boot = (roots.proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {(roots.proc / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def process_start(pid: int, roots: Roots = SYSTEM) -> int:
+    """Return when a process began, in clock ticks since the start of the system (proc_pid_stat(5), field 22); 0 where it is not there, or
+    has ended and its parent has not taken note."""
+    fields = _text(roots.proc / str(pid) / "stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in {"Z", "X"} else 0
+
+
 def card_memory(roots: Roots = SYSTEM, query: Callable[[], str] | None = None) -> tuple[int, ...]:
     """Return the bytes of memory of each NVIDIA card, 0 for one whose memory cannot be asked for; () without a card."""
     cards = _names(roots.proc / "driver/nvidia/gpus")

@@ -9,10 +9,13 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Final
 
 CHUNK_BYTES: Final = 65536
 _POLL_SECONDS: Final = 0.005
+OOM_SCORE: Final = 500
+"""proc_pid_oom_score_adj(5): as if it used half of all memory more than it does."""
 
 
 def start(
@@ -65,6 +68,26 @@ def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> No
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):  # PermissionError: all that is left of the group has other rights
             os.killpg(process.pid, number)
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the processor time in s that the processes of the group, and those that they have waited for, have used; 0 once it is
+    reaped."""
+    if process.returncode is not None:
+        return 0.0
+    ticks = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
+                ticks += sum(map(int, fields[11:15])) if int(fields[2]) == process.pid else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def prefer_for_memory(score: int = OOM_SCORE) -> None:
+    """Let the out-of-memory killer choose this process and its children before the daemon, whose end would stop every job."""
+    with suppress(OSError):  # a container may forbid it
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
 
 
 def kill_and_reap(process: subprocess.Popen[bytes], seconds: float | None = None) -> int | None:

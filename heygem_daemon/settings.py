@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from heygem_daemon.core.job_options import BACKGROUND
 from heygem_daemon.core.render_options import BEST_QUALITY, DEFAULT_OPTIONS, WORST_QUALITY, Channels, Fit, RenderOptions
+from heygem_daemon.core.users import Who
 
 ENVIRONMENT_PREFIX: Final = "HEYGEM_"
 CONFIG_VARIABLE: Final = "HEYGEM_CONFIG"
@@ -62,7 +63,7 @@ class Intake(_Section):
     )
     scan_seconds: float = Field(2.0, ge=0.1, description="Scan every inbox at least this often; file system events only make it sooner.")
     network_scan_seconds: float = Field(5.0, ge=0.1, description="The same on network file systems.")
-    answer_seconds: float = Field(10.0, ge=0.1, description="An inbox that does not answer for this long counts as offline.")
+    answer_seconds: float = Field(10.0, ge=0.1, description="An inbox, or outputs, that does not answer for this long counts as offline.")
 
 
 class Limits(_Section):
@@ -73,7 +74,12 @@ class Limits(_Section):
     file_bytes: int = Field(64 * GIB, gt=0, description="Largest file.")
     streams: int = Field(256, gt=0, description="Most tracks of video and audio in one file.")
     items: int = Field(500, gt=0, description="Most results from one drop (recordings x videos).")
-    probe_seconds: float = Field(20.0, gt=0, description="Longest time a file may take to be recognised.")
+    drop_hours: float = Field(100.0, gt=0, description="Longest results of one drop, all of them together.")
+    probe_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Most processor time that it may take to recognise a file; slow storage has ten times as long, and more later.",
+    )
     item_seconds: float = Field(6 * 3600, gt=0, description="Longest time one result may take before its worker is stopped.")
 
 
@@ -217,6 +223,24 @@ class Web(_Section):
     require_consent: bool = Field(True, description="A job of the page needs the consent of the people that it shows to be confirmed.")
 
 
+class Users(_Section):
+    highest_priority: int = Field(
+        100,
+        ge=-100,
+        le=100,
+        description="Highest priority that a user may give a drop; a higher one is lowered to it, with a warning.",
+    )
+    cancel: Who = Field(Who.ANYBODY, description="Who may cancel a job by a control file or the page: anybody, owner, admin.")
+    hold: Who = Field(Who.ANYBODY, description="Who may hold a job back, resume it, or start it before its copy has settled.")
+    retry: Who = Field(Who.ANYBODY, description="Who may have a finished job tried again.")
+    prioritize: Who = Field(Who.ANYBODY, description="Who may change the priority of a job.")
+    pause: Literal[Who.ANYBODY, Who.ADMIN] = Field(Who.ANYBODY, description="Who may pause an inbox by a file PAUSE: anybody, admin.")
+    waiting_drops: int = Field(0, ge=0, description="Most drops of one owner in the queue; further ones wait in the inbox. 0 = no limit.")
+    waiting_bytes: int = Field(0, ge=0, description="Most bytes of one owner's drops in the queue; further ones wait. 0 = no limit.")
+    admins: tuple[str, ...] = Field((), description="Users of this machine, by name or number, for whom none of this holds; root always.")
+    page_user: str = Field("heygem-web", description="The user that the page runs as; what it puts down is its users'.")
+
+
 class Stop(_Section):
     grace_seconds: float = Field(20.0, ge=0, description="On SIGTERM, running results may take this long to finish.")
 
@@ -245,6 +269,7 @@ class Settings(BaseSettings):
     hooks: Hooks = Hooks()
     metrics: Metrics = Metrics()
     web: Web = Field(default_factory=Web)
+    users: Users = Users()
     stop: Stop = Stop()
 
     @classmethod

@@ -23,13 +23,14 @@ KEPT_SECONDS: Final = 1800
 """Results of other code are deleted after they have not been used for this long; another run may still be reading them."""
 
 
-def cached(name: str, build: Callable[[Path], object]) -> Path:
+def cached(name: str, build: Callable[[Path], object], *, is_of_product: bool = True) -> Path:
     """Return the read-only folder that `build` has filled, in this process or another one; it is there whole or not at all.
 
-    The folder is built again after any change of what fixtures depend on: the code of the package, the conftest files and helpers of the
-    tests, the file of `build`, the model files, the installed versions of the libraries, of the interpreter and of ffmpeg.
+    The folder is built again after any change of what fixtures depend on: the file of `build`, the installed versions of the libraries, of
+    the interpreter and of ffmpeg; with `is_of_product` also the code of the package, the conftest files and helpers of the tests, and the
+    model files.
     """
-    return _cached(FOLDER, name, _key(inspect.getsourcefile(build) or ""), build)
+    return _cached(FOLDER, name, _key(inspect.getsourcefile(build) or "", is_of_product), build)
 
 
 def _cached(folder: Path, name: str, key: str, build: Callable[[Path], object]) -> Path:
@@ -58,9 +59,9 @@ def _delete_unused(folder: Path, name: str) -> None:
 
 
 @lru_cache
-def _key(builder: str) -> str:
+def _key(builder: str, is_of_product: bool) -> str:
     digest = hashlib.sha256(_versions().encode())
-    for path in (*_inputs(), Path(builder)):
+    for path in (*(_inputs() if is_of_product else ()), Path(__file__), Path(builder)):
         digest.update(f"{path.name} {path.stat().st_size} ".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -74,7 +75,6 @@ def _versions() -> str:
 
 
 def _inputs() -> Iterator[Path]:
-    yield Path(__file__)
     yield from sorted((ROOT / "heygem_daemon").rglob("*.py"))
     yield from sorted((ROOT / "tests").rglob("conftest.py"))
     yield from sorted(path for path in (ROOT / "tests" / "lipsync").rglob("*.py") if not path.name.startswith("test_"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heygem_daemon.machine import Roots, card_memory, memory_available, memory_limit, read_machine, usable_cores
+from heygem_daemon.machine import Roots, card_memory, memory_available, memory_limit, process_namespace, read_machine, usable_cores
 
 GIB = 2**30
 
@@ -86,3 +86,12 @@ def test_this_machine_can_be_read() -> None:
     machine = read_machine(with_cards=False)
     assert machine.cores >= 1
     assert 0 < memory_available() <= machine.memory_bytes < 2**50
+
+
+def test_processes_of_one_namespace_and_one_start_of_the_system_know_each_other(roots: Roots) -> None:
+    assert process_namespace(roots) == ""
+    write(roots.proc / "sys/kernel/random/boot_id", "3a7e\n")
+    (roots.proc / "self/ns").mkdir(parents=True)
+    (roots.proc / "self/ns/pid").symlink_to("pid:[4026531836]")
+    assert process_namespace(roots) == "3a7e pid:[4026531836]"
+    assert process_namespace() != ""

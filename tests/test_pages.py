@@ -17,6 +17,8 @@ PAGES = (
     "docs/installation.md",
     "docs/monitoring.md",
     "docs/performance.md",
+    "docs/security.md",
+    "docs/shares.md",
     "CONTRIBUTING.md",
 )
 NAMED = re.compile(r"`([a-z_0-9/]+\.py)(?::([A-Za-z_.0-9]+))?`")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from heygem_daemon.processes import Tail, has_ended, kill_and_reap, printable, signal_group, start, wait_ended
+from heygem_daemon.processes import Tail, cpu_seconds, has_ended, kill_and_reap, printable, signal_group, start, wait_ended
 from tests.processes import is_alive, read_line_soon, wait_gone
 
 PATIENCE = 60.0
@@ -80,6 +80,19 @@ def test_no_zombie_and_no_descriptor_is_left() -> None:
         close(process)
     assert sorted(os.listdir("/proc/self/fd")) == before[0]
     assert set(psutil.Process().children()) <= before[1]
+
+
+@pytest.mark.parametrize(("argument", "score"), [("", 500), ("700", 700)])
+def test_a_process_offers_itself_when_memory_runs_out(argument: str, score: int) -> None:
+    code = f"from heygem_daemon.processes import *; prefer_for_memory({argument}); print(open('/proc/self/oom_score_adj').read())"
+    assert int(subprocess.run((sys.executable, "-c", code), capture_output=True, check=True, timeout=PATIENCE).stdout) == score
+
+
+def test_the_processor_time_of_a_process_that_is_reaped_is_nobodys() -> None:
+    process = start(("true",))
+    kill_and_reap(process)
+    assert cpu_seconds(process) == 0.0
+    close(process)
 
 
 def test_a_program_that_does_not_exist_is_an_oserror() -> None:

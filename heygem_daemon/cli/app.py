@@ -8,6 +8,7 @@ import typer
 from heygem_daemon import __version__
 from heygem_daemon.cli.arguments import Cache, Channel, Config, Device, FirstSeconds, Inboxes, JobName, OneInbox, Outputs, State, Weights
 from heygem_daemon.cli.exit_codes import MEANINGS, ExitCode
+from heygem_daemon.cli.ledger_app import ledger_app
 from heygem_daemon.cli.models_app import models_app
 from heygem_daemon.cli.web_app import web_app
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(models_app, name="models")
 app.add_typer(web_app, name="web")
 
@@ -134,15 +136,17 @@ def status(
     job: Annotated[str | None, typer.Argument(help="One job in detail: its folder in outputs, its name or its id.")] = None,
     config: Config = None,
     outputs: Outputs = None,
+    state: State = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the status file itself.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, with progress bars.")] = False,
 ) -> None:
-    """Show what the daemon is doing. Exit 1 when it is not running, or there is no such job."""
+    """Show what the daemon is doing. Exit 5 when it runs but cannot write its status, or has not reported for a while; 1 when it is not
+    running, or there is no such job."""
     from heygem_daemon.cli.commands import status as view
     from heygem_daemon.cli.commands.config import settings_or_exit
 
-    settings = settings_or_exit(config, outputs=outputs)
-    raise typer.Exit(view.show(settings.outputs, job, as_json=as_json, watch=watch))
+    settings = settings_or_exit(config, outputs=outputs, state=state)
+    raise typer.Exit(view.show(settings, job, as_json=as_json, watch=watch))
 
 
 def _request(verb: str, target: str, config: Path | None, state: Path | None) -> None:
@@ -230,12 +234,13 @@ def sweep(
     inbox: Inboxes = None,
     outputs: Outputs = None,
     state: State = None,
+    trust_clock: Annotated[bool, typer.Option("--trust-clock", help="Also where the clock is far ahead of what it showed before.")] = False,
 ) -> None:
     """Delete what is older than its keep time now; the daemon does it every hour by itself."""
     from heygem_daemon.cli.commands import jobs
     from heygem_daemon.cli.commands.config import settings_or_exit
 
-    raise typer.Exit(jobs.sweep(settings_or_exit(config, inbox=inbox, outputs=outputs, state=state)))
+    raise typer.Exit(jobs.sweep(settings_or_exit(config, inbox=inbox, outputs=outputs, state=state), trust_clock=trust_clock))
 
 
 @app.command()

@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     SOME_FAILED = 3
     WARNINGS = 4
+    UNREPORTED = 5
 
 
 MEANINGS: Final = {
@@ -20,5 +21,6 @@ MEANINGS: Final = {
     ExitCode.USAGE: "wrong usage or configuration",
     ExitCode.SOME_FAILED: "some results failed",
     ExitCode.WARNINGS: "warnings only",
+    ExitCode.UNREPORTED: "the daemon runs, but what its status shows is old",
 }
 """For `heygem --help` and the manual page."""

@@ -10,6 +10,7 @@ is `rejected`; what is wrong with one file alone is a `problem` of the items mad
 """
 
 import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,8 +31,9 @@ from heygem_daemon.core.file_types import (
 from heygem_daemon.core.job import Failure, Item, JobWarning, State
 from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions, parse_job_toml
 from heygem_daemon.core.names import MAX_NAME_BYTES, escape_name, is_ignored, is_valid_name, name_bytes, output_stems
-from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.render_options import Fit
 from heygem_daemon.core.script_files import is_common_script, scripts_of
+from heygem_daemon.core.storage import human_bytes
 from heygem_daemon.core.unused_files import AUDIOS, VIDEOS
 
 
@@ -64,10 +66,13 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class DropLimits:
-    """items: most results from one drop. file_bytes: size of the largest file."""
+    """items: most results from one drop; result_seconds: most s of all of them together, each as long as its speech, or as its video where
+    the drop asks for that fit (else `fit`). file_bytes: size of the largest file."""
 
     items: int
     file_bytes: int
+    result_seconds: float = math.inf
+    fit: Fit = "audio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +137,9 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
     batch_recordings = _media_in(AUDIOS, counted)
     top = _top_recordings(counted, has_batch=bool(batch_recordings))
     recordings, videos = [*top, *batch_recordings], _media_in(VIDEOS, counted)
-    scripts = scripts_of([entry.path for entry in recordings], [entry.path for entry in counted if not _is_empty(entry)])
+    spoken = [entry.path for entry in recordings]
+    scripts = scripts_of(spoken, [entry.path for entry in counted if entry.kind is Kind.FILE and not _is_empty(entry)])
+    odd_scripts = set(scripts_of(spoken, [entry.path for entry in counted if entry.kind is not Kind.FILE]).values())
     options, bad_options = parse_job_toml(job_toml)
     rejected = (
         next((error("symlink", name="This folder") for entry in listed if entry.path == "" and entry.kind is Kind.SYMLINK), None)
@@ -150,8 +157,13 @@ def plan(entries: Iterable[Entry], *, job_toml: str | None = None, flat: bool = 
         options=options,
         incomplete=_missing_media(counted, recordings, videos),
         rejected=rejected,
-        problems={entry.path: found for entry in (*batch_recordings, *videos) if (found := _file_problem(entry, limits))},
-        warnings=unused_files.warnings(_unused(counted, [*(entry.path for entry in (*recordings, *videos)), *scripts.values()])),
+        problems={}
+        if rejected
+        else {entry.path: found for entry in (*batch_recordings, *videos) if (found := _file_problem(entry, limits))},
+        warnings=(
+            *unused_files.warnings(_unused(counted, [*(entry.path for entry in (*recordings, *videos)), *scripts.values()])),
+            *unused_files.odd_files(odd_scripts),
+        ),
     )
 
 
@@ -168,9 +180,9 @@ def items(drop: Plan, problems: Mapping[str, HeygemError]) -> tuple[Item, ...]:
     )
 
 
-def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
-    script = drop.scripts.get(recording, "")
-    item = Item(
+def item_of(key: str, recording: str, video: str, script: str = "") -> Item:
+    """Return the item of this key, with the names of its files in the output folder."""
+    return Item(
         key=key,
         recording=recording,
         video=video,
@@ -179,6 +191,10 @@ def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[st
         thumbnail=f"thumbnails/{key}.jpg",
         explain=f"explain/{key}.png",
     )
+
+
+def _item(drop: Plan, recording: str, video: str, key: str, problems: Mapping[str, HeygemError]) -> Item:
+    item = item_of(key, recording, video, drop.scripts.get(recording, ""))
     problem = problems.get(recording) or problems.get(video)
     if problem is None:
         return item
@@ -289,6 +305,17 @@ def _unknown_video(options: JobOptions, videos: Sequence[Entry]) -> HeygemError 
         return None
     shown = ", ".join(escape_name(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return error("bad_job_toml", problem=f"faces names {escape_name(unknown)}, which is no video of this drop ({shown}).")
+
+
+def too_long(made: Iterable[Item], lengths: Mapping[str, float], options: JobOptions, limits: DropLimits) -> HeygemError | None:
+    """Return the problem of a drop whose results would take too long together. lengths: recording or video -> its length in s."""
+    by_video = (options.fit or limits.fit) == "video"
+    whole = (lengths.get(item.video if by_video else item.recording, 0.0) for item in made if item.failure is None)
+    trial = math.inf if options.first_seconds is None else options.first_seconds
+    seconds = sum(min(length, trial) for length in whole)
+    if seconds <= limits.result_seconds:
+        return None
+    return error("drop_too_long", hours=seconds / 3600, limit=limits.result_seconds / 3600)
 
 
 def _too_many_items(count: int, limits: DropLimits) -> HeygemError | None:

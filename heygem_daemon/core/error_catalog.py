@@ -86,6 +86,21 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="This folder asks for {count} results, more than the limit of {limit}.",
         hint="Split it into several folders.",
     ),
+    "drop_too_long": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="The results of this folder would last {hours:.1f} h together, more than the limit of {limit:g} h.",
+        hint="Split it into several folders, or ask the administrator to raise limits.drop_hours.",
+    ),
+    "too_many_files": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} holds more than {limit} files and folders, too many for one drop.",
+        hint="Keep the recordings and the videos/ folder, take everything else out, and drop it again.",
+    ),
+    "too_deep": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="This folder has folders inside each other, more than {limit} deep.",
+        hint="Put the recording and the videos/ folder directly into the folder that is dropped.",
+    ),
     "file_too_large": ErrorSpec(
         kind=ErrorKind.INPUT,
         message="{name} is larger than the limit of {limit}.",
@@ -137,6 +152,23 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="{name} is silent on what should be spoken ({choice}).",
         hint="Correct `track` or `channel` in job.toml (or --track, --channel). Without them the server chooses.",
     ),
+    # -- any file ---------------------------------------------------------------------------------------------------
+    "file_crashes_tool": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{program} crashed {times} times while it read {name} ({how}), and works otherwise.",
+        hint="Open it in a player; if it plays, export it again: a video as MP4 (H.264), a recording as WAV.",
+    ),
+    "file_unjudged": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} could not be looked into, in {tries} tries over {minutes} minutes in which other files could: {problem}",
+        hint="It may be the file or the server. Open it in a player; if it plays, export it again (a video as MP4 (H.264), a recording as "
+        "WAV), or try the job again later. Administrator: the server may have too little memory for it (`journalctl -k --grep oom`).",
+    ),
+    "file_too_costly": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} takes more than {seconds:.0f} s of processor time to be recognised.",
+        hint="Export it again: a video as MP4 (H.264), a recording as WAV. Or ask the administrator to raise limits.probe_seconds.",
+    ),
     # -- the video --------------------------------------------------------------------------------------------------
     "not_a_video": ErrorSpec(
         kind=ErrorKind.INPUT,
@@ -167,6 +199,11 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         kind=ErrorKind.INPUT,
         message="{name} is {width}x{height} pixels, too small to find a face in.",
         hint="Use a video at least 64 pixels wide and high.",
+    ),
+    "video_too_sparse": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} has only {images} images for {seconds:.0f} s, less than one every two seconds.",
+        hint="Use a video in which somebody moves. Of a portrait that does not, use the photo (jpg, png), or a video of some seconds.",
     ),
     "still_too_costly": ErrorSpec(
         kind=ErrorKind.INPUT,
@@ -230,11 +267,50 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="The shipped weights are in force: there is nothing to take back.",
         hint="`heygem learn VIDEO...` learns weights of your own.",
     ),
+    "inputs_gone": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="{name} is gone: somebody deleted or moved it while the job waited.",
+        hint="Drop the folder again. What a job has taken lies in .heygem/claimed of the inbox until the job is over: leave it there.",
+    ),
+    "inputs_changed": ErrorSpec(
+        kind=ErrorKind.ENGINE,
+        message="{name} was changed while it was worked on.",
+        hint="The job tries again by itself; if it stays, let nothing write into .heygem/claimed of the inbox and drop the folder again.",
+    ),
+    "job_lost": ErrorSpec(
+        kind=ErrorKind.INPUT,
+        message="The server lost this job with its queue, and the inputs are no longer where the server kept them.",
+        hint="What is published stays. Drop the folder again for the rest, if it is not in the inbox already.",
+    ),
     # -- the surroundings -------------------------------------------------------------------------------------------
     "disk_full": ErrorSpec(
         kind=ErrorKind.TRANSIENT,
-        message="There is not enough free disk space: {free} free, {needed} needed.",
-        hint="Free some space on {path}; the job goes on by itself.",
+        message="There is not enough free disk space in {path}: {free} free, {needed} needed.",
+        hint="Free some space in {path}; the job goes on by itself.",
+    ),
+    "inodes_full": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="No more files can be made in {path}: its file system has no free inodes left, though {free} are free.",
+        hint="Delete files that are not needed on that file system, many small ones above all (df -i shows how many it can hold); the job "
+        "goes on by itself.",
+    ),
+    "quota_full": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="The quota for {path} is used up.",
+        hint="Raise the quota of the user or the group that the server writes as, or delete files of theirs (quota, repquota, xfs_quota); "
+        "the job goes on by itself.",
+    ),
+    "read_only": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="{path} is on a file system that is read-only at the moment.",
+        hint="Find out why (findmnt -T {path}, journalctl -k): most often the system protects a failing disk this way. Mount it writable "
+        "again; the job goes on by itself.",
+    ),
+    "disk_failing": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="The disk or the share of {path} fails: {problem}.",
+        hint="Check the disk, its cables and the share (journalctl -k, smartctl -a), and copy what is on it; the job tries again by "
+        "itself.",
     ),
     "share_offline": ErrorSpec(
         kind=ErrorKind.TRANSIENT,
@@ -257,6 +333,29 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         message="Results cannot be written to {path} at the moment: {problem}",
         hint="Check the share, its free space and its permissions; the job goes on by itself.",
     ),
+    "tool_killed": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="{program} was ended from outside while it worked on {name} ({how}).",
+        hint="Nothing is wrong with the file; it is tried again by itself. Administrator: this happens when memory runs out "
+        "(`journalctl -k --grep oom`), or when somebody ends programs by hand.",
+    ),
+    "server_short": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="The server ran out of what {program} needs: {problem}.",
+        hint="Nothing is wrong with the file; it is tried again by itself. Administrator: see the memory, the number of tasks and the open "
+        "files of the service (`systemctl status heygem`).",
+    ),
+    "storage_slow": ErrorSpec(
+        kind=ErrorKind.TRANSIENT,
+        message="{program} has waited {seconds:.0f} s for data of {name}: the storage answers slowly.",
+        hint="Nothing is wrong with the file; it is tried again by itself. Administrator: check the disk or the share, and how busy the "
+        "server is.",
+    ),
+    "tool_broken": ErrorSpec(
+        kind=ErrorKind.SETUP,
+        message="The program {program} does not work on the server: {problem}",
+        hint="Administrator: apt-get install --reinstall ffmpeg, then the job goes on by itself.",
+    ),
     "ffmpeg_missing": ErrorSpec(
         kind=ErrorKind.SETUP,
         message="The program {program} is not installed on the server.",
@@ -266,6 +365,11 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
         kind=ErrorKind.SETUP,
         message="The model file {name} is missing or damaged on the server.",
         hint="Administrator: run `heygem models fetch`, then the job goes on by itself.",
+    ),
+    "weights_damaged": ErrorSpec(
+        kind=ErrorKind.SETUP,
+        message="The weights of the speech driver on the server, {name}, cannot be used: {problem}.",
+        hint="Administrator: put {path} back as it was installed, then the job goes on by itself.",
     ),
     "model_download": ErrorSpec(
         kind=ErrorKind.SETUP,
@@ -369,7 +473,23 @@ CATALOG: Final[Mapping[str, ErrorSpec]] = {
     "worker_died": ErrorSpec(
         kind=ErrorKind.ENGINE,
         message="The process that worked on this video ended unexpectedly ({problem}).",
-        hint="The job tries again by itself; if it stays, report it with the log of this job.",
+        hint="It is tried some times by itself. Administrator: `journalctl -k --grep oom` shows whether memory ran out; else report it "
+        "with the log of this job.",
+    ),
+    "tool_crashed": ErrorSpec(
+        kind=ErrorKind.ENGINE,
+        message="{program} crashed while it worked on {name} ({how}).",
+        hint="The job tries again by itself; if it stays, export the file again: a video as MP4 (H.264), a recording as WAV.",
+    ),
+    "no_progress": ErrorSpec(
+        kind=ErrorKind.ENGINE,
+        message="{program} made no progress with {name} for {seconds:.0f} s, though it was computing.",
+        hint="The job tries again by itself; if it stays, export the file again: a video as MP4 (H.264), a recording as WAV.",
+    ),
+    "memory_full": ErrorSpec(
+        kind=ErrorKind.ENGINE,
+        message="The server ran out of memory while it worked on this video ({problem}).",
+        hint="It is tried some times by itself. Administrator: give the server more memory, or lower engine.items_at_once.",
     ),
     "timed_out": ErrorSpec(
         kind=ErrorKind.ENGINE,

@@ -9,9 +9,21 @@ HeygemError
 """
 
 from collections.abc import Mapping
+from traceback import format_exception
 from typing import Any, ClassVar, Final
 
 from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
+from heygem_daemon.core.shorten import shortened
+
+MAX_DETAIL: Final = 400
+"""Characters of a detail of an error: a file name of 255 bytes fits, a whole file that somebody put into a name does not."""
+MAX_PATH: Final = 2000
+"""The same of a path, and of a command that names one."""
+MAX_SENTENCE: Final = 4000
+"""Characters of a sentence or a hint."""
+MAX_TRACE: Final = 16_000
+"""Characters of a traceback."""
+_PATHS: Final = frozenset({"path", "command"})
 
 
 class HeygemError(Exception):
@@ -21,13 +33,15 @@ class HeygemError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__(shortened(message, MAX_SENTENCE))
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.message = shortened(message, MAX_SENTENCE)
+        self.hint = shortened(hint, MAX_SENTENCE)
+        self.trace = ""
+        """Of an error that nobody foresaw: where in the program it happened, for the log."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.code, self.message, self.hint))
+        return (type(self), (self.code, self.message, self.hint), {"trace": self.trace})
 
 
 class InputError(HeygemError):
@@ -68,11 +82,29 @@ _CLASSES: Final[Mapping[ErrorKind, type[HeygemError]]] = {
 
 
 def error(code: str, **details: object) -> HeygemError:
-    """Return the error of the row `code` of the catalog, its sentence filled with `details`; raise it yourself."""
+    """Return the error of the row `code` of the catalog, its sentence filled with `details`, long ones shortened; raise it yourself."""
     spec = CATALOG[code]
-    return _CLASSES[spec.kind](code, spec.message.format(**details), spec.hint.format(**details))
+    shown = {key: _shown(key, value) for key, value in details.items()}
+    return _CLASSES[spec.kind](code, spec.message.format(**shown), spec.hint.format(**shown))
+
+
+def _shown(key: str, value: object) -> object:
+    return shortened(value, MAX_PATH if key in _PATHS else MAX_DETAIL) if isinstance(value, str) else value
 
 
 def restored_error(code: str, message: str, hint: str) -> HeygemError:
     """Return an error of the catalog whose sentences another process has filled; raise it yourself."""
     return _CLASSES[CATALOG[code].kind](code, message, hint)
+
+
+def unforeseen(problem: BaseException, known: HeygemError | None = None) -> HeygemError:
+    """Return `internal` (or `known`) for an exception that nobody foresaw, with its traceback; raise it yourself."""
+    found = known or error("internal", problem=f"{type(problem).__name__}: {problem}")
+    found.trace = trace_of(problem)
+    return found
+
+
+def trace_of(problem: BaseException) -> str:
+    """Return the traceback of an exception as text of limited length: the beginning, and the end, which names what was raised."""
+    text = "".join(format_exception(problem))
+    return text if len(text) <= MAX_TRACE else f"{text[: MAX_TRACE // 2]}\n[...]\n{text[-MAX_TRACE // 2 :]}"

@@ -29,6 +29,9 @@ class State(StrEnum):
     REJECTED = "rejected"
     CANCELLED = "cancelled"
 
+    __hash__ = str.__hash__
+    """Equal to the text, and so hashed like it; the hash of an enumeration is a call, and ten thousand jobs are asked for their states."""
+
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.REJECTED, State.CANCELLED})
 """States that a job stays in; only a retry by hand queues its failed and cancelled items again."""
@@ -110,9 +113,14 @@ class Item:
     def is_final(self) -> bool:
         return self.state in FINAL
 
+    def made_anew(self) -> "Item":
+        """Return a published item whose file somebody deleted as one that was never made; a retry by hand asks for it."""
+        return replace(self, state=State.QUEUED, attempt=0, backoff_count=0, token="", not_before=0.0, reason="", failure=None, result={})
+
     def is_ready(self, now: float) -> bool:
         """Whether it may start at unix time `now`."""
-        return self.state in {State.QUEUED, State.INTERRUPTED, State.WAITING} and self.not_before <= now
+        state = self.state  # asked of ten thousand items in a row: comparing is faster than hashing
+        return self.not_before <= now and (state is State.QUEUED or state is State.WAITING or state is State.INTERRUPTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +129,7 @@ class Job:
 
     name: safe to show (see names.escape_name). inbox, claimed: absolute paths; claimed is the folder `.heygem/claimed/<id>`, in which
     the drop lies under its own name. output: name of a folder in outputs. flat: the drop lay in the inbox itself, without a folder.
+    dropped_by: whose it is (see core.users), "" where that is not known; options.owner is what its job.toml says. size: bytes of the drop.
     failure: why the whole drop was rejected. warnings: what was found in the drop and not used.
     """
 
@@ -143,10 +152,17 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     warnings: tuple[JobWarning, ...] = ()
+    dropped_by: str = ""
+    size: int = 0
 
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    def with_warning(self, warning: JobWarning) -> "Job":
+        """Return the job with a warning in the place of one of the same code."""
+        others = tuple(each for each in self.warnings if each.code != warning.code)
+        return replace(self, warnings=(*others, warning))
 
     def item(self, key: str) -> Item:
         """Return the item named `key`; KeyError when there is none."""
@@ -160,8 +176,12 @@ class Job:
         return replace(self, items=tuple(changed if item.key == changed.key else item for item in self.items))
 
     def rollup(self, now: float) -> "Job":
-        """Return the job in the state that its items imply; `since`, `started_at`, `finished_at` follow."""
-        state = _state_of(self)
+        """Return the job in the state that its items imply; `since`, `started_at`, `finished_at` follow.
+
+        A failure of the whole job ends every item that is not over: a job that is over has no item that is not."""
+        if self.failure is not None and not all(item.is_final for item in self.items):
+            return replace(self, items=tuple(_failed_with(self.failure, item) for item in self.items)).rollup(now)
+        state = state_of(self)
         if state == self.state:
             return self
         changes: dict[str, Any] = {"state": state, "since": now}
@@ -174,10 +194,15 @@ class Job:
         return {"job_id": self.id, "job": self.name}
 
 
-def _state_of(job: Job) -> State:
-    if job.failure is not None:
-        return State.REJECTED
+def _failed_with(failure: Failure, item: Item) -> Item:
+    return item if item.is_final else item.transition(State.FAILED, token="", not_before=0.0, failure=failure, reason=failure.message)
+
+
+def state_of(job: Job) -> State:
+    """Return the state that the items of a job imply, which `Job.rollup` gives it."""
     states = [item.state for item in job.items]
+    if job.failure is not None:
+        return State.PARTIAL if State.SUCCEEDED in states else State.REJECTED
     if not states:
         return job.state  # without items nothing follows, least of all success
     if State.RUNNING in states:

@@ -1,7 +1,6 @@
 """job.toml: the options of one drop. Every mistake is named, together with what would be right."""
 
 import difflib
-import math
 import re
 import tomllib
 import unicodedata
@@ -12,6 +11,7 @@ from typing import Any, Final
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import escape_name, is_valid_name
 from heygem_daemon.core.render_options import BEST_QUALITY, CHANNELS, FACES, FITS, WORST_QUALITY
+from heygem_daemon.core.toml_limits import too_costly
 
 MAX_TEXT: Final = 200_000
 """Characters of a transcript; enough for four hours of fast speech."""
@@ -22,6 +22,15 @@ LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,12}){0,3}")
 
 MIN_SECONDS: Final = 0.1
 """s of the shortest trial."""
+MAX_SECONDS: Final = 1e6
+"""s of the longest."""
+MAX_NUMBER: Final = 9999
+"""Of a face, a track or a channel: TOML knows whole numbers of any length."""
+_MAX_FILE_NAME: Final = 255
+_MAX_ENGINE: Final = 100
+"""Characters."""
+_MAX_MISSPELT: Final = 40
+"""Characters of a key for which a similar one is looked for."""
 
 PRIORITIES: Final = (-100, 100)
 """Lowest and highest."""
@@ -101,13 +110,13 @@ def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def _engine(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or len(value) > _MAX_ENGINE or escape_name(value) != value:
         raise ValueError("the name of an engine in quotes")
     return value
 
 
 def _face(value: Any) -> str:
-    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER
     if not is_number and value not in FACES:
         raise ValueError(", ".join(f'"{word}"' for word in FACES) + " or the number of a face, counted from 0")
     return str(value)
@@ -118,6 +127,8 @@ def _faces(value: Any) -> dict[str, str]:
         raise ValueError('a table of file names and faces, e.g. { "teacher-a.mp4" = "left" }')
     faces: dict[str, str] = {}
     for video, face in value.items():
+        if len(video) > _MAX_FILE_NAME:
+            raise ValueError(f"a table of file names, and none has more than {_MAX_FILE_NAME} characters")
         try:
             faces[video] = _face(face)
         except ValueError as wrong:
@@ -127,20 +138,20 @@ def _faces(value: Any) -> dict[str, str]:
 
 def _seconds(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not MIN_SECONDS <= value < math.inf:
-        raise ValueError(f"a number of seconds, at least {MIN_SECONDS:g}")
+    if not is_number or not MIN_SECONDS <= value <= MAX_SECONDS:
+        raise ValueError(f"a number of seconds, from {MIN_SECONDS:g} to {MAX_SECONDS:.0f}")
     return float(value)
 
 
 def _track(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_NUMBER:
         raise ValueError("the number of an audio track, counted from 1")
     return value
 
 
 def _channel(value: Any) -> str:
-    is_text = isinstance(value, str | int) and not isinstance(value, bool)
-    if not is_text or not CHANNEL.fullmatch(str(value)):
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_NUMBER
+    if not (is_number or (isinstance(value, str) and CHANNEL.fullmatch(value))):
         raise ValueError('"left", "right", "mix" or the number of a channel, counted from 1')
     return str(value)
 
@@ -220,9 +231,13 @@ def parse_priority(text: str) -> int | None:
 def parse_job_toml(text: str | None) -> tuple[JobOptions, HeygemError | None]:
     """Return the options of a job.toml (None: the file is absent), and its first mistake: `bad_job_toml` or `unknown_option`.
 
-    Of one with a mistake the valid ones of owner, reference and consent are returned."""
+    Of one with a mistake the valid ones of owner, reference and consent are returned. Whatever the text is, this takes 0.1 s at most."""
+    content = (text or "").removeprefix("\ufeff")
+    costly = too_costly(content)
+    if costly is not None:
+        return NO_OPTIONS, error("bad_job_toml", problem=f"it {costly}")
     try:
-        table = tomllib.loads((text or "").removeprefix("\ufeff"))
+        table = tomllib.loads(content)
     except (ValueError, RecursionError) as malformed:  # a plain ValueError: a number of more than 4300 digits
         return NO_OPTIONS, error("bad_job_toml", problem=escape_name(str(malformed)))
     options: dict[str, Any] = {}
@@ -241,5 +256,5 @@ def parse_job_toml(text: str | None) -> tuple[JobOptions, HeygemError | None]:
 
 
 def _suggestion(key: str) -> str:
-    near = difflib.get_close_matches(key.lower(), KEYS, n=1)
+    near = difflib.get_close_matches(key.lower(), KEYS, n=1) if len(key) <= _MAX_MISSPELT else []
     return f'Did you mean "{near[0]}"?' if near else f"The keys are {', '.join(KEYS)}."

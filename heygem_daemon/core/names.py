@@ -18,14 +18,22 @@ MARKER: Final = ".heygem-inbox"
 """A file in every inbox; a share that is not mounted has none."""
 PRIVATE: Final = ".heygem"
 """The daemon's own folder in an inbox (claimed/) and in outputs (staging/)."""
+HEARTBEAT: Final = "heartbeat.json"
+"""The sign of life of the daemon, in PRIVATE of outputs and in the state folder."""
 RECORD: Final = ".heygem-job.json"
 """A file in every folder of _done and _failed: it names the job, and its time stamp is when the inputs came there."""
+DELETING: Final = ".deleting-"
+"""The beginning of the name of a folder in _done, _failed or staging that is being deleted."""
 UPLOADS: Final = ".heygem-uploads"
 """A folder in an inbox in which the page collects what is being uploaded; a finished one becomes a drop by one rename."""
 JOB_LOG: Final = ".heygem-log.jsonl"
 """A file beside the status.json of a job: what the journal has about it, one JSON object a line."""
 CONTROLS: Final = ("ready", "hold", "cancel", "resume", "retry", "priority")
 """Suffixes of the control files beside a drop, which are named after the drop or after the id of its job."""
+STAYING_CONTROLS: Final = frozenset({"hold", "ready"})
+"""Those that may lie there before a drop for as long as it takes."""
+APPENDED: Final = ".txt"
+"""What editors append, and Windows hides: `lesson.hold.txt` and `PAUSE.txt` mean what they say."""
 
 MAX_NAME_BYTES: Final = 255
 """The limit of Linux file systems. A share of a file system that counts UTF-16 units (NTFS) may show longer ones, which cannot be moved."""
@@ -45,8 +53,10 @@ _TEMPORARY_SUFFIXES: Final = (
 _PLACEHOLDER_SUFFIX: Final = ".icloud"
 """`.clip.mov.icloud` stands for a `clip.mov` that is not downloaded: hidden, and yet meant to be used."""
 
-_BIDI_AND_INVISIBLE: Final = frozenset("\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff")
-_UNSHOWABLE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_UNUSABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line separators, bytes that are no text (Unicode categories Cc, Zl, Zp and Cs)."""
+_UNSHOWABLE: Final = re.compile(f"{_UNUSABLE.pattern[:-1]}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+"""Also what turns the direction of writing, or is not seen."""
 
 _WINDOWS_DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³")}
@@ -59,28 +69,49 @@ _NOT_IN_FILE_NAMES: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\ud
 
 def is_ignored(name: str, *, is_folder: bool = False) -> bool:
     """Return whether a name is never part of a drop: temporary and system files, control files (no folder is one), every name with a
-    dot in front but a placeholder."""
+    dot in front but a file that is a placeholder."""
     folded = name.casefold()
     return (
         name in {"", DONE, FAILED, PAUSE}
-        or (name.startswith(".") and not folded.endswith(_PLACEHOLDER_SUFFIX))
+        or (name.startswith(".") and (is_folder or not folded.endswith(_PLACEHOLDER_SUFFIX)))
         or folded in _FOREIGN_NAMES
         or folded.startswith(_FOREIGN_PREFIXES)
         or folded.endswith(_TEMPORARY_SUFFIXES)
-        or (not is_folder and control_of(name) is not None)
+        or (not is_folder and _control(name) is not None)
     )
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one that copying programs and editors give to what is not finished."""
+    return name.casefold().endswith(_TEMPORARY_SUFFIXES)
+
+
+def is_foreign(name: str) -> bool:
+    """Return whether a name is hidden, our own, or one that systems and programs leave in every folder."""
+    folded = name.casefold()
+    return name in {"", DONE, FAILED} or name.startswith(".") or folded in _FOREIGN_NAMES or folded.startswith(_FOREIGN_PREFIXES)
+
+
 def control_of(name: str) -> tuple[str, str] | None:
-    """Return (name of a drop or id of a job, one of CONTROLS) for the name of a control file, None for any other."""
+    """Return (name of a drop or id of a job, one of CONTROLS) for the name of a control file in an inbox, None for any other."""
+    if name.casefold().endswith(APPENDED):
+        name = name[: -len(APPENDED)]
+    return _control(name)
+
+
+def _control(name: str) -> tuple[str, str] | None:
     stem, dot, suffix = name.rpartition(".")
     return (stem, suffix.lower()) if stem and dot and suffix.lower() in CONTROLS else None
 
 
+def is_pause(name: str, *, is_folder: bool) -> bool:
+    """Return whether an entry of an inbox pauses it: PAUSE, or a file of this name in any case, with what editors append."""
+    return name == PAUSE or (not is_folder and name.casefold().removesuffix(APPENDED) == PAUSE.casefold())
+
+
 def is_valid_name(name: str) -> bool:
     """Return whether a name has only characters that can be used: valid UTF-8, no control characters, no slash."""
-    is_shown = all(unicodedata.category(char) not in _UNSHOWABLE_CATEGORIES for char in name)
-    return is_shown and name not in {"", ".", ".."} and "/" not in name
+    return _UNUSABLE.search(name) is None and name not in {"", ".", ".."} and "/" not in name
 
 
 def name_bytes(name: str) -> int:
@@ -91,14 +122,10 @@ def name_bytes(name: str) -> int:
 def escape_name(name: str) -> str:
     r"""Return a name safe to show in JSON, logs and terminals: control characters, invalid bytes, line separators and
     bidirectional overrides become \xNN or \uNNNN. Applying it twice changes nothing more."""
-    if name.isascii() and name.isprintable():  # most are, and a status escapes dozens
-        return name
-    return "".join(_escape(char) for char in name)
+    return name if name.isprintable() else _UNSHOWABLE.sub(lambda found: _escape(found[0]), name)
 
 
 def _escape(char: str) -> str:
-    if char not in _BIDI_AND_INVISIBLE and unicodedata.category(char) not in _UNSHOWABLE_CATEGORIES:
-        return char
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # an invalid byte, as os.fsdecode() hands it over
         return f"\\x{code - 0xDC00:02x}"
@@ -127,15 +154,17 @@ def output_stems(paths: Iterable[str]) -> dict[str, str]:
     The first of several with one stem keeps it; later ones get their suffix (teacher.mov -> teacher-mov), then numbers.
     """
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     stems: dict[str, str] = {}
     for path in paths:
-        stem = next(candidate for candidate in _candidates(path) if _key(candidate) not in taken)
-        taken.add(_key(stem))
+        stem = next(candidate for candidate in _candidates(path, numbers) if equality_key(candidate) not in taken)
+        taken.add(equality_key(stem))
         stems[path] = stem
     return stems
 
 
-def _candidates(path: str) -> Iterable[str]:
+def _candidates(path: str, numbers: dict[str, int]) -> Iterable[str]:
+    """Yield stems for a path. numbers: the last number given to each stem, so that of a thousand equal ones none begins at 2 again."""
     name, suffix = path.rpartition("/")[2], suffix_of(path)
     whole = name.rstrip()[: -len(suffix)] if suffix else name
     yield _usable_stem(whole)
@@ -143,10 +172,10 @@ def _candidates(path: str) -> Iterable[str]:
     if suffix:
         stem = f"{stem}-{suffix[1:9]}"
         yield stem
-    number = 2
+    key = equality_key(stem)
     while True:
-        yield f"{stem}-{number}"
-        number += 1
+        numbers[key] = numbers.get(key, 1) + 1
+        yield f"{stem}-{numbers[key]}"
 
 
 def _usable_stem(stem: str, room: int = 0) -> str:
@@ -158,5 +187,6 @@ def _usable_stem(stem: str, room: int = 0) -> str:
     return f"{cut}_" if is_reserved else cut
 
 
-def _key(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem.casefold())
+def equality_key(name: str) -> str:
+    """Return the key under which names are equal for clients that ignore case or Unicode form."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name.casefold())

@@ -6,16 +6,25 @@
 | transient, setup  | no attempt    | it waits 30 s, 2 min, 10 min, 10 min ... until all is well again       |
 | engine            | an attempt    | one more try in a fresh worker                                        |
 | worker died       | an attempt    | tried again, three attempts in all                                    |
+| memory ran out    | an attempt    | tried again after a pause, three attempts in all                      |
 | device            | an attempt    | tried again after a pause, three attempts in all; counts for the breaker |
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Failure, Item, Job, State
+from heygem_daemon.core.storage import Room, human_bytes
+from heygem_daemon.core.turns import NO_TURNS, Turns, queue_key
+
+_MEMORY: Final = "memory_full"
+_BY_THE_MACHINE: Final = frozenset({"worker_died", _MEMORY})
+"""Errors of the engine whose cause is more often the machine than the item."""
+DEATHS_FORGIVEN: Final = 4
+"""Deaths of workers in a row that cost an item no attempt, while others lose theirs too: with the pauses in between some twenty minutes."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +52,26 @@ class Policy:
     device_pause: float = 10.0
 
     def attempts_for(self, kind: ErrorKind, code: str) -> int:
-        return self.engine_attempts if kind is ErrorKind.ENGINE and code != "worker_died" else self.attempts
+        return self.engine_attempts if kind is ErrorKind.ENGINE and code not in _BY_THE_MACHINE else self.attempts
 
 
-def after_failure(item: Item, kind: ErrorKind, failure: Failure, now: float, policy: Policy, *, give_up: bool = False) -> Item:
+def is_by_the_machine(code: str) -> bool:
+    """Return whether an error of the engine most often has its cause in the machine."""
+    return code in _BY_THE_MACHINE
+
+
+def after_failure(
+    item: Item, kind: ErrorKind, failure: Failure, now: float, policy: Policy, *, give_up: bool = False, others_die: bool = False
+) -> Item:
     """Return the item after an error of this `kind` while it ran, or before it could start.
 
-    give_up: do not wait for better conditions; what could only wait fails instead.
+    give_up: do not wait for better conditions; what could only wait fails instead. others_die: the workers of other items have died too
+    since one last succeeded, which no item can be the cause of.
     """
     if kind is ErrorKind.INPUT:
         return _failed(item, failure)
+    if others_die and failure.code in _BY_THE_MACHINE and item.backoff_count < DEATHS_FORGIVEN and not give_up:
+        return _backed_off(item, failure, now, policy)
     if kind in {ErrorKind.TRANSIENT, ErrorKind.SETUP}:
         return _failed(item, failure) if give_up else _backed_off(item, failure, now, policy)
     allowed = policy.attempts_for(kind, failure.code)
@@ -62,10 +81,15 @@ def after_failure(item: Item, kind: ErrorKind, failure: Failure, now: float, pol
         State.WAITING,
         token="",
         backoff_count=0,
-        not_before=now + (policy.device_pause if kind is ErrorKind.DEVICE else 0.0),
+        not_before=now + (policy.device_pause if _lets_others_first(item, kind, failure) else 0.0),
         failure=failure,
         reason=f"Attempt {item.attempt} of {allowed} failed, trying again: {failure.message}",
     )
+
+
+def _lets_others_first(item: Item, kind: ErrorKind, failure: Failure) -> bool:
+    """Return whether the next attempt waits a little: for the device, or until others have shown whether their workers die too."""
+    return kind is ErrorKind.DEVICE or failure.code == _MEMORY or (failure.code in _BY_THE_MACHINE and item.attempt > 1)
 
 
 def _failed(item: Item, failure: Failure) -> Item:
@@ -151,22 +175,17 @@ class Breaker:
         return f"{so_far}; the queue is paused for another {self.until - now:.0f} s."
 
 
-def choose(jobs: Iterable[Job], now: float, served: Mapping[str, float] | None = None) -> tuple[Job, Item] | None:
-    """Return what to start next: the highest priority, then the inbox served longest ago, then first in first out.
+def choose(jobs: Iterable[Job], now: float, turns: Turns = NO_TURNS) -> tuple[Job, Item] | None:
+    """Return what to start next: the highest priority, then the inbox and in it the owner whose last turn is longest ago, then first in
+    first out.
 
-    served: when an item of each inbox was last started, by any clock. The caller leaves out the jobs of paused or absent inboxes.
+    The caller leaves out the jobs of paused or absent inboxes, and counts the turn that follows.
     """
-    last = served or {}
     ready = [job for job in jobs if not job.on_hold and not job.is_final and any(item.is_ready(now) for item in job.items)]
     if not ready:
         return None
-    job = min(ready, key=lambda each: (-each.priority, last.get(each.inbox, 0.0), *queue_key(each)))
+    job = min(ready, key=lambda each: (-each.priority, *turns.last(each), *queue_key(each)))
     return job, next(item for item in job.items if item.is_ready(now))
-
-
-def queue_key(job: Job) -> tuple[float, str]:
-    """Return what jobs are sorted by, first in first out: the time it was queued (before that, dropped), then the id."""
-    return (job.dropped_at if job.queued_at is None else job.queued_at, job.id)
 
 
 _SOURCE_FACTOR: Final = 3.0
@@ -187,18 +206,22 @@ def estimate_bytes(video_bytes: int, video_seconds: float, audio_seconds: float)
     return int(_FIXED + (rate + _AUDIO_RATE) * max(audio_seconds, 0.0))
 
 
-def admission(free: int, reserve: int, needed: int, path: str) -> HeygemError | None:
-    """Return `disk_full` unless `needed` bytes fit into the `free` ones at `path` with the `reserve` untouched."""
-    if free >= reserve + needed:
+_FILES: Final = 64
+"""Files and folders that an attempt makes at most, with room for the status files of others; nothing starts with fewer inodes."""
+
+
+def guess_bytes(video_bytes: int) -> int:
+    """Return a guess at the size of a result where nothing is known of the lengths: as for a speech as long as the video."""
+    return int(_FIXED + _SOURCE_FACTOR * video_bytes)
+
+
+def admission(room: Room, reserve: int, needed: int, path: str) -> HeygemError | None:
+    """Return `disk_full` unless `needed` bytes fit into the `room` at `path` with the `reserve` untouched, `inodes_full` unless the files
+    do, `read_only` where nothing can be written at all."""
+    if room.is_read_only:
+        return error("read_only", path=path)
+    if room.files is not None and room.files < _FILES:
+        return error("inodes_full", path=path, free=human_bytes(room.free))
+    if room.free >= reserve + needed:
         return None
-    return error("disk_full", free=human_bytes(free), needed=human_bytes(reserve + needed), path=path)
-
-
-def human_bytes(count: int) -> str:
-    """Return a size with its decimal unit, as disks are sold: 999 B, 1.5 GB."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.95:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+    return error("disk_full", free=human_bytes(room.free), needed=human_bytes(reserve + needed), path=path)

@@ -1,15 +1,19 @@
 """The ports of the daemon: a protocol for everything outside it. Adapters live in intake, ledger, executors, publishing and service."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.drop import Entry
+from heygem_daemon.core.found_status import FoundStatus
 from heygem_daemon.core.job import Item, Job
 from heygem_daemon.core.publication import Published, StagingPaths
-from heygem_daemon.core.scan import InboxScan, Inspection, ScannedDrop
-from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.scan import ClaimedDrop, InboxScan, Inspection, ScannedDrop
+from heygem_daemon.core.status import DaemonStatus, Heartbeat, JobStatus
+from heygem_daemon.core.storage import Room
+from heygem_daemon.core.users import NOBODY
 from heygem_daemon.core.work import Capacity, WorkerMessage, WorkerView, WorkOrder
 
 
@@ -34,24 +38,32 @@ class Ledger(Protocol):
         """Return all jobs that are not final, oldest first."""
         ...
 
-    def find(self, name: str) -> Sequence[Job]:
-        """Return the jobs with this id, name or output folder, newest first."""
+    def find(self, name: str, limit: int | None = None) -> Sequence[Job]:
+        """Return the jobs with this id, name or output folder, newest first, `limit` at most."""
         ...
 
     def recent(self, limit: int) -> Sequence[Job]:
         """Return the newest jobs, newest first."""
         ...
 
-    def forget(self, finished_before: float) -> int:
-        """Delete final jobs that finished before this unix time; return how many."""
+    def finished(self, limit: int) -> Sequence[Job]:
+        """Return the jobs that are over, the last one that ended first."""
+        ...
+
+    def forget(self, finished_before: float, limit: int) -> int:
+        """Delete final jobs that finished before this unix time, the oldest `limit` at most; return how many."""
         ...
 
     def request(self, verb: str, target: str) -> None:
         """Leave a request for the daemon: its verb (retry, cancel, hold, release) and the job that it is about."""
         ...
 
-    def take_requests(self) -> Sequence[tuple[str, str]]:
-        """Return and delete the requests, oldest first, as (verb, target)."""
+    def requests(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the oldest `limit` requests, oldest first, as (verb, target)."""
+        ...
+
+    def remove_requests(self, count: int) -> None:
+        """Delete the oldest `count` requests: they are done."""
         ...
 
     def healthy(self) -> bool:
@@ -86,14 +98,20 @@ class Claims(Protocol):
         """Put an unfinished claim back under its own name; return False when there is nothing to put back."""
         ...
 
+    def folder(self, inbox: str, job_id: str) -> Path:
+        """Return the claimed folder of a job, whether it is there or not."""
+        ...
+
+    def is_flat(self, claimed: Path) -> bool:
+        """Return whether the drop in a claimed folder was in the flat form. Raises TransientError when the share failed."""
+        ...
+
     def claimed(self, inbox: str) -> Sequence[str]:
         """Return the job ids that have a claimed folder in this inbox."""
         ...
 
-    def listing(self, claimed: Path) -> tuple[Path, tuple[Entry, ...]]:
-        """Return the path and the entries of the drop inside a claimed folder.
-
-        Raises TransientError (`share_offline`) when it cannot be reached."""
+    def listing(self, claimed: Path) -> ClaimedDrop:
+        """Return the drop inside a claimed folder. Raises TransientError (`share_offline`) when it cannot be reached."""
         ...
 
     def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
@@ -103,7 +121,8 @@ class Claims(Protocol):
     def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read."""
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read;
+        InputError where the inbox is online: `inputs_gone`, and `symlink` or `not_a_file` for what is no longer the claimed file."""
         ...
 
     def finish(self, job: Job, to: str, reason: str | None) -> Path | None:
@@ -123,11 +142,21 @@ class Inspector(Protocol):
     """Probes media files without holding up the daemon."""
 
     def inspect(
-        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
+        self,
+        key: str,
+        signature: str,
+        *,
+        inbox: str,
+        root: Path,
+        recordings: Sequence[str],
+        videos: Sequence[str],
+        owner: str = NOBODY,
     ) -> Inspection | None:
         """Return the inspection of the drop `key`, None until it is finished; the first call starts it, and so does another `signature`.
+        Of a file with a TransientError it goes on by itself, with growing pauses; later calls return what was found by then.
 
-        A file that hangs holds up the drops of its own inbox at most."""
+        A file that hangs holds up the drops of its own inbox at most. owner: whose drop it is; whatever one has put down, the files of
+        another are opened in turn with them."""
         ...
 
     def forget(self, key: str) -> None:
@@ -176,10 +205,18 @@ class Executor(Protocol):
 
 
 class Publisher(Protocol):
-    """Staging, verification and the final rename of results. Verification does not hold up the daemon."""
+    """Staging, verification and the final rename of results. Verification does not hold up the daemon.
+
+    `stage` and what asks for something raise TransientError also where outputs does not answer in time (see `answers`)."""
+
+    def answers(self) -> bool:
+        """Return False while a call takes long but outputs does not count as offline yet: what failed just now may be tried again at once,
+        and was no failure."""
+        ...
 
     def stage(self, job: Job, item: Item, token: str) -> StagingPaths:
-        """Return fresh paths for the files of this attempt, on the file system of outputs.
+        """Return fresh paths for the files of this attempt, on the file system of outputs; where that took too long, call it again with the
+        same `token`.
 
         Raises TransientError (`outputs_offline`, `disk_full`)."""
         ...
@@ -198,6 +235,14 @@ class Publisher(Protocol):
         """Return the result given to `publish` if this item's file is in outputs, complete and made from this content; else None."""
         ...
 
+    def published_results(self, job: Job) -> Mapping[str, Mapping[str, Any]]:
+        """Return the same of all items of a job for which there is one, by their keys."""
+        ...
+
+    def missing_results(self, job: Job) -> frozenset[str]:
+        """Return the keys of the published items whose files are no longer in outputs; none while outputs is offline."""
+        ...
+
     def build_zip(self, job: Job) -> bool:
         """Return whether `<output>.zip`, the ZIP of the job's published results, is complete; the first call starts to write it.
 
@@ -208,8 +253,8 @@ class Publisher(Protocol):
         """Return the name of the job's ZIP in its output folder, None where there is none."""
         ...
 
-    def free_bytes(self) -> int | None:
-        """Return the free space of outputs in bytes, None while it is offline."""
+    def room(self) -> Room | None:
+        """Return the bytes and inodes that are free in outputs, None while it is offline."""
         ...
 
     def close(self) -> None:
@@ -224,28 +269,114 @@ class StatusWriter(Protocol):
         """Return the name of the output folder for a drop shown as `name`: an unused one, or that of the same drop before a restart."""
         ...
 
+    def reserve_again(self, output: str, name: str, job_id: str) -> str:
+        """Return the output folder name for a job that was over and begins once more: `output`, which it had, or an unused one where it is
+        another job's by now. Raises TransientError."""
+        ...
+
+    def release_name(self, output: str, job_id: str) -> None:
+        """Give a name free that was reserved for a job to begin once more, which it does not."""
+        ...
+
+    def keep_names(self, job_ids: Mapping[str, str]) -> None:
+        """Keep these names, those of open jobs with their ids, from every drop."""
+        ...
+
     def former_id(self, output: str) -> str | None:
         """Return the job id in the status that a drop had in this folder before a restart, where its name was just reserved again."""
         ...
 
     def write_job(self, status: JobStatus) -> None: ...
 
+    def has_status(self, output: str) -> bool:
+        """Return whether there is a status file in this output folder; True where that cannot be found out."""
+        ...
+
     def write_daemon(self, status: DaemonStatus) -> None: ...
+
+    def write_heartbeat(self, beat: Heartbeat) -> None:
+        """Leave a sign of life that needs no free space; never raise."""
+        ...
 
     def append_log(self, output: str, lines: Sequence[str]) -> bool:
         """Append lines to the log in this output folder. Return False where they could not be written; never raise."""
         ...
 
     def remove(self, output: str) -> None:
-        """Remove the output folder of a drop that went away before it was claimed, if it holds nothing but a status."""
+        """Remove the status of a drop that went away before it was claimed, and its output folder, if that holds nothing else."""
         ...
 
 
-class Retention(Protocol):
-    """Deletes what is older than its keep time."""
+class Survey(Protocol):
+    """Looks through the status files in outputs, without blocking the daemon: former ones may say what nobody takes back."""
 
-    def sweep(self, now: float, open_jobs: Iterable[str]) -> Mapping[str, int]:
-        """Delete what is older than its keep time (inputs in _done and _failed, staging); return counts by kind."""
+    def begin(self, inboxes: Collection[str], wanted: Collection[str]) -> None:
+        """Start to look for statuses of these inboxes that are not over or wrong about their files, and for those of the jobs `wanted`."""
+        ...
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there may be more findings."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last one looked at everything; not while outputs is away."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long at most for its end."""
+        ...
+
+    def take(self, limit: int) -> Sequence[FoundStatus]:
+        """Return up to `limit` findings, without waiting."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ClockMemory(Protocol):
+    """Keeps what is known of the wall clock from one run to the next. No call ever raises."""
+
+    def read(self) -> Mapping[str, float]: ...
+
+    def write(self, numbers: Mapping[str, float]) -> None: ...
+
+
+class InboxMemory(Protocol):
+    """Keeps which inboxes were watched from one run to the next. No call ever raises."""
+
+    def read(self) -> Collection[str]: ...
+
+    def write(self, inboxes: Collection[str]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undeleted:
+    """How many folders could not be deleted, with the path of one and the reason in words."""
+
+    count: int
+    path: str
+    reason: str
+
+
+class Retention(Protocol):
+    """Deletes what is older than its keep time (inputs in _done and _failed, staging), beside the daemon. No call ever raises or waits."""
+
+    def begin(self, now: float, open_jobs: Iterable[str], inboxes: Collection[str]) -> None:
+        """Begin to sweep these inboxes and outputs at unix time `now`; not where the sweep before is still under way."""
+        ...
+
+    def poll(self) -> Mapping[str, int]:
+        """Return what was deleted since the last call, by kind; empty as long as nothing was."""
+        ...
+
+    def undeleted(self) -> Undeleted | None:
+        """Return what was found since the last call to be over its keep time, and could not be deleted; None where there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let a sweep that is under way end soon; the next one goes on."""
         ...
 
 
@@ -312,6 +443,10 @@ class MetricsExporter(Protocol):
 
     def write(self, status: DaemonStatus) -> None:
         """Export the daemon's status as metrics. Never raises."""
+        ...
+
+    def withdraw(self) -> None:
+        """Take back what was exported: nothing will be written there any more. Never raises."""
         ...
 
 

@@ -21,7 +21,8 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?")
 
 def is_common_script(path: str) -> bool:
     """Return whether a file is named as the script of whatever recording is the only one: speech.txt, speech.srt ..."""
-    return suffix_of(path) in SCRIPT_SUFFIXES and PurePosixPath(path).stem.casefold() == _COMMON_SCRIPT
+    stem, _, _ = path.rpartition("/")[2].rpartition(".")
+    return stem.casefold() == _COMMON_SCRIPT and suffix_of(path) in SCRIPT_SUFFIXES
 
 
 def scripts_of(recordings: Sequence[str], paths: Iterable[str]) -> dict[str, str]:

@@ -125,6 +125,9 @@ class ItemStatus(Metrics):
     attempt: int = 0
     reason: str = ""
     output: str | None = Field(default=None, description="the result beside this file, once it is published")
+    missing: str | None = Field(
+        default=None, description="a result that was published and that somebody deleted or moved away since; a retry makes it again"
+    )
     thumbnail: str | None = None
     explain: str | None = Field(default=None, description="the diagnostic image, where one was wanted")
     progress: ProgressStatus | None = None
@@ -195,6 +198,13 @@ class JobSummary(_Model):
         )
 
 
+class IgnoredStatus(_Model):
+    """Something that lies in an inbox and is used for nothing."""
+
+    name: str
+    reason: str
+
+
 class InboxStatus(_Model):
     path: str
     online: bool
@@ -202,15 +212,21 @@ class InboxStatus(_Model):
     network: bool = False
     paused: bool = False
     last_scan: AwareDatetime | None = None
+    ignored: tuple[IgnoredStatus, ...] = Field(
+        default=(), description="what has lain there for a while and is used for nothing, the first hundred by name"
+    )
+    ignored_count: int = Field(default=0, description="how many there are, also those that came just now")
 
 
 class DiskStatus(_Model):
-    """Free space of outputs in bytes; `ok` means that it is above the reserve."""
+    """Free space of outputs in bytes; `ok` means that it is above the reserve, and that there are inodes for more files."""
 
     path: str
     free: int | None
     reserve: int
     ok: bool
+    files_free: int | None = Field(default=None, description="inodes that are free, where the file system has a limit of them")
+    reason: str = Field(default="", description="in words, why it is not ok")
 
 
 class DeviceStatus(_Model):
@@ -252,9 +268,33 @@ class DaemonStatus(_Model):
         return self.state != "stopped" and abs((now - self.heartbeat).total_seconds()) < STALE_SECONDS
 
 
+class Heartbeat(_Model):
+    """The sign of life in outputs/.heygem/heartbeat.json and in the state folder: written in its place, so that it needs no free space
+    and is fresh even while status.json cannot be replaced; then `unwritable` is the reason in words. Where `namespace` is that of who reads
+    it, `pid` is the number of the process there."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    pid: int
+    namespace: str = ""
+    outputs: str
+    state: Literal["starting", "running", "paused", "stopping", "stopped"]
+    heartbeat: AwareDatetime
+    unwritable: str = ""
+    unwritable_since: AwareDatetime | None = None
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Return whether it was written lately; one from the future was written before the clock was set back."""
+        return abs((now - self.heartbeat).total_seconds()) < STALE_SECONDS
+
+
 def moment(unix: float) -> datetime:
     """Return a unix time in s as a date with the server's UTC offset, to the millisecond."""
     return datetime.fromtimestamp(round(unix, 3), tz=UTC).astimezone()
+
+
+def unix_time(moment: datetime | None, otherwise: float) -> float:
+    """Return a date as unix time in s, `otherwise` where there is none."""
+    return otherwise if moment is None else moment.timestamp()
 
 
 def schema() -> dict[str, Any]:

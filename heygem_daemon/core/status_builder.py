@@ -1,11 +1,12 @@
 """Build the models of status.json from jobs, items and candidates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError
-from heygem_daemon.core.job import FINAL, Failure, Item, Job, State
+from heygem_daemon.core.job import FINAL, Failure, Item, Job, State, state_of
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.status import (
     ErrorStatus,
@@ -66,8 +67,10 @@ def job_status(
     waiting_for: str | None = None,
     worker: str | None = None,
     links: Mapping[str, str] | None = None,
+    missing: Collection[str] = (),
 ) -> JobStatus:
-    """Return the status of a claimed job at unix time `now`. progress: item key -> progress, for the running items."""
+    """Return the status of a claimed job at unix time `now`. progress: item key -> progress, for the running items; missing: the keys of
+    the published items whose files are no longer there."""
     running = progress or {}
     return JobStatus(
         job=job.id,
@@ -84,7 +87,7 @@ def job_status(
         priority=job.priority,
         position=position,
         progress=_job_progress(job, now, running),
-        items=tuple(_item_status(item, running.get(item.key)) for item in job.items),
+        items=tuple(_item_status(item, running.get(item.key), is_missing=item.key in missing) for item in job.items),
         times=TimesStatus(
             dropped=moment(job.dropped_at),
             queued=_moment(job.queued_at),
@@ -110,8 +113,8 @@ def _job_progress(job: Job, now: float, running: Mapping[str, ProgressStatus]) -
     return ProgressStatus(stage=stage, done=done, total=len(job.items), percent=_percent(fraction), eta_s=_eta(fraction, elapsed))
 
 
-def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
-    published = item.state is State.SUCCEEDED
+def _item_status(item: Item, progress: ProgressStatus | None, *, is_missing: bool) -> ItemStatus:
+    published = item.state is State.SUCCEEDED and not is_missing
     return ItemStatus(
         **Metrics.of(item.result).model_dump(),
         key=item.key,
@@ -121,6 +124,7 @@ def _item_status(item: Item, progress: ProgressStatus | None) -> ItemStatus:
         attempt=item.attempt,
         reason=item.reason,
         output=item.output if published else None,
+        missing=item.output if item.state is State.SUCCEEDED and is_missing else None,
         thumbnail=item.thumbnail if published else None,
         explain=item.explain if published and item.result.get("explained") is True else None,
         progress=progress if item.state is State.RUNNING else None,
@@ -166,20 +170,86 @@ def candidate_status(
     )
 
 
-def queue_status(jobs: Iterable[Job]) -> QueueStatus:
-    """Return the numbers of open items; those of a job on hold are waiting."""
-    counts = {"queued": 0, "running": 0, "waiting": 0}
+def with_missing(status: JobStatus, missing: Collection[str]) -> JobStatus:
+    """Return the status of a job with what was found about the files of its published items: those of the keys `missing` are gone, the
+    others are there."""
+    return status.model_copy(update={"items": tuple(_with_its_file(item, is_missing=item.key in missing) for item in status.items)})
+
+
+def _with_its_file(item: ItemStatus, *, is_missing: bool) -> ItemStatus:
+    file = item.output or item.missing
+    if file is None or is_missing == (item.missing is not None):
+        return item
+    return item.model_copy(update={"output": None if is_missing else file, "missing": file if is_missing else None})
+
+
+def concluded(status: JobStatus, failure: Failure, now: float) -> JobStatus:
+    """Return the last status of a job that ended at unix time `now` because nobody works on it any more: its published items stay, and
+    the others failed."""
+    problem = ErrorStatus.of(failure)
+    items = tuple(item if item.state in FINAL else _failed_status(item, problem) for item in status.items)
+    is_partial = any(item.state is State.SUCCEEDED for item in items)
+    ended = moment(now)
+    return status.model_copy(
+        update={
+            "state": State.PARTIAL if is_partial else State.FAILED,
+            "since": ended,
+            "reason": failure.message,
+            "waiting_for": None,
+            "position": None,
+            "progress": None,
+            "worker": None,
+            "items": items,
+            "times": status.times.model_copy(update={"finished": ended}),
+            "error": problem,
+        }
+    )
+
+
+def _failed_status(item: ItemStatus, problem: ErrorStatus) -> ItemStatus:
+    return item.model_copy(update={"state": State.FAILED, "reason": problem.message, "progress": None, "error": problem})
+
+
+def as_shown(job: Job, now: float, *, is_blocked: bool) -> Job:
+    """Return an open job in the states that people are shown; the ledger keeps those that follow from its own life.
+
+    is_blocked: whether its circumstances (its inbox, the disk, the devices) keep it from starting."""
+    if job.is_final:
+        return job
+    waits = job.on_hold or is_blocked
+    items = tuple(_item_as_shown(item, now, waits=waits) for item in job.items)
+    shown = replace(job, items=items)
+    return replace(shown, state=state_of(shown)) if items else shown
+
+
+def shown_state(item: Item, now: float, *, waits: bool) -> State:
+    """Return the state in which an item is shown and counted at unix time `now`, everywhere: what could start but for the circumstances
+    of its job (`waits`) waits, and what has waited long enough is queued."""
+    if item.state is State.RUNNING or item.is_final:
+        return item.state
+    if waits:
+        return State.WAITING
+    return State.QUEUED if item.state is State.WAITING and item.is_ready(now) else item.state
+
+
+def _item_as_shown(item: Item, now: float, *, waits: bool) -> Item:
+    state = shown_state(item, now, waits=waits)
+    if state is item.state:
+        return item
+    is_over = item.state is State.WAITING and item.failure is not None and item.reason == item.failure.message
+    return replace(item, state=state, reason="" if is_over else item.reason)
+
+
+def queue_status(jobs: Iterable[Job], *, now: float, is_blocked: Callable[[Job], bool] = lambda _: False) -> QueueStatus:
+    """Return the numbers of open items, each counted in the state that `as_shown` gives it; an interrupted one is queued."""
+    counts = {State.QUEUED: 0, State.RUNNING: 0, State.WAITING: 0}
     for job in jobs:
+        waits = job.on_hold or is_blocked(job)
         for item in job.items:
-            if item.state not in FINAL:
-                counts[_queue_of(job, item)] += 1
-    return QueueStatus(**counts)
-
-
-def _queue_of(job: Job, item: Item) -> str:
-    if item.state is State.RUNNING:
-        return "running"
-    return "waiting" if job.on_hold or item.state is State.WAITING else "queued"
+            if not item.is_final:
+                state = shown_state(item, now, waits=waits)
+                counts[State.QUEUED if state is State.INTERRUPTED else state] += 1
+    return QueueStatus(queued=counts[State.QUEUED], running=counts[State.RUNNING], waiting=counts[State.WAITING])
 
 
 def summaries(open_jobs: Sequence[JobStatus], finished: Sequence[JobStatus]) -> tuple[JobSummary, ...]:

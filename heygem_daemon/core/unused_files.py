@@ -3,20 +3,25 @@
 What looks like media is never passed over in silence; documents beside media are (core.file_types).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from heygem_daemon.core.file_types import ACCEPTED_AUDIO, ACCEPTED_VIDEO, FileType, description, suffix_of, type_of
 from heygem_daemon.core.job import JobWarning
 from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.shorten import shortened
 from heygem_daemon.core.warning_codes import WarningCode
+
+T = TypeVar("T")
 
 VIDEOS: Final = "videos"
 AUDIOS: Final = "audios"
 
 MAX_WARNINGS: Final = 20
 """Files named one by one; the others are counted."""
+MAX_SHOWN: Final = 300
+"""Characters of a path that are shown: any name of text, but not eight folders of 255 bytes each."""
 _NAMES_IN_SENTENCE: Final = 3
 _MEDIA: Final = frozenset({FileType.AUDIO, FileType.VIDEO, FileType.STILL, FileType.UNSUPPORTED})
 
@@ -26,13 +31,21 @@ _PUT_DIRECTLY: Final = "Put what belongs to the job directly into videos/ (or au
 
 @dataclass(frozen=True, kw_only=True)
 class UnusedFile:
-    """A file, or all media of a folder, that no item is made from. reason: words that follow "it was not used:". is_media: whether a
-    warning must name it beside a job that can be made."""
+    """A file, or all media of a folder, that no item is made from. path: in the drop, as the file system gives it. inside: the names of
+    the media in a folder, of which some are shown. reason: words that follow "it was not used:". is_media: whether a warning must name it
+    beside a job that can be made."""
 
-    name: str
+    path: str
+    inside: tuple[str, ...] = ()
     reason: str
     hint: str
     is_media: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name to be shown."""
+        shown = shortened(escape_name(self.path), MAX_SHOWN)
+        return f"{shown}/ with {_enumerate(self.inside, _shown_name)}" if self.inside else shown
 
     @property
     def warning(self) -> JobWarning:
@@ -54,18 +67,32 @@ def unused_files(paths: Iterable[str], *, used: Collection[str], empty: Collecti
 
 def warnings(unused: Sequence[UnusedFile]) -> tuple[JobWarning, ...]:
     """Return a warning for each file or folder that looks like media, and one that counts those beyond MAX_WARNINGS."""
-    media = [each.warning for each in unused if each.is_media]
+    media = [each for each in unused if each.is_media]
+    named = tuple(each.warning for each in media[:MAX_WARNINGS])
     rest = len(media) - MAX_WARNINGS
     if rest <= 0:
-        return tuple(media)
+        return named
     more = JobWarning(code=WarningCode.FILE_IGNORED, message=f"{rest} more files or folders were not used.", hint=_PUT_DIRECTLY)
-    return (*media[:MAX_WARNINGS], more)
+    return (*named, more)
+
+
+def odd_files(paths: Iterable[str]) -> tuple[JobWarning, ...]:
+    """Return a warning for each of some files that would be used if they were files: links, pipes and the like."""
+    found = [
+        UnusedFile(path=path, reason="it is a link or no ordinary file", hint="Copy the file itself into the folder.") for path in paths
+    ]
+    return warnings(sorted(found, key=lambda each: each.path))
+
+
+def unfinished_files(paths: Iterable[str]) -> tuple[JobWarning, ...]:
+    """Return a warning for each of some files that are left aside for their names."""
+    hint = "If it is complete, give it a name without this ending and drop the folder again."
+    return warnings([UnusedFile(path=path, reason="it has the name of a copy that is not finished", hint=hint) for path in paths])
 
 
 def sentence(unused: Sequence[UnusedFile]) -> str:
     """Return " Found, but not usable: ..." for an error, "" where there is nothing to name."""
-    names = [f"{each.name} ({each.reason})" for each in unused]
-    return f" Found, but not usable: {_enumerate(names)}." if names else ""
+    return f" Found, but not usable: {_enumerate(unused, lambda each: f'{each.name} ({each.reason})')}." if unused else ""
 
 
 def _unused_file(path: str, *, is_empty: bool) -> UnusedFile | None:
@@ -76,7 +103,7 @@ def _unused_file(path: str, *, is_empty: bool) -> UnusedFile | None:
     reason, hint = _reason(path, file_type, folder)
     if is_empty:
         reason, hint = "it is empty", "Copy the file again and wait until the copy has finished."
-    return UnusedFile(name=escape_name(path), reason=reason, hint=hint, is_media=bool(folder) or file_type in _MEDIA)
+    return UnusedFile(path=path, reason=reason, hint=hint, is_media=bool(folder) or file_type in _MEDIA)
 
 
 def _reason(path: str, file_type: FileType, folder: str) -> tuple[str, str]:
@@ -94,14 +121,18 @@ def _reason(path: str, file_type: FileType, folder: str) -> tuple[str, str]:
 
 def _unused_folder(folder: str, paths: Sequence[str]) -> UnusedFile | None:
     """Return the media in a folder that is not read; None where there are none."""
-    names = [escape_name(path.rpartition("/")[2]) for path in paths if type_of(path) in _MEDIA]
+    names = tuple(path.rpartition("/")[2] for path in paths if type_of(path) in _MEDIA)
     if not names:
         return None
     is_below = folder.partition("/")[0].casefold() in {VIDEOS, AUDIOS}
     reason = "folders inside videos/ and audios/ are not read" if is_below else "only the folders videos/ and audios/ are read"
-    return UnusedFile(name=f"{escape_name(folder)}/ with {_enumerate(names)}", reason=reason, hint=_PUT_DIRECTLY)
+    return UnusedFile(path=folder, inside=names, reason=reason, hint=_PUT_DIRECTLY)
 
 
-def _enumerate(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMES_IN_SENTENCE
-    return ", ".join(names[:_NAMES_IN_SENTENCE]) + (f" and {rest} more" if rest > 0 else "")
+def _shown_name(name: str) -> str:
+    return shortened(escape_name(name), MAX_SHOWN)
+
+
+def _enumerate(found: Sequence[T], show: Callable[[T], str]) -> str:
+    rest = len(found) - _NAMES_IN_SENTENCE
+    return ", ".join(show(each) for each in found[:_NAMES_IN_SENTENCE]) + (f" and {rest} more" if rest > 0 else "")

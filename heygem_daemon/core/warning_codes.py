@@ -32,11 +32,14 @@ class WarningCode(StrEnum):
     MISSED_CLOSURES = "missed_closures"
     DOUBTFUL_MOUTH = "doubtful_mouth"
     SCRIPT_MISMATCH = "script_mismatch"
+    SCRIPT_TOO_LONG = "script_too_long"
     SCRIPT_UNREADABLE = "script_unreadable"
     SCRIPT_LANGUAGE_UNKNOWN = "script_language_unknown"
     SCRIPT_WITHOUT_ESPEAK = "script_without_espeak"
     FILE_IGNORED = "file_ignored"
     TRIAL = "trial"
+    PRIORITY_LOWERED = "priority_lowered"
+    REQUEST_REFUSED = "request_refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +132,10 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         message="The script does not match the recording; it was ignored.",
         hint="Put the words of this very recording into its text file, in the language that is spoken, or remove the file.",
     ),
+    WarningCode.SCRIPT_TOO_LONG: WarningSpec(
+        message="The script has far more words than can be spoken in the recording; it was ignored.",
+        hint="Put only the words of this very recording into its text file, or remove the file.",
+    ),
     WarningCode.SCRIPT_UNREADABLE: WarningSpec(
         message="The script could not be read as text; it was ignored.",
         hint="Save it as plain text in UTF-8 (of at most one megabyte), as subtitles (srt, vtt) or as docx, odt or rtf, "
@@ -149,6 +156,14 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
     WarningCode.TRIAL: WarningSpec(
         message="This is a trial: only the beginning was rendered.",
         hint="Drop the folder again without first_seconds in job.toml to get all of it.",
+    ),
+    WarningCode.PRIORITY_LOWERED: WarningSpec(
+        message="The job asked for a higher priority than users of the share may give; it has the highest one that they may.",
+        hint="Ask the administrator where it is urgent.",
+    ),
+    WarningCode.REQUEST_REFUSED: WarningSpec(
+        message="Somebody asked for something that only another may do with this job; it was not done.",
+        hint="Ask who dropped the folder, or the administrator.",
     ),
 }
 

@@ -118,11 +118,12 @@ class WorkSucceeded:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkFailed:
-    """The attempt failed; `kind` decides what follows (see core.policy)."""
+    """The attempt failed; `kind` decides what follows (see core.policy). trace: of an error that nobody foresaw, its traceback."""
 
     token: str
     kind: ErrorKind
     failure: Failure
+    trace: str = ""
 
 
 WorkerMessage = WorkerReady | WorkProgress | WorkSucceeded | WorkFailed

@@ -1,12 +1,16 @@
 """Keep the jobs in memory and in the ledger, and finalize those that are over: ZIP, reason.txt, inputs to _done or _failed."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
-from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.errors import HeygemError, TransientError
 from heygem_daemon.core.job import Failure, Job, JobWarning, State
 from heygem_daemon.core.names import DONE, FAILED
 from heygem_daemon.core.ports import Claims, Ledger, Log, Publisher
+
+FINALIZED_AT_ONCE: Final = 20
 
 
 @dataclass(kw_only=True)
@@ -29,14 +33,31 @@ class JobStore:
     _unmovable: set[str] = field(default_factory=set)
     _zipped: set[str] = field(default_factory=set)
     _unsaved: dict[str, Job] = field(default_factory=dict)
-    _ledger_unwritable: bool = False
+    _is_together: bool = False
+    problem: HeygemError | None = None
+    """Why the ledger cannot be written, while it cannot."""
 
     def save(self, *jobs: Job) -> None:
         """Keep the jobs, in the ledger as soon as that can be written."""
         for job in jobs:
             self._remember(job)
             self._unsaved[job.id] = job
-        self.flush()
+        if not self._is_together:
+            self.flush()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all that is saved inside written to the ledger at the end, in one go: each transaction waits for the disk."""
+        self._is_together = True
+        try:
+            yield
+        finally:
+            self._is_together = False
+            self.flush()
+
+    def load(self, job: Job) -> None:
+        """Keep a job that the ledger has already."""
+        self._remember(job)
 
     def commit(self, job: Job) -> None:
         """Keep the job only if the ledger does. Raises TransientError."""
@@ -73,9 +94,11 @@ class JobStore:
                 self.ledger.put(*self._unsaved.values())
                 self._unsaved.clear()
         except TransientError as problem:
-            if not self._ledger_unwritable:
+            if self.problem is None:
                 self.log("ledger_unwritable", level="error", error_code=problem.code, reason=problem.message)
-        self._ledger_unwritable = bool(self._unsaved)
+            self.problem = problem
+        if not self._unsaved:
+            self.problem = None
 
     @property
     def is_saved(self) -> bool:
@@ -93,17 +116,27 @@ class JobStore:
 
     def contains(self, job_id: str) -> bool:
         """Whether this job is open, or over with its inputs still to be moved."""
-        return job_id in self.jobs or job_id in self._unfinished
+        return self.known(job_id) is not None
 
-    def finalize(self, offline: Collection[str]) -> Iterator[Job]:
+    def known(self, job_id: str) -> Job | None:
+        """Return the job if it is open, or over with its inputs still to be moved; else None."""
+        return self.jobs.get(job_id) or self._unfinished.get(job_id)
+
+    def finalize(self, offline: Collection[str], *, has_time: Callable[[], bool] = lambda: True) -> Iterator[Job]:
         """Move the inputs of jobs that are over to _done or _failed, and yield each such job; what cannot be moved now is tried at the
         next tick.
 
-        Nothing in an inbox of `offline` is touched."""
+        Nothing in an inbox of `offline` is touched. Each job costs some fsyncs, so of many some are moved and the others have their turn
+        after the next call, also those for which there is no time after one was moved."""
+        begun = 0
         for job in [job for job in self._unfinished.values() if job.id not in self._unsaved]:
             if job.inbox in offline:
                 self._unmovable.add(job.id)
                 continue
+            if begun == FINALIZED_AT_ONCE or (begun and not has_time()):
+                return
+            begun += 1
+            self._unfinished[job.id] = self._unfinished.pop(job.id)  # the last in the row, if it waits for its ZIP or cannot be moved
             if self._wants_zip(job) and not self._is_zipped(job):
                 continue
             try:
@@ -131,24 +164,28 @@ class JobStore:
             error_code=job.failure.code if job.failure else None,
             reason=job.failure.message if job.failure else None,
         )
-        self.mark_changed(job)
 
     def _wants_zip(self, job: Job) -> bool:
         wanted = self.zips if job.options.zip is None else job.options.zip
         return wanted and any(item.state is State.SUCCEEDED for item in job.items)
 
     def _is_zipped(self, job: Job) -> bool:
-        """Whether the ZIP is there, or cannot be made; begins to make it."""
+        """Whether the ZIP is there and the status was asked to name it before the last call, or it cannot be made; begins to make it.
+
+        The inputs stay until the next call: once they are archived nobody looks after the job any more, so a crash before the status names
+        the ZIP would leave it without."""
         if job.id in self._zipped:
             return True
         try:
             is_there = self.publisher.build_zip(job)
         except TransientError as problem:
             self.log("job_bundle_failed", level="warning", **job.log_context(), error_code=problem.code, reason=problem.message)
-            is_there = True
+            self._zipped.add(job.id)
+            return True
         if is_there:
             self._zipped.add(job.id)
-        return is_there
+            self.mark_changed(job)
+        return False
 
 
 def reason_text(job: Job) -> str:

@@ -3,7 +3,7 @@
 import select
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ParamSpec
+from typing import Final, ParamSpec
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.ports import (
@@ -14,7 +14,6 @@ from heygem_daemon.core.ports import (
     Ledger,
     Log,
     Publisher,
-    Retention,
     ServiceNotifier,
     StopSignal,
 )
@@ -27,8 +26,18 @@ from heygem_daemon.daemon.recovery import recover_jobs
 from heygem_daemon.daemon.requests import RequestHandler
 from heygem_daemon.daemon.runtime_config import RuntimeConfig
 from heygem_daemon.daemon.status_reporter import StatusReporter
+from heygem_daemon.daemon.sweeps import Sweeps
 
 Arguments = ParamSpec("Arguments")
+
+READY_SECONDS: Final = 0.5
+"""s after the start for which READY waits for the answers of all inboxes."""
+REQUEST_SECONDS: Final = 0.2
+"""s after which no further requests are applied in a tick: a retry looks for its inputs among all that are archived."""
+FINALIZE_SECONDS: Final = 0.3
+"""s after which no further inputs are archived in a tick; on slow storage each takes long."""
+SLOW_SECONDS: Final = 1.0
+"""s that one step of a tick may take; a longer one is logged, for it holds up all others."""
 
 
 @dataclass(kw_only=True)
@@ -42,7 +51,7 @@ class Daemon:
     ledger: Ledger
     executor: Executor
     publisher: Publisher
-    retention: Retention
+    sweeps: Sweeps
     store: JobStore
     candidates: CandidateTracker
     dispatcher: Dispatcher
@@ -55,7 +64,6 @@ class Daemon:
     reconfigure: Callable[["Daemon"], None]
     """Reads the configuration again and calls `apply`."""
     _started: ClockReading = field(init=False)
-    _sweep_at: float = 0.0
     _ledger_at: float = 0.0
     _status_line_at: float = 0.0
     _is_ready: bool = False
@@ -83,6 +91,8 @@ class Daemon:
     def recover(self) -> None:
         """Take up the jobs that the ledger holds; call it once, before the first tick."""
         recover_jobs(self.store, self.publisher, self.config.retry, self.log, self.clock.now())
+        self.reporter.status_writer.keep_names({job.output: job.id for job in self.store.jobs.values()})
+        self.inboxes.former.watch(self.config.inboxes)
 
     def tick(self, now: ClockReading) -> float:
         """Do everything that is due and return in how many s the next tick is.
@@ -93,11 +103,12 @@ class Daemon:
         self._step_failed = False
         for inbox in self.inboxes.due(now):
             self._run_step("inbox", self.inboxes.scan, inbox, now)
-        self._run_step("requests", self.requests.apply_requests, now)
+        self._run_step("requests", self._apply_requests, now)
         self._run_step("workers", self.dispatcher.collect, now)
         self._run_step("attempts", self.dispatcher.cancel_stalled, self.inboxes.offline, now)
         self._run_step("queue", self.dispatcher.start, now, self.inboxes.closed)
-        self._run_step("sweep", self._sweep, now)
+        self._run_step("sweep", self.sweeps.step, now, lambda: list(self.store.jobs), self.inboxes.online, is_ready=self._may_sweep)
+        self._run_step("former jobs", self.inboxes.former.step, self.inboxes.scans, now)
         self._run_step("status files", self.reporter.write, now, "running")
         self._run_step("inputs", self._finalize_jobs)
         self._run_step("ledger", self._check_ledger, now)
@@ -110,6 +121,7 @@ class Daemon:
         Step by step, so that what fails in one inbox or one file never keeps the reports of workers from being read.
         """
         self.health.tried(part)
+        began = self.clock.now().monotonic
         try:
             step(*args, **kwargs)
         except Exception:  # noqa: BLE001 - the border of the tick; see the house rules
@@ -117,13 +129,16 @@ class Daemon:
             self.log("tick_failed", level="error", part=part, exc_info=True)
         else:
             self.health.succeeded(part)
+        seconds = self.clock.now().monotonic - began
+        if seconds > SLOW_SECONDS:
+            self.log("tick_slow", level="warning", part=part, seconds=round(seconds, 1))
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left that can make progress by itself: held and paused jobs do not count, unless they run."""
         closed = self.inboxes.closed
         active = self.dispatcher.attempts or any(not job.on_hold and job.inbox not in closed for job in self.store.jobs.values())
-        unsettled = self.store.finalizing or self.candidates.has_active(self.inboxes.online)
+        unsettled = self.store.finalizing or self.candidates.has_active(self.inboxes.online) or self.inboxes.former.is_active
         return not active and not unsettled and self.inboxes.all_scanned and not self._step_failed
 
     @property
@@ -132,8 +147,13 @@ class Daemon:
         is_done = not self.store.jobs and self.store.all_finalized and not self.candidates.has_blocked
         return is_done and not self.store.failed_count
 
+    def _apply_requests(self, now: ClockReading) -> None:
+        until = self.clock.now().monotonic + REQUEST_SECONDS
+        self.requests.apply_requests(now, has_time=lambda: self.clock.now().monotonic < until)
+
     def _finalize_jobs(self) -> None:
-        for job in self.store.finalize(self.inboxes.offline):
+        until = self.clock.now().monotonic + FINALIZE_SECONDS
+        for job in self.store.finalize(self.inboxes.offline, has_time=lambda: self.clock.now().monotonic < until):
             self.reporter.job_ended(job, self.clock.now())
 
     # -- health ---------------------------------------------------------------------------------------------------
@@ -147,14 +167,15 @@ class Daemon:
             raise RuntimeError("the ledger does not answer, or its file is no longer the one that was opened")
 
     def _notify_service(self, now: ClockReading) -> None:
-        if not self._is_ready and self.inboxes.all_scanned:
+        is_looking = self.inboxes.all_begun and now.monotonic - self._started.monotonic >= READY_SECONDS
+        if not self._is_ready and (self.inboxes.all_scanned or is_looking):
             self._is_ready = True
             self.service_notifier.ready()
             seconds = round(self.clock.now().monotonic - self._started.monotonic, 2)
             self.log("daemon_ready", seconds=seconds, inboxes=len(self.config.inboxes))
         if now.monotonic >= self._status_line_at:
             self._status_line_at = now.monotonic + self.config.intervals.status_line
-            self.service_notifier.status(self.reporter.status_line())
+            self.service_notifier.status(self.reporter.status_line(now))
         failing = self.health.failing()
         if not failing:
             self.service_notifier.alive()
@@ -177,13 +198,16 @@ class Daemon:
         self.candidates.rules = config.rules
         self.dispatcher.apply(config)
         self.store.zips = config.zip
+        self.sweeps.interval, self.sweeps.history_seconds = config.intervals.sweep, config.history_seconds
         self.reporter.identity = replace(self.reporter.identity, reserve_bytes=config.reserve_bytes)
 
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _seconds_to_next_tick(self) -> float:
         now = self.clock.now()
-        longest = 0.25 if self.dispatcher.attempts else 1.0
+        if self.dispatcher.has_more:
+            return 0.0
+        longest = min(0.25 if self.dispatcher.attempts else 1.0, self.inboxes.former.rest(now))
         return max(min(self.inboxes.next_due(now) - now.monotonic, longest), 0.0)
 
     def _sleep(self, seconds: float, stop: StopSignal) -> None:
@@ -195,15 +219,10 @@ class Daemon:
             # A copy causes hundreds of events a second; one scan after a short pause sees them all.
             select.select([stop.wakeup], [], [], self.config.intervals.shortest)
 
-    def _sweep(self, now: ClockReading) -> None:
-        if now.monotonic < self._sweep_at:
-            return
-        self._sweep_at = now.monotonic + self.config.intervals.sweep
-        counts = dict(self.retention.sweep(now.wall, list(self.store.jobs)))
-        if self.config.history_seconds:
-            counts["history"] = self.ledger.forget(now.wall - self.config.history_seconds)
-        if any(counts.values()):
-            self.log("swept", deleted=counts)
+    @property
+    def _may_sweep(self) -> bool:
+        """Whether READY was sent, and it is known which inboxes are online: they alone are swept."""
+        return self._is_ready and self.inboxes.all_scanned
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -228,6 +247,8 @@ class Daemon:
         self._run_step("status files", self.reporter.finish, self.clock.now())
         self.reporter.hooks.close(self.config.intervals.hooks)
         self._run_step("status files", self.reporter.write_logs, self.clock.now())
+        self.inboxes.former.close()
+        self.sweeps.close()
         self.publisher.close()
         self.inspector.close()
         self.change_notifier.close()

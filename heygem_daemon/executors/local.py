@@ -13,7 +13,7 @@ from heygem_daemon.executors.memory_watch import MemoryWatch
 from heygem_daemon.executors.slot import DEFAULT_TIMEOUTS, Slot, WorkerTimeouts
 from heygem_daemon.executors.worker_plan import WorkerPlan
 from heygem_daemon.lipsync.engines import Wav2LipOptions
-from heygem_daemon.machine import memory_available
+from heygem_daemon.machine import killed_for_memory, memory_available
 from heygem_daemon.media.card_codecs import HardwareCodecs
 from heygem_daemon.media.types import MediaLimits
 
@@ -49,7 +49,8 @@ class LocalExecutor:
     """An Executor with the workers of a plan: one or several on each device.
 
     command: (name, device) -> argument list. log: gets workers_planned, worker_started, worker_died, worker_output and memory_low.
-    environment: the workers' whole environment; None = ours. memory: returns the bytes of memory available now. Nothing here waits, except
+    environment: the workers' whole environment; None = ours. memory: returns the bytes of memory available now;
+    killed: how many processes the kernel has ended for it. Nothing here waits, except
     `stop`, and a moment (a second at most) for a killed process to end.
     The kernel ends a worker with the thread that started it, so start and poll in a thread that lives as long as the daemon: the
     main one.
@@ -65,8 +66,10 @@ class LocalExecutor:
         environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         memory: Callable[[], int] = memory_available,
+        killed: Callable[[], int] = killed_for_memory,
     ) -> None:
         self._log, self._timeouts, self._environment, self._clock = log, timeouts, environment, clock
+        self._killed_for_memory = killed
         self._memory = MemoryWatch(available=memory, log=log, clock=clock)
         self._plan, self._is_stopped = plan, False
         self._slots = [self._slot(name, device, command) for name, device in plan.workers]
@@ -147,6 +150,7 @@ class LocalExecutor:
             timeouts=self._timeouts,
             environment=self._environment,
             clock=self._clock,
+            killed_for_memory=self._killed_for_memory,
         )
 
     def _may_have_process(self, slot: Slot) -> bool:

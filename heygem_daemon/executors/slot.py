@@ -14,6 +14,10 @@ from heygem_daemon.worker.protocol import Heartbeat, ProtocolError, decode, enco
 
 _BREAKING: Final = frozenset({ErrorKind.ENGINE, ErrorKind.DEVICE})
 """Kinds of failure after which the next attempt is made in a fresh worker."""
+_KILLED: Final = "SIGKILL"
+_LOGGED_GARBAGE: Final = 10
+_MOST_GARBAGE: Final = 1000
+"""Lines of one worker that are no reports: those that are logged, and those after which it is ended."""
 _DYING_SECONDS: Final = 0.2
 """The pipes of a dying process close a moment before it counts as ended."""
 
@@ -50,6 +54,7 @@ class Slot:
     timeouts: WorkerTimeouts
     environment: Mapping[str, str] | None
     clock: Callable[[], float]
+    killed_for_memory: Callable[[], int]
     _process: WorkerProcess | None = field(default=None, init=False)
     _ready: WorkerReady | None = field(default=None, init=False)
     _order: WorkOrder | None = field(default=None, init=False)
@@ -62,6 +67,8 @@ class Slot:
     _is_outdated: bool = field(default=False, init=False)
     _is_retiring: bool = field(default=False, init=False)
     _recording: str = field(default="", init=False)
+    _killed_before: int = field(default=0, init=False)
+    _garbage: int = field(default=0, init=False)
 
     @property
     def is_free(self) -> bool:
@@ -132,6 +139,7 @@ class Slot:
             raise RuntimeError(f"worker {self.name} is not free")
         self._order, self._recording = order, order.recording
         self._submitted_at = self._last_message_at = self.clock()
+        self._killed_before = self.killed_for_memory()
         self._process.send(encode_order(order))
 
     def kill(self) -> None:
@@ -155,7 +163,7 @@ class Slot:
             self.log("worker_output", level="debug", worker=self.name, line=line)
         reports = self._read_reports(process)
         if self._process is process:
-            if is_over or not process.stdout.is_open:
+            if (is_over or not process.stdout.is_open) and not (process.stdout.has_more and self._garbage <= _MOST_GARBAGE):
                 reports += self._on_end(process)
             else:
                 reports += self._check_timeouts(process)
@@ -195,6 +203,7 @@ class Slot:
             self._schedule_restart(f"it cannot be started: {problem}")
             return
         self._last_message_at = self._submitted_at = self.clock()
+        self._killed_before, self._garbage = self.killed_for_memory(), 0
         self.log("worker_started", worker=self.name, device=self.device, pid=self._process.pid)
 
     def _read_reports(self, process: WorkerProcess) -> list[WorkerMessage]:
@@ -203,7 +212,9 @@ class Slot:
             try:
                 message = decode(line)
             except ProtocolError as problem:
-                self.log("worker_output", level="warning", worker=self.name, line=str(problem))
+                self._garbage += 1
+                if self._garbage <= _LOGGED_GARBAGE:
+                    self.log("worker_output", level="warning", worker=self.name, line=str(problem))
                 continue
             self._last_message_at = self.clock()
             if isinstance(message, WorkerReady) or (not isinstance(message, Heartbeat) and message.token == self.token):
@@ -220,7 +231,9 @@ class Slot:
                 self._discard_process()
 
     def _check_timeouts(self, process: WorkerProcess) -> list[WorkerMessage]:
-        """Kill a worker whose order takes too long, or that makes no progress any more."""
+        """Kill a worker whose order takes too long, that makes no progress any more, or whose lines make no sense."""
+        if self._garbage > _MOST_GARBAGE:
+            return self._on_death(f"{self._garbage} of its lines are no reports", process)
         now, order = self.clock(), self._order
         if order and order.limit_seconds and now - self._submitted_at > order.limit_seconds:
             self.log("worker_died", level="warning", worker=self.name, problem="out of time", token=order.token)
@@ -232,10 +245,13 @@ class Slot:
         return []
 
     def _on_end(self, process: WorkerProcess) -> list[WorkerMessage]:
-        process.wait_ended(_DYING_SECONDS)
-        return self._on_death(process.kill_and_reap(), process)
+        has_died = process.wait_ended(_DYING_SECONDS)  # else it closed its pipe, and it is we who kill it
+        ended = process.kill_and_reap()
+        if has_died and _KILLED in ended and self.killed_for_memory() > self._killed_before:
+            return self._on_death(f"the system ended it for that: {ended}", process, code="memory_full")
+        return self._on_death(ended, process)
 
-    def _on_death(self, problem: str, process: WorkerProcess) -> list[WorkerMessage]:
+    def _on_death(self, problem: str, process: WorkerProcess, *, code: str = "worker_died") -> list[WorkerMessage]:
         """Report the death, with the end of stderr, and plan the next start."""
         tail = process.stderr_tail()
         problem = f"{problem}; its last output: {tail}" if tail else problem
@@ -243,7 +259,7 @@ class Slot:
         self.log("worker_died", level="error", worker=self.name, pid=process.pid, problem=problem)
         self._discard_process()
         self._schedule_restart(problem)
-        return [_failure(order, error("worker_died", problem=problem))] if order else []
+        return [_failure(order, error(code, problem=problem))] if order else []
 
     def _schedule_restart(self, problem: str) -> None:
         self._deaths += 1

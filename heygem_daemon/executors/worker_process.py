@@ -12,38 +12,66 @@ from heygem_daemon import processes
 
 _LONGEST_LINE: Final = 1 << 22
 """bytes. What is kept of a line that does not end."""
+_BYTES_AT_ONCE: Final = 1 << 21
+_LINES_AT_ONCE: Final = 500
+"""Bytes and lines of one pipe that are taken at once: whoever writes without end keeps nobody from anything else."""
+_LAST_PARTS: Final = 5
+"""How many such parts of standard error are read of a worker that has ended: the last lines are shown."""
+_SHOWN_BYTES: Final = 200
+"""Bytes of a line without end that are given out as a line each time that the others are let go."""
 _TAIL_LINES: Final = 5
-_REAP_SECONDS: Final = 1.0
+_REAP_SECONDS: Final = 0.5
 
 
 class LinePipe:
-    """Whole lines out of a pipe, without waiting. `is_open` turns false at its end."""
+    """Whole lines out of a pipe, without waiting. `is_open` turns false at its end; `has_more`: whether the last call left something."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._rest = b""
-        self.is_open = True
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+        self._whole: deque[bytes] = deque()
+        self.is_open, self.has_more = True, False
         os.set_blocking(stream.fileno(), False)
 
     def fileno(self) -> int:
         return self._stream.fileno()
 
     def lines(self) -> list[bytes]:
-        """Return the complete lines that have arrived; the last, unfinished one at the end of the pipe."""
-        lines: list[bytes] = []
-        while self.is_open:
+        """Return complete lines that have arrived, some of them where they are many; the last, unfinished one at the end of the pipe."""
+        taken = 0
+        while self.is_open and taken < _BYTES_AT_ONCE and len(self._whole) < _LINES_AT_ONCE:
             try:
                 chunk = os.read(self._stream.fileno(), processes.CHUNK_BYTES)
             except BlockingIOError:
                 break
+            taken += len(chunk)
             if not chunk:
                 self.is_open = False
-                lines += [self._rest] if self._rest else []
+                self._whole.extend([self._joined()] if self._rest_bytes else [])
                 break
-            *whole, self._rest = (self._rest + chunk).split(b"\n")
-            lines += whole
-            self._rest = self._rest[-_LONGEST_LINE:]
+            first, *others = chunk.split(b"\n")
+            self._keep(first)
+            for piece in others:
+                self._whole.append(self._joined())
+                self._keep(piece)
+        lines = [self._whole.popleft() for _ in range(min(len(self._whole), _LINES_AT_ONCE))]
+        self.has_more = bool(self._whole) or taken >= _BYTES_AT_ONCE
         return lines
+
+    def _keep(self, piece: bytes) -> None:
+        """Append to the line that has not ended; of a long one its end is kept."""
+        self._rest.append(piece)
+        self._rest_bytes += len(piece)
+        if self._rest_bytes > 2 * _LONGEST_LINE:
+            end = b"".join(self._rest)[-_LONGEST_LINE:]
+            self._rest, self._rest_bytes = [end], len(end)
+            self._whole.append(end[:_SHOWN_BYTES])
+
+    def _joined(self) -> bytes:
+        line = b"".join(self._rest)[-_LONGEST_LINE:]
+        self._rest, self._rest_bytes = [], 0
+        return line
 
     def close(self) -> None:
         self.is_open = False
@@ -107,7 +135,8 @@ class WorkerProcess:
     def kill_and_reap(self) -> str:
         """Kill what is left of the group, reap the worker, close the pipes; return in words how it ended."""
         status = processes.kill_and_reap(self._process, _REAP_SECONDS)
-        self.log_lines()
+        for _ in range(_LAST_PARTS):
+            self.log_lines()
         self.close_stdin()
         self.stdout.close()
         self.stderr.close()

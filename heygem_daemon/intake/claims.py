@@ -8,26 +8,42 @@
 Every step leaves something that `unclaim` can put back, so that a crash at any point loses nothing.
 """
 
+import errno
+import math
 import os
-from collections.abc import Iterable, Sequence
+import stat
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.drop import JOB_TOML, Entry, is_drop_file
-from heygem_daemon.core.errors import error
+from heygem_daemon.core.drop import JOB_TOML, Entry, Kind, is_drop_file
+from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.job import Job
-from heygem_daemon.core.names import MARKER, PRIVATE, control_of, escape_name
-from heygem_daemon.core.scan import ScannedDrop, control_names
+from heygem_daemon.core.names import APPENDED, CONTROLS, MARKER, PRIVATE, control_of, escape_name
+from heygem_daemon.core.scan import ClaimedDrop, ScannedDrop, control_names
+from heygem_daemon.core.toml_limits import MAX_CHARACTERS
 from heygem_daemon.durable import rename_exclusive, rename_numbered, sync_folder, write_durably
 from heygem_daemon.intake import archive
 from heygem_daemon.intake.inbox_errors import inbox_error, inbox_errors
-from heygem_daemon.intake.listing import Listing, list_drop, list_flat, opened_folder, read_regular
+from heygem_daemon.intake.listing import Listing, decoded_text, list_drop, list_flat, opened_folder, read_regular
+from heygem_daemon.intake.mounts import mount_of
+from heygem_daemon.intake.owners import known_uid
 from heygem_daemon.intake.permissions import may_move, may_read, permission_error
 
 FLAT: Final = "flat"
 FLAT_MARK: Final = ".flat"
-_MAX_TOML_BYTES: Final = 4 * 2**20
+LISTING_SECONDS: Final = 0.5
+LISTING_TIMES: Final = 10.0
+"""An inbox is not listed again for a control file that was not found before so many times the s that the listing took."""
+SLOW_LISTING: Final = 0.1
+"""s. Where it took longer, a file is deleted without another one, if that is possible."""
+_CONTROL_SUFFIXES: Final = tuple(f".{kind}" for kind in CONTROLS)
+_MAX_TOML_BYTES: Final = 4 * MAX_CHARACTERS + 1
+"""What is longer has too many characters, however they are encoded."""
 
 
 class FolderClaims:
@@ -35,6 +51,7 @@ class FolderClaims:
 
     def __init__(self, marker: str = MARKER) -> None:
         self._marker = marker
+        self._spellings = _ControlSpellings()
 
     def claim(self, scanned: ScannedDrop, job_id: str) -> Path:
         """Rename the drop into the job's folder and return that folder; delete its .ready file, and the .cancel of a flat form. Only with
@@ -61,15 +78,17 @@ class FolderClaims:
     def _make_claim_dir(self, inbox: Path, claim_dir: Path) -> None:
         """Create the job's folder, but never the inbox: that would hide a share that is not mounted."""
         (inbox / self._marker).stat()
-        for folder in (claim_dir.parent.parent, claim_dir.parent, claim_dir):
+        for folder in _own_folders(claim_dir):
             folder.mkdir(exist_ok=True)
+            if folder.is_symlink():
+                raise OSError(errno.ELOOP, "It is a link, and links are not followed", str(folder))
 
     def _delete_control_files(self, scanned: ScannedDrop) -> None:
         kinds = ([] if not scanned.ready else ["ready"]) + ([] if scanned.name or not scanned.cancel else ["cancel"])
         for kind in kinds:
             for name in control_names(scanned.name, scanned.entries):
                 with suppress(OSError):  # a control file that cannot be deleted must not undo the claim
-                    _delete_control(Path(scanned.inbox), name, kind)
+                    self._spellings.delete(Path(scanned.inbox), name, kind)
 
     def persist(self, inbox: str, claimed: Sequence[Path]) -> None:
         """Make claims survive a power cut: the names in their folders, those of these folders, and that the inbox has none of them.
@@ -87,18 +106,35 @@ class FolderClaims:
             (Path(inbox) / self._marker).stat()
             return _put_back(Path(inbox), _claim_dir(Path(inbox), job_id))
 
+    def folder(self, inbox: str, job_id: str) -> Path:
+        """Return the claimed folder of a job, whether it is there or not; ValueError for an id that is no plain name."""
+        return _claim_dir(Path(inbox), job_id)
+
+    def is_flat(self, claimed: Path) -> bool:
+        """Return whether the drop in a claimed folder was in the flat form; False of one that may not be looked into.
+
+        Raises TransientError when the share failed."""
+        with inbox_errors(claimed.parents[2], self._marker):
+            try:
+                (claimed / FLAT_MARK).lstat()
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                return False
+            return True
+
     def claimed(self, inbox: str) -> Sequence[str]:
         """Return the job ids that have a claimed folder here, sorted. Raises TransientError when the share failed."""
         root = Path(inbox)
         with inbox_errors(root, self._marker):
             (root / self._marker).stat()
+            if any(folder.is_symlink() for folder in (root / PRIVATE, root / PRIVATE / "claimed")):
+                return []
             try:
                 return sorted(name for name in os.listdir(root / PRIVATE / "claimed") if not name.startswith("."))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def listing(self, claimed: Path) -> tuple[Path, tuple[Entry, ...]]:
-        """Return the path and the entries of the drop inside a claimed folder.
+    def listing(self, claimed: Path) -> ClaimedDrop:
+        """Return the drop inside a claimed folder.
 
         Raises TransientError: `share_offline` when it cannot be reached, `io_error` or `permission_denied` when a file cannot be read."""
         inbox = claimed.parents[2]
@@ -111,16 +147,18 @@ class FolderClaims:
             raise permission_error(found[1] / listing.denied, "read", inbox)
         if listing.unreadable:
             raise error("io_error", problem=f"{escape_name(listing.unreadable)} cannot be read")
-        return found[1], listing.entries
+        mount = mount_of(str(inbox))
+        uid = known_uid(listing.uid, network=mount is not None and mount.network)
+        return ClaimedDrop(root=found[1], entries=listing.entries, uid=uid)
 
     def job_toml(self, root: Path, entries: Iterable[Entry]) -> str | None:
-        """Return the text of the job.toml among the entries of the drop at `root`, None without one.
+        """Return the text of the job.toml among the entries of the drop at `root`, None without one; a text that is too long is cut.
 
         Never reads a link, a pipe or a device. Raises TransientError."""
-        names = [entry.path for entry in entries if entry.path.casefold() == JOB_TOML]
+        names = [entry.path for entry in entries if entry.path.casefold() == JOB_TOML and entry.kind is Kind.FILE]
         try:
             text = read_regular(root / min(names), _MAX_TOML_BYTES) if names else None
-            return None if text is None else text.decode(errors="replace")
+            return None if text is None else decoded_text(text)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as failed:
@@ -129,13 +167,16 @@ class FolderClaims:
     def root(self, job: Job, files: Sequence[str] = ()) -> Path:
         """Return the path of the drop inside the job's claimed folder; the drop itself is not listed.
 
-        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read."""
+        Raises TransientError: `share_offline` when it cannot be reached, `permission_denied` when it or one of `files` cannot be read;
+        InputError where the inbox is online: `inputs_gone`, and `symlink` or `not_a_file` for what is no longer the claimed file."""
         claim_dir, inbox = Path(job.claimed), Path(job.inbox)
         with inbox_errors(inbox, self._marker):
+            (inbox / self._marker).stat()
             found = drop_in(claim_dir)
             unreadable = _first_unreadable(found[1], files) if found else None
-        if found is None:
-            raise error("share_offline", path=escape_name(str(claim_dir)))
+            replaced = _first_replaced(found[1], files) if found and unreadable is None else None
+        if found is None or replaced is not None:
+            raise replaced or error("inputs_gone", name=escape_name(job.name))
         if unreadable is not None:
             raise permission_error(unreadable, "read", inbox)
         return found[1]
@@ -162,9 +203,11 @@ class FolderClaims:
         inbox, claim_dir = Path(job.inbox), Path(job.claimed)
         with inbox_errors(inbox, self._marker):
             (inbox / self._marker).stat()
-            if drop_in(claim_dir):
+            already = drop_in(claim_dir)
+            if already:
+                archive.finish_restoring(already[1], job.id)
                 return claim_dir
-            found = archive.find(inbox, job.id)
+            found = archive.find(inbox, job)
             if found is None:
                 return None
             self._make_claim_dir(inbox, claim_dir)
@@ -178,19 +221,47 @@ class FolderClaims:
     def clear_control(self, inbox: str, name: str, kind: str) -> None:
         """Delete a control file that has been applied. Raises TransientError when it cannot be deleted."""
         with inbox_errors(Path(inbox), self._marker):
-            _delete_control(Path(inbox), name, kind)
+            self._spellings.delete(Path(inbox), name, kind)
 
 
 def drop_in(claim_dir: Path) -> tuple[str, Path] | None:
-    """Return the raw name and the path of the drop in a job's claimed folder; the name is "" for the flat form."""
+    """Return the raw name and the path of the drop in a job's claimed folder; the name is "" for the flat form.
+
+    None where nothing is there, or where somebody has put a link on the way: what lies behind it is nobody's drop."""
+    if _is_behind_link(claim_dir):
+        return None
     try:
         names = sorted(os.listdir(claim_dir))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if FLAT_MARK in names:
         return ("", claim_dir / FLAT) if FLAT in names else None
     visible = [name for name in names if not name.startswith(".")]
     return (visible[0], claim_dir / visible[0]) if visible else None
+
+
+def _own_folders(claim_dir: Path) -> tuple[Path, ...]:
+    """Return the folders of the daemon in an inbox down to that of a job."""
+    return (claim_dir.parent.parent, claim_dir.parent, claim_dir)
+
+
+def _is_behind_link(claim_dir: Path) -> bool:
+    return any(folder.is_symlink() for folder in _own_folders(claim_dir))
+
+
+def _first_replaced(root: Path, files: Iterable[str]) -> HeygemError | None:
+    """Return the error for the first of the drop, the folders on the way to its files and the files that is gone, or is a link, or is
+    something else by now; None where all are what they were. Raises OSError."""
+    folders = (root, *dict.fromkeys(root / parent for file in files for parent in reversed(Path(file).parents)))
+    for path, is_right in (*((folder, stat.S_ISDIR) for folder in folders), *((root / file, stat.S_ISREG) for file in files)):
+        name = escape_name(path.name)
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return error("inputs_gone", name=name)
+        if not is_right(mode):
+            return error("symlink" if stat.S_ISLNK(mode) else "not_a_file", name=name)
+    return None
 
 
 def _first_unreadable(root: Path, files: Iterable[str]) -> Path | None:
@@ -269,8 +340,11 @@ def _is_real_folder(path: Path) -> bool:
 
 
 def _remove_claim_dir(claim_dir: Path) -> None:
-    """Remove an emptied claimed folder. One that still holds something stays."""
-    (claim_dir / FLAT_MARK).unlink(missing_ok=True)
+    """Remove an emptied claimed folder. One that still holds something stays, and so does what is behind a link."""
+    if _is_behind_link(claim_dir):
+        return
+    with suppress(NotADirectoryError):
+        (claim_dir / FLAT_MARK).unlink(missing_ok=True)
     with suppress(OSError):
         (claim_dir / FLAT).rmdir()
     with suppress(OSError):
@@ -287,7 +361,61 @@ def _list_claimed(claim_dir: Path, name: str) -> Listing | None:
         return list_flat(root)
 
 
-def _delete_control(inbox: Path, name: str, kind: str) -> None:
-    for found in os.listdir(inbox):
-        if control_of(found) == (name, kind) and not _is_real_folder(inbox / found):
-            (inbox / found).unlink(missing_ok=True)
+@dataclass(frozen=True, kw_only=True)
+class _ListedInbox:
+    """The files of an inbox with the names of control files, by their names without case and without what editors append; when it was
+    listed (monotonic, s), and how many s that took."""
+
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    at: float = -math.inf
+    seconds: float = 0.0
+
+    def about(self, name: str, kind: str) -> list[tuple[str, str]]:
+        """Return (name that it is about, name) of the files of this kind about a name, whatever its case and Unicode form."""
+        forms = (name, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD") for text in (name, name.casefold())))
+        spellings = dict.fromkeys(f"{form.casefold()}.{kind}" for form in forms)
+        files = [file for spelling in spellings for file in self.files.get(spelling, ())]
+        return [(control[0], file) for file in files if (control := control_of(file)) is not None]
+
+
+class _ControlSpellings:
+    """Find the control files of an inbox by what they mean: `lesson.hold`, `lesson.HOLD`, `LESSON.hold.txt`.
+
+    A listing is kept for a moment, as many are deleted at once: one of a hundred thousand names takes 0.2 s. A file that is not in it has
+    come since, or is gone: then the inbox is listed again, but not for each of many that somebody has just taken away."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Path, _ListedInbox] = {}
+
+    def delete(self, inbox: Path, name: str, kind: str) -> None:
+        """Delete all spellings of a control file; among a hundred thousand only the usual one where it is there: the others are found by
+        the next scan. Raises OSError where one cannot be deleted."""
+        if self._listed.get(inbox, _ListedInbox()).seconds > SLOW_LISTING:
+            usual = inbox / f"{name}.{kind}"
+            if os.path.lexists(usual) and not _is_real_folder(usual):
+                usual.unlink(missing_ok=True)
+                return
+        for stem, file in self._found(inbox, name, kind):
+            is_of_another = stem != name and os.path.lexists(inbox / stem)  # a drop whose name differs in case or Unicode form alone
+            if not is_of_another and not _is_real_folder(inbox / file):
+                (inbox / file).unlink(missing_ok=True)
+
+    def _found(self, inbox: Path, name: str, kind: str) -> list[tuple[str, str]]:
+        listed = self._listed.get(inbox, _ListedInbox())
+        found = listed.about(name, kind)
+        enough = LISTING_SECONDS if found else min(LISTING_SECONDS, LISTING_TIMES * listed.seconds)
+        if time.monotonic() - listed.at < enough:
+            return found
+        listed = self._listed[inbox] = _list_controls(inbox)
+        return listed.about(name, kind)
+
+
+def _list_controls(inbox: Path) -> _ListedInbox:
+    began = time.monotonic()
+    files: dict[str, list[str]] = {}
+    for file in os.listdir(inbox):
+        spelling = file.casefold().removesuffix(APPENDED)
+        if spelling.endswith(_CONTROL_SUFFIXES):
+            files.setdefault(spelling, []).append(file)
+    ended = time.monotonic()
+    return _ListedInbox(files=files, at=ended, seconds=ended - began)

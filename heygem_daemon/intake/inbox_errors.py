@@ -1,28 +1,25 @@
 """Turn an OSError in an inbox into one of our errors."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import escape_name
+from heygem_daemon.disks import disk_error
 from heygem_daemon.intake.permissions import DENIED, permission_error
-
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def inbox_error(failed: OSError, inbox: Path, marker: str) -> HeygemError:
     """Return our error for a failed operation in an inbox: share_offline when its marker is gone too, permission_denied,
-    disk_full, else io_error."""
+    the error that names what is wrong with its disk, else io_error."""
     try:
         (inbox / marker).stat()
     except OSError:
         return error("share_offline", path=escape_name(str(inbox)))
-    if failed.errno in _NO_SPACE:
-        return error("disk_full", free="nothing", needed="a little", path=escape_name(str(inbox)))
+    if (known := disk_error(failed, inbox)) is not None:
+        return known
     if failed.errno in DENIED:
         return permission_error(_forbidden(failed, inbox), "change", inbox)
     return error("io_error", problem=f"{failed.strerror or failed} ({escape_name(str(failed.filename or inbox))})")

@@ -4,21 +4,26 @@ stat() alone answers from the attribute cache on SMB and NFS; opening makes the 
 these calls: nothing in user space can prevent that.
 """
 
+import codecs
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.drop import Entry, Kind, is_flat_part
+from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import is_ignored
 from heygem_daemon.intake.permissions import DENIED
 
 MAX_FILES: Final = 5000
 MAX_DEPTH: Final = 8
+MAX_FLAT_PARTS: Final = 1000
+"""Files directly in the inbox that can be a drop: each is moved on its own when it is claimed."""
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _IS_A_LINK: Final = frozenset({errno.ELOOP, errno.EMLINK})
@@ -30,9 +35,10 @@ class Listing:
     """The files below a folder, sorted by path.
 
     `ignored_files` holds (path, size, mtime_ns) of files whose names never count: an unfinished `.part` that grows shows a copy under
-    way. `busy` is true where a file could not be opened because another process holds a lease on it. `unreadable` names what could not
-    be read, `denied` the same where permission is missing (a path in the drop, "" for the drop itself), `limit_exceeded` where there
-    are too many files or folders; with any of them the listing proves nothing.
+    way; of folders (path, 0, 0). `busy` is true where a file could not be opened because another process holds a lease on it.
+    `unreadable` names what could not be read, `denied` the same where permission is missing (a path in the drop, "" for the drop itself);
+    with either the listing proves nothing. `oversize` is set where there are too many files or folders; then only some are listed. `uid`
+    is whose folder it is; of the flat form, whose files they all are, None where they are several people's.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -40,7 +46,8 @@ class Listing:
     busy: bool = False
     unreadable: str = ""
     denied: str | None = None
-    limit_exceeded: str = ""
+    oversize: HeygemError | None = None
+    uid: int | None = None
 
 
 @contextmanager
@@ -59,10 +66,12 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
     walk = _Walk(max_files, max_depth)
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        walk.uid = found.st_uid
         if not stat.S_ISDIR(found.st_mode):
             walk.entries.append(_entry("", found))
             return walk.result()
         with opened_folder(name, parent) as descriptor:
+            walk.uid = os.fstat(descriptor).st_uid
             walk.folder(descriptor, "", 1)
     except OSError as failed:
         if failed.errno in _GONE:
@@ -74,7 +83,8 @@ def list_drop(name: str, parent: int | None, *, max_files: int = MAX_FILES, max_
 def list_flat(root: int, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Listing:
     """List the names in the open inbox root that are part of a drop in the flat form, with everything below them."""
     walk = _Walk(max_files, max_depth)
-    walk.folder(root, "", 1, _is_flat_part)
+    walk.flat(root)
+    walk.uid = next(iter(walk.uids)) if len(walk.uids) == 1 else None
     return walk.result()
 
 
@@ -88,6 +98,12 @@ def read_regular(path: Path | str, limit: int, parent: int | None = None) -> byt
         return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
+def decoded_text(content: bytes) -> str:
+    """Return the text in a file that people write by hand: UTF-8, or UTF-16 as editors and PowerShell of Windows may write it. What is
+    neither is replaced."""
+    return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8", errors="replace")
+
+
 class _Walk:
     """One walk through one drop; collects until a limit is reached."""
 
@@ -97,7 +113,9 @@ class _Walk:
         self.busy = False
         self.unreadable = ""
         self.denied: str | None = None
-        self.limit_exceeded = ""
+        self.oversize: HeygemError | None = None
+        self.uid: int | None = None
+        self.uids: set[int] = set()
         self._max_files = max_files
         self._max_depth = max_depth
         self._count = 0
@@ -109,22 +127,32 @@ class _Walk:
             busy=self.busy,
             unreadable=self.unreadable,
             denied=self.denied,
-            limit_exceeded=self.limit_exceeded,
+            oversize=self.oversize,
+            uid=self.uid,
         )
 
-    def folder(self, descriptor: int, prefix: str, depth: int, is_part: Callable[[os.DirEntry[str]], bool] | None = None) -> None:
+    def folder(self, descriptor: int, prefix: str, depth: int) -> None:
         """Collect the files of one open folder and below. Raises OSError where it cannot be read."""
-        folders: list[str] = []
         with os.scandir(descriptor) as found:
-            for each in found:
-                if is_part and not is_part(each):
-                    continue
-                self._count += 1
-                if self._count > self._max_files:
-                    self.limit_exceeded = f"{prefix or '.'} (more than {self._max_files} files)"
-                    return
-                if self._collect(each, descriptor, prefix):
-                    folders.append(each.name)
+            self._collect_all(found, descriptor, prefix, depth)
+
+    def flat(self, root: int) -> None:
+        """Collect what is part of a drop in the open inbox root, and what lies below. Raises OSError where it cannot be read."""
+        with os.scandir(root) as found:
+            parts = list(islice((each for each in found if _is_flat_part(each)), MAX_FLAT_PARTS + 1))
+        if len(parts) > MAX_FLAT_PARTS:
+            self.oversize = error("too_many_files", name="The inbox itself", limit=MAX_FLAT_PARTS)
+        self._collect_all(parts[:MAX_FLAT_PARTS], root, "", 1)
+
+    def _collect_all(self, found: Iterable[os.DirEntry[str]], descriptor: int, prefix: str, depth: int) -> None:
+        folders: list[str] = []
+        for each in found:
+            self._count += 1
+            if self._count > self._max_files:
+                self.oversize = error("too_many_files", name="This folder", limit=self._max_files)
+                return
+            if self._collect(each, descriptor, prefix):
+                folders.append(each.name)
         for name in sorted(folders):
             self._descend(name, descriptor, prefix, depth)
 
@@ -133,7 +161,10 @@ class _Walk:
         ignored = is_ignored(found.name)
         try:
             if found.is_dir(follow_symlinks=False):
-                return not is_ignored(found.name, is_folder=True)
+                if not is_ignored(found.name, is_folder=True):
+                    return True
+                self.ignored_files.add((prefix + found.name, 0, 0))
+                return False
             if ignored or found.is_symlink() or not found.is_file(follow_symlinks=False):
                 self._add(prefix + found.name, os.stat(found.name, dir_fd=folder, follow_symlinks=False), ignored=ignored)
             else:
@@ -163,11 +194,12 @@ class _Walk:
             self.ignored_files.add((path, found.st_size, found.st_mtime_ns))
         else:
             self.entries.append(_entry(path, found))
+            self.uids.add(found.st_uid)
 
     def _descend(self, name: str, folder: int, prefix: str, depth: int) -> None:
         if depth >= self._max_depth:
-            self.limit_exceeded = f"{prefix}{name} (deeper than {self._max_depth} folders)"
-        if self.limit_exceeded:
+            self.oversize = error("too_deep", limit=self._max_depth)
+        if self.oversize is not None:
             return
         try:
             with opened_folder(name, folder) as descriptor:

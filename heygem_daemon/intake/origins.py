@@ -3,16 +3,18 @@
 Only small ones, some at each scan, and each once in every state: what counts in the end is read after the claim.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
 from heygem_daemon.core.drop import JOB_TOML, Entry, Kind
 from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions, parse_job_toml
-from heygem_daemon.intake.listing import Listing, opened_folder, read_regular
+from heygem_daemon.intake.listing import Listing, decoded_text, opened_folder, read_regular
 
 MAX_BYTES: Final = 64 * 2**10
 READS_PER_SCAN: Final = 20
-"""Together at most about a second of parsing."""
+READ_SECONDS: Final = 0.2
+"""s after which no more are read in a scan: while one is parsed, the daemon's other threads get half of the time."""
 
 
 class DropOrigins:
@@ -25,14 +27,14 @@ class DropOrigins:
         """Return the options by the name of the drop, as far as they are known; `root` is the open inbox. Never raises."""
         before = self._known.get(inbox, {})
         known: dict[str, tuple[Entry, JobOptions]] = {}
-        reads = 0
+        reads, until = 0, time.monotonic() + READ_SECONDS
         for name, listing in listings.items():
             entry = _job_toml(listing)
             if entry is None:
                 continue
             if name in before and before[name][0] == entry:
                 known[name] = before[name]
-            elif reads < READS_PER_SCAN:
+            elif reads < READS_PER_SCAN and time.monotonic() < until:
                 reads += 1
                 known[name] = (entry, _options(root, name, entry))
         self._known[inbox] = known
@@ -51,4 +53,4 @@ def _options(root: int, name: str, entry: Entry) -> JobOptions:
             content = read_regular(entry.path, MAX_BYTES, folder)
     except OSError:
         return NO_OPTIONS
-    return parse_job_toml((content or b"").decode(errors="replace"))[0]
+    return parse_job_toml(decoded_text(content or b""))[0]

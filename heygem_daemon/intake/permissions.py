@@ -24,7 +24,10 @@ def may_move(path: Path) -> bool:
 
 
 def may_read(path: Path) -> bool:
-    """Return whether the folder or file `path` can be read; True for a path that is gone. Raises OSError where it cannot be reached."""
+    """Return whether the folder or file `path` can be read; True for a path that is gone, and for a link, which nobody follows and no
+    permission makes readable. Raises OSError where it cannot be reached."""
+    if path.is_symlink():
+        return True
     wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
     return os.access(path, wanted, effective_ids=True) or not os.path.lexists(path)
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
 
@@ -41,6 +41,21 @@ def read_job(document: str, items: tuple[Item, ...]) -> Job:
 def read_item(document: str) -> Item:
     table = _read_failure(json.loads(document))
     return _record(Item, table | {"state": State(table["state"])})
+
+
+def read_readable_job(job_id: str, document: str, items: Sequence[str]) -> Job | None:
+    """Return the job of a row, None where its documents are damaged: bits flip, and JSON has no checksum."""
+    try:
+        job = read_job(document, tuple(read_item(each) for each in items))
+        is_whole = isinstance(job.name, str) and isinstance(job.output, str) and column(job.id) == job_id
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return job if is_whole else None
+
+
+def column(text: str) -> str:
+    """Return text that SQLite can store; the documents have the original."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _fields_to_store(record: Job | Item) -> dict[str, Any]:

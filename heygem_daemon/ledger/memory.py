@@ -22,24 +22,32 @@ class MemoryLedger:
     def open_jobs(self) -> Sequence[Job]:
         return [job for job in self._all() if not job.is_final]
 
-    def find(self, name: str) -> Sequence[Job]:
-        return [job for job in reversed(self._all()) if name in {job.id, job.name, job.output}]
+    def find(self, name: str, limit: int | None = None) -> Sequence[Job]:
+        found = [job for job in reversed(self._all()) if name in {job.id, job.name, job.output}]
+        return found if limit is None else found[: max(limit, 0)]
 
     def recent(self, limit: int) -> Sequence[Job]:
         return self._all()[::-1][: max(limit, 0)]
 
-    def forget(self, finished_before: float) -> int:
-        old = [job.id for job in self._all() if job.is_final and job.finished_at is not None and job.finished_at < finished_before]
-        for job_id in old:
+    def finished(self, limit: int) -> Sequence[Job]:
+        over = [job for job in self._all()[::-1] if job.is_final and job.finished_at is not None]
+        return sorted(over, key=lambda job: job.finished_at or 0.0, reverse=True)[: max(limit, 0)]
+
+    def forget(self, finished_before: float, limit: int) -> int:
+        ended = [(job.finished_at, job.id) for job in self._all() if job.is_final and job.finished_at is not None]
+        old = sorted((each for each in ended if each[0] < finished_before), key=lambda each: each[0])[: max(limit, 0)]
+        for _, job_id in old:
             del self._jobs[job_id]
         return len(old)
 
     def request(self, verb: str, target: str) -> None:
         self._requests.append((verb, target))
 
-    def take_requests(self) -> Sequence[tuple[str, str]]:
-        taken, self._requests = self._requests, []
-        return taken
+    def requests(self, limit: int) -> Sequence[tuple[str, str]]:
+        return self._requests[: max(limit, 0)]
+
+    def remove_requests(self, count: int) -> None:
+        del self._requests[: max(count, 0)]
 
     def healthy(self) -> bool:
         return True

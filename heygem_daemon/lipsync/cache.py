@@ -23,13 +23,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from heygem_daemon.core.errors import error
+from heygem_daemon.core.storage import FULL
+from heygem_daemon.disks import disk_error
 
 Build = Callable[[Path], None]
 
 _MANIFEST: Final = "manifest.json"
 _WAIT_SECONDS: Final = 0.1
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TOO_LARGE: Final = FULL | {errno.EFBIG}
+"""Error numbers of a file system on which an entry does not fit."""
 
 
 def content_key(path: Path, *parts: str) -> str:
@@ -71,7 +73,7 @@ class Cache:
             except BlockingIOError:
                 break
             except OSError as problem:
-                if problem.errno not in _FULL:
+                if problem.errno not in _TOO_LARGE:
                     raise
                 self._evict(0)
         return self._build_privately(key, build)
@@ -134,10 +136,10 @@ class Cache:
             self._private.append(scratch)
             build(scratch)
         except OSError as problem:
-            if problem.errno not in _FULL:
+            full = disk_error(problem, Path(tempfile.gettempdir())) if problem.errno in FULL else None
+            if full is None:
                 raise
-            free = shutil.disk_usage(self._building).free
-            raise error("disk_full", free=f"{free / 2**20:.0f} MB", needed="more", path=self._building.parent) from problem
+            raise full from problem
         self._held[key] = (scratch, None)
         return scratch
 

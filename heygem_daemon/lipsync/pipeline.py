@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.render_options import Fit
+from heygem_daemon.core.render_options import Fit, RenderOptions
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync import evaluation, model_files
 from heygem_daemon.lipsync.arrays import Bool, Float32
@@ -31,6 +31,7 @@ from heygem_daemon.lipsync.face.measured_mouth import measure_openings
 from heygem_daemon.lipsync.face.track_video import cached_tracks
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceTracks
 from heygem_daemon.lipsync.imaging.visibility import COVERED_VIEW, pose_views
+from heygem_daemon.lipsync.needed_frames import shown_part
 from heygem_daemon.lipsync.ports import Driver, ListeningDriver, PersonalDriver, Renderer
 from heygem_daemon.lipsync.progress import OnProgress, Progress, StageClock, throttled
 from heygem_daemon.lipsync.render_loop import RenderInputs, RenderStats, render_frames
@@ -169,7 +170,7 @@ class RenderSession:
         cache = stack.enter_context(Cache(self._cache_dir, self._cache_bytes, on_wait=partial(on_progress, _WAITING)))
         with clock.stage("measure"):
             recording, shared = self._inputs.recording(request.recording, options), self._inputs.video(request.video)
-            info = _on_background(shared.info, options.background)
+            info = _shown_part(_on_background(shared.info, options.background), recording.speech, options)
             video = _video_of(info)
             self._inputs.check_encoder(video, quality=options.quality, name=display_name(request.video))
             video_cache = VideoCache(cache=cache, key=shared.key)
@@ -291,6 +292,15 @@ def _video_of(info: MediaInfo) -> VideoStream:
 
 def _on_background(info: MediaInfo, background: str) -> MediaInfo:
     return info if info.video is None else replace(info, video=replace(info.video, background=background))
+
+
+def _shown_part(info: MediaInfo, speech: DecodedSpeech, options: RenderOptions) -> MediaInfo:
+    """Return the file with as much of its video as is needed for the result, which is all of it where the video's length is kept."""
+    video = info.video
+    if video is None or (options.fit == "video" and options.first_seconds is None):
+        return info
+    seconds = speech.measure.seconds if options.fit == "audio" else Fraction(options.first_seconds or 0)
+    return replace(info, video=shown_part(video, frame_count(seconds, video.frame_rate)))
 
 
 def _inputs(task: _Task, prepared: Any, style: SpeakingStyle, directory: Path) -> RenderInputs:

@@ -71,7 +71,8 @@ def align_transcript(
     except TranscriptProblem as problem:
         return TranscriptAlignment(warning=problem.code)
     with closing(speech.blocks()) as blocks:
-        result = align(words, language, driver.posteriors(replace_non_finite(blocks)))
+        seconds = float(speech.measure.seconds)
+        result = align(words, language, driver.posteriors(replace_non_finite(blocks)), seconds=seconds)
     return TranscriptAlignment(alignment=result.alignment, warning=result.warning)
 
 

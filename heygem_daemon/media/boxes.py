@@ -13,6 +13,10 @@ from heygem_daemon.media.types import GAP_SECONDS
 
 MAX_BOXES: Final = 200_000
 """Boxes of one level that are looked at: three hours in fragments of a tenth of a second."""
+MAX_INNER_BOXES: Final = 500
+MAX_TRACKS: Final = 500
+"""Boxes of a level inside a track, and tracks, that are looked at. A track has less than twenty on each level; a file with more tracks is
+refused by whoever counts them."""
 PROTECTED: Final = frozenset({b"encv", b"enca", b"encs", b"drms", b"drmi", b"drmt", b"p608", b"aavd"})
 """Types of the sample entries of protected tracks (8.12; Apple FairPlay; Audible)."""
 MAX_TABLE_BYTES: Final = 64 * 2**20
@@ -28,9 +32,9 @@ class Box:
     end: int
 
 
-def boxes(data: FileBytes, place: int, end: int) -> Iterator[Box]:
-    """Yield the boxes between two places; the last may declare an end beyond the second."""
-    for _ in range(MAX_BOXES):
+def boxes(data: FileBytes, place: int, end: int, most: int = MAX_BOXES) -> Iterator[Box]:
+    """Yield the boxes between two places, so many at most; the last may declare an end beyond the second."""
+    for _ in range(most):
         size, name = data.number(place, 4), data.at(place + 4, 4)
         start = place + 8
         if size == 1:
@@ -46,7 +50,7 @@ def boxes(data: FileBytes, place: int, end: int) -> Iterator[Box]:
 def inside(data: FileBytes, box: Box, *path: bytes) -> Box | None:
     """Return the first box of this path inside another."""
     for name in path:
-        found = next((each for each in boxes(data, box.start, min(box.end, data.size)) if each.name == name), None)
+        found = next((each for each in boxes(data, box.start, min(box.end, data.size), MAX_INNER_BOXES) if each.name == name), None)
         if found is None:
             return None
         box = found
@@ -63,6 +67,8 @@ def mov(data: FileBytes) -> Structure:
     if appended:
         return Structure(warnings=joined_unread(data.size - appended[0], data.size))
     tracks = [box for box in boxes(data, movie.start, movie.end) if box.name == b"trak"]
+    if len(tracks) > MAX_TRACKS:
+        return Structure()
     if any(_sample_entry(data, track) in PROTECTED for track in tracks):
         return Structure(is_protected=True)
     tables = [table for track in tracks if (table := inside(data, track, b"mdia", b"minf", b"stbl")) is not None]

@@ -9,11 +9,13 @@ the frame at which it failed. What a damaged file shows is not defined: at its f
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.media import commands
-from heygem_daemon.media.run import Completed, FfmpegReader, capture
+from heygem_daemon.media.run import FfmpegReader, capture
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
 HardwareCodecs = Literal["off", "auto", "all"]
@@ -78,10 +80,10 @@ def open_decoder(
 
     card, video = _KNOWN.card, info.video
     if card is None or video is None or (stop or video.frames) - start < LEAST_FRAMES or not _decodes(card, info, video):
-        return FfmpegReader(on_cpu(start))
+        return FfmpegReader(on_cpu(start), path=info.path)
     command = commands.decode_frames(info, start=start, stop=stop, seek=seek, box=box, card=card.number)
     kind = _decoder_kind(card, video)
-    return CardReader(command, on_cpu, start=start, on_failure=lambda: _KNOWN.works.update({kind: False}))
+    return CardReader(command, on_cpu, start=start, on_failure=lambda: _KNOWN.works.update({kind: False}), path=info.path)
 
 
 def encoder_for(like: VideoStream, *, quality: int) -> str:
@@ -107,9 +109,10 @@ class CardReader(FfmpegReader):
         start: int,
         on_failure: Callable[[], object] = lambda: None,
         stall_seconds: float = _STALL_SECONDS,
+        path: Path | None = None,
     ) -> None:
-        super().__init__(command, stall_seconds=stall_seconds)
-        self._on_cpu, self._next, self._on_failure = on_cpu, start, on_failure
+        super().__init__(command, stall_seconds=stall_seconds, path=path)
+        self._on_cpu, self._next, self._on_failure, self._path = on_cpu, start, on_failure, path
         self._replacement: FfmpegReader | None = None
 
     def read_into(self, buffer: memoryview) -> int:
@@ -119,7 +122,7 @@ class CardReader(FfmpegReader):
                 return done
             super().kill()
             self._on_failure()
-            self._replacement = FfmpegReader(self._on_cpu(self._next))
+            self._replacement = FfmpegReader(self._on_cpu(self._next), path=self._path)
         return self._replacement.read_into(buffer)
 
     def wait(self, seconds: float | None = None) -> Completed:

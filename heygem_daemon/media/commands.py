@@ -1,6 +1,8 @@
 """Build every command line of this package, by pure functions. Nothing is executed here; paths are arguments, never shell text."""
 
 import json
+import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,13 +32,50 @@ NVENC: Final = "h264_nvenc"
 NVENC_PRESET: Final = "p4"
 """ffmpeg's encoders, and the preset of the second: p1 is its fastest, p7 its best, p4 its default."""
 
+CONTROL_FILE: Final = b"RIFF\x34\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\x10\0\0\0" + bytes(16)
+"""A WAV of eight samples."""
+CONTROLS: Final[Mapping[str, Command]] = {
+    "ffprobe": ("ffprobe", *QUIET_PROBE, "-f", "wav", "-show_streams", "-of", "json", "-i", "pipe:0"),
+    "ffmpeg": ("ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "wav", "-i", "pipe:0", "-f", "s16le", "pipe:1"),
+}
+"""What every working ffprobe and ffmpeg does with that file on standard input."""
+CONTROL_SIZE: Final = (320, 240)
+CONTROL_FRAMES: Final = (12, 32)
+_CONTROL_BYTES: Final = 48_000_000
+_CONTROL_SIDE: Final = 8190
+"""Frames of a video of our own that takes as much memory and as many threads as that of somebody, as many of them as have so many bytes,
+and the longest side in pixels that MPEG-4 has (ISO/IEC 14496-2, 6.3.3)."""
+
+CONTROL_DECODING: Final[Command] = (
+    *("ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "matroska", "-i", "pipe:0"),
+    *("-vf", "reverse,scale=64:64,bwdif", "-c:v", "rawvideo", "-f", "rawvideo", "-y", os.devnull),
+)
+"""Decodes that video with as many threads as `decode_frames`, and holds all of its frames at once: at 7680x4320 that takes 0.8 GB;
+H.264 of this size takes 0.7 GB."""
+
+LEAST_PIXELS: Final = 40_000_000
+"""Pixels of a frame that any track may have somewhere: joined files change their size."""
+
 SEEK_MARGIN_FRAMES: Final = 3
 """Frames between the target of a seek and the frame wanted: the deinterlacer and frame doubling each need the frame before."""
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_IN_HEX: Final = "path-in-hexadecimal:"
 
 AAC_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 AAC_BITS: Final = 192_000
 AAC_BITS_PER_CHANNEL: Final = 64_000
 """Sample rates in Hz that AAC allows (ISO/IEC 14496-3, samplingFrequencyIndex), and bits/s."""
+
+
+def control_video(size: tuple[int, int]) -> Command:
+    """Write the video for `CONTROL_DECODING` to standard output, with frames of about `size` (width, height)."""
+    width, height = (min(max(side + side % 2, 64), _CONTROL_SIDE) for side in size)
+    fewest, most = CONTROL_FRAMES
+    frames = min(max(_CONTROL_BYTES // (width * height * 3 // 2), fewest), most)
+    source = ("-f", "lavfi", "-i", f"color=size={width}x{height}:rate=25", "-frames:v", str(frames), "-pix_fmt", "yuv420p")
+    encoder = ("-c:v", "mpeg4", "-threads", "1")
+    return ("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", *source, *encoder, "-f", "matroska", "pipe:1")
 
 
 def file_url(path: Path) -> str:
@@ -60,9 +99,9 @@ def identify(demuxers: Iterable[str]) -> Command:
     return ("ffprobe", *QUIET_PROBE, *allowed, "-show_entries", "format=format_name,probe_score", "-of", "json", "-i", "pipe:0")
 
 
-def describe(source: Source) -> Command:
-    """Print container and streams as JSON."""
-    return _ffprobe(source, "-show_format", "-show_streams")
+def describe(source: Source, most_streams: int) -> Command:
+    """Print container and streams as JSON. most_streams: more are not taken up; each costs 1.6 MB, whatever is in it."""
+    return _ffprobe(source, "-max_streams", str(most_streams), "-show_format", "-show_streams")
 
 
 def list_packets(source: Source, stream: int, *, since: float, count: int) -> Command:
@@ -81,22 +120,39 @@ def sample_packets(source: Source, *, start: float, seconds: float, places: int,
     return _ffprobe(source, "-read_intervals", intervals, *chosen, form="csv=p=0")
 
 
-def sample_frames(source: Source, stream: int, places: Sequence[float], count: int) -> Command:
+def sample_frames(source: Source, stream: int, places: Sequence[float], count: int, *, pixels: int) -> Command:
     """Decode `count` frames of a track from its first one, and from the key frame before each further one of `places` (s); print shape and
-    repetition of each as JSON."""
+    repetition of each as JSON. pixels: of the largest frame that is allowed."""
     intervals = ",".join([f"%+#{count}", *(f"{place:.3f}%+#{count}" for place in places[1:])])
     wanted = "frame=best_effort_timestamp_time,width,height,sample_aspect_ratio,repeat_pict,pkt_duration_time,duration_time"
-    return _ffprobe(source, "-select_streams", str(stream), "-read_intervals", intervals, "-show_entries", wanted)
+    bounded = ("-max_pixels", str(most_pixels(pixels)))
+    return _ffprobe(source, *bounded, "-select_streams", str(stream), "-read_intervals", intervals, "-show_entries", wanted)
+
+
+def _graph_url(path: Path) -> str:
+    """Return the URL of a path as ffmpeg-python takes it, which can only hold text: a path that is none goes through it in hexadecimal."""
+    url = file_url(path)
+    return f"{_IN_HEX}{os.fsencode(url).hex()}" if _SURROGATES.search(url) else url
+
+
+def _argument(word: str) -> str:
+    return os.fsdecode(bytes.fromhex(word.removeprefix(_IN_HEX))) if word.startswith(_IN_HEX) else word
 
 
 def _compile(output: Any) -> Command:
-    return tuple(output.global_args(*QUIET).compile())
+    return tuple(_argument(word) for word in output.global_args(*QUIET).compile())
 
 
 def _decoder_options(video: VideoStream) -> dict[str, Any]:
     """Return the options with which frames reach the filters as they are coded, whatever changes within the track."""
     alpha = {f"c:{video.index}": ALPHA_DECODERS[video.codec]} if has_alpha(video.pixel_format) and video.codec in ALPHA_DECODERS else {}
-    return {"noautorotate": None, "reinit_filter": 0, **alpha}
+    return {"noautorotate": None, "reinit_filter": 0, "max_pixels": most_pixels(video.coded_width * video.coded_height), **alpha}
+
+
+def most_pixels(declared: int) -> int:
+    """Return how large a frame is decoded of a track whose frames were declared, or are allowed, to have so many pixels: a later one may be
+    larger than the first, but a few kB must not become gigabytes."""
+    return max(declared, LEAST_PIXELS) * 9 // 8  # a coded frame is padded to whole blocks
 
 
 def decode_frames(
@@ -123,7 +179,7 @@ def decode_frames(
     ahead = video.start - info.start + (start - SEEK_MARGIN_FRAMES) / video.frame_rate - Fraction(video.seek_margin)
     if seek and video.is_seekable and start and ahead > 0:
         options |= {"ss": f"{float(ahead):.6f}", "noaccurate_seek": None}
-    stream = ffmpeg.input(file_url(info.path), copyts=None, **options)[str(video.index)]
+    stream = ffmpeg.input(_graph_url(info.path), copyts=None, **options)[str(video.index)]
     stream = as_decoded(stream, video, start)
     if box is not None:
         stream = stream.filter("crop", box[2] - box[0], box[3] - box[1], box[0], box[1])
@@ -140,7 +196,7 @@ def encode_preview(info: MediaInfo, path: Path, *, longest: int, seconds: float)
     # ffmpeg turns the frames itself: where it does not, it writes the turn of the track into the copy, over frames that are upright.
     video = replace(video, rotation=0, is_mirrored=False, coded_width=decoded_size(video)[0], coded_height=decoded_size(video)[1])
     options = {name: value for name, value in _decoder_options(video).items() if name != "noautorotate"}
-    source = ffmpeg.input(file_url(info.path), copyts=None, **_input_options(info), **options)
+    source = ffmpeg.input(_graph_url(info.path), copyts=None, **_input_options(info), **options)
     width, height = video.width * float(video.sample_aspect), float(video.height)
     factor = min(1.0, longest / max(width, height))
     size = [max(2, 2 * round(side * factor / 2)) for side in (width, height)]
@@ -152,7 +208,7 @@ def encode_preview(info: MediaInfo, path: Path, *, longest: int, seconds: float)
         outputs.append(track.filter("aformat", sample_rates=48000, channel_layouts="mono|stereo"))
     encoding = {"vcodec": "libx264", "preset": "veryfast", "crf": 26, "pix_fmt": "yuv420p", "acodec": "aac", "b:a": 96_000}
     clean = {"map_metadata": -1, "map_chapters": -1, "movflags": "+faststart", "f": "mp4"}
-    return _compile(ffmpeg.output(*outputs, file_url(path), fps_mode="passthrough", **encoding, **clean).overwrite_output())
+    return _compile(ffmpeg.output(*outputs, _graph_url(path), fps_mode="passthrough", **encoding, **clean).overwrite_output())
 
 
 def decode_still(path: Path, task: Mapping[str, Any]) -> Command:
@@ -172,7 +228,7 @@ def convert_still(size: tuple[int, int], source: Colour) -> Command:
 def sample_alpha(source: Source, video: VideoStream, *, since: float) -> Command:
     """Write the alpha of one frame near `since` (s on the clock of the file) to standard output, 8 bits each pixel, 255 where opaque."""
     options: dict[str, Any] = _input_options(source) | _decoder_options(video)
-    stream = ffmpeg.input(file_url(source.path), **options, ss=f"{since:.3f}", seek_timestamp=1)[str(video.index)]
+    stream = ffmpeg.input(_graph_url(source.path), **options, ss=f"{since:.3f}", seek_timestamp=1)[str(video.index)]
     stream = stream.filter("format", "rgba").filter("alphaextract").filter("format", "gray")
     return _compile(ffmpeg.output(stream, "pipe:1", f="rawvideo", **{"frames:v": 1}))
 
@@ -189,7 +245,7 @@ def decode_speeches(infos: Sequence[MediaInfo], targets: Sequence[Path], *, rate
     """Write of each recording of one channel what `decode_speech` writes into a file of its own, up to `longest` s."""
     tracks = [_audio_input(info)[0] for info in infos]
     form = {"f": "s16le", "acodec": "pcm_s16le", "ac": 1, "ar": rate, "t": f"{longest:.3f}"}
-    outputs = [ffmpeg.output(track, file_url(target), **form) for track, target in zip(tracks, targets, strict=True)]
+    outputs = [ffmpeg.output(track, _graph_url(target), **form) for track, target in zip(tracks, targets, strict=True)]
     return _compile(ffmpeg.merge_outputs(*outputs))
 
 
@@ -229,7 +285,7 @@ def decode_audio(info: MediaInfo, channels: Channels, *, seconds: Fraction | Non
 def _audio_input(info: MediaInfo) -> tuple[Any, AudioStream]:
     if info.audio is None:
         raise ValueError(f"{info.path.name} has no audio track")
-    return ffmpeg.input(file_url(info.path), **_input_options(info))[str(info.audio.index)], info.audio
+    return ffmpeg.input(_graph_url(info.path), **_input_options(info))[str(info.audio.index)], info.audio
 
 
 def _fixed_channels(track: Any, audio: AudioStream) -> Any:
@@ -329,7 +385,7 @@ def encode(
     output = ffmpeg.output(
         video,
         track,
-        file_url(path),
+        _graph_url(path),
         f="mp4",
         acodec="aac",
         movflags="+faststart",

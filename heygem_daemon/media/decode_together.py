@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from heygem_daemon.core.errors import HeygemError
 from heygem_daemon.media import commands
-from heygem_daemon.media.run import capture
+from heygem_daemon.media.run import PATIENCE, capture, patience
 from heygem_daemon.media.speech import SPEECH_RATE
 from heygem_daemon.media.types import MediaInfo
 
@@ -18,7 +18,8 @@ LONGEST_SECONDS: Final = 60.0
 MOST: Final = 16
 """s of a recording, and recordings of one ffmpeg: at most 31 MB on the disk for a moment."""
 _LIMIT_SECONDS: Final = 30.0
-"""s of wall clock for all of them; one core decodes 400 s of stereo AAC in a second."""
+"""s of processor time, and of wall clock, for all of them, whatever the storage does: so many wait for it. One core decodes 400 s of stereo
+AAC in a second."""
 _SPARE_SECONDS: Final = 1.0
 
 
@@ -77,7 +78,8 @@ class DecodeTogether:
             targets = [Path(folder) / str(number) for number in range(len(batch))]
             longest = LONGEST_SECONDS + _SPARE_SECONDS
             command = commands.decode_speeches([entry.info for entry in batch], targets, rate=SPEECH_RATE, longest=longest)
-            end = capture(command, seconds=_LIMIT_SECONDS)
+            with patience(1 / PATIENCE):
+                end = capture(command, seconds=_LIMIT_SECONDS, tries=1)
             sizes = [target.stat().st_size for target in targets]
             # What is wrong with one of them, or longer than its header says, is found out by decoding it alone.
             if end.code == 0 and not end.stderr.strip() and all(0 < size <= LONGEST_SECONDS * SPEECH_RATE * 2 for size in sizes):

@@ -7,7 +7,6 @@ elementary video) ffprobe judges the first megabyte on its standard input, where
 compares the demuxer with this list after it has looked at the content and before the demuxer reads anything (avformat_open_input).
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from heygem_daemon.media import commands
 from heygem_daemon.media.file_bytes import open_bytes
 from heygem_daemon.media.formats import file_name
 from heygem_daemon.media.id3 import id3_bytes
-from heygem_daemon.media.run import capture
+from heygem_daemon.media.run import capture, require_working
 from heygem_daemon.media.types import MediaLimits
 
 HEAD_BYTES: Final = 2**20
@@ -184,8 +183,10 @@ def _by_signature(head: bytes) -> str | None:
 
 def _by_probing(head: bytes, path: Path, limits: MediaLimits) -> str | None:
     """Return ffprobe's judgement of the first megabyte, where it is sure or the name says the same."""
-    answer = capture(commands.identify(sorted(_PROBED)), seconds=limits.probe_seconds, stdin=head)
-    found = json.loads(answer.stdout or b"{}").get("format", {})
+    answer = capture(commands.identify(sorted(_PROBED)), seconds=limits.probe_seconds, stdin=head, path=path, section="format")
+    found = (answer.answer or {}).get("format", {}) if answer.code == 0 else {}
+    if not found:
+        require_working(answer.program)
     demuxer, score = str(found.get("format_name", "")), int(found.get("probe_score", 0))
     is_sure = score >= SURE_SCORE or _SUFFIX_DEMUXERS.get(suffix_of(file_name(path))) == demuxer
     return demuxer if demuxer in _PROBED and is_sure else None

@@ -4,7 +4,6 @@ Remaining risk: between this check and a later read, whoever can write into the 
 the protocols are fixed for every read, so even then ffmpeg cannot be made to open another file.
 """
 
-import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from heygem_daemon.media.file_bytes import open_bytes
 from heygem_daemon.media.formats import display_name, is_descriptor
 from heygem_daemon.media.identify import identify, label, read_head
 from heygem_daemon.media.plain_wav import describe_wav
-from heygem_daemon.media.run import capture
+from heygem_daemon.media.run import capture, require_working
 from heygem_daemon.media.streams import audio_streams, rational, seconds_of, video_stream
 from heygem_daemon.media.structure import structure
 from heygem_daemon.media.survey import surveyed
@@ -37,8 +36,16 @@ MISSING_FRACTION: Final = 0.02
 """A FLAC is truncated when more than both of these is missing of the length in its header."""
 MPEG_AUDIO_BITS: Final = (8_000, 448_000)
 """Lowest and highest bits/s of MPEG audio (ISO/IEC 11172-3 and 13818-3)."""
+HIGHEST_SAMPLE_RATE: Final = 768_000
+"""Hz. Converters make no more; buffers for what a damaged header declares would take all memory."""
+OTHER_STREAMS: Final = 128
+"""Tracks of subtitles and data, attachments and covers that a file may have beside those that are counted."""
 COVER_BYTES: Final = 2**20
 """Bytes of an ordinary tag with its cover, which are no audio."""
+
+LONGEST_SPARSE: Final = 300.0
+"""s. A longer video has LEAST_IMAGES images a second at least: each is read as many frames, which a file of a few kB could make days of."""
+LEAST_IMAGES: Final = 0.5
 
 UNTIMED: Final = frozenset({"avi", "dv", "mxf", "h264", "hevc", "m4v", "mpegvideo"})
 """Containers of a constant rate, without time stamps that could jump."""
@@ -66,8 +73,8 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     """Return what `path` holds, whatever its name says.
 
     Raises InputError: symlink, not_a_file, file_too_large, too_many_streams, encrypted; not_a_video where it is neither video nor audio,
-    video_truncated where its end is missing so that it cannot be opened. Raises TransientError where it cannot be read at all, SetupError
-    where ffprobe is not installed.
+    video_truncated where its end is missing so that it cannot be opened; file_too_costly, file_crashes_tool. Raises TransientError where it
+    cannot be read, or not now; SetupError where ffprobe is not installed, or does not work.
     """
     return _probe(path, limits, _VIDEO)
 
@@ -79,7 +86,7 @@ def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaIn
     audio = info.audio
     if audio is None and info.video is not None and not info.video.is_still:
         raise error("audio_empty", name=name)
-    if audio is None or audio.sample_rate <= 0 or audio.channels <= 0:
+    if audio is None or not 0 < audio.sample_rate <= HIGHEST_SAMPLE_RATE or audio.channels <= 0:
         raise error("audio_unreadable", name=name, type=_describe(info))
     if info.is_cut:
         raise error("audio_truncated", name=name)
@@ -90,7 +97,7 @@ def check_recording(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaIn
 
 def check_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
     """Return `probe(path)` of a video or still image. Raises, besides what `probe` raises: not_a_video, video_truncated, video_too_long,
-    video_too_large, video_too_small, dolby_vision_only."""
+    video_too_large, video_too_small, video_too_sparse, dolby_vision_only."""
     info, name = _probe(path, limits, _VIDEO), display_name(path)
     video = info.video
     if video is None or not video.width or not video.height:
@@ -104,6 +111,8 @@ def check_video(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> MediaInfo:
         raise error("dolby_vision_only", name=name)
     if video.seconds > limits.video_seconds:
         raise error("video_too_long", name=name, seconds=video.seconds, limit=limits.video_seconds)
+    if not video.is_still and video.seconds > LONGEST_SPARSE and 0 < video.images < video.seconds * LEAST_IMAGES:
+        raise error("video_too_sparse", name=name, images=video.images, seconds=video.seconds)
     if info.is_cut:
         raise error("video_truncated", name=name)
     return info
@@ -157,12 +166,14 @@ def _report(source: Source, declared: Structure, limits: MediaLimits, codes: _Co
     known = _described_without_ffprobe(source, declared)
     if known is not None:
         return known
-    answer = capture(commands.describe(source), seconds=limits.probe_seconds)
-    if "Input/output error" in answer.stderr or "Permission denied" in answer.stderr:
-        raise error("io_error", problem=answer.last_error_line)
-    report: Json = json.loads(answer.stdout or b"{}")
-    if answer.code != 0 or not report.get("streams"):
+    most = limits.streams + OTHER_STREAMS
+    answer = capture(commands.describe(source, most), seconds=limits.probe_seconds, path=source.path, section="streams")
+    report: Json = dict(answer.answer or {}) if answer.code == 0 else {}
+    if not report.get("streams"):
+        require_working(answer.program)
         name = display_name(source.path)
+        if "max_streams" in answer.stderr:
+            raise error("too_many_streams", name=name, count=f"more than {most}", limit=limits.streams)
         if source.demuxer == "mov" or declared.is_cut:  # an mp4 without its index
             raise error(codes.truncated, name=name)
         raise error(codes.unusable, name=name, type=f"a damaged file ({label(source.demuxer)})")

@@ -3,13 +3,13 @@
 import zlib
 from array import array
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from heygem_daemon.core.errors import error
+from heygem_daemon.core.errors import InputError, error
 from heygem_daemon.media import stills
 from heygem_daemon.media.card_codecs import open_decoder
 from heygem_daemon.media.colours import assumed_matrix
@@ -17,7 +17,7 @@ from heygem_daemon.media.filters import decoded_size
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Box, Frame, Plane, YuvSpace
 from heygem_daemon.media.kept_frames import DISK_BYTES, KeptFrames, has_room
-from heygem_daemon.media.run import FfmpegReader
+from heygem_daemon.media.run import TRIES, FfmpegReader, pause, require_capacity, require_working, stream_error
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
 CHUNK_BYTES: Final = 96 * 2**20
@@ -61,22 +61,43 @@ class VideoReader:
         """Yield frames start..stop-1 (or to the end), `Frame.index` counting from 0 at the first frame of the file.
 
         Goes on after damaged parts. Raises InputError (`video_undecodable`) when frame 0 is wanted and no frame can be
-        decoded at all; TransientError (`io_error`) when the file cannot be read or the decoder was killed. Of a still: as `stills.read`.
+        decoded at all; TransientError (`io_error`, `tool_killed`, `server_short`, `storage_slow`) when the file cannot be read or not now;
+        EngineError (`tool_crashed`, `no_progress`). Of a still: as `stills.read`.
         """
+        end = self.video.end
+        if end is not None:
+            stop = end if stop is None else min(stop, end)
         if stop is not None and stop <= start:
             return
         if self.video.is_still:
             if start == 0:
                 yield stills.read(self.info)
             return
-        with self._decode(start, stop) as decoder:
-            yield from self._receive(decoder, start, stop)
+        yield from self._decoded(start, stop)
+        if start == 0 and stop == end and self._frame_count is None:
+            self._frame_count = end
+
+    def _decoded(self, start: int, stop: int | None, box: Box | None = None) -> Generator[Frame, None, None]:
+        """Yield the frames that a decoder gives. Where it gives none at all another is asked, as memory and threads may be short for a
+        moment, and at last a video of the server itself."""
+        for left in reversed(range(TRIES)):
+            try:
+                with self._decode(start, stop, box) as decoder:
+                    yield from self._receive(decoder, start, stop, box)
+            except InputError as problem:
+                if problem.code != "video_undecodable":  # it has given frames
+                    raise
+                if not left:
+                    require_capacity((self.video.coded_width, self.video.coded_height))
+                    raise
+                pause()
+            else:
+                return
 
     def cropped(self, box: Box, stop: int) -> Generator[Frame, None, None]:
         """Yield the part of frames 0..stop-1 of a moving video in `box` (even pixels, within the frame): only that is copied, which of a
         face in 1080p is a third. Raises as `frames`."""
-        with self._decode(0, stop, box) as decoder:
-            yield from self._receive(decoder, 0, stop, box)
+        yield from self._decoded(0, stop, box)
 
     def frame_count(self) -> int:
         """Return the exact number of frames; takes a full pass unless one was made or the number was given."""
@@ -171,10 +192,11 @@ class VideoReader:
         """Return frames start..stop-1. Where a seek gives other frames than playing forwards did (a broken index, a stream without proper
         key frames), this and all later chunks are decoded from the start of the file: slow, but right."""
         chunk, found = KeptFrames(directory), array("I")
-        for frame in self._receive(decoder, start, stop):
-            chunk.append(frame)
-            found.append(fingerprint(frame))
-        if not self._seeks or found == self._fingerprints[start:stop]:
+        with suppress(InputError):  # no frame at all, of a video that has given some
+            for frame in self._receive(decoder, start, stop):
+                chunk.append(frame)
+                found.append(fingerprint(frame))
+        if (found and not self._seeks) or found == self._fingerprints[start:stop]:
             return chunk
         self._seeks = False
         chunk.close()
@@ -203,11 +225,13 @@ class VideoReader:
     def _handle_end(self, decoder: FfmpegReader, start: int, index: int) -> None:
         """Handle the end of the decoder's output. Raises where the video has not ended with it."""
         end, name = decoder.wait(), display_name(self.info.path)
-        if end.code < 0 or "Input/output error" in end.stderr:
-            raise error("io_error", problem=f"{name}: {end.last_error_line}")
+        size = (self.video.coded_width, self.video.coded_height)
+        if (problem := stream_error(end, name, self.info.path, size=size)) is not None:
+            raise problem
         if index == 0:
             if not self.info.path.exists():
                 raise error("io_error", problem=f"{name} no longer exists")
+            require_working(end.program)
             raise error("video_undecodable", name=name)
         if start == 0:
             self._frame_count = index

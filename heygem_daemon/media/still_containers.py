@@ -68,11 +68,15 @@ def is_raw_photo(file: BinaryIO) -> bool:
     if _read(file, 8, 2) == b"CR":
         return True
     tags = _first_directory(file, file.seek(0, os.SEEK_END))
-    is_thumbnail = bool(tags.get(_SUBFILE_TYPE, (0,))[0] & 1) and _SUB_IFDS in tags
-    return _DNG_VERSION in tags or is_thumbnail or tags.get(_PHOTOMETRIC, (0,))[0] in {_CFA, _LINEAR_RAW}
+    subfile_type, photometric = ((tags.get(tag) or (0,))[0] for tag in (_SUBFILE_TYPE, _PHOTOMETRIC))
+    is_thumbnail = bool(subfile_type & 1) and _SUB_IFDS in tags
+    return _DNG_VERSION in tags or is_thumbnail or photometric in {_CFA, _LINEAR_RAW}
 
 
 def _read(file: BinaryIO, place: int, count: int) -> bytes:
+    """Return up to `count` bytes from `place` on; none outside the file."""
+    if not 0 <= place < 2**63:
+        return b""
     file.seek(place)
     return file.read(count)
 
@@ -115,6 +119,8 @@ def _has_end_of_codestream(file: BinaryIO, size: int) -> bool:
 def _first_directory(file: BinaryIO, size: int) -> dict[int, tuple[int, ...]]:
     """Return the whole numbers of the first directory of a TIFF by tag, () for other values; {} where it is missing."""
     header = _read(file, 0, 16)
+    if len(header) < 16:
+        return {}
     order, is_big = "<" if header[:2] == b"II" else ">", header[2:4] in {b"+\0", b"\0+"}
     place = struct.unpack(f"{order}Q", header[8:16])[0] if is_big else struct.unpack(f"{order}I", header[4:8])[0]
     count_format, entry_format = ("Q", "HHQ8s") if is_big else ("H", "HHI4s")

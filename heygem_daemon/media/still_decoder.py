@@ -3,11 +3,14 @@
     python -P -m heygem_daemon.media.still_decoder PATH TASK
 
 TASK is JSON, the fields of `Task`. It prints one line of JSON: what the image is (`Decoded`), then its pixels (uint8 [h, w, 3], red
-first); or {"problem": ...}, one of `Refused`. Nothing but Pillow and pi-heif is imported: it answers a small file in 0.15 s.
+first); or {"problem": ...}, one of `Refused`, or "short" where the machine lacks memory. Nothing but Pillow and pi-heif is imported: it
+answers a small file in 0.15 s.
 """
 
+import errno
 import importlib
 import json
+import mmap
 import os
 import resource
 import sys
@@ -47,6 +50,11 @@ OVERSAMPLING: Final = 2
 """How many times larger than the result the image is before the last, good filter; what is above that is averaged first."""
 OPAQUE_ALPHA: Final = 250
 """Codes of alpha from which a pixel counts as opaque: some writers round 255 down."""
+NO_PLACE: Final = frozenset({errno.EINVAL, errno.EOVERFLOW, errno.ERANGE})
+"""Error numbers of a read at a place that no file has, as a damaged header names it."""
+LEAST_BYTES: Final = 256 * 2**20
+MARGIN_BYTES: Final = 128 * 2**20
+"""Bytes without which decoders fail in ways of their own; of the memory that is allowed, what may be left in pieces."""
 ORIENTATION_TAG: Final = 0x0112
 BITS_TAG: Final = 258
 
@@ -337,12 +345,19 @@ def _on_background(image: Image.Image, background: tuple[int, int, int]) -> Imag
 
 def _limit_resources(task: Task) -> None:
     """Bound this process for good. When memory runs out on the machine the kernel ends it, and not the one that waits for it."""
-    resource.setrlimit(resource.RLIMIT_AS, (task.memory, task.memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (task.seconds, task.seconds + 1))
+    memory = _allowed(resource.RLIMIT_AS, task.memory)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (_allowed(resource.RLIMIT_CPU, task.seconds), _allowed(resource.RLIMIT_CPU, task.seconds + 1)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123 (pathlib is not loaded)
         score.write("1000")
+
+
+def _allowed(limit: int, wanted: int) -> int:
+    """Return what may be set: a service may allow less, and nobody can raise that."""
+    _, hard = resource.getrlimit(limit)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def answer(path: str, task: Task) -> tuple[dict[str, Any], bytes]:
@@ -352,15 +367,42 @@ def answer(path: str, task: Task) -> tuple[dict[str, Any], bytes]:
     except Refused as refused:
         return refused.answer, b""
     except MemoryError:
-        return {"problem": "too_costly"}, b""
+        found: dict[str, Any] = {"problem": "too_costly"}
     except Exception as problem:  # noqa: BLE001 (the border: a damaged file can raise anything)
-        return _explain(problem), b""
-    return asdict(decoded), image.tobytes()
+        found = _explain(problem)
+    else:
+        return asdict(decoded), image.tobytes()
+    return ({"problem": "short"} if _is_short(found["problem"], task) else found), b""
+
+
+def _is_short(problem: str, task: Task) -> bool:
+    """Return whether the machine gives this process less memory than it may have, so that the image may be good."""
+    if problem == "undecodable":
+        return not _is_free(LEAST_BYTES)
+    if problem != "too_costly":
+        return False
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        limit = task.memory
+    with open("/proc/self/statm", encoding="ascii") as pages:  # noqa: PTH123 (pathlib is not loaded)
+        mapped = int(pages.read().split()[0]) * mmap.PAGESIZE
+    return limit < task.memory or not _is_free(limit - mapped - MARGIN_BYTES)
+
+
+def _is_free(count: int) -> bool:
+    """Return whether so many bytes can be had."""
+    try:
+        if count > 0:
+            mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _explain(problem: Exception) -> dict[str, Any]:
     if isinstance(problem, OSError) and problem.errno:
-        return {"problem": "io", "reason": os.strerror(problem.errno)}
+        is_damaged = problem.errno in NO_PLACE
+        return {"problem": "undecodable", "reason": ""} if is_damaged else {"problem": "io", "reason": os.strerror(problem.errno)}
     words = str(problem)
     if "truncated" in words.lower():
         return {"problem": "truncated"}

@@ -4,7 +4,9 @@ Pillow decodes in a child process with limits on memory and time (`still_decoder
 can take the process that asks for it along.
 """
 
+import errno
 import json
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from heygem_daemon.media.colours import PRIMARIES, TRANSFERS
 from heygem_daemon.media.filters import rgb_of
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame, Plane, YuvSpace
-from heygem_daemon.media.run import STALL_SECONDS, Completed, capture
+from heygem_daemon.media.run import STALL_SECONDS, capture
 from heygem_daemon.media.streams import STILL_RATE
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import BT709, Colour, MediaInfo, MediaLimits, VideoStream
 
 STILL: Final = "still"
@@ -105,8 +108,8 @@ def describe(path: Path, still_type: str, *, size: int, limits: MediaLimits) -> 
     """Return what the still at `path` is, of a type that `recognise` named; None for an animation that ffmpeg plays as a video.
 
     All of it is decoded, so that a photo whose end is missing is refused before the work on it begins. Raises InputError:
-    video_truncated, video_too_large, still_too_costly, still_undecodable, unsupported_type; TransientError (`io_error`) where it cannot be
-    read; `timed_out` after five times `limits.probe_seconds`.
+    video_truncated, video_too_large, still_too_costly, still_undecodable, unsupported_type, and what `run.capture` raises, also
+    `file_too_costly` after five times `limits.probe_seconds`; TransientError (`io_error`) where it cannot be read.
     """
     decoded = _decode(path, still_type, megapixels=limits.still_megapixels, seconds=limits.probe_seconds * 5)
     if decoded.is_animated and still_type in PLAYED_TYPES:
@@ -145,7 +148,7 @@ def _decode(
         "seconds": PROCESSOR_SECONDS,
         "background": rgb_of(background),
     }
-    answer = capture(commands.decode_still(path, task), seconds=seconds)
+    answer = capture(commands.decode_still(path, task), seconds=seconds, path=path, limited=True)
     line, _, pixels = answer.stdout.partition(b"\n")
     if answer.code != 0 or not line:
         raise _death(answer, path, still_type)
@@ -224,6 +227,8 @@ def words(still_type: str) -> str:
 def _refusal(report: Mapping[str, Any], path: Path, still_type: str, megapixels: float) -> HeygemError:
     """Return the error for what the decoder refused."""
     name, problem = display_name(path), report["problem"]
+    if problem in {"short", "io"}:
+        return _machine_problem(report, name)
     if problem == "truncated":
         return error("video_truncated", name=name)
     if problem == "too_large":
@@ -232,16 +237,19 @@ def _refusal(report: Mapping[str, Any], path: Path, still_type: str, megapixels:
         return error("still_too_costly", name=name, what=words(still_type), memory=MEMORY_BYTES / 2**30, seconds=PROCESSOR_SECONDS)
     if problem == "raw_photo":
         return error("unsupported_type", name=name, what="a raw photo of a camera", extensions=ACCEPTED_VIDEO)
-    if problem == "io":
-        return error("io_error", problem=f"{name}: {report['reason']}")
     return error("still_undecodable", name=name, what=words(still_type), problem=report["reason"] or "it is damaged")
 
 
+def _machine_problem(report: Mapping[str, Any], name: str) -> HeygemError:
+    """Return the error for what kept the decoder from its work."""
+    if report["problem"] == "io":
+        return error("io_error", problem=f"{name}: {report['reason']}")
+    return error("server_short", program="the decoder of stills", problem=os.strerror(errno.ENOMEM))
+
+
 def _death(answer: Completed, path: Path, still_type: str) -> HeygemError:
-    """Return the error for a decoder that ended without an answer: killed by its limits, by the kernel, or by a damaged file."""
+    """Return the error for a decoder that ended without an answer: by its own limits, or as it could not begin."""
     name = display_name(path)
     if answer.code in {-signal.SIGXCPU, -signal.SIGABRT}:
         return error("still_too_costly", name=name, what=words(still_type), memory=MEMORY_BYTES / 2**30, seconds=PROCESSOR_SECONDS)
-    if answer.code in {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL}:
-        return error("still_undecodable", name=name, what=words(still_type), problem="it is damaged")
     return error("io_error", problem=f"the decoder of {name} ended: {answer.last_error_line}")

@@ -141,7 +141,14 @@ def video_stream(
         index=int(track["index"]),
         start=int(track.get("start_pts", 0)) * time_base,
         time_base=time_base,
+        images=times.packets if times is not None else _images(track, average, seconds),
     )
+
+
+def _images(track: Json, average: Fraction | None, seconds: float) -> int:
+    """Return how many images a track holds: what its index says, else by its average rate; 0 where neither is known."""
+    counted = str(track.get("nb_frames", ""))
+    return int(counted) if counted.isdecimal() else round((average or 0) * Fraction(seconds))
 
 
 def audio_streams(report: Json, container_seconds: float) -> tuple[AudioStream, ...]:

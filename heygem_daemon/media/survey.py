@@ -1,7 +1,6 @@
 """Look at frames of a video track at some places: what its header says of size, pixel shape, rate and alpha need not hold for them."""
 
 import cmath
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from heygem_daemon.core.errors import HeygemError
+from heygem_daemon.core.errors import InputError
 from heygem_daemon.media import commands
 from heygem_daemon.media.file_bytes import open_bytes
 from heygem_daemon.media.parameter_sets import has_fixed_shape
 from heygem_daemon.media.pixel_formats import has_alpha
-from heygem_daemon.media.run import Completed, capture
+from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import FILM_RATES, HIGHEST_RATE, Json, choose_rate, rational
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import MediaLimits, Source, VideoStream
 
 PLACES: Final = 16
@@ -77,22 +77,23 @@ def _places(video: VideoStream, count: int) -> list[float]:
     return [float(video.start) + video.seconds * place / count for place in range(count)]
 
 
-def _answer(command: commands.Command, limits: MediaLimits) -> Completed | None:
+def _answer(command: commands.Command, source: Source, limits: MediaLimits, section: str = "") -> Completed | None:
+    """Return how the command ended, None where the file makes it take too long or crash (ffprobe 5.1 does, at the second video of an Ogg).
+    Raises where the machine does. It is asked once: no verdict follows from a sample that is missing."""
     try:
-        return capture(command, seconds=limits.probe_seconds)
-    except HeygemError as problem:
-        if problem.code != "timed_out":
+        return capture(command, seconds=limits.probe_seconds, path=source.path, section=section, is_asked_twice=False)
+    except InputError as problem:
+        if problem.code not in {"file_too_costly", "file_crashes_tool"}:
             raise
         return None
 
 
 def _samples(source: Source, video: VideoStream, limits: MediaLimits) -> list[_Sample]:
     count = CADENCE_FRAMES if video.is_variable or video.codec == "mpeg2video" else 1
-    answer = _answer(commands.sample_frames(source, video.index, _places(video, PLACES), count), limits)
-    try:
-        frames = json.loads(answer.stdout)["frames"] if answer is not None else []
-    except (ValueError, KeyError):
-        return []
+    pixels = round(limits.megapixels * 1e6)
+    answer = _answer(commands.sample_frames(source, video.index, _places(video, PLACES), count, pixels=pixels), source, limits, "frames")
+    # An ffprobe that fails in the end has looked at frames all the same.
+    frames = answer.answer["frames"] if answer is not None and answer.answer is not None else []
     return [_sample(frame) for frame in frames if frame.get("width") and frame.get("height")]
 
 
@@ -162,7 +163,7 @@ def _with_measured_rate(source: Source, video: VideoStream, track: Json, limits:
     nominal, average = rational(track.get("r_frame_rate")), rational(track.get("avg_frame_rate"))
     if max(nominal or 0, average or 0) <= HIGHEST_RATE:
         return video
-    answer = _answer(commands.list_packets(source, video.index, since=0.0, count=RATE_PACKETS), limits)
+    answer = _answer(commands.list_packets(source, video.index, since=0.0, count=RATE_PACKETS), source, limits)
     cells = [line.split(b",")[0] for line in answer.stdout.splitlines()] if answer is not None else []
     times = sorted(time for time in (rational(cell.decode("ascii", "replace")) for cell in cells) if time is not None)
     if len(times) < 2 or times[-1] == times[0]:
@@ -175,7 +176,7 @@ def _with_measured_rate(source: Source, video: VideoStream, track: Json, limits:
 def _is_transparent(source: Source, video: VideoStream, limits: MediaLimits) -> bool:
     """Return whether any pixel at some places is transparent; after a place that takes too long, of those before it."""
     for place in _places(video, ALPHA_PLACES):
-        answer = _answer(commands.sample_alpha(source, video, since=place), limits)
+        answer = _answer(commands.sample_alpha(source, video, since=place), source, limits)
         if answer is None:
             break
         if np.frombuffer(answer.stdout, np.uint8).min(initial=255) < OPAQUE:

@@ -1,7 +1,9 @@
 """Read the time stamps of a track where its container has no table of them: its real length, the holes in it, and where it starts again."""
 
 import math
+from array import array
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 
 import numpy as np
@@ -38,8 +40,9 @@ class Timeline:
 
 def timeline(source: Source, stream: int, limits: MediaLimits, *, since: float = 0.0, count: int = MAX_PACKETS) -> Timeline | None:
     """Return the timeline of the first `count` packets of a track from `since` s on, None where it has none; of packets without times (a
-    stream of frames without a container) only their number. Reads the file but decodes nothing. Raises `timed_out`."""
-    answer = capture(commands.list_packets(source, stream, since=since, count=count), seconds=limits.probe_seconds * LIST_TIME_FACTOR)
+    stream of frames without a container) only their number. Reads the file but decodes nothing. Raises what `capture` raises."""
+    command = commands.list_packets(source, stream, since=since, count=count)
+    answer = capture(command, seconds=limits.probe_seconds * LIST_TIME_FACTOR, path=source.path)
     packets = _parse(answer.stdout)
     timed = packets[~np.isnan(packets[:, :2]).all(axis=1)]
     if len(timed):
@@ -76,12 +79,15 @@ def _frame_seconds(presented: npt.NDArray[np.float64]) -> float:
 def _parse(printed: bytes) -> npt.NDArray[np.float64]:
     """Return of each packet presentation time, decoding time and duration in s, NaN where it has none, and whether it is a key frame (1):
     float64 [packets, 4]."""
-    rows = [line.split(",")[:4] for line in printed.decode("ascii", "replace").splitlines()]
-    table = [[*map(_seconds, row[:3]), float("K" in row[3])] for row in rows if len(row) == 4]
-    return np.array(table, np.float64).reshape(-1, 4)
+    table = array("d")  # as lists of lists, the numbers of MAX_PACKETS would take gigabytes
+    for line in BytesIO(printed):
+        cells = line.split(b",")[:4]
+        if len(cells) == 4:
+            table.extend((*map(_seconds, cells[:3]), float(b"K" in cells[3])))
+    return np.frombuffer(table, np.float64).reshape(-1, 4)
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: bytes) -> float:
     try:
         return float(text)
     except ValueError:  # N/A

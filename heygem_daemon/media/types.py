@@ -1,7 +1,7 @@
 """The properties of a media file that are known before a frame of it is decoded, and the limits for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ class VideoStream:
     the file's time stamps, both in s. `is_seekable`: a frame has the same time stamp after a seek as in order. `seek_margin`: s by
     which a seek must aim earlier, where the container has no index of key frames.
     `phase`: s by which the time stamps lie beside the grid of the rate. `is_mirrored`: the display matrix flips the image.
+    `images`: how many the file holds, 0 where that is unknown; `end`: the number of frames after which reading ends, None: with the file.
     `changes_shape`: the size or the shape of the pixels changes within the track; the coded size and `sample_aspect` are those of most
     of it. `chroma_location`: of the decoded frames, as ffprobe names it; None: left, or unknown. `needs_dolby_vision`: without its
     metadata the colours cannot be known. `is_transparent`: some pixels are; `background`: "#rrggbb", what they become.
@@ -70,12 +71,21 @@ class VideoStream:
     index: int = 0
     start: Fraction = Fraction(0)
     time_base: Fraction = Fraction(1, 1000)
+    images: int = 0
+    end: int | None = None
+
+    def until(self, frames: int) -> "VideoStream":
+        """Return this video as if it ended after so many frames, or itself where it has no more."""
+        if self.is_still or self.frames <= frames:
+            return self
+        return replace(self, end=frames, frames=frames, seconds=float(frames / self.frame_rate))
 
     @property
     def reading(self) -> str:
         """How the frames are read: what anything computed from them depends on besides the file."""
         background = self.background if self.is_transparent else ""
-        return f"track {self.index}, {self.width}x{self.height} at {self.frame_rate}, {background}"
+        end = "" if self.end is None else f", the first {self.end}"
+        return f"track {self.index}, {self.width}x{self.height} at {self.frame_rate}, {background}{end}"
 
     @property
     def frame_bytes(self) -> int:
@@ -141,7 +151,8 @@ class MediaInfo(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
-    """The largest file that is accepted; every command that inspects one may take `probe_seconds`. See settings.Limits.
+    """The largest file that is accepted; every command that inspects one may take `probe_seconds` of processor time, and of
+    wall clock `patience` times as long as run.PATIENCE allows. See settings.Limits.
 
     streams: tracks of video and audio; more are an attack, not a recording.
     """
@@ -153,6 +164,7 @@ class MediaLimits:
     file_bytes: int = 64 * 2**30
     streams: int = 256
     probe_seconds: float = 20.0
+    patience: float = 1.0
 
 
 DEFAULT_LIMITS: Final = MediaLimits()

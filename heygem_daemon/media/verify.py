@@ -1,6 +1,5 @@
 """Check a finished result by decoding all of it."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -9,10 +8,12 @@ from typing import Any, Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.media import commands
-from heygem_daemon.media.run import FfmpegReader
+from heygem_daemon.media.run import FfmpegReader, answered, require_capacity, require_working, stream_error
 from heygem_daemon.media.streams import rational, seconds_of
 
 TIME_LIMIT_SECONDS: Final = 3600.0
+TIME_LIMIT_FACTOR: Final = 4.0
+"""s of wall clock that a check may take, and for each s of the result: 3840x2160 at 60 frames/s is decoded in about that on one core."""
 START_SECONDS: Final = 0.001
 """How far from 0 s video and audio may start; the edit list cuts the priming of AAC."""
 _LONGEST_ANSWER: Final = 2**18
@@ -25,7 +26,8 @@ def verify_result(path: Path, *, frames: int, frame_rate: Fraction, seconds: flo
     """Raise EngineError (`result_invalid`) unless `path` holds one video track of exactly `frames` frames of `size` (width,
     height) at `frame_rate` and one audio track of at least `seconds`, both from 0, and all of it decodes without an error.
 
-    Raises `timed_out` after TIME_LIMIT_SECONDS of wall clock.
+    Raises TransientError (`tool_killed`, `storage_slow` ...) where the machine ended the check or kept it waiting, and EngineError
+    (`tool_crashed`, `no_progress`): these say nothing about the result, which can be checked again.
     """
     with verifying(path, frames=frames, frame_rate=frame_rate, seconds=seconds, size=size):
         pass
@@ -34,14 +36,21 @@ def verify_result(path: Path, *, frames: int, frame_rate: Fraction, seconds: flo
 @contextmanager
 def verifying(path: Path, *, frames: int, frame_rate: Fraction, seconds: float, size: tuple[int, int]) -> Iterator[None]:
     """Decode `path` beside what the block does, and raise at its end what verify_result raises. An error in the block stops it."""
-    with FfmpegReader(commands.count_frames(path), stall_seconds=TIME_LIMIT_SECONDS) as decoder:
+    limit = TIME_LIMIT_SECONDS + TIME_LIMIT_FACTOR * seconds
+    with FfmpegReader(commands.count_frames(path), stall_seconds=limit, path=path) as decoder:
         yield
         answer = bytearray(_LONGEST_ANSWER)
         del answer[decoder.read_into(memoryview(answer)) :]
         end = decoder.wait()
+    if (problem := stream_error(end, "the result", path, size=size)) is not None:
+        raise problem
     if end.code != 0 or end.stderr.strip():
+        require_working(end.program)
+        require_capacity(size)
         raise _invalid(end.last_error_line)
-    streams = json.loads(answer).get("streams", [])
+    if (found := answered(answer, "streams")) is None:
+        raise error("tool_broken", program=end.program, problem="it ended without an error and without an answer")
+    streams = found["streams"]
     kinds = sorted(str(stream.get("codec_type")) for stream in streams)
     if kinds != ["audio", "video"]:
         raise _invalid(f"its tracks are {kinds}")
@@ -58,8 +67,11 @@ def verifying(path: Path, *, frames: int, frame_rate: Fraction, seconds: float, 
 
 def verify_report(path: Path, report: Mapping[str, Any], *, verify: Callable[..., None] = verify_result) -> None:
     """Verify a finished file against the report of its render (frames, frame_rate, width, height, seconds): what the daemon publishes, and
-    what `heygem render` leaves. Raises EngineError (`result_invalid`), also where the report lacks any of these."""
+    what `heygem render` leaves. Raises EngineError (`result_invalid`), also where the report lacks any of these; TransientError
+    (`outputs_offline`) where the folder of the file is gone, and what verify_result raises."""
     if not path.is_file():
+        if not path.parent.is_dir():
+            raise error("outputs_offline", path=path.parent, problem="the folder of the result is gone")
         raise _invalid("there is no file")
     try:
         frames, rate = int(report["frames"]), Fraction(report["frame_rate"])

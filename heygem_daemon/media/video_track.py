@@ -50,7 +50,7 @@ def _packets_seen(source: Source, indexes: list[int], start: float, seconds: flo
     """Return of each track the packets seen at SAMPLES places: number of the place and time stamp. A packet that every seek finds again,
     as that of a track with one frame, counts once, at the first place."""
     command = commands.sample_packets(source, start=start, seconds=seconds, places=SAMPLES, length=SAMPLE_SECONDS)
-    answer = capture(command, seconds=limits.probe_seconds)
+    answer = capture(command, seconds=limits.probe_seconds, path=source.path)
     seen: dict[int, set[tuple[int, str]]] = {index: set() for index in indexes}
     known: dict[int, set[str]] = defaultdict(set)
     width = max(seconds / SAMPLES, SAMPLE_SECONDS / SAMPLES)

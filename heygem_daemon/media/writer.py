@@ -4,6 +4,9 @@ The audio is always encoded anew (AAC, 192 kb/s) and never copied: a copied stre
 and neither its start nor its length would be certain.
 """
 
+import errno
+import os
+import signal
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -12,17 +15,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.errors import HeygemError, InputError, error
 from heygem_daemon.core.render_options import Channels, Fit
+from heygem_daemon.core.storage import FULL
+from heygem_daemon.disks import disk_error
 from heygem_daemon.media import commands
 from heygem_daemon.media.audio_decoder import audio_of, decoding_problem
 from heygem_daemon.media.card_codecs import encoder_for
 from heygem_daemon.media.formats import display_name
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.label import append_label
-from heygem_daemon.media.run import Completed, FfmpegSource, FfmpegWriter, capture
+from heygem_daemon.media.run import FfmpegSource, FfmpegWriter, capture, pause, require_capacity, stream_error
+from heygem_daemon.media.tool_ends import Completed, reported_number
 from heygem_daemon.media.types import MediaInfo, VideoStream
 
+_DISK_NUMBERS: Final = FULL | {errno.EROFS, errno.EIO}
+"""ffmpeg prints the message of the system. The encoder reads from pipes: what fails is the disk that it writes on."""
 FONTS: Final = (
     Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
     Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
@@ -38,6 +46,7 @@ PRESET: Final = "veryfast"
 1.3 dB more (51.9 and 53.2 dB: neither is visible)."""
 TRIAL_SECONDS: Final = 60.0
 """s that the encoder may take for one frame; it takes .2 s at 1920x1080 and .5 to 1.1 s at 7680x4320."""
+_TRIAL_PROBLEMS: Final = {"file_crashes_tool": "the encoder crashes", "file_too_costly": f"one frame takes more than {TRIAL_SECONDS:.0f} s"}
 AUDIO_END_SECONDS: Final = 1.0
 """s that the decoder of the recording may take to end after the encoder has; it has nothing left to do then."""
 ORDINARY: Final = VideoStream(width=64, height=64, frame_rate=Fraction(25), frames=1, seconds=0.04, codec="h264", pixel_format="yuv420p")
@@ -49,19 +58,28 @@ def check_encoder(like: VideoStream, *, quality: int, name: str) -> None:
 
     name: of the video. Raises InputError (`video_not_encodable`); EngineError (`encode_failed`) where the encoder takes no video at all.
     """
-    trial = _try_encoder(like, quality)
-    if trial.code == 0:
+    problem = _trial_problem(like, quality)
+    if problem is None:
         return
-    control = _try_encoder(ORDINARY, quality)
-    if trial.code < 0 or control.code != 0:
-        raise error("encode_failed", problem=trial.last_error_line)
+    pause()  # threads and memory may be short for a moment, and x264 does not say so
+    problem = _trial_problem(like, quality)
+    if problem is None:
+        return
+    require_capacity((like.width, like.height))
+    if _trial_problem(ORDINARY, quality) is not None:
+        raise error("encode_failed", problem=problem)
     rate = f"{float(like.frame_rate):.5g}"
-    raise error("video_not_encodable", name=name, width=like.width, height=like.height, rate=rate, problem=trial.last_error_line)
+    raise error("video_not_encodable", name=name, width=like.width, height=like.height, rate=rate, problem=problem)
 
 
-def _try_encoder(like: VideoStream, quality: int) -> Completed:
+def _trial_problem(like: VideoStream, quality: int) -> str | None:
+    """Return why the encoder does not take such a frame, None where it does. Raises TransientError, SetupError."""
     command = commands.try_encoder(like, quality=quality, preset=PRESET)
-    return capture(command, seconds=TRIAL_SECONDS, stdin=bytes([128]) * like.frame_bytes)
+    try:
+        end = capture(command, seconds=TRIAL_SECONDS, stdin=bytes([128]) * like.frame_bytes)
+    except InputError as problem:
+        return _TRIAL_PROBLEMS[problem.code]
+    return None if end.code == 0 else end.last_error_line
 
 
 class VideoWriter:
@@ -107,7 +125,7 @@ class VideoWriter:
         text, font = self._label_files()
         try:
             decode = commands.decode_audio(self._recording, self._channels, seconds=self._audio_seconds)
-            self._audio = self._resources.enter_context(FfmpegSource(decode))
+            self._audio = self._resources.enter_context(FfmpegSource(decode, path=self._recording.path))
             command = commands.encode(
                 self.path,
                 like=self._like,
@@ -122,7 +140,8 @@ class VideoWriter:
                 font=font,
                 encoder=encoder_for(self._like, quality=self._quality),
             )
-            self._encoder = self._resources.enter_context(FfmpegWriter(command, descriptors=(self._audio.descriptor,)))
+            encoder = FfmpegWriter(command, descriptors=(self._audio.descriptor,), path=self.path)
+            self._encoder = self._resources.enter_context(encoder)
             self._audio.release()
         except BaseException:
             self._resources.close()
@@ -165,23 +184,28 @@ class VideoWriter:
         try:
             append_label(self.path)
         except OSError as problem:
-            raise error("outputs_offline", path=self.path.parent, problem=problem.strerror) from problem
+            offline = error("outputs_offline", path=self.path.parent, problem=problem.strerror)
+            raise disk_error(problem, self.path.parent) or offline from problem
 
     def _audio_problem(self) -> HeygemError | None:
         """Return why the recording was not decoded to its end; None where it was, or where its decoder only lost the encoder."""
         end = self._audio.poll(AUDIO_END_SECONDS) if self._audio is not None else None
-        if end is None or end.code == 0 or "Broken pipe" in end.stderr:
+        if end is None or end.code in {0, -signal.SIGPIPE} or "Broken pipe" in end.stderr:
             return None
         if not self._recording.path.exists():
             return error("io_error", problem=f"{display_name(self._recording.path)} no longer exists")
         return decoding_problem(self._recording, end, has_samples=True)
 
     def _failure(self, end: Completed) -> HeygemError:
-        if "No space left on device" in end.stderr or "Disk quota exceeded" in end.stderr:
-            return error("disk_full", free="nothing", needed="some more", path=self.path.parent)
+        if (known := _disk_error(end.stderr, self.path.parent)) is not None:
+            return known
         if not self.path.parent.is_dir():
             return error("outputs_offline", path=self.path.parent, problem=end.last_error_line)
-        return self._audio_problem() or error("encode_failed", problem=end.stderr.strip()[-600:] or end.last_error_line)
+        size = (self._like.width, self._like.height)
+        if (lost := self._audio_problem() or stream_error(end, "the result", size=size)) is not None:
+            return lost
+        require_capacity(size)
+        return error("encode_failed", problem=end.stderr.strip()[-600:] or end.last_error_line)
 
     def _label_files(self) -> tuple[Path | None, Path | None]:
         if not self._label:
@@ -195,3 +219,9 @@ class VideoWriter:
         text = Path(self._resources.enter_context(tempfile.TemporaryDirectory())) / "label.txt"
         text.write_text(self._label, encoding="utf-8")
         return text, font
+
+
+def _disk_error(output: str, folder: Path) -> HeygemError | None:
+    """Return the error where ffmpeg reports a disk that is full, read-only or failing, while it wrote to `folder`."""
+    number = reported_number(output, _DISK_NUMBERS)
+    return None if number is None else disk_error(OSError(number, os.strerror(number)), folder)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from heygem_daemon.processes import prefer_for_memory
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -20,7 +22,8 @@ CORES: Final = 4
 """Most processors that a request uses; the memory of decoders grows with their number."""
 NICENESS: Final = 10
 """The results of jobs come first."""
-OOM_SCORE: Final = "800"
+OOM_SCORE: Final = 800
+"""The memory of a job is taken last."""
 
 
 def adopt_orphans() -> None:
@@ -49,8 +52,7 @@ def confine(seconds: float) -> None:
         resource.setrlimit(limit, (lowered, lowered))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
-    with suppress(OSError):  # a container may forbid it
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    prefer_for_memory(OOM_SCORE)
 
 
 def orphans(known: set[int]) -> list[int]:

@@ -53,7 +53,7 @@ class PreviewWork:
     def _proxy(self, path: Path, request: PreviewRequest) -> Mapping[str, Any]:
         info = check_video(path, self._limits)
         command = commands.encode_preview(info, Path(request.output), longest=PROXY_SIDE, seconds=PROXY_SECONDS)
-        end = capture(command, seconds=request.seconds)
+        end = capture(command, seconds=request.seconds, limited=True)
         if end.code != 0:
             raise error("encode_failed", problem=end.last_error_line)
         return {"bytes": Path(request.output).stat().st_size}

@@ -1,34 +1,19 @@
 """Turn an OSError in the outputs folder (full, gone, read-only) into one of our errors."""
 
 import errno
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.names import escape_name
-from heygem_daemon.core.policy import human_bytes
-
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def free_bytes(outputs: Path) -> int | None:
-    """Return the space that this user can fill, in bytes; None while outputs is not reachable."""
-    try:
-        found = os.statvfs(outputs)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
+from heygem_daemon.disks import disk_error
 
 
 def outputs_error(outputs: Path, failed: OSError) -> HeygemError:
-    """Return disk_full or outputs_offline; with both the job waits, and they cost no attempt."""
-    if failed.errno in _NO_SPACE:
-        free = free_bytes(outputs)
-        return error("disk_full", free="nothing" if free is None else human_bytes(free), needed="more", path=escape_name(str(outputs)))
-    return error("outputs_offline", path=escape_name(str(outputs)), problem=failed.strerror or str(failed))
+    """Return the error that names what is wrong with the disk, else outputs_offline; with each the job waits, and it costs no attempt."""
+    offline = error("outputs_offline", path=escape_name(str(outputs)), problem=failed.strerror or str(failed))
+    return disk_error(failed, outputs) or offline
 
 
 @contextmanager
@@ -51,7 +36,10 @@ def folder_inside(outputs: Path, relative: str) -> Path:
         if part in {"", ".", ".."}:
             raise ValueError(f"not a path inside outputs: {relative!r}")
         folder = folder / part
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
         if folder.is_symlink():
-            raise OSError(errno.ELOOP, "a folder of it is a link", str(folder))
+            raise OSError(errno.ELOOP, f"{escape_name(part)} in it is a link", str(folder))
+        if not folder.is_dir():
+            raise OSError(errno.ENOTDIR, f"{escape_name(part)} in it is no folder", str(folder))
     return folder

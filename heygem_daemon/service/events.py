@@ -47,6 +47,25 @@ _DAEMON: Final = (
         explanation="From now on drops are taken. An inbox that could not be reached has a line of its own (inbox_offline).",
     ),
     Event(
+        name="daemon_not_started",
+        summary="The daemon could not start",
+        message="the daemon cannot start[: {reason}]",
+        explanation="{reason} No drop and no result was touched; `heygem check` shows more. systemd tries again after a pause.",
+    ),
+    Event(
+        name="internal_error",
+        summary="Something unforeseen happened in a part of the daemon, which goes on",
+        message="internal error[ in {part}]",
+        explanation="A mistake in the program or in a library. No drop and no result is lost. Please report the output of "
+        "`journalctl HEYGEM_EVENT=internal_error -o cat --output-fields=HEYGEM_TRACEBACK`.",
+    ),
+    Event(
+        name="library_output",
+        summary="A line that a library, or a process that opens files, wrote by itself",
+        message="{source}[: {line}]",
+        explanation="Not a log line of heygem itself. Most are harmless; worth reading where a file is refused that plays well.",
+    ),
+    Event(
         name="daemon_crashed",
         summary="The daemon ended because of an internal error; systemd starts it again",
         message="the daemon ended because of an internal error",
@@ -82,6 +101,20 @@ _DAEMON: Final = (
         "output of `journalctl HEYGEM_EVENT=tick_failed -o cat --output-fields=HEYGEM_TRACEBACK`.",
     ),
     Event(
+        name="tick_slow",
+        summary="One step of the daemon's round took longer than a second",
+        message="{part} took {seconds} s",
+        explanation="All that the daemon does waits for it meanwhile; nothing is lost. Often a disk or a share that answers slowly. If it "
+        "repeats with fast disks, report it with the name of the part.",
+    ),
+    Event(
+        name="entry_ignored",
+        summary="Something lies in an inbox and is used for nothing",
+        message="{name} in {inbox} is not used: {reason}",
+        explanation="A file or folder that is no drop, no part of one and no control file, or that has the name of an unfinished copy. It "
+        "has not changed for `incomplete_seconds`. It stays where it is; the page and status.json list it (`ignored` of its inbox).",
+    ),
+    Event(
         name="config_reloaded",
         summary="The configuration was read again",
         message="configuration read again[: {changes:; }]",
@@ -101,10 +134,11 @@ _DAEMON: Final = (
     ),
     Event(
         name="ledger_damaged",
-        summary="The ledger was damaged and moved aside, and a new one was started; claimed drops go back to their inbox",
+        summary="The ledger was damaged and moved aside, and a new one was started; claimed jobs are taken up again from their folders",
         message="the ledger was damaged and a new one was started[; the old one is {path}]",
-        explanation="Drops that were being processed start again from their inbox; the history is in the file that was moved aside. A "
-        "ledger is damaged by a failing disk, by a state folder on a share, or by a copy restored while the daemon ran.",
+        explanation="Claimed jobs go on under their ids, and what is published is not made again; for the history, stop the service and "
+        "run `heygem ledger rebuild`. A ledger is damaged by a failing disk, by a state folder on a share, or by a copy restored while the "
+        "daemon ran.",
     ),
     Event(
         name="ledger_unwritable",
@@ -117,8 +151,15 @@ _DAEMON: Final = (
         name="status_unwritable",
         summary="A status file could not be written; tried again later",
         message="[{job}: ]a status file could not be written[: {reason}]",
-        explanation="outputs shows an old state until the file can be written. Check the share of outputs: its space, its permissions. "
-        "`heygem check` finds most causes.",
+        explanation="outputs shows an old state until the file can be written, which is tried again all the time; a line status_writable "
+        "follows when the daemon's own status can be written again. Check the share of outputs: its space, its permissions. `heygem check` "
+        "finds most causes.",
+    ),
+    Event(
+        name="status_writable",
+        summary="The status files can be written again",
+        message="the status files can be written again[ after {seconds:.0f} s]",
+        explanation="What was left out meanwhile is written now; nothing needs to be done.",
     ),
     Event(
         name="metrics_unwritable",
@@ -132,6 +173,27 @@ _DAEMON: Final = (
         message="deleted what was over its keep time[: {deleted}]",
         explanation="The times are keep.done_days, keep.failed_days, keep.staging_days and keep.history_days in the configuration; 0 "
         "keeps for ever.",
+    ),
+    Event(
+        name="sweep_incomplete",
+        summary="Something that is over its keep time could not be deleted",
+        message="{count:#folder} over their keep time could not be deleted, among them {path}[: {reason}]",
+        explanation="It is tried again every hour. The usual reasons are files of another user in it, protected ones (`lsattr`), and "
+        "mounted folders. Delete it by hand, as root.",
+    ),
+    Event(
+        name="clock_jumped",
+        summary="The clock of the computer is far ahead of what it showed before: nothing is deleted for its age until it is confirmed",
+        message="the clock is {days} days ahead of what it showed before: nothing is deleted for its age until it has gone steadily for "
+        "{hours} hours",
+        explanation="A computer that was off for so long looks the same, and then nothing needs to be done. Otherwise correct the clock "
+        "(`timedatectl`): a line clock_believed follows at once. Jobs go on meanwhile.",
+    ),
+    Event(
+        name="clock_believed",
+        summary="The clock of the computer can be believed again",
+        message="the clock can be believed again: what is over its keep time is deleted",
+        explanation="It was corrected, or has gone steadily for a day.",
     ),
     Event(
         name="request_taken",
@@ -149,8 +211,23 @@ _DAEMON: Final = (
     Event(
         name="control_refused",
         summary="A control file could not be applied and was deleted",
-        message="{control} was deleted[: {reason}]",
-        explanation="A user put {control} into an inbox. A .priority file holds a whole number from -100 to 100 and nothing else.",
+        message="[{job}: ]{control} was deleted[: {reason}]",
+        explanation="A user put {control} into an inbox. A .priority file holds a whole number from -100 to 100 and nothing else. Who may "
+        "ask for what is up to [users] in the configuration; whose a file is, `stat` shows.",
+    ),
+    Event(
+        name="pause_refused",
+        summary="A file PAUSE in an inbox was left aside, for only an administrator may pause",
+        message="PAUSE in {inbox} was left aside[: {reason}]",
+        explanation="users.pause in the configuration is admin, and the file is neither root's nor of a user in users.admins. `heygem "
+        "pause` by root pauses; the file may be deleted.",
+    ),
+    Event(
+        name="users_unknown",
+        summary="Administrators of the configuration are unknown on this machine",
+        message="users.admins names users that this machine does not know[: {users:; }]",
+        explanation="They have no more rights than others. Correct the names, or give numbers; a directory service (LDAP) that was away "
+        "is asked again at a reload.",
     ),
     Event(
         name="hook_finished",
@@ -164,6 +241,19 @@ _DAEMON: Final = (
         message="[{job}: ]hook {hook} failed[: {reason}]",
         explanation="The job and its results are the same as without a hook. The hook is not repeated. Try the command by hand with the "
         "job's status.json on its standard input, as the user of the service.",
+    ),
+    Event(
+        name="queue_blocked",
+        summary="Nothing starts at the moment, whatever waits",
+        message="nothing new starts[: {reason}]",
+        explanation="Something that every job needs is missing ({error_code}): room on the disk of outputs, outputs itself, a worker. "
+        "Results in progress go on, and the queue continues by itself. docs/errors.md has a hint for every code.",
+    ),
+    Event(
+        name="queue_continues",
+        summary="What kept the queue from starting anything is over",
+        message="the queue continues",
+        explanation="The reason was in the line queue_blocked before this one.",
     ),
     Event(
         name="breaker_opened",
@@ -241,6 +331,13 @@ _INBOXES: Final = (
         "file lies beside videos/ instead of in it, or in a folder inside it.",
     ),
     Event(
+        name="file_not_judged",
+        summary="A file could not be judged because of an internal error",
+        message="{job}: {file} could not be judged[: {reason}]",
+        explanation="A mistake in the program, not in the file: please report the output of "
+        "`journalctl HEYGEM_EVENT=file_not_judged -o cat --output-fields=HEYGEM_TRACEBACK`. The other files of the drop are worked on.",
+    ),
+    Event(
         name="drop_restored",
         summary="A drop was moved back to its inbox",
         message="{job}: moved back to its inbox[: {reason}]",
@@ -251,7 +348,7 @@ _INBOXES: Final = (
         name="drop_lost_race",
         summary="Another process claimed a drop first",
         message="{job}: another process claimed it first",
-        explanation="The folder was renamed or deleted at the moment of the claim. This is normal if two daemons share an inbox.",
+        explanation="The folder was renamed or deleted at the moment of the claim.",
     ),
 )
 
@@ -308,6 +405,40 @@ _JOBS: Final = (
         summary="The ZIP of a job could not be written",
         message="{job}: its ZIP could not be written[: {reason}]",
         explanation="The results themselves are in outputs. Most often there is no room for a second copy of them.",
+    ),
+)
+
+_FORMER_JOBS: Final = (
+    Event(
+        name="job_adopted",
+        summary="A claimed job that the ledger does not know was taken up again",
+        message="{job}: taken up again from its folders[: {state}][, {items:#result}]",
+        explanation="The ledger was lost or comes from a backup. What is published of the same inputs is kept, the rest is made.",
+    ),
+    Event(
+        name="job_moved",
+        summary="The inputs of a job lie in another inbox than before",
+        message="{job}: its inputs are in {inbox} now, no longer in {before}",
+        explanation="The inbox was renamed or mounted elsewhere, and is in the configuration under its new path. The job goes on there.",
+    ),
+    Event(
+        name="drop_not_adopted",
+        summary="A claimed folder that the ledger does not know cannot be read now",
+        message="{job_id}: not taken up again yet[: {reason}]",
+        explanation="It is tried again every few seconds, then put back into its inbox; what cannot be moved either is left where it is "
+        "until the next start. Look at that folder of .heygem/claimed.",
+    ),
+    Event(
+        name="job_lost",
+        summary="A status file was about a job that is neither in the ledger nor claimed",
+        message="{job}: lost with the ledger; its status names that now",
+        explanation="Whoever dropped it reads in its status.json to drop it again. What was published stays.",
+    ),
+    Event(
+        name="result_missing",
+        summary="A published result is no longer in outputs",
+        message="{job}: [{count:#result} ]deleted or moved away",
+        explanation="Somebody took it. Its status names it as missing; `heygem retry {job_id}` makes it again, while the inputs are kept.",
     ),
 )
 
@@ -450,4 +581,6 @@ _WEB: Final = (
     ),
 )
 
-EVENTS: Final[Mapping[str, Event]] = {event.name: event for event in (*_DAEMON, *_INBOXES, *_JOBS, *_ITEMS, *_WORKERS, *_WEB)}
+EVENTS: Final[Mapping[str, Event]] = {
+    event.name: event for event in (*_DAEMON, *_INBOXES, *_JOBS, *_FORMER_JOBS, *_ITEMS, *_WORKERS, *_WEB)
+}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from heygem_daemon.core.ports import Log
-from heygem_daemon.service.log import LEVELS, message_of
+from heygem_daemon.service.log import LEVELS, json_line, message_of
 
 LINES_PER_JOB: Final = 200
 JOBS: Final = 2000
@@ -56,4 +56,7 @@ class JobLog:
 def _line(event: str, level: str, fields: dict[str, object]) -> str:
     message = message_of({key: value for key, value in fields.items() if value is not None} | {"event": event})
     time = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    return json.dumps({"time": time, "level": level, "event": event, "message": message[:LINE_CHARACTERS]}, ensure_ascii=False)
+    line = {"time": time, "level": level, "event": event, "message": message[:LINE_CHARACTERS]}
+    if trace := fields.get("exception"):  # the hint of such an error asks to report it with this log
+        line["traceback"] = str(trace)[-LINE_CHARACTERS:]
+    return json_line(json.dumps(line, ensure_ascii=False))

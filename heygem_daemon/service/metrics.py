@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,11 @@ class PrometheusFile:
             self._last_problem = reason
         else:
             self._last_problem = ""
+
+    def withdraw(self) -> None:
+        """Delete the file: old values would stay on the dashboards for ever."""
+        with suppress(OSError):
+            self._path.unlink()
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -120,8 +126,13 @@ def _inbox_and_disk_metrics(status: DaemonStatus) -> Iterator[Metric]:
     outputs = (escape_name(status.disk.path),)
     if status.disk.free is not None:
         yield _gauge("disk_free_bytes", "Free space of outputs; absent while it cannot be reached", {outputs: status.disk.free}, "path")
+    if status.disk.files_free is not None:
+        yield _gauge(
+            "disk_free_files", "Free inodes of outputs; absent where there is no limit of them", {outputs: status.disk.files_free}, "path"
+        )
     yield _gauge("disk_reserve_bytes", "Nothing starts with less free space than this", {outputs: status.disk.reserve}, "path")
-    yield _gauge("disk_ok", "1 if outputs can be reached and has more than the reserve", {outputs: status.disk.ok}, "path")
+    meaning = "1 if outputs can be reached, can be written, and has inodes and more space than the reserve"
+    yield _gauge("disk_ok", meaning, {outputs: status.disk.ok}, "path")
 
 
 def _result_metrics(counts: Counts) -> Iterator[Metric]:

@@ -13,6 +13,8 @@ STATUS_SECONDS: Final = 1.0
 KEEPALIVES_PER_WATCHDOG_TIME: Final = 4
 """WATCHDOG=1 messages per watchdog time: two may be late or lost before anything happens."""
 ALARM_FRACTION: Final = 0.75
+SHORTEST_ALARM: Final = 5.0
+"""s. The alarm writes where every thread is, which may end the process while they run: it is for one that hangs, and is killed anyway."""
 MAX_STATUS_LENGTH: Final = 400
 """Characters; systemd discards messages of more than 4096 bytes."""
 
@@ -65,7 +67,8 @@ class SystemdNotifier:
             "WATCHDOG=1"
         ):
             self._alive_at = now
-            self._alarm(self.watchdog_seconds * ALARM_FRACTION)
+            if self.watchdog_seconds * ALARM_FRACTION >= SHORTEST_ALARM:
+                self._alarm(self.watchdog_seconds * ALARM_FRACTION)
 
     def _set_phase(self, phase: str) -> None:
         if phase != self._phase:

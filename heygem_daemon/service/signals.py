@@ -45,13 +45,13 @@ class StopSignal:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopSignal]:
-    """Catch SIGTERM, SIGINT and SIGHUP while the block runs."""
+def stop_signals(*, is_last: bool = False) -> Iterator[StopSignal]:
+    """Catch SIGTERM, SIGINT and SIGHUP while the block runs. is_last: the process ends after it, so one that comes then is ignored."""
     stop = StopSignal()
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_last else handler)
         stop.close()

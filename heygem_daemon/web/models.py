@@ -28,9 +28,14 @@ class ProblemAnswer(_Answer):
 
 
 class Health(_Answer):
-    status: Literal["ok", "degraded"] = Field(description="degraded: the daemon is silent, or outputs cannot be read")
+    status: Literal["ok", "degraded"] = Field(
+        description="degraded: the daemon is silent or cannot write its status, or outputs cannot be read"
+    )
     version: str
-    daemon: str = Field(description="the state in its status file, or `silent` where its heartbeat is old, `unknown` without one")
+    daemon: str = Field(
+        description="the state in its status file; `unreported` where it runs and cannot write it, `silent` where it has not "
+        "reported for a while, `unknown` without a file"
+    )
     heartbeat_age_s: float | None = None
 
 
@@ -69,6 +74,7 @@ class Options(_Answer):
     recording_suffixes: list[str]
     video_suffixes: list[str]
     languages: list[str] = Field(default_factory=list, description="codes that a script may be marked with")
+    highest_priority: int = Field(default=100, description="of those that the caller may give; a higher one becomes this one")
 
 
 # -- uploads -----------------------------------------------------------------------------------------------------------
@@ -327,7 +333,8 @@ class CodeCount(_Answer):
 class DaemonSummary(_Answer):
     """The daemon, as the head of every screen shows it."""
 
-    state: str = Field(description="starting, running, paused, stopping, stopped, silent or unknown")
+    state: str = Field(description="starting, running, paused, stopping, stopped, unreported, silent or unknown")
+    unwritable: str | None = Field(default=None, description="why the daemon, which runs, cannot write its status")
     version: str = ""
     heartbeat: AwareDatetime | None = None
     queue: QueueStatus = QueueStatus()
@@ -347,6 +354,10 @@ class InboxView(_Answer):
     paused: bool
     network: bool = False
     reason: str = ""
+    ignored: list[str] = Field(
+        default_factory=list, description="names of what lies in it and is used for nothing, some of them; for administrators"
+    )
+    ignored_count: int = 0
 
 
 class SystemStatus(_Answer):

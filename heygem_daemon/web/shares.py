@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
 
-from heygem_daemon.intake.daemon_pool import DaemonThreadPool
+from heygem_daemon.daemon_threads import DaemonThreadPool
 from heygem_daemon.web.problems import WebProblem
 
 T = TypeVar("T")

@@ -1,19 +1,25 @@
 """Turn the settings into the values and adapters that the parts of the daemon are made with."""
 
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
+from heygem_daemon.clock_record import ClockRecord
 from heygem_daemon.core import policy
 from heygem_daemon.core.drop import DropLimits
 from heygem_daemon.core.errors import error
+from heygem_daemon.core.job import Job
+from heygem_daemon.core.users import ROOT, UserRules
 from heygem_daemon.daemon.candidate import CandidateRules
 from heygem_daemon.daemon.runtime_config import Intervals, RuntimeConfig
 from heygem_daemon.executors.local import WorkerSetup, worker_command
 from heygem_daemon.executors.worker_plan import WorkerPlan, plan_workers
+from heygem_daemon.intake.inbox_record import InboxRecord
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from heygem_daemon.lipsync.engines import Wav2LipOptions, engine_names
 from heygem_daemon.machine import Machine, read_machine
 from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.publishing import published_index
 from heygem_daemon.publishing.retention import FolderRetention
 from heygem_daemon.settings import Settings
 
@@ -49,6 +55,21 @@ def ledger_path(settings: Settings) -> Path:
 def open_ledger(settings: Settings, *, repair: bool = False) -> SqliteLedger:
     """Open the ledger, made if there was none; only the daemon may `repair` a damaged one. Raises HeygemError."""
     return SqliteLedger(ledger_path(settings), repair=repair)
+
+
+def missing_results(settings: Settings, job: Job) -> frozenset[str]:
+    """Return the keys of the published items of a job whose files are no longer in outputs."""
+    return published_index.missing_results(settings.outputs, job)
+
+
+def clock_record(settings: Settings) -> ClockRecord:
+    """Return what the daemon keeps of the wall clock from one run to the next."""
+    return ClockRecord(settings.state / "clock.json")
+
+
+def inbox_record(settings: Settings) -> InboxRecord:
+    """Return what the daemon keeps of its inboxes from one run to the next."""
+    return InboxRecord(settings.state / "inboxes.json")
 
 
 def retention(settings: Settings) -> FolderRetention:
@@ -116,6 +137,44 @@ def _rules(settings: Settings) -> CandidateRules:
         settle_seconds=settings.intake.settle_seconds,
         network_settle_seconds=settings.intake.network_settle_seconds,
         incomplete_seconds=settings.intake.incomplete_seconds,
-        limits=DropLimits(items=settings.limits.items, file_bytes=settings.limits.file_bytes),
+        limits=DropLimits(
+            items=settings.limits.items,
+            file_bytes=settings.limits.file_bytes,
+            result_seconds=settings.limits.drop_hours * 3600,
+            fit=settings.engine.fit,
+        ),
         priorities={str(inbox.path): inbox.priority for inbox in settings.inboxes},
+        users=user_rules(settings),
     )
+
+
+def user_rules(settings: Settings) -> UserRules:
+    """Return what users may do; a user whom this machine does not know is left out (`unknown_users` names them)."""
+    chosen = settings.users
+    return UserRules(
+        highest_priority=chosen.highest_priority,
+        cancel=chosen.cancel,
+        hold=chosen.hold,
+        retry=chosen.retry,
+        prioritize=chosen.prioritize,
+        pause=chosen.pause,
+        waiting_drops=chosen.waiting_drops,
+        waiting_bytes=chosen.waiting_bytes,
+        admins=frozenset({ROOT, *(uid for name in chosen.admins if (uid := uid_of(name)) is not None)}),
+        page=uid_of(chosen.page_user),
+    )
+
+
+def unknown_users(settings: Settings) -> list[str]:
+    """Return the administrators of the configuration whom this machine does not know."""
+    return [name for name in settings.users.admins if uid_of(name) is None]
+
+
+def uid_of(name: str) -> int | None:
+    """Return the number of a user of this machine, given by name or number; None of an unknown one."""
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None

@@ -23,6 +23,8 @@ class NullMetrics:
 
     def write(self, status: DaemonStatus) -> None: ...
 
+    def withdraw(self) -> None: ...
+
 
 def job_hooks(settings: Settings, log: Log) -> Hooks:
     chosen = settings.hooks

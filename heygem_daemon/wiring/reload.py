@@ -11,7 +11,7 @@ from heygem_daemon.daemon.main_loop import Daemon
 from heygem_daemon.lipsync.engines import engine_names
 from heygem_daemon.settings import ConfigurationError, Settings
 from heygem_daemon.wiring.adapters import Adapters
-from heygem_daemon.wiring.config_mapping import retention, runtime_config
+from heygem_daemon.wiring.config_mapping import runtime_config, unknown_users
 from heygem_daemon.wiring.observers import job_hooks, metrics_exporter
 
 RESTART_REQUIRED: Final = frozenset({"outputs", "state", "cache", "weights", "corpus", "engine.device", "log.format"})
@@ -68,6 +68,8 @@ class Reload:
         deferred = [change for change in changed if change.setting in RESTART_REQUIRED]
         self.settings = _with_values_in_force(self.settings, settings)
         self._apply(daemon, {change.setting.partition(".")[0] for change in changed})
+        if unknown := unknown_users(self.settings):
+            self.adapters.log("users_unknown", level="warning", users=unknown)
         self.adapters.log("config_reloaded", changes=[str(change) for change in changed if change not in deferred])
         if deferred:
             self.adapters.log("config_needs_restart", level="warning", changes=[str(change) for change in deferred])
@@ -76,11 +78,11 @@ class Reload:
         settings, log = self.settings, self.adapters.log
         self.adapters.apply(settings)
         daemon.apply(runtime_config(settings))
-        daemon.retention = retention(settings)
         if "hooks" in sections:
             former, daemon.reporter.hooks = daemon.reporter.hooks, job_hooks(settings, log)
             threading.Thread(target=former.close, args=(_FORMER_HOOKS_SECONDS,), name="former hooks", daemon=True).start()
         if "metrics" in sections:
+            daemon.reporter.metrics_exporter.withdraw()
             daemon.reporter.metrics_exporter = metrics_exporter(settings, log)
 
 

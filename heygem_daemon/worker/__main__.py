@@ -13,6 +13,7 @@ from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.lipsync.engines import Wav2LipOptions
 from heygem_daemon.lipsync.loading import without_collection
 from heygem_daemon.media.types import MediaLimits
+from heygem_daemon.processes import prefer_for_memory
 from heygem_daemon.worker.loop import PreparedSession, Session, serve
 from heygem_daemon.worker.options import WorkerOptions
 from heygem_daemon.worker.process import (
@@ -20,7 +21,6 @@ from heygem_daemon.worker.process import (
     Terminated,
     ensure_group_leader,
     raise_on_signals,
-    raise_oom_score,
     redirect_stdout,
     set_parent_death_signal,
     terminate_group,
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_on_signals()
     try:
         ensure_group_leader()
-        raise_oom_score()
+        prefer_for_memory()
         heartbeat = HeartbeatThread(writer, parent=set_parent_death_signal(), seconds=parsed.heartbeat_seconds)
         heartbeat.start()
         os.environ.setdefault("NUMBA_CACHE_DIR", str(parsed.cache / "numba"))  # for what cannot be kept beside the source

@@ -1,20 +1,20 @@
 """Map every exception of a worker to a row of the error table."""
 
 import errno
-import shutil
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.storage import SHORT, UNREACHABLE
+from heygem_daemon.disks import disk_error
 
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_TRANSIENT: Final = frozenset(
-    {
-        *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN),
-        *(errno.ENETUNREACH, errno.EREMOTEIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ECONNRESET, errno.ECONNABORTED),
-    }
-)
-"""Error numbers of a share, a disk or a file table that fails for the moment."""
+_UNREACHABLE: Final = UNREACHABLE | {errno.EPERM}
+"""EPERM is not among those of the programs: ffmpeg says "Operation not permitted" of whatever it has no number for (-1)."""
+_NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "std::bad_alloc", "Cannot allocate memory")
+"""Words by which libraries in C++ (PyTorch, OpenCV) say that memory ran out."""
+_NO_THREAD: Final = "can't start new thread"
 
 
 def as_heygem_error(problem: BaseException, folder: Path) -> HeygemError:
@@ -23,17 +23,18 @@ def as_heygem_error(problem: BaseException, folder: Path) -> HeygemError:
         return problem
     if isinstance(problem, OSError):
         return _system_error(problem, folder)
-    if _is_device_memory(problem):
-        return error("device_memory")
-    if _is_device_lost(problem):
-        return error("device_lost", problem=_describe(problem))
-    return error("internal", problem="the server ran out of memory" if isinstance(problem, MemoryError) else _describe(problem))
+    for code, holds in _BY_WORDS.items():
+        if holds(problem):
+            return error(code, problem=_describe(problem), program="the worker")
+    return error("internal", problem=_describe(problem))
 
 
 def _system_error(problem: OSError, folder: Path) -> HeygemError:
-    if problem.errno in _DISK_FULL:
-        return _disk_full(folder)
-    return error("io_error" if problem.errno in _TRANSIENT else "internal", problem=_describe(problem))
+    if problem.errno in SHORT:
+        return error("server_short", program="the worker", problem=_describe(problem))
+    if problem.errno in _UNREACHABLE:
+        return error("io_error", problem=_describe(problem))
+    return disk_error(problem, _place(problem, folder)) or error("internal", problem=_describe(problem))
 
 
 def _describe(problem: BaseException) -> str:
@@ -43,12 +44,18 @@ def _describe(problem: BaseException) -> str:
     return f"{name}: {lines[0][:200]}" if lines else name
 
 
-def _disk_full(folder: Path) -> HeygemError:
-    try:
-        free = f"{shutil.disk_usage(folder).free / 2**20:.0f} MiB"
-    except OSError:
-        free = "nothing"
-    return error("disk_full", free=free, needed="more", path=folder)
+def _place(problem: OSError, folder: Path) -> Path:
+    """Return the folder whose disk failed: that of the file in the error (the cache, the temporary folder), else that of the attempt."""
+    named = problem.filename2 or problem.filename
+    if not isinstance(named, str | bytes) or not os.fsdecode(named).startswith("/"):
+        return folder
+    path = Path(os.fsdecode(named))
+    return path if path.is_dir() else path.parent
+
+
+def _is_memory(problem: BaseException) -> bool:
+    """Return whether the memory of the machine ran out, or that which the worker may use of it."""
+    return isinstance(problem, MemoryError) or (isinstance(problem, Exception) and any(words in str(problem) for words in _NO_MEMORY))
 
 
 def _is_from_torch(problem: BaseException) -> bool:
@@ -62,7 +69,19 @@ def _is_device_memory(problem: BaseException) -> bool:
     return isinstance(problem, RuntimeError) and "CUDA error: out of memory" in str(problem)
 
 
+def _is_short_of_threads(problem: BaseException) -> bool:
+    return isinstance(problem, RuntimeError) and _NO_THREAD in str(problem)
+
+
 def _is_device_lost(problem: BaseException) -> bool:
     if _is_from_torch(problem) and type(problem).__name__ == "AcceleratorError":
         return True
     return isinstance(problem, RuntimeError) and any(word in str(problem) for word in ("CUDA error", "CUDA driver", "cuDNN error"))
+
+
+_BY_WORDS: Final[Mapping[str, Callable[[BaseException], bool]]] = {
+    "device_memory": _is_device_memory,
+    "device_lost": _is_device_lost,
+    "memory_full": _is_memory,
+    "server_short": _is_short_of_threads,
+}

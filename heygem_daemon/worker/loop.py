@@ -3,15 +3,19 @@
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
-from heygem_daemon.core.errors import InputError, error
+from heygem_daemon.core.error_catalog import ErrorKind
+from heygem_daemon.core.errors import HeygemError, error, trace_of
 from heygem_daemon.core.job import Failure
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
+from heygem_daemon.machine import killed_for_memory
 from heygem_daemon.worker.error_mapping import as_heygem_error
 
+_NOT_THE_INPUTS: Final = frozenset({ErrorKind.TRANSIENT, ErrorKind.SETUP, ErrorKind.DEVICE})
 OnStep = Callable[[str, int, int], None]
 """stage, done, total"""
 
@@ -49,22 +53,36 @@ class Liveness(Protocol):
     def idle(self) -> None: ...
 
 
-def work_on(order: WorkOrder, session: Session, on_report: Callable[[WorkerMessage], None]) -> None:
-    """Work on one order and report progress and the outcome. Raises nothing but Terminated and KeyboardInterrupt."""
+def work_on(
+    order: WorkOrder, session: Session, on_report: Callable[[WorkerMessage], None], *, killed: Callable[[], int] = killed_for_memory
+) -> None:
+    """Work on one order and report progress and the outcome. Raises nothing but Terminated and KeyboardInterrupt.
+
+    killed: returns how many processes the kernel has ended so far as memory ran out."""
 
     def on_step(stage: str, done: int, total: int) -> None:
         on_report(WorkProgress(token=order.token, stage=stage, done=done, total=total))
 
-    before = _identities(order)
+    before, killed_before = _identities(order), killed()
     try:
         result = session.run(order, on_step)
-    except InputError as problem:
-        is_still_there = None not in before and _identities(order) == before
-        on_report(failed(order, problem if is_still_there else error("share_offline", path=escape_name(str(Path(order.recording).parent)))))
     except Exception as problem:  # noqa: BLE001  (the border of an item: whatever happens inside becomes its failure)
-        on_report(failed(order, problem))
+        report = failed(order, problem)
+        cause = _outer_cause(order, report, before, ran_out=killed() > killed_before)
+        on_report(report if cause is None else replace(report, kind=cause.kind, failure=Failure.of(cause)))
     else:
         on_report(WorkSucceeded(token=order.token, result=result))
+
+
+def _outer_cause(order: WorkOrder, report: WorkFailed, before: list[tuple[int, int] | None], *, ran_out: bool) -> HeygemError | None:
+    """Return the error behind that of a report, None where it says itself why the attempt failed.
+
+    The inputs are looked at only where that may matter: on a share that answers nobody the report would never be sent."""
+    if report.failure.code == "tool_killed" and ran_out:  # as often as it is tried, perhaps: it must not wait for ever
+        return error("memory_full", problem=report.failure.message)
+    if report.kind in _NOT_THE_INPUTS or (None not in before and _identities(order) == before):
+        return None
+    return error("share_offline", path=escape_name(str(Path(order.recording).parent)))
 
 
 def _identities(order: WorkOrder) -> list[tuple[int, int] | None]:
@@ -86,7 +104,8 @@ def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:
     if known is not problem:
         print(f"job {order.job_id}, item {order.item}:", file=sys.stderr)  # noqa: T201  (stderr is the worker's log)
         traceback.print_exception(problem, file=sys.stderr)
-    return WorkFailed(token=order.token, kind=known.kind, failure=Failure.of(known))
+    trace = trace_of(problem) if known is not problem and known.code == "internal" else known.trace
+    return WorkFailed(token=order.token, kind=known.kind, failure=Failure.of(known), trace=trace)
 
 
 def serve(name: str, session: Session, orders: Iterable[WorkOrder], on_report: Callable[[WorkerMessage], None], liveness: Liveness) -> None:

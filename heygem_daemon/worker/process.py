@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -17,8 +16,6 @@ from heygem_daemon.worker.protocol import Heartbeat, Message, encode
 _PR_SET_PDEATHSIG: Final = 1
 _ORPHAN_GRACE: Final = 5.0
 _CHECK_SECONDS: Final = 0.5
-_OOM_SCORE: Final = "500"
-"""proc_pid_oom_score_adj(5): as if it used half of all memory more than it does."""
 
 
 class Terminated(BaseException):
@@ -64,12 +61,6 @@ def ensure_group_leader() -> None:
     """Lead a process group, so that one kill reaches our ffmpeg children too."""
     if os.getpid() != os.getpgrp():
         os.setpgid(0, 0)
-
-
-def raise_oom_score() -> None:
-    """Let the out-of-memory killer choose this process and its children before the daemon, whose end would stop every job."""
-    with contextlib.suppress(OSError):  # a container may forbid it
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
 
 
 def raise_on_signals() -> None:

@@ -6,7 +6,7 @@ To the worker go the fields of a WorkOrder. From it come reports, each with its 
     {"type": "ready", "worker", "device", "models"}
     {"type": "progress", "token", "stage", "done", "total"}
     {"type": "succeeded", "token", "result"}
-    {"type": "failed", "token", "kind", "failure": {"code", "message", "hint", "retryable"}}
+    {"type": "failed", "token", "kind", "failure": {"code", "message", "hint", "retryable"}, "trace"}
 """
 
 import json
@@ -48,7 +48,7 @@ def decode_order(line: bytes) -> WorkOrder:
     """Raises ProtocolError."""
     try:
         return WorkOrder.from_json(json.loads(line))
-    except (ValueError, TypeError, KeyError) as problem:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise ProtocolError(f"not an order: {problem}") from problem
 
 
@@ -64,7 +64,7 @@ def decode(line: bytes) -> Message:
         if kind is WorkFailed:
             fields |= {"kind": ErrorKind(fields["kind"]), "failure": Failure(**fields["failure"])}
         return kind(**fields)
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise ProtocolError(f"not a report: {line[:200]!r}") from problem
 
 

@@ -17,6 +17,7 @@ def test_a_clip_is_named_by_its_shorter_side_and_an_unusual_codec(width: int, he
     assert own_name(width, height, codec) == name
 
 
+@pytest.mark.slow
 def test_a_clip_of_any_size_and_rate_is_made_once(portrait_clip: Path, tmp_path: Path) -> None:
     inputs = Inputs(folder=tmp_path, clip=portrait_clip)
     made = inputs.video("480p", fps=60, seconds=0.5)

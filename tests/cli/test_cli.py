@@ -1,9 +1,10 @@
-"""The commands of `heygem` and what they print and return; each is started as a program once, and called in this process otherwise."""
+"""The commands of `heygem` and what they print and return; some are started as a program once, and all called in this process otherwise."""
 
 import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,10 @@ import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.status import DaemonStatus, ItemStatus, JobStatus, JobSummary, WarningStatus, moment
+from heygem_daemon.ledger.sqlite import SqliteLedger
 from tests.cli.runner import heygem, heygem_program
+from tests.core.making import item as ledger_item
+from tests.core.making import job as ledger_job
 
 
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
@@ -34,9 +38,9 @@ def test_init_inbox_makes_the_marker_and_pause_and_resume_use_it(tmp_path: Path)
     assert heygem("pause", "--inbox", str(inbox)).code == 1
     assert heygem_program("init-inbox", str(inbox)).code == 0
     assert (inbox / ".heygem-inbox").is_file()
-    assert heygem_program("pause", "--inbox", str(inbox)).code == 0
+    assert heygem("pause", "--inbox", str(inbox)).code == 0
     assert (inbox / "PAUSE").is_file()
-    assert heygem_program("resume", "--inbox", str(inbox)).code == 0
+    assert heygem("resume", "--inbox", str(inbox)).code == 0
     assert not (inbox / "PAUSE").exists()
 
 
@@ -119,17 +123,39 @@ def test_a_heartbeat_from_the_future_is_no_sign_of_life(tmp_path: Path) -> None:
     assert heygem("status", "--outputs", str(tmp_path)).code == 1
 
 
+def test_nothing_is_swept_by_a_clock_that_is_far_ahead(tmp_path: Path) -> None:
+    (tmp_path / "clock.json").write_text(json.dumps({"believed": time.time() - 40 * 86400, "seen": time.time() - 40 * 86400}))
+    arguments = ("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path))
+    refused = heygem(*arguments)
+    assert (refused.code, "40.0 days ahead" in refused.stderr) == (1, True)
+    assert heygem(*arguments, "--trust-clock").code == 0
+
+
 def test_a_request_where_no_daemon_ever_ran_is_refused_and_makes_no_ledger(tmp_path: Path) -> None:
     result = heygem_program("retry", "lesson", "--state", str(tmp_path))
     assert (result.code, "no ledger" in result.stderr) == (1, True)
-    assert heygem_program("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).code == 0
+    assert heygem("sweep", "--state", str(tmp_path), "--inbox", str(tmp_path / "in"), "--outputs", str(tmp_path)).code == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_request_is_left_in_the_ledger_and_an_impossible_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYGEM_OUTPUTS", str(tmp_path))
+    (tmp_path / ".heygem-inbox").touch()
+    failed = ledger_job(ledger_item("a", State.FAILED), id="1", name="wrong", output="wrong", inbox=str(tmp_path), state=State.FAILED)
+    queued = ledger_job(ledger_item("a"), id="2", name="lesson", output="lesson", inbox=str(tmp_path))
+    with closing(SqliteLedger(tmp_path / "ledger.sqlite3")) as ledger:
+        ledger.put(failed, queued)
+        for verb, name in (("retry", "nobody"), ("retry", "lesson"), ("cancel", "wrong")):
+            assert heygem(verb, name, "--state", str(tmp_path)).code == 1
+        for verb, name in (("retry", "wrong"), ("cancel", "lesson"), ("hold", "lesson")):
+            assert heygem(verb, name, "--state", str(tmp_path)).code == 0
+        assert ledger.requests(9) == [("retry", "wrong"), ("cancel", "lesson"), ("hold", "lesson")]
 
 
 def test_a_ledger_that_cannot_be_read_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
     for command in (("cancel", "lesson"), ("sweep", "--outputs", str(tmp_path))):
-        result = heygem_program(*command, "--state", str(tmp_path))
+        result = heygem(*command, "--state", str(tmp_path))
         assert (result.code, "Traceback" in result.stderr, "ledger.sqlite3" in result.stderr) == (1, False, True)
 
 
@@ -170,7 +196,7 @@ def test_render_into_a_file_is_refused(tmp_path: Path) -> None:
     ("option", "value"), [("--channel", "both"), ("--track", "0"), ("--background", "green"), ("--first-seconds", "0")]
 )
 def test_render_refuses_a_wrong_option_before_it_loads_anything(tmp_path: Path, option: str, value: str) -> None:
-    result = heygem_program("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"), option, value)
+    result = heygem("render", "speech.wav", "video.mp4", "--out", str(tmp_path / "out"), option, value)
     assert result.code == 2
     assert option.removeprefix("--") in result.stderr
     assert not (tmp_path / "out").exists()
@@ -205,7 +231,7 @@ def test_the_printed_schema_is_one_and_fits_a_status_file(tmp_path: Path) -> Non
 
 
 def test_models_list_and_verify_report_what_is_missing(tmp_path: Path, weights: Path) -> None:
-    assert heygem_program("models", "verify", "--weights", str(weights)).code == 0
+    assert heygem("models", "verify", "--weights", str(weights)).code == 0
     missing = heygem("models", "verify", "--weights", str(tmp_path))
     assert (missing.code, "heygem models fetch" in missing.stderr) == (1, True)
     assert "face" in heygem("models", "list", "--weights", str(tmp_path)).stdout
@@ -213,4 +239,4 @@ def test_models_list_and_verify_report_what_is_missing(tmp_path: Path, weights: 
 
 def test_the_schema_in_the_package_is_the_one_that_is_printed(root: Path) -> None:
     shipped = (root / "heygem_daemon" / "status.schema.json").read_text(encoding="utf-8")
-    assert shipped == heygem_program("schema").stdout, "run `make docs`"
+    assert shipped == heygem("schema").stdout, "run `make docs`"

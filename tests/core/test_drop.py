@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heygem_daemon.core.drop import DropLimits, Entry, Kind, Plan, is_drop_file, is_flat_part, items, plan, signature, total_bytes
+from heygem_daemon.core.drop import DropLimits, Entry, Kind, Plan, is_drop_file, is_flat_part, items, plan, signature, too_long, total_bytes
 from heygem_daemon.core.errors import HeygemError, error
 from heygem_daemon.core.file_types import RECORDING_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES, FileType, type_of
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.render_options import Fit
 from tests.core.making import entry
 
 LIMITS = DropLimits(items=500, file_bytes=64 * 2**30)
@@ -280,6 +281,32 @@ def test_a_link_in_place_of_a_folder_or_of_job_toml_is_refused(path: str) -> Non
 
 
 # -- limits and options -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("toml", "server", "seconds"),
+    [
+        ("", "audio", 2 * 60 + 2 * 30),
+        ("", "video", 2 * 5 + 2 * 3600),
+        ('fit = "video"', "audio", 2 * 5 + 2 * 3600),
+        ('fit = "audio"', "video", 2 * 60 + 2 * 30),
+        ("first_seconds = 40", "audio", 2 * 40 + 2 * 30),
+    ],
+)
+def test_the_results_of_a_drop_have_a_limit_together(toml: str, server: Fit, seconds: float) -> None:
+    entries = [entry("audios/a.wav"), entry("audios/b.wav"), entry("videos/a.mp4"), entry("videos/b.mp4")]
+    lengths = {"audios/a.wav": 60.0, "audios/b.wav": 30.0, "videos/a.mp4": 5.0, "videos/b.mp4": 3600.0}
+    drop = plan(entries, job_toml=toml, limits=LIMITS)
+    made = items(drop, {})
+    limits = replace(LIMITS, result_seconds=seconds, fit=server)
+    assert too_long(made, lengths, drop.options, limits) is None
+    refused = too_long(made, lengths, drop.options, replace(limits, result_seconds=seconds - 1))
+    assert refused is not None
+    assert refused.code == "drop_too_long"
+    assert f"{seconds / 3600:.1f} h" in refused.message
+    if not toml and server == "audio":
+        left = items(drop, {"videos/b.mp4": error("no_face", name="b.mp4")})
+        assert too_long(left, lengths, drop.options, replace(limits, result_seconds=90)) is None
 
 
 def test_the_limits_hold() -> None:

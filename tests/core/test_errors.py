@@ -5,7 +5,18 @@ import string
 import pytest
 
 from heygem_daemon.core.error_catalog import CATALOG, ErrorKind
-from heygem_daemon.core.errors import DeviceError, EngineError, InputError, SetupError, TransientError, error, restored_error
+from heygem_daemon.core.errors import (
+    MAX_TRACE,
+    DeviceError,
+    EngineError,
+    InputError,
+    SetupError,
+    TransientError,
+    error,
+    restored_error,
+    trace_of,
+    unforeseen,
+)
 
 
 class _Any(float):
@@ -62,3 +73,27 @@ def test_an_error_from_another_process_is_the_same_one() -> None:
     restored = restored_error(sent.code, sent.message, sent.hint)
     assert type(restored) is type(sent)
     assert (restored.code, restored.message, restored.hint, restored.retryable) == (sent.code, sent.message, sent.hint, sent.retryable)
+
+
+def test_what_nobody_foresaw_is_internal_and_has_its_traceback() -> None:
+    problem = unforeseen(_raised(ZeroDivisionError("by nothing")))
+    assert problem.code == "internal"
+    assert "ZeroDivisionError: by nothing" in problem.message
+    assert "in _raised" in problem.trace
+    known = error("share_offline", path="/srv/inbox")
+    assert unforeseen(_raised(ValueError("x")), known) is known
+    assert "ValueError: x" in known.trace
+
+
+def test_a_long_traceback_keeps_its_beginning_and_its_end() -> None:
+    text = trace_of(_raised(ValueError("x" * 50_000 + "the end")))
+    assert text.startswith("Traceback")
+    assert text.endswith("the end\n")
+    assert len(text) < MAX_TRACE + 20
+
+
+def _raised(problem: Exception) -> Exception:
+    try:
+        raise problem
+    except type(problem) as caught:
+        return caught

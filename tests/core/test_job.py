@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import FINAL, TRANSITIONS, Failure, IllegalTransitionError, State
@@ -53,6 +55,21 @@ def test_a_job_without_items_keeps_its_state() -> None:
     assert states(failure=failure()) is State.REJECTED
 
 
+def test_a_failure_of_the_job_ends_all_of_its_items() -> None:
+    refused = job(item("a"), item("b", State.WAITING), item("c", State.RUNNING, token="t"), failure=failure("unknown_engine")).rollup(3)
+    assert refused.state is State.REJECTED
+    assert {(each.state, each.failure, each.token) for each in refused.items} == {(State.FAILED, failure("unknown_engine"), "")}
+    assert refused.finished_at == 3
+    assert refused.rollup(4) == refused
+    partly = job(item("a", State.SUCCEEDED), item("b"), failure=failure("unknown_engine")).rollup(3)
+    assert (partly.state, partly.items[0].failure, partly.items[1].state) == (State.PARTIAL, None, State.FAILED)
+
+
+def test_a_published_item_whose_file_was_deleted_is_made_anew() -> None:
+    again = item("a", State.SUCCEEDED, attempt=2, result={"frames": 10}, failure=failure()).made_anew()
+    assert again == item("a")
+
+
 def test_times_follow_the_state() -> None:
     begun = job(item(state=State.RUNNING)).rollup(10)
     assert (begun.since, begun.started_at, begun.finished_at) == (10, 10, None)
@@ -62,6 +79,20 @@ def test_times_follow_the_state() -> None:
     assert over.rollup(30) == over
     again = over.with_item(item(state=State.RUNNING)).rollup(40)
     assert (again.started_at, again.finished_at) == (10, None)
+
+
+@given(
+    st.lists(st.sampled_from(sorted(TRANSITIONS)), max_size=5),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(sorted(State)),
+)
+def test_the_items_of_a_job_that_is_over_are_over(items: list[State], has_failed: bool, on_hold: bool, before: State) -> None:
+    made = [item(str(number), state) for number, state in enumerate(items)]
+    over = job(*made, state=before, on_hold=on_hold, failure=failure() if has_failed else None).rollup(1)
+    assert not over.items or over.is_final == all(each.is_final for each in over.items)
+    assert not has_failed or over.is_final
+    assert over.rollup(2) == over
 
 
 def test_items_are_found_and_replaced_by_key() -> None:

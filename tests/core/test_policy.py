@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from heygem_daemon.core.error_catalog import ErrorKind
 from heygem_daemon.core.job import Item, State
 from heygem_daemon.core.policy import (
+    DEATHS_FORGIVEN,
     Backoff,
     Breaker,
     Policy,
@@ -13,8 +14,11 @@ from heygem_daemon.core.policy import (
     after_interruption,
     choose,
     estimate_bytes,
-    human_bytes,
+    guess_bytes,
+    is_by_the_machine,
 )
+from heygem_daemon.core.storage import Room, human_bytes
+from heygem_daemon.core.turns import NO_TURNS
 from tests.core.making import failure, item, job
 
 POLICY = Policy(attempts=3, backoff=Backoff((30.0, 120.0, 600.0)))
@@ -72,6 +76,31 @@ def test_the_attempts_at_a_breaking_item_are_bounded(kind: ErrorKind, code: str,
 def test_a_device_gets_a_pause_and_a_worker_does_not() -> None:
     assert after_failure(running(), ErrorKind.DEVICE, failure(), 100, POLICY).not_before == 110
     assert after_failure(running(), ErrorKind.ENGINE, failure(), 100, POLICY).not_before == 100
+
+
+def test_where_memory_ran_out_the_item_is_tried_three_times_with_a_pause() -> None:
+    waiting = after_failure(running(2), ErrorKind.ENGINE, failure("memory_full"), 100, POLICY)
+    assert (waiting.state, waiting.not_before) == (State.WAITING, 110)
+    assert after_failure(running(3), ErrorKind.ENGINE, failure("memory_full"), 100, POLICY).state is State.FAILED
+
+
+def test_a_second_death_of_a_worker_lets_other_items_go_first() -> None:
+    assert after_failure(running(1), ErrorKind.ENGINE, failure("worker_died"), 100, POLICY).not_before == 100
+    assert after_failure(running(2), ErrorKind.ENGINE, failure("worker_died"), 100, POLICY).not_before == 110
+
+
+def test_deaths_of_workers_cost_no_attempt_while_others_die_too_some_times_in_a_row() -> None:
+    def died(backoff_count: int, code: str = "worker_died", *, give_up: bool = False) -> Item:
+        item = running(3, backoff_count=backoff_count)
+        return after_failure(item, ErrorKind.ENGINE, failure(code), 100, POLICY, give_up=give_up, others_die=True)
+
+    for backoff_count in range(DEATHS_FORGIVEN):
+        waiting = died(backoff_count)
+        assert (waiting.state, waiting.attempt, waiting.backoff_count) == (State.WAITING, 2, backoff_count + 1)
+    assert died(DEATHS_FORGIVEN).state is State.FAILED
+    assert died(0, "encode_failed").state is State.FAILED
+    assert died(0, give_up=True).state is State.FAILED
+    assert [is_by_the_machine(code) for code in ("worker_died", "memory_full", "encode_failed")] == [True, True, False]
 
 
 def test_a_shutdown_gives_the_attempt_back_and_a_crash_does_not() -> None:
@@ -142,8 +171,8 @@ def test_priority_goes_first_then_first_in_first_out() -> None:
 def test_inboxes_of_equal_priority_take_turns() -> None:
     flood = [job(item(), id=f"a{number}", inbox="/a", queued_at=float(number)) for number in range(3)]
     jobs = [*flood, job(item(), id="b", inbox="/b", queued_at=50.0)]
-    assert choose(jobs, 100, {"/a": 99.0})[0].id == "b"  # type: ignore[index]
-    assert choose(jobs, 100, {"/a": 98.0, "/b": 99.0})[0].id == "a0"  # type: ignore[index]
+    assert choose(jobs, 100, NO_TURNS.after(flood[0]))[0].id == "b"  # type: ignore[index]
+    assert choose(jobs, 100, NO_TURNS.after(flood[0]).after(jobs[-1]))[0].id == "a0"  # type: ignore[index]
 
 
 def test_the_next_item_of_a_running_job_may_run_beside_it() -> None:
@@ -179,12 +208,23 @@ def test_the_choice_is_ready_and_nothing_ready_is_more_urgent(jobs: list) -> Non
 
 
 def test_there_is_room_when_the_reserve_stays_untouched() -> None:
-    assert admission(30, 10, 20, "/outputs") is None
-    problem = admission(int(1.5e9), int(1e9), int(2e9), "/outputs")
+    assert admission(Room(free=30), 10, 20, "/outputs") is None
+    assert admission(Room(free=30, files=5000), 10, 20, "/outputs") is None
+    problem = admission(Room(free=int(1.5e9)), int(1e9), int(2e9), "/outputs")
     assert problem is not None
     assert problem.code == "disk_full"
-    assert problem.message == "There is not enough free disk space: 1.5 GB free, 3.0 GB needed."
+    assert problem.message == "There is not enough free disk space in /outputs: 1.5 GB free, 3.0 GB needed."
     assert "/outputs" in problem.hint
+
+
+def test_nothing_starts_without_inodes_or_on_a_read_only_disk_and_the_reason_is_the_right_one() -> None:
+    problem = admission(Room(free=int(140e6), files=3), 0, 1, "/outputs")
+    assert problem is not None
+    assert problem.code == "inodes_full"
+    assert problem.message == "No more files can be made in /outputs: its file system has no free inodes left, though 140.0 MB are free."
+    read_only = admission(Room(free=int(140e6), is_read_only=True), 0, 1, "/outputs")
+    assert read_only is not None
+    assert (read_only.code, "/outputs is on a file system that is read-only" in read_only.message) == ("read_only", True)
 
 
 def test_the_estimate_follows_the_source_and_the_speech() -> None:
@@ -202,3 +242,8 @@ def test_the_estimate_follows_the_source_and_the_speech() -> None:
 )
 def test_sizes_have_decimal_units(count: int, words: str) -> None:
     assert human_bytes(count) == words
+
+
+def test_without_lengths_a_result_is_taken_to_be_as_long_as_its_video() -> None:
+    assert guess_bytes(0) == 64e6
+    assert guess_bytes(10**6) == estimate_bytes(10**6, 1.0, 1.0) - 24_000

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from heygem_daemon.core.job import State
-from heygem_daemon.core.status import DaemonStatus, DeviceStatus, JobStatus, moment, schema
+from heygem_daemon.core.status import DaemonStatus, DeviceStatus, JobStatus, moment, schema, unix_time
 from heygem_daemon.core.status_builder import job_status
 from tests.core.making import failure, item, job
 
@@ -73,3 +73,8 @@ def test_the_published_schema_describes_both_files_and_allows_what_is_to_come() 
     assert '"additionalProperties": false' not in published
     assert "schema_" not in schema()["$defs"]["JobStatus"]["properties"]
     assert "schema" in schema()["$defs"]["JobStatus"]["properties"]
+
+
+def test_a_date_becomes_unix_time_and_none_what_stands_for_it() -> None:
+    assert unix_time(moment(12.5), 1.0) == 12.5
+    assert unix_time(None, 1.0) == 1.0

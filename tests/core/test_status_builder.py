@@ -1,10 +1,24 @@
+from collections import Counter
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.job import JobWarning, State
+from heygem_daemon.core.job import FINAL, TRANSITIONS, Job, JobWarning, State
 from heygem_daemon.core.job_options import JobOptions
 from heygem_daemon.core.status import ErrorStatus, JobStatus, ProgressStatus, WarningStatus
-from heygem_daemon.core.status_builder import RECENT, STAGES, candidate_status, item_progress, job_status, queue_status, summaries
+from heygem_daemon.core.status_builder import (
+    RECENT,
+    STAGES,
+    as_shown,
+    candidate_status,
+    item_progress,
+    job_status,
+    queue_status,
+    summaries,
+)
 from tests.core.making import failure, item, job
 
 DONE = item("a", State.SUCCEEDED, attempt=1, result={"frames": 250, "fps": 25.0, "frame_rate": "25/1", "speed": 0.8, "warnings": ["hdr"]})
@@ -108,10 +122,49 @@ def test_a_drop_not_yet_claimed_has_a_status_too() -> None:
 
 def test_the_queue_is_counted_in_items() -> None:
     jobs = [
-        job(DONE, item("b", State.RUNNING), item("c"), item("d", State.WAITING), item("e", State.INTERRUPTED)),
+        job(DONE, item("b", State.RUNNING), item("c"), item("d", State.WAITING, not_before=9.0), item("e", State.INTERRUPTED)),
         job(item("f"), on_hold=True),
     ]
-    assert queue_status(jobs).model_dump() == {"queued": 2, "running": 1, "waiting": 2}
+    assert queue_status(jobs, now=5).model_dump() == {"queued": 2, "running": 1, "waiting": 2}
+
+
+def test_what_has_waited_long_enough_is_queued_and_what_its_circumstances_stop_waits() -> None:
+    late = item("a", State.WAITING, not_before=9.0, failure=failure(), reason="It broke.")
+    open_job = job(late, item("b", State.RUNNING), item("c")).rollup(1)
+    assert as_shown(open_job, 5, is_blocked=False) == open_job
+    ready = as_shown(open_job, 9, is_blocked=False)
+    assert [(each.state, each.reason) for each in ready.items] == [("queued", ""), ("running", ""), ("queued", "")]
+    blocked = as_shown(open_job, 9, is_blocked=True)
+    assert [(each.state, each.reason) for each in blocked.items] == [("waiting", "It broke."), ("running", ""), ("waiting", "")]
+    assert as_shown(job(late).rollup(1), 9, is_blocked=False).state is State.QUEUED
+    tried = item("a", State.WAITING, failure=failure(), reason="Attempt 1 of 2 failed, trying again: It broke.")
+    assert as_shown(job(tried).rollup(1), 9, is_blocked=False).items[0].reason == tried.reason
+    over = job(DONE).rollup(1)
+    assert as_shown(over, 9, is_blocked=True) is over
+    empty = job()
+    assert as_shown(empty, 9, is_blocked=True) == empty
+
+
+ITEMS = st.builds(
+    item, st.just("a"), st.sampled_from(sorted(TRANSITIONS)), not_before=st.sampled_from([0.0, 5.0, 9.0]), reason=st.sampled_from(["", "x"])
+)
+JOBS = st.builds(lambda items, on_hold: job(*items, on_hold=on_hold).rollup(1), st.lists(ITEMS, min_size=1, max_size=4), st.booleans())
+
+
+@given(st.lists(st.tuples(JOBS, st.booleans()), max_size=6), st.sampled_from([1.0, 5.0, 10.0]))
+def test_the_counts_are_the_sums_of_what_the_statuses_show(jobs: list[tuple[Job, bool]], now: float) -> None:
+    numbered = [(replace(each, id=f"job-{number}"), is_blocked) for number, (each, is_blocked) in enumerate(jobs) if not each.is_final]
+    blocked = {each.id for each, is_blocked in numbered if is_blocked}
+    counts = queue_status([each for each, _ in numbered], now=now, is_blocked=lambda each: each.id in blocked)
+    shown = [job_status(as_shown(each, now, is_blocked=is_blocked), now=now) for each, is_blocked in numbered]
+    states = Counter(each.state for status in shown for each in status.items)
+    assert counts.running == states[State.RUNNING]
+    assert counts.waiting == states[State.WAITING]
+    assert counts.queued == states[State.QUEUED] + states[State.INTERRUPTED]
+    for status in shown:
+        open_states = {each.state for each in status.items} - FINAL
+        assert status.state in open_states
+        assert (status.state is State.RUNNING) == (State.RUNNING in open_states)
 
 
 def test_the_daemon_lists_all_open_jobs_and_some_finished_ones() -> None:

@@ -17,6 +17,7 @@ from heygem_daemon.core.job import Item, Job
 from heygem_daemon.core.publication import Published
 from heygem_daemon.core.scan import Inspection
 from heygem_daemon.core.status import DaemonStatus, JobStatus
+from heygem_daemon.core.users import NOBODY
 from heygem_daemon.core.work import WorkOrder
 from heygem_daemon.intake.inspector import MediaInspector
 from heygem_daemon.publishing.publish import FolderPublisher
@@ -66,7 +67,9 @@ class NoChanges:
 class ReadableMedia:
     """An Inspector that answers at once: films and recordings last 1 s, whatever has another content is broken."""
 
-    def inspect(self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]) -> Inspection:
+    def inspect(
+        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str], owner: str = NOBODY
+    ) -> Inspection:
         problems: dict[str, HeygemError] = {}
         for paths, content, code in ((recordings, {SPEECH, FILM}, "audio_unreadable"), (videos, {FILM}, "not_a_video")):
             problems |= {
@@ -83,11 +86,11 @@ class AwaitedInspector(MediaInspector):
     """The product's inspector, made deterministic: its answer is waited for, so that the manual clock does not outrun ffprobe."""
 
     def inspect(
-        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str]
+        self, key: str, signature: str, *, inbox: str, root: Path, recordings: Sequence[str], videos: Sequence[str], owner: str = NOBODY
     ) -> Inspection | None:
-        super().inspect(key, signature, inbox=inbox, root=root, recordings=recordings, videos=videos)
-        wait(self._pending[key].lengths.values())
-        return super().inspect(key, signature, inbox=inbox, root=root, recordings=recordings, videos=videos)
+        super().inspect(key, signature, inbox=inbox, root=root, recordings=recordings, videos=videos, owner=owner)
+        wait([check.length for check in self._pending[key].checks.values()])
+        return super().inspect(key, signature, inbox=inbox, root=root, recordings=recordings, videos=videos, owner=owner)
 
 
 def verify_film(path: Path, **_: object) -> None:
@@ -108,6 +111,7 @@ class NextTickPublisher(FolderPublisher):
 
     def poll(self) -> Iterable[Published]:
         wait([pending.verification for pending in self._pending.values()])
+        wait([pending.inputs for pending in self._pending.values()])
         published = list(super().poll())
         for job, item, token, result in self._handed_over:
             super().publish(job, item, token, result)
@@ -178,6 +182,9 @@ class RecordingObservers:
 
     def write(self, status: DaemonStatus) -> None:
         self.statuses.append(status)
+
+    def withdraw(self) -> None:
+        self.calls.append("withdraw")
 
     def close(self, seconds: float) -> None:
         self.calls.append("close")

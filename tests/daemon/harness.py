@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from heygem_daemon.core.clock import ClockReading
 from heygem_daemon.core.job import Job
@@ -15,7 +16,11 @@ from heygem_daemon.executors.inline import InlineExecutor
 from heygem_daemon.intake.scanner import FolderScanner
 from heygem_daemon.intake.timeout_scanner import TimeoutScanner
 from heygem_daemon.media.verify import verify_result
-from heygem_daemon.settings import Disk, Inbox, Intake, Retry, Settings
+from heygem_daemon.publishing.background_retention import BackgroundRetention
+from heygem_daemon.publishing.outputs_thread import OutputsThread
+from heygem_daemon.publishing.status_files import StatusFiles
+from heygem_daemon.publishing.timed_outputs import TimedPublisher, TimedStatusWriter
+from heygem_daemon.settings import Disk, Inbox, Intake, Keep, Retry, Settings, Users
 from heygem_daemon.wiring.adapters import Adapters, production_adapters
 from heygem_daemon.wiring.build import build
 from tests.daemon.doubles import (
@@ -50,6 +55,8 @@ class DaemonHarness:
     tolerant: bool = False
     """Whether a failed tick is only logged, as in the product."""
     reserve_bytes: int = 0
+    keep: Keep = field(default_factory=Keep)
+    users: Users = field(default_factory=Users)
     clock: ManualClock = field(default_factory=lambda: ManualClock(monotonic=1000.0, wall=time.time()))
     log: RecordingLog = field(default_factory=RecordingLog)
     observers: RecordingObservers = field(default_factory=RecordingObservers)
@@ -82,6 +89,8 @@ class DaemonHarness:
             intake=Intake(settle_seconds=SETTLE, incomplete_seconds=INCOMPLETE, scan_seconds=0.5),
             retry=Retry(breaker_failures=2),
             disk=Disk(reserve_bytes=self.reserve_bytes),
+            keep=self.keep,
+            users=self.users,
         )
         self.session = StubSession(self.film)
         self.publisher = NextTickPublisher(self.outputs, verify=verify_result if self.has_real_media else verify_film)
@@ -91,19 +100,25 @@ class DaemonHarness:
     def _adapters(self, settings: Settings) -> Adapters:
         """Return the product's adapters, without worker processes, file system events and (mostly) media tools."""
         production = production_adapters(settings, self.log)
+        self.background = cast(BackgroundRetention, production.retention)
         production.change_notifier.close()
+        outputs = self.make_outputs_thread()
         return replace(
             production,
             clock=self.clock,
             scanner=TimeoutScanner(FolderScanner(MARKER), seconds=TIMEOUT_SECONDS, typical_seconds=TIMEOUT_SECONDS),
             inspector=AwaitedInspector(cache=self.folder / "cache") if self.has_real_media else ReadableMedia(),
             executor=self.make_executor(),
-            publisher=self.publisher,
+            publisher=TimedPublisher(self.publisher, outputs),
+            status_writer=TimedStatusWriter(StatusFiles(self.outputs), outputs, settings.state),
             change_notifier=NoChanges(),
             service_notifier=self.observers,
             hooks=self.observers,
             metrics_exporter=self.observers,
         )
+
+    def make_outputs_thread(self) -> OutputsThread:
+        return OutputsThread(self.outputs, TIMEOUT_SECONDS, typical=TIMEOUT_SECONDS)
 
     def make_executor(self) -> Executor:
         return InlineExecutor(lambda: self.session)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.core.job import State
+from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.daemon import control_files
 from heygem_daemon.daemon.control_files import UNKNOWN_SECONDS
+from heygem_daemon.daemon.inboxes import CONTROL_SECONDS
 from heygem_daemon.intake.mounts import Mount
 from tests.daemon.harness import SETTLE, DaemonHarness
 
@@ -205,7 +206,8 @@ def test_control_files_reach_a_job_while_it_runs(harness: DaemonHarness) -> None
 
 def test_control_files_work_on_a_network_inbox(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     share = Mount(point=str(harness.inbox), fs_type="cifs")
-    monkeypatch.setattr("heygem_daemon.intake.scanner.mount_of", lambda _inbox: share)
+    for module in ("scanner", "claims"):
+        monkeypatch.setattr(f"heygem_daemon.intake.{module}.mount_of", lambda _inbox: share)
     pause(harness)
     harness.drop("lesson")
     harness.until(lambda: harness.daemon.store.jobs, step=3)
@@ -336,7 +338,7 @@ def test_a_drop_keeps_its_id_over_a_restart_so_that_it_stays_held(harness: Daemo
         harness.tick(SETTLE * 2)
     status = harness.status("lesson")
     assert (status.job, status.waiting_for) == (job_id, "held")
-    assert sorted(os.listdir(harness.outputs)) == ["lesson", "status.json"]
+    assert sorted(name for name in os.listdir(harness.outputs) if name != ".heygem") == ["lesson", "status.json"]
 
 
 @pytest.mark.parametrize("forged", ["../../x", "lesson", "taken", ""])
@@ -426,6 +428,29 @@ def test_a_retry_file_that_cannot_be_deleted_is_applied_once(harness: DaemonHarn
     harness.until(lambda: len(harness.events_named("job_retried")) == 2)
 
 
+def test_a_retry_at_which_the_program_fails_is_tried_once_and_the_others_have_their_turn(
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It made every round fail for as long as the file lay there, and no other control file of the inbox was applied."""
+    harness.tolerant = True
+    failed(harness, "a")
+    failed(harness, "b")
+    restore = harness.daemon.requests.claims.restore
+
+    def broken(job: Job) -> Path | None:
+        if job.name == "a":
+            raise ValueError("unforeseen")
+        return restore(job)
+
+    monkeypatch.setattr(harness.daemon.requests.claims, "restore", broken)
+    put(harness, "a.retry")
+    put(harness, "b.retry")
+    harness.until(lambda: harness.state("b") == "succeeded")
+    for _ in range(4):
+        harness.tick(1)
+    assert len(harness.events_named("tick_failed")) == 1
+
+
 def test_a_retry_waits_while_the_ledger_does_not_answer(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = failed(harness)
     file = put(harness, f"{job_id}.retry")
@@ -509,7 +534,6 @@ def test_a_file_by_the_id_of_a_drop_waits_while_outputs_are_away(harness: Daemon
 
 def test_many_control_files_are_applied_some_with_each_scan(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_files, "CHANGES_PER_SCAN", 3)
-    monkeypatch.setattr(control_files, "SEARCHES_PER_SCAN", 2)
     monkeypatch.setattr(control_files, "RETRIES_PER_SCAN", 3)
     pause(harness)
     names = [f"lesson-{number}" for number in range(7)]
@@ -540,3 +564,67 @@ def test_a_folder_named_like_a_control_file_is_a_drop(harness: DaemonHarness) ->
     harness.drop("cv.resume")
     harness.until(lambda: len(harness.events_named("job_finished")) == 3)
     assert {fields["state"] for fields in harness.events_named("job_finished")} == {"succeeded"}
+
+
+def test_on_slow_storage_fewer_control_files_are_applied_after_a_scan(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims, clear = harness.daemon.inboxes.claims, harness.daemon.inboxes.claims.clear_control
+
+    def clear_slowly(inbox: str, name: str, kind: str) -> None:
+        harness.clock.monotonic += CONTROL_SECONDS / 3.5
+        clear(inbox, name, kind)
+
+    monkeypatch.setattr(claims, "clear_control", clear_slowly)
+    for number in range(10):
+        (harness.inbox / f"lesson-{number}.priority").write_text("none")
+    for left in (6, 2, 0):
+        harness.tick(20)
+        assert len([*harness.inbox.glob("*.priority")]) == left
+
+
+def test_without_time_one_change_is_made_after_each_scan_also_of_the_last_jobs(harness: DaemonHarness) -> None:
+    pause(harness)
+    queued(harness, "a", "b", "c", "d")
+    for name in ("c.cancel", "d.hold", "a.hold"):
+        put(harness, name)
+    scan = harness.daemon.inboxes.scanner.scan(str(harness.inbox))
+    assert scan is not None
+    asked: list[int] = []
+    for _ in range(4):
+        harness.daemon.inboxes.controls.apply(scan, harness.now, has_time=lambda: False)
+        asked.append(sum(job.on_hold for job in harness.daemon.store.jobs.values()) + len(harness.daemon.store._unfinished))
+    assert asked == [1, 2, 3, 3]
+    assert {job.name for job in harness.daemon.store.jobs.values() if job.on_hold} == {"a", "d"}
+
+
+def test_why_a_retry_cannot_be_done_is_logged(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(harness)
+    file = put(harness, "lesson.retry")
+
+    def refuse(_: Job) -> Path | None:
+        raise error("io_error", problem="its folder cannot be read")
+
+    monkeypatch.setattr(harness.daemon.requests.claims, "restore", refuse)
+    harness.until(lambda: not file.exists())
+    (logged,) = harness.events_named("job_waiting")
+    assert (logged["error_code"], "cannot be read" in str(logged["reason"])) == ("io_error", True)
+
+
+@pytest.mark.parametrize("is_offline", [False, True])
+def test_a_retry_file_waits_while_outputs_does_not_answer(
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch, is_offline: bool
+) -> None:
+    failed(harness)
+    file = put(harness, "lesson.retry")
+
+    def refuse(_: Job) -> frozenset[str]:
+        raise error("outputs_offline", path="outputs", problem="it has not answered yet")
+
+    with monkeypatch.context() as slow:
+        slow.setattr(harness.daemon.publisher, "answers", lambda: is_offline)
+        slow.setattr(harness.daemon.publisher, "missing_results", refuse)
+        for _ in range(3):
+            harness.tick(1)
+        assert file.exists()
+        assert not harness.events_named("request_unknown")
+    harness.until(lambda: harness.events_named("job_retried"))
+    assert not file.exists()

@@ -1,5 +1,6 @@
 """The behaviour of the daemon, tick by tick: candidates, dispatch, requests, status."""
 
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -38,7 +39,7 @@ def test_the_files_are_opened_while_the_drop_settles_so_that_it_is_claimed_at_on
     assert media_harness.state("lesson") == "settling"
     assert isinstance(media_harness.daemon.inspector, MediaInspector)
     (pending,) = media_harness.daemon.inspector._pending.values()
-    assert len(pending.lengths) == 2
+    assert len(pending.checks) == 2
     media_harness.tick(SETTLE * 0.3)
     assert not media_harness.events_named("drop_claimed")
     media_harness.tick(SETTLE * 0.1 + 0.01)
@@ -119,8 +120,7 @@ def test_a_drop_that_goes_away_takes_its_status_with_it(harness: DaemonHarness) 
     harness.tick()
     assert (harness.outputs / "lesson").is_dir()
     shutil.rmtree(folder)
-    harness.tick(1)
-    assert not (harness.outputs / "lesson").exists()
+    harness.until(lambda: not (harness.outputs / "lesson").exists())  # a thread beside the daemon removes it
     assert harness.events_named("drop_withdrawn")
 
 
@@ -290,8 +290,11 @@ def test_nothing_starts_without_room_on_the_disk_and_the_status_shows_how_much_i
     harness.tick(6)
     assert not harness.session.orders
     assert "disk space" in (harness.status("lesson").waiting_for or "")
+    (blocked,) = harness.events_named("queue_blocked")
+    assert blocked["error_code"] == "disk_full"
     reserve(harness, 0)
     harness.until(lambda: harness.events_named("job_finished"))
+    assert len(harness.events_named("queue_continues")) == 1
 
 
 def test_outputs_that_are_away_lose_nothing(harness: DaemonHarness) -> None:
@@ -344,6 +347,33 @@ def test_a_crash_in_the_middle_of_an_item_does_it_again(harness: DaemonHarness) 
     harness.until(lambda: harness.events_named("job_finished"))
     harness.tick()
     assert harness.status("lesson").items[0].attempt == 2
+
+
+class StopAtOnce:
+    """A StopSignal that was requested, and requested again: no grace."""
+
+    requested = urgent = True
+
+    def __init__(self) -> None:
+        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC)
+
+    def reload_requested(self) -> bool:
+        return False
+
+
+def test_an_orderly_stop_gives_the_item_back_and_the_next_start_does_it_as_the_same_attempt(harness: DaemonHarness) -> None:
+    harness.drop("lesson")
+    harness.until(lambda: harness.events_named("item_started"))
+    stop = StopAtOnce()
+    harness.daemon._shutdown(stop)
+    harness.daemon.close()
+    os.close(stop.wakeup)
+    assert harness.state("lesson") == "interrupted"
+    assert harness.daemon_status().state == "stopped"
+    harness.open()
+    harness.until(lambda: harness.events_named("job_finished"))
+    harness.tick()
+    assert harness.status("lesson").items[0].attempt == 1
 
 
 def test_an_item_that_takes_the_daemon_down_every_time_is_given_up(harness: DaemonHarness) -> None:
@@ -427,7 +457,7 @@ def test_the_daemons_status_lists_the_queue_in_order(harness: DaemonHarness) -> 
     harness.tick(6)
     status = harness.daemon_status()
     assert [(job.name, job.position) for job in status.jobs] == [("sooner", 1), ("later", 2)]
-    assert (status.queue.queued, status.state) == (2, "paused")
+    assert (status.queue.queued, status.queue.waiting, status.state) == (0, 2, "paused")
     assert status.inboxes[0].online
     assert status.inboxes[0].paused
 

@@ -1,5 +1,6 @@
 """What the daemon does when something beside it goes wrong: shares, ledger, outputs, clocks, workers, and itself."""
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from heygem_daemon.core.job import Job, State
 from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.core.work import WorkerState, WorkerView
 from heygem_daemon.daemon.inboxes import REST_AFTER_SCAN
+from heygem_daemon.intake.claims import FolderClaims
 from tests.daemon.harness import SETTLE, DaemonHarness
 
 
@@ -113,13 +115,16 @@ def test_a_hostile_number_in_job_toml_is_refused(harness: DaemonHarness) -> None
     assert (status.state, status.error.code) == ("rejected", "bad_job_toml")
 
 
-def test_a_drop_that_is_too_deep_waits_with_an_escaped_name(harness: DaemonHarness) -> None:
+def test_a_drop_that_is_too_deep_is_refused(harness: DaemonHarness) -> None:
     folder = harness.drop("lesson")
     bytes_name = bytes(folder) + b"/\xff" + b"/d" * 10
     Path(bytes_name.decode(errors="surrogateescape")).mkdir(parents=True)
     harness.tick()
     harness.tick(SETTLE + 1)
-    assert "deeper than" in harness.status("lesson").reason
+    refused = harness.status("lesson")
+    assert refused.error is not None
+    assert (refused.state, refused.error.code) == ("rejected", "too_deep")
+    assert "more than 8 deep" in refused.error.message
 
 
 def test_the_status_of_a_waiting_drop_drops_a_problem_that_is_over(harness: DaemonHarness) -> None:
@@ -344,6 +349,38 @@ def test_a_zip_is_written_once_however_long_the_inputs_cannot_be_moved(harness: 
     assert len(harness.events_named("job_waiting")) == 1
 
 
+def test_the_rest_of_a_flat_drop_whose_claim_was_cut_off_by_a_crash_is_no_drop_of_its_own(harness: DaemonHarness) -> None:
+    folder = harness.drop("lesson")
+    for name in ("speech.wav", "videos"):
+        shutil.move(folder / name, harness.inbox / name)
+    folder.rmdir()
+    harness.tick()
+    job_id = harness.status("speech").job
+    claimed = harness.inbox / ".heygem/claimed" / job_id
+    (claimed / "flat").mkdir(parents=True)
+    (claimed / ".flat").touch()
+    shutil.move(harness.inbox / "speech.wav", claimed / "flat/speech.wav")
+    harness.crash()
+    harness.until(lambda: harness.state("speech") == "succeeded")
+    assert harness.status("speech").job == job_id
+    assert [event["job"] for event in harness.events_named("drop_seen")] == ["speech"] * 2
+    assert not (harness.outputs / "inbox").exists()
+
+
+def test_the_status_names_the_zip_before_the_inputs_are_archived(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash in between nobody would look after the job any more."""
+    finish = FolderClaims.finish
+    named: list[dict[str, str]] = []
+
+    def look(claims: FolderClaims, job: Job, to: str, reason: str | None) -> Path | None:
+        named.append(harness.status("lesson").links)
+        return finish(claims, job, to, reason)
+
+    monkeypatch.setattr(FolderClaims, "finish", look)
+    harness.finish("lesson", "zip = true\n")
+    assert named == [{"zip": "lesson.zip"}]
+
+
 def test_a_zip_in_progress_does_not_hold_up_the_end_of_the_daemon(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     began, interrupted = threading.Event(), list[bool]()
 
@@ -354,8 +391,9 @@ def test_a_zip_in_progress_does_not_hold_up_the_end_of_the_daemon(harness: Daemo
     monkeypatch.setattr("heygem_daemon.publishing.publish._write_zip", write_zip)
     harness.drop("lesson", "zip = true\n")
     harness.until(began.is_set)
+    ended = harness.publisher._zip_pool.submit(lambda: None)
     harness.daemon.close()
-    harness.publisher._zip_pool.shutdown(wait=True)
+    ended.result(30)
     assert interrupted == [True]
 
 
@@ -432,3 +470,17 @@ def test_an_error_in_one_step_does_not_keep_reports_from_being_read(harness: Dae
     fail(monkeypatch, harness.daemon.inboxes.scanner, "scan", ZeroDivisionError(), times=10**6)
     harness.until(lambda: harness.events_named("job_finished"))
     assert harness.events_named("tick_failed")
+
+
+def test_a_mistake_of_the_program_is_logged_as_an_error_with_its_place(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_rename(*_: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(harness.publisher, "_rename", broken_rename)
+    harness.drop("lesson")
+    harness.until(lambda: harness.events_named("item_retrying"))
+    line = harness.events_named("item_retrying")[0]
+    assert (line["level"], line["error_code"], "in broken_rename" in str(line["exception"])) == ("error", "internal", True)
+    harness.tick(2)
+    kept = [json.loads(each) for each in (harness.outputs / "lesson/.heygem-log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any("in broken_rename" in each.get("traceback", "") for each in kept)

@@ -135,11 +135,45 @@ def test_an_item_that_kills_its_worker_is_tried_again_while_the_other_goes_on(tw
     for _ in range(3):
         two.executor.fail("a", "worker_died", ErrorKind.ENGINE)
         two.tick(1)
+        two.tick(10)
         assert "b" in two.executor.running
     assert two.executor.running == ["b"]
     two.finish_item("b")
     two.until(lambda: two.events_named("job_finished", job="lesson", state="partial"))
     assert [item.attempt for item in two.status("lesson").items] == [3, 1]
+
+
+@pytest.mark.parametrize("code", ["worker_died", "memory_full"])
+def test_workers_that_die_one_after_another_condemn_no_item(two: SeveralItems, code: str) -> None:
+    names = ("a", "b", "c", "d")
+    two.start("lesson", *names)
+    deaths = 0
+    for _ in range(100):
+        two.tick(10)
+        for name in two.executor.running:
+            two.executor.fail(name, code, ErrorKind.ENGINE)
+            deaths += 1
+    two.tick()
+    assert deaths > 3 * len(names)
+    assert all(item.state in {"waiting", "running"} for item in two.status("lesson").items)
+    waiting = next(item for item in two.status("lesson").items if item.state == "waiting")
+    assert "as the test wants" in waiting.reason
+    for _ in range(30):
+        two.tick(60)
+        for name in two.executor.running:
+            two.finish_item(name)
+    two.until(lambda: two.events_named("job_finished", job="lesson", state="succeeded"))
+
+
+def test_items_that_all_kill_their_workers_fail_in_the_end(two: SeveralItems) -> None:
+    two.start("lesson", "a", "b")
+    for _ in range(500):
+        two.tick(60)
+        for name in two.executor.running:
+            two.executor.fail(name, "worker_died", ErrorKind.ENGINE)
+        if two.events_named("job_finished", job="lesson", state="failed"):
+            break
+    two.until(lambda: two.events_named("job_finished", job="lesson", state="failed"))
 
 
 def test_a_cancelled_job_frees_both_workers_for_the_next(two: SeveralItems) -> None:

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Job
 from heygem_daemon.core.scan import InboxScan
 from heygem_daemon.daemon.dispatcher import STALL_TIMEOUT
 from heygem_daemon.daemon.health import Health
 from heygem_daemon.daemon.main_loop import Daemon
+from tests.core import making
 from tests.daemon.doubles import ManualClock
 from tests.daemon.harness import SETTLE, DaemonHarness
+
+
+def unanswered(_: Job) -> frozenset[str]:
+    raise error("outputs_offline", path="outputs", problem="it has not answered yet")
 
 
 def test_ready_is_sent_once_when_every_inbox_was_scanned(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +32,19 @@ def test_ready_is_sent_once_when_every_inbox_was_scanned(harness: DaemonHarness,
     harness.tick(1)
     assert harness.observers.calls.count("ready") == 1
     assert harness.events_named("daemon_ready", inboxes=1)
+
+
+def test_a_first_scan_that_takes_long_does_not_keep_the_daemon_from_being_ready(
+    harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.daemon.inboxes.scanner, "scan", lambda _inbox: None)
+    harness.tick()
+    assert "ready" not in harness.observers.calls
+    for _ in range(40):
+        harness.tick(1)
+    assert harness.observers.calls.count("ready") == 1
+    assert harness.observers.calls[-1] == "alive"
+    assert not harness.daemon.inboxes.all_scanned
 
 
 def test_an_offline_inbox_does_not_keep_the_daemon_from_being_ready(harness: DaemonHarness) -> None:
@@ -41,7 +60,7 @@ def test_the_status_line_names_what_runs_and_how_far_it_is(harness: DaemonHarnes
     assert harness.observers.lines == ["0 queued, 0 running, 1 arriving, 1 inbox online"]
     attempts = harness.daemon.dispatcher.attempts
     harness.until(lambda: any(attempt.progress for attempt in attempts.values()))
-    line = harness.daemon.reporter.status_line()
+    line = harness.daemon.reporter.status_line(harness.now)
     assert re.fullmatch(r"0 queued, 2 running: lesson-01/teacher-a \d+ % and lesson-01/teacher-b, 1 inbox online", line)
 
 
@@ -272,3 +291,49 @@ def test_a_removed_inbox_is_forgotten_but_its_job_goes_on(harness: DaemonHarness
     assert harness.state("coming") is None
     assert (harness.inbox / "coming").is_dir()
     assert list(harness.daemon.inboxes.scans) == [str(other)]
+
+
+def test_nothing_is_kept_of_an_inbox_that_is_no_longer_watched(harness: DaemonHarness) -> None:
+    harness.tick()
+    inboxes, inbox = harness.daemon.inboxes, str(harness.inbox)
+    inboxes._unrecovered[inbox], inboxes._unlooked[inbox], inboxes._scan_began[inbox] = "it failed", ["job-1"], 1.0
+    harness.daemon.apply(replace(harness.daemon.config, inboxes=()))
+    kept = {name: value for name, value in vars(inboxes).items() if isinstance(value, dict | set) and inbox in value}
+    assert not kept
+    harness.daemon.apply(replace(harness.daemon.config, inboxes=(inbox,)))
+    assert not inboxes.all_begun
+
+
+def test_the_hooks_wait_until_outputs_answers(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as slow:
+        slow.setattr(harness.daemon.publisher, "missing_results", unanswered)
+        harness.drop("lesson")
+        harness.until(lambda: harness.events_named("job_finished"))
+        harness.tick(1)
+        assert not harness.observers.ended
+    harness.tick(1)
+    harness.tick(1)
+    assert [status.name for status in harness.observers.ended] == ["lesson"]
+
+
+def test_the_hooks_are_called_at_the_end_whether_outputs_answers_or_not(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.daemon.publisher, "missing_results", unanswered)
+    harness.drop("lesson")
+    harness.until(lambda: harness.events_named("job_finished"))
+    harness.daemon.reporter.finish(harness.now)
+    assert [(status.name, status.state) for status in harness.observers.ended] == [("lesson", "succeeded")]
+
+
+def test_on_slow_outputs_the_ends_of_many_jobs_are_reported_in_turn(harness: DaemonHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    reporter = harness.daemon.reporter
+
+    def slowly(_: Job) -> frozenset[str]:
+        harness.clock.monotonic += 0.2
+        return frozenset()
+
+    monkeypatch.setattr(harness.daemon.publisher, "missing_results", slowly)
+    reporter._ended = {str(number): making.job(id=f"20261130-120000-lesson-{number}") for number in range(5)}
+    reporter._ended = {each.id: each for each in reporter._ended.values()}
+    for count in (2, 4, 5):
+        reporter._tell_ends(harness.now)
+        assert len(harness.observers.ended) == count

@@ -61,9 +61,11 @@ class Site:
     def command(self, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "heygem_daemon", *arguments, "--config", str(self.folder / "heygem.toml"))
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start the daemon, in this environment if one is given."""
         with self.log_file.open("ab") as log:
-            process = subprocess.Popen(self.command("run", *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            command = self.command("run", *arguments)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self._processes.append(process)
         return process
 

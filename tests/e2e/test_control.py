@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from heygem_daemon.core.names import JOB_LOG
 from tests.e2e.site import Site, kill
 
 
+@pytest.mark.slow  # tests/daemon/test_control_files.py has each of them, tests/cli/test_cli.py the commands
 def test_a_job_is_held_cancelled_paused_and_retried(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
     assert site.call("pause").returncode == 0
     daemon = site.start()
@@ -34,6 +37,7 @@ def test_a_job_is_held_cancelled_paused_and_retried(site: Site, speech: Path, po
     assert site.stop(daemon) == 0
 
 
+@pytest.mark.slow  # tests/wiring/test_instance_lock.py has each of them
 def test_a_second_daemon_on_the_same_state_is_refused(site: Site) -> None:
     daemon = site.start()
     site.wait_for(lambda: site.status().get("state") == "running", "the daemon did not come up")
@@ -43,6 +47,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(site: Site) -> None:
     assert site.stop(daemon) == 0
 
 
+@pytest.mark.slow  # tests/daemon/test_daemon.py and tests/intake/test_scanner.py have an inbox without its marker
 def test_an_inbox_without_its_marker_is_offline_and_nothing_is_concluded(site: Site, speech: Path, portrait_clip: Path) -> None:
     (site.inbox / ".heygem-inbox").unlink()
     site.drop("lesson-01", speech, [portrait_clip])
@@ -56,6 +61,7 @@ def test_an_inbox_without_its_marker_is_offline_and_nothing_is_concluded(site: S
     assert site.stop(daemon) == 0
 
 
+@pytest.mark.slow  # tests/daemon/test_control_files.py has each of them
 def test_control_files_by_name_and_by_id_reach_the_ledger_and_survive_a_restart(
     site: Site, speech: Path, portrait_clip: Path, faceless: Path
 ) -> None:

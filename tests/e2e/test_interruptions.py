@@ -4,6 +4,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.site import Site, children_of, is_running, kill
 
 
@@ -17,6 +19,8 @@ def test_kill_nine_in_the_middle_of_an_item_loses_nothing_and_does_nothing_twice
     site.wait_for(lambda: len(site.events("item_started")) == 2, "the second item did not start")
     workers = children_of(daemon.pid)
     daemon.send_signal(signal.SIGKILL)
+    shown = site.call("status", "--outputs", str(site.outputs))  # at once, and before its parent takes note of its end
+    assert (shown.returncode, "heygem is not running" in shown.stdout) == (1, True)
     daemon.wait(60)
     site.wait_for(lambda: not any(map(is_running, workers)), "a worker stayed")
 
@@ -29,6 +33,7 @@ def test_kill_nine_in_the_middle_of_an_item_loses_nothing_and_does_nothing_twice
     assert not list((site.outputs / ".heygem" / "staging").iterdir())
 
 
+@pytest.mark.slow  # tests/executors/test_local.py and tests/prove/test_sickness.py kill workers too
 def test_a_killed_worker_costs_an_attempt_and_nothing_else(site: Site, speech: Path, portrait_clip: Path) -> None:
     site.drop("lesson-01", speech, [portrait_clip])
     daemon = site.start()
@@ -41,6 +46,7 @@ def test_a_killed_worker_costs_an_attempt_and_nothing_else(site: Site, speech: P
     assert site.stop(daemon) == 0
 
 
+@pytest.mark.slow  # tests/daemon/test_daemon.py has it too; the kill above is harder
 def test_an_orderly_stop_gives_the_item_back_and_the_next_start_finishes_it(site: Site, speech: Path, portrait_clip: Path) -> None:
     site.drop("lesson-01", speech, [portrait_clip])
     daemon = site.start()

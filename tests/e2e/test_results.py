@@ -7,6 +7,7 @@ import zipfile
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import soundfile
 
 from heygem_daemon.core.status import DaemonStatus, JobStatus
@@ -50,6 +51,7 @@ def test_a_folder_dropped_comes_back_as_a_speaking_presenter(site: Site, speech:
     assert (daemon.state, [job.state for job in daemon.jobs]) == ("stopped", ["succeeded"])
 
 
+@pytest.mark.slow  # tests/daemon/test_drop_contents.py and tests/intake refuse the same
 def test_bad_material_is_refused_with_a_reason_and_the_rest_goes_on(site: Site, speech: Path, portrait_clip: Path, faceless: Path) -> None:
     truncated = site.folder / "cut.mp4"
     truncated.write_bytes(portrait_clip.read_bytes()[: portrait_clip.stat().st_size // 2])

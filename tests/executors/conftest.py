@@ -60,6 +60,7 @@ class Make(Protocol):
         environment: dict[str, str] | None = None,
         clock: Clock | None = None,
         memory: Memory | None = None,
+        killed: Callable[[], int] = lambda: 0,
         **timeouts: float,
     ) -> LocalExecutor: ...
 
@@ -100,6 +101,7 @@ def make(tmp_path: Path, log: Lines) -> Iterator[Make]:
         environment: dict[str, str] | None = None,
         clock: Clock | None = None,
         memory: Memory | None = None,
+        killed: Callable[[], int] = lambda: 0,
         **timeouts: float,
     ) -> LocalExecutor:
         executor = LocalExecutor(
@@ -110,6 +112,7 @@ def make(tmp_path: Path, log: Lines) -> Iterator[Make]:
             environment={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             clock=clock or time.monotonic,
             memory=memory or Memory(),
+            killed=killed,
         )
         executor.start()
         made.append(executor)

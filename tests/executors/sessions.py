@@ -2,12 +2,15 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ class ScriptedSession:
         if options is not None and os.environ.get("SCRIPTED_START") == "crash":
             sys.stderr.write("the model does not load\n")
             os._exit(7)
+        if os.environ.get("SCRIPTED_START") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         self._orders = 0
 
     def device(self) -> str:
@@ -69,6 +74,19 @@ class ScriptedSession:
         os.kill(os.getpid(), signal.Signals[argument])
         time.sleep(60)
 
+    def _garbage(self, argument: str) -> None:
+        """Write lines that are no reports where the reports go: to the pipe that standard output was, and hang."""
+        for descriptor in _report_pipes():
+            for _ in range(int(argument)):
+                os.write(descriptor, b"garbage\n")
+        time.sleep(3600)
+
+    def _mute(self, _argument: str) -> None:
+        """Close the pipe of the reports, and stand still with all threads."""
+        for descriptor in _report_pipes():
+            os.close(descriptor)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
     def _hang(self, _argument: str) -> None:
         time.sleep(3600)
 
@@ -80,3 +98,13 @@ class ScriptedSession:
         child = subprocess.Popen(["sleep", "600"])
         Path(argument).write_text(f"{child.pid}\n", encoding="ascii")
         child.wait()
+
+
+def _report_pipes() -> list[int]:
+    """Return the descriptors of the pipe that standard output was."""
+    found = []
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode) and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+                found.append(descriptor)
+    return found

@@ -1,5 +1,6 @@
 """LocalExecutor keeps the contract, and survives whatever happens to its workers, with real processes and real signals."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkerState, WorkSucceeded
+from heygem_daemon.executors import slot
 from heygem_daemon.executors.local import LocalExecutor
 from heygem_daemon.executors.slot import WorkerTimeouts
 from heygem_daemon.executors.worker_process import describe_exit
@@ -265,3 +267,52 @@ def test_a_changed_command_replaces_an_idle_worker(make: Make, tmp_path: Path) -
     assert executor.free() == 0
     wait_free(executor)
     assert pid_of(executor) != pid
+
+
+def test_a_worker_that_the_kernel_ended_for_memory_is_not_called_a_mystery(make: Make) -> None:
+    killed = itertools.chain([4, 4], itertools.repeat(5))
+    executor = make(clock=Clock(), killed=lambda: next(killed))
+    wait_free(executor)
+    executor.submit(order("t1", "kill SIGKILL"))
+    report = failed(collect(executor, outcome_of("t1"))[-1])
+    assert (report.kind, report.failure.code) == ("engine", "memory_full")
+    assert "SIGKILL" in report.failure.message
+
+
+def test_memory_that_ran_out_before_the_order_is_not_why_its_worker_died(make: Make) -> None:
+    count = [4]
+    executor = make(clock=Clock(), killed=lambda: count[0])
+    wait_free(executor)
+    count[0] = 5
+    executor.submit(order("t1", "kill SIGKILL"))
+    assert failed(collect(executor, outcome_of("t1"))[-1]).failure.code == "worker_died"
+
+
+def test_a_worker_that_closed_its_pipe_and_that_we_end_was_not_ended_for_memory(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot, "_DYING_SECONDS", 0.1)
+    count = itertools.count(4)
+    executor = make(clock=Clock(), killed=lambda: next(count))
+    wait_free(executor)
+    executor.submit(order("t1", "mute"))
+    report = failed(collect(executor, outcome_of("t1"))[-1])
+    assert report.failure.code == "worker_died"
+    assert "SIGKILL" in report.failure.message
+
+
+def test_a_worker_that_somebody_ends_while_it_starts_is_not_put_down_to_the_memory_of_other_days(make: Make) -> None:
+    executor = make(clock=Clock(), killed=lambda: 4, environment={"SCRIPTED_START": "kill"})
+    collect(executor, lambda _: bool(executor.workers()[0].problem))
+    assert "SIGKILL" in executor.workers()[0].problem
+    assert "the system ended it" not in executor.workers()[0].problem
+
+
+def test_a_worker_that_writes_nothing_but_garbage_is_ended_and_its_lines_are_not_all_logged(make: Make, log: Lines) -> None:
+    executor = make()
+    wait_free(executor)
+    pid = pid_of(executor)
+    executor.submit(order("t1", "garbage 3000"))
+    report = failed(collect(executor, outcome_of("t1"))[-1])
+    assert report.failure.code == "worker_died"
+    assert "are no reports" in report.failure.message
+    assert len([line for line in log.of("worker_output") if line["level"] == "warning"]) <= 10
+    wait_gone(pid)

@@ -5,16 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heygem_daemon.core.drop import Entry, Kind
-from heygem_daemon.core.errors import TransientError
+from heygem_daemon.core.errors import InputError, TransientError
 from heygem_daemon.core.job import Job
+from heygem_daemon.core.names import MARKER
 from heygem_daemon.core.scan import ScannedDrop
+from heygem_daemon.core.users import FOREIGN_ROOT, ROOT
+from heygem_daemon.intake import archive
+from heygem_daemon.intake.archive import FIND_SECONDS, NAMESAKES_OPENED
 from heygem_daemon.intake.claims import FolderClaims
+from heygem_daemon.intake.mounts import Mount
 from heygem_daemon.intake.scanner import FolderScanner
 
 CLAIMS = FolderClaims()
@@ -60,14 +66,19 @@ def test_a_listing_of_a_claim_equals_the_scan_it_was_made_of(inbox: Path) -> Non
     fill(inbox / "lesson-01", "speech.wav", "videos/a.mp4", "notes.txt")
     scanned = scan_of(inbox, "lesson-01")
     claim_dir = CLAIMS.claim(scanned, "job-1")
-    assert CLAIMS.listing(claim_dir) == (claim_dir / "lesson-01", scanned.entries)
+    found = CLAIMS.listing(claim_dir)
+    assert (found.root, found.entries, found.uid) == (claim_dir / "lesson-01", scanned.entries, os.getuid())
 
 
-def test_the_root_of_a_claimed_job_is_its_drop_and_offline_when_it_is_gone(inbox: Path) -> None:
+def test_the_root_of_a_claimed_job_is_its_drop_and_what_is_gone_is_told_from_what_is_offline(inbox: Path) -> None:
     fill(inbox / "lesson-01", "speech.wav")
     job = claimed_job(inbox, "lesson-01")
     assert CLAIMS.root(job) == Path(job.claimed) / "lesson-01"
     CLAIMS.unclaim(str(inbox), job.id)
+    with pytest.raises(InputError) as gone:
+        CLAIMS.root(job)
+    assert gone.value.code == "inputs_gone"
+    (inbox / MARKER).unlink()
     with pytest.raises(TransientError) as raised:
         CLAIMS.root(job)
     assert raised.value.code == "share_offline"
@@ -183,7 +194,8 @@ def test_the_flat_form_is_claimed_and_everything_else_in_the_inbox_stays(inbox: 
     fill(inbox, "speech.wav", "videos/a.mp4", "job.toml", "readme.txt", "speech.ready", "lesson-01/speech.wav")
     scanned = scan_of(inbox, "")
     claim_dir = CLAIMS.claim(scanned, "job-1")
-    root, entries = CLAIMS.listing(claim_dir)
+    found = CLAIMS.listing(claim_dir)
+    root, entries = found.root, found.entries
     assert (root, content(entries)) == (claim_dir / "flat", content(scanned.entries))
     assert tree(root) == ["job.toml", "speech.wav", "videos/a.mp4"]
     assert tree(inbox) == sorted([".heygem-inbox", "lesson-01/speech.wav", "readme.txt", ".heygem/claimed/job-1/.flat", *(
@@ -234,7 +246,7 @@ def test_the_second_of_two_claims_of_a_flat_form_backs_out(inbox: Path) -> None:
     with pytest.raises(FileNotFoundError):
         CLAIMS.claim(scanned, "loser")
     assert CLAIMS.claimed(str(inbox)) == ["winner"]
-    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner")[1]) == content(scanned.entries)
+    assert content(CLAIMS.listing(inbox / ".heygem/claimed/winner").entries) == content(scanned.entries)
 
 
 def test_the_inputs_of_a_succeeded_job_end_in_done(inbox: Path) -> None:
@@ -295,7 +307,7 @@ def test_a_drop_that_is_a_link_fails_without_touching_where_it_points(inbox: Pat
     outside = fill(tmp_path / "outside", "speech.wav")
     (inbox / "lesson").symlink_to(outside)
     job = claimed_job(inbox, "lesson")
-    assert CLAIMS.listing(Path(job.claimed))[1][0].kind is Kind.SYMLINK
+    assert CLAIMS.listing(Path(job.claimed)).entries[0].kind is Kind.SYMLINK
     assert CLAIMS.finish(job, "_failed", "It is a link.") == inbox / "_failed/lesson"
     assert (inbox / "_failed/lesson/lesson").readlink() == outside
     assert (inbox / "_failed/lesson/reason.txt").read_text() == "It is a link."
@@ -309,7 +321,7 @@ def test_drops_with_odd_names_can_be_claimed_failed_and_restored(inbox: Path, ra
     job = claimed_job(inbox, name, shown="shown")
     assert CLAIMS.finish(job, "_failed", "bad name \udcff") == inbox / "_failed" / name
     assert CLAIMS.restore(job) == Path(job.claimed)
-    assert CLAIMS.listing(Path(job.claimed))[0] == CLAIMS.root(job) == Path(job.claimed) / name
+    assert CLAIMS.listing(Path(job.claimed)).root == CLAIMS.root(job) == Path(job.claimed) / name
 
 
 def test_a_retry_finds_its_own_inputs_among_namesakes(inbox: Path) -> None:
@@ -331,7 +343,7 @@ def test_a_retried_flat_form_is_flat_again(inbox: Path) -> None:
     assert CLAIMS.finish(job, "_failed", "why") == inbox / "_failed/speech"
     claim_dir = CLAIMS.restore(job)
     assert claim_dir
-    assert CLAIMS.listing(claim_dir)[0] == CLAIMS.root(job) == claim_dir / "flat"
+    assert CLAIMS.listing(claim_dir).root == CLAIMS.root(job) == claim_dir / "flat"
     CLAIMS.unclaim(str(inbox), job.id)
     assert tree(inbox) == [".heygem-inbox", "speech.wav", "videos/a.mp4"]
 
@@ -390,8 +402,17 @@ def test_a_job_toml_that_is_a_link_is_not_read(inbox: Path, tmp_path: Path) -> N
     fill(tmp_path, "secret", content="secret")
     (inbox / "lesson").mkdir()
     (inbox / "lesson/job.toml").symlink_to(tmp_path / "secret")
+    assert job_toml(inbox) is None
+
+
+def test_a_job_toml_that_becomes_a_link_after_the_listing_is_not_read(inbox: Path, tmp_path: Path) -> None:
+    fill(tmp_path, "secret", content="secret")
+    fill(inbox / "lesson", "job.toml")
+    entries = scan_of(inbox, "lesson").entries
+    (inbox / "lesson/job.toml").unlink()
+    (inbox / "lesson/job.toml").symlink_to(tmp_path / "secret")
     with pytest.raises(TransientError):
-        job_toml(inbox)
+        CLAIMS.job_toml(inbox / "lesson", entries)
 
 
 def test_a_control_file_that_was_applied_is_deleted(inbox: Path) -> None:
@@ -446,3 +467,266 @@ def test_a_share_that_is_gone_makes_no_claim_durable(inbox: Path) -> None:
     with pytest.raises(TransientError) as problem:
         CLAIMS.persist(str(inbox), [claimed])
     assert problem.value.code == "share_offline"
+
+
+# -- years of inputs --------------------------------------------------------------------------------------------------
+
+
+def archived(folder: Path, job_id: str, ended: float) -> None:
+    fill(folder, "speech.wav")
+    (folder / ".heygem-job.json").write_text(json.dumps({"job": job_id, "name": folder.name, "flat": False}))
+    os.utime(folder / ".heygem-job.json", (ended, ended))
+
+
+def records_read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    read: list[Path] = []
+    original = archive.read_record
+
+    def noted(folder: Path) -> archive.Record | None:
+        read.append(folder)
+        return original(folder)
+
+    monkeypatch.setattr(archive, "read_record", noted)
+    return read
+
+
+def test_a_retry_opens_few_of_the_inputs_of_years(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(inbox / "lesson", "speech.wav")
+    job = claimed_job(inbox, "lesson")
+    CLAIMS.finish(job, "_failed", "why")
+    for number in range(1000):
+        (inbox / f"_failed/old-{number}").mkdir()
+        (inbox / f"_done/old-{number}").mkdir(parents=True)
+    read = records_read(monkeypatch)
+    assert CLAIMS.restore(job) is not None
+    assert len(read) == 1
+    read.clear()
+    assert CLAIMS.restore(replace(job, id="gone", claimed=str(inbox / ".heygem/claimed/gone"))) is None
+    assert len(read) <= 2 * archive.OTHERS_OPENED
+
+
+def test_of_many_namesakes_those_are_opened_that_ended_with_the_job(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, day = 1_800_000_000.0, 86400.0
+    for number in range(1, 601):
+        archived(inbox / "_failed" / ("lesson" if number == 1 else f"lesson-{number}"), f"job-{number}", now + number * day)
+    read = records_read(monkeypatch)
+    claimed = inbox / ".heygem/claimed/job-77"
+    job = Job(id="job-77", name="lesson", inbox=str(inbox), claimed=str(claimed), output="out", finished_at=now + 77 * day - 60)
+    assert CLAIMS.restore(job) == claimed
+    assert len(read) < 10
+
+
+def test_of_many_namesakes_that_were_archived_late_it_is_found_too(inbox: Path) -> None:
+    """A share was away for days, and a thousand inputs were archived when it came back."""
+    now = 1_800_000_000.0
+    for number in range(1, 601):
+        archived(inbox / "_failed" / f"lesson-{number}", f"job-{number}", now + 5 * 86400 + number)
+    job = Job(id="job-477", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job-477"), output="out", finished_at=now)
+    assert CLAIMS.restore(job) is not None
+
+
+@pytest.mark.parametrize("slow", ["lstat", "read_record"])
+def test_a_search_among_the_folders_that_anybody_put_down_ends_in_time(inbox: Path, monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
+    """Thirty thousand folders, each with a large record, held up the tick for 14 s."""
+    for number in range(NAMESAKES_OPENED + 50):
+        archived(inbox / "_failed" / f"lesson-{number}", "another", 1e9)
+    job = Job(id="job", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job"), output="out", finished_at=1e9)
+    clock, calls = [0.0], [0]
+
+    def taking_time(original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            clock[0] += FIND_SECONDS / 10
+            calls[0] += 1
+            return original(*arguments)
+
+        return call
+
+    monkeypatch.setattr("heygem_daemon.intake.archive.time.monotonic", lambda: clock[0])
+    target = (archive, "read_record") if slow == "read_record" else (archive, "_seconds_from")
+    monkeypatch.setattr(*target, taking_time(getattr(*target)))
+    assert archive.find(inbox, job) is None
+    assert calls[0] <= 12
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"name": "\ud800x"},
+        {"name": "\ud800x", "wrapped": True},
+        {"name": "x" * 256, "wrapped": True},
+        {"name": "\u00e4" * 128, "wrapped": True},
+        {"name": "", "flat": True, "wrapped": True},
+        {"wrapped": [1]},
+        {"flat": 0},
+        {"name": 7},
+        {"name": "a/b"},
+        {"name": "a\0b"},
+        {"name": "..", "wrapped": True},
+    ],
+)
+def test_a_forged_record_is_no_record(inbox: Path, forged: dict[str, object]) -> None:
+    """A name that no file system can hold made every round of the daemon fail for as long as a .retry file lay there."""
+    fill(inbox / "lesson", "speech.wav")
+    job = claimed_job(inbox, "lesson")
+    archived_at = CLAIMS.finish(job, "_failed", "why")
+    assert archived_at is not None
+    record = {"job": job.id, "name": "lesson", "flat": False, "wrapped": False}
+    (archived_at / ".heygem-job.json").write_text(json.dumps(record | forged))
+    assert CLAIMS.restore(job) is None
+    (archived_at / ".heygem-job.json").write_text(json.dumps(record | {"name": "\udcff"}))  # a byte that is no text
+    assert CLAIMS.restore(job) is not None
+
+
+def test_what_is_being_deleted_is_not_restored(inbox: Path) -> None:
+    fill(inbox / "lesson", "speech.wav")
+    job = claimed_job(inbox, "lesson")
+    archived_at = CLAIMS.finish(job, "_failed", "why")
+    assert archived_at
+    archived_at.rename(archived_at.with_name(".deleting-lesson"))
+    assert CLAIMS.restore(job) is None
+
+
+@pytest.mark.parametrize("link", ["", "claimed", "claimed/job-1"])
+def test_what_lies_behind_a_link_in_the_place_of_our_folders_is_never_touched(inbox: Path, tmp_path: Path, link: str) -> None:
+    """Whoever may write to the share could have the daemon move its own ledger to where they can read it."""
+    precious = tmp_path / "precious"
+    for folder in (precious, precious / "job-1", precious / "claimed/job-1"):
+        (folder / "secret").mkdir(parents=True)
+        (folder / ".flat").touch()
+    before = sorted(precious.rglob("*"))
+    path = inbox / ".heygem" / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(precious)
+    fill(inbox / "lesson", "speech.wav")
+    over = Job(id="job-1", name="lesson", inbox=str(inbox), claimed=str(inbox / ".heygem/claimed/job-1"), output="out")
+    with pytest.raises(TransientError, match="link"):
+        CLAIMS.claim(scan_of(inbox, "lesson"), "job-1")
+    assert CLAIMS.claimed(str(inbox)) == ([] if link != "claimed/job-1" else ["job-1"])
+    assert not CLAIMS.unclaim(str(inbox), "job-1")
+    assert CLAIMS.finish(over, "_failed", "why") is None
+    with pytest.raises(InputError):
+        CLAIMS.root(over)
+    with pytest.raises(TransientError):
+        CLAIMS.listing(Path(over.claimed))
+    assert sorted(precious.rglob("*")) == before
+    assert (inbox / "lesson").is_dir()
+
+
+def test_inputs_are_archived_behind_no_link(inbox: Path, tmp_path: Path) -> None:
+    (inbox / "_done").symlink_to(tmp_path)
+    fill(inbox / "lesson", "speech.wav")
+    job = claimed_job(inbox, "lesson")
+    with pytest.raises(TransientError, match="link"):
+        CLAIMS.finish(job, "_done", None)
+    assert (Path(job.claimed) / "lesson").is_dir()
+
+
+def test_in_an_inbox_that_takes_long_to_list_control_files_are_deleted_without_that(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygem_daemon.intake.claims.SLOW_LISTING", -1.0)
+    for name in ("a.hold", "A.HOLD", "b.hold"):
+        (inbox / name).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda _: pytest.fail("it was listed"))
+        for name in ("a", "b"):
+            CLAIMS.clear_control(str(inbox), name, "hold")
+    assert sorted(path.name for path in inbox.glob("[abAB].*")) == ["A.HOLD"]
+    FolderClaims().clear_control(str(inbox), "a", "hold")
+    assert not (inbox / "A.HOLD").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "spelt"), [("lesson", "LESSON"), ("\u00dcben", "u\u0308ben"), ("u\u0308ben", "\u00dcBEN"), ("Lesson", "Lesson")]
+)
+def test_a_control_file_is_deleted_however_the_name_of_the_drop_is_spelt(inbox: Path, name: str, spelt: str) -> None:
+    (inbox / f"{spelt}.Hold.txt").touch()
+    FolderClaims().clear_control(str(inbox), name, "hold")
+    assert not list(inbox.glob("*old*"))
+
+
+def test_the_control_file_of_another_drop_whose_name_differs_in_case_stays(inbox: Path) -> None:
+    (inbox / "LESSON").mkdir()
+    for name in ("LESSON.hold", "lesson.hold", "Lesson.hold"):
+        (inbox / name).touch()
+    FolderClaims().clear_control(str(inbox), "lesson", "hold")
+    assert [path.name for path in inbox.glob("*.hold")] == ["LESSON.hold"]
+
+
+def test_control_files_that_are_gone_do_not_have_the_inbox_listed_for_each(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3000):
+        (inbox / f"lesson-{number}.hold").touch()
+    listed: list[Path] = []
+    listdir = os.listdir
+
+    def counted(path: Path) -> list[str]:
+        listed.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    claims = FolderClaims()
+    claims.clear_control(str(inbox), "lesson-0", "hold")
+    for number in range(1, 50):
+        (inbox / f"lesson-{number}.hold").unlink()
+        claims.clear_control(str(inbox), f"gone-{number}", "cancel")
+    assert len(listed) < 10
+    assert not (inbox / "lesson-0.hold").exists()
+
+
+def test_a_file_in_the_place_of_a_claimed_folder_is_nobodys_drop(inbox: Path) -> None:
+    fill(inbox / ".heygem/claimed", "job-1")
+    assert CLAIMS.claimed(str(inbox)) == ["job-1"]
+    assert not CLAIMS.unclaim(str(inbox), "job-1")
+    shutil.rmtree(inbox / ".heygem/claimed")
+    fill(inbox / ".heygem", "claimed")
+    assert CLAIMS.claimed(str(inbox)) == []
+
+
+# -- what is asked of a claimed folder --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, None), (errno.EIO, "disk_failing"), (errno.ESTALE, "share_offline")])
+def test_a_folder_that_may_not_be_looked_into_is_not_flat_and_a_share_that_fails_says_nothing(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str | None
+) -> None:
+    claimed = fill(inbox / ".heygem/claimed/job-1", ".flat")
+    assert CLAIMS.is_flat(claimed)
+    assert not CLAIMS.is_flat(inbox / ".heygem/claimed/gone")
+    if code == "share_offline":
+        (inbox / MARKER).unlink()
+
+    def refuse(path: Path) -> os.stat_result:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    if code is None:
+        assert not CLAIMS.is_flat(claimed)
+        return
+    with pytest.raises(TransientError) as found:
+        CLAIMS.is_flat(claimed)
+    assert found.value.code == code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of root")
+@pytest.mark.parametrize(("kind", "uid"), [("nfs4", FOREIGN_ROOT), ("ext4", ROOT)])
+def test_a_claimed_drop_is_of_the_same_user_as_at_the_scan(inbox: Path, monkeypatch: pytest.MonkeyPatch, kind: str, uid: int) -> None:
+    for module in ("scanner", "claims"):
+        monkeypatch.setattr(f"heygem_daemon.intake.{module}.mount_of", lambda _: Mount(point="/", fs_type=kind))
+    fill(inbox / "lesson", "speech.wav")
+    scanned = scan_of(inbox, "lesson")
+    assert scanned.uid == CLAIMS.listing(CLAIMS.claim(scanned, "job-1")).uid == uid
+
+
+def test_each_name_among_the_inputs_of_years_is_looked_at_once(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [*(f"other-{number}" for number in range(50)), "lesson", "lesson-2", "lesson-10", ".deleting-lesson"]
+    for name in names:
+        (inbox / "_failed" / name).mkdir(parents=True)
+    looked_at: list[str] = []
+    is_named_after = archive._is_named_after
+
+    def noted(name: str, job: str) -> bool:
+        looked_at.append(name)
+        return is_named_after(name, job)
+
+    monkeypatch.setattr(archive, "_is_named_after", noted)
+    likely = archive._likely(inbox / "_failed", Job(id="x", name="lesson", inbox=str(inbox), claimed="", output=""))
+    assert likely[:3] == ["lesson-10", "lesson-2", "lesson"]
+    assert sorted(looked_at) == sorted(likely) == sorted(names[:-1])

@@ -17,6 +17,7 @@ import pytest
 from heygem_daemon.core.errors import EngineError, HeygemError, InputError, TransientError
 from heygem_daemon.intake.inspection_process import InspectionProcess
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits
+from heygem_daemon.processes import OOM_SCORE
 from tests.daemon.doubles import make_film, make_speech
 
 CACHE = Path(tempfile.gettempdir()) / "heygem-test-inspection"
@@ -26,12 +27,16 @@ import os, sys, time
 from heygem_daemon.intake.inspection_protocol import FileAnswer, FileRequest
 for line in iter(sys.stdin.buffer.readline, b""):
     request = FileRequest.decode(line)
-    if "ends it" in request.path:
+    if "killed" in request.path:
         os.kill(os.getpid(), 9)
+    if "crashes" in request.path:
+        os.kill(os.getpid(), 11)
+    if "exits" in request.path:
+        os._exit(1)
     if "waits" not in request.path:
         print(FileAnswer(number=request.number, seconds=float(os.getpid())).encode().decode(), end="", flush=True)
 """
-"""Stands for the process: ended by one file, silent about another; the length that it gives is its own id."""
+"""Stands for the process: it ends at one file, and is silent about another; the length that it gives is its own id."""
 
 
 DAEMON = """
@@ -92,6 +97,11 @@ def test_it_gives_lengths_and_the_errors_of_files(process: InspectionProcess, tm
     assert gone.value.code == "io_error"
 
 
+def test_the_kernel_ends_it_before_the_daemon_when_memory_runs_out(process: InspectionProcess, tmp_path: Path) -> None:
+    asked(process, make_film(tmp_path / "film.mp4"))
+    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text(encoding="ascii").strip() == str(OOM_SCORE)
+
+
 def test_a_name_that_is_none_is_the_error_of_that_file_alone(process: InspectionProcess, tmp_path: Path) -> None:
     with pytest.raises(EngineError) as problem:
         asked(process, "nul\0.mp4")
@@ -106,15 +116,28 @@ def test_the_process_answers_many_at_once(scripted: InspectionProcess) -> None:
     assert pids == {float(scripted.pid or 0)}
 
 
-def test_a_file_that_ends_the_process_twice_has_the_error_and_no_other(scripted: InspectionProcess) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        innocent = [pool.submit(asked, scripted, f"waits {number}.mp4") for number in range(2)]
-        with pytest.raises(HeygemError) as problem:
-            asked(scripted, "ends it.mp4")
-        assert problem.value.code == "internal"
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("crashes.mp4", InputError, "file_crashes_tool"),
+        ("killed.mp4", TransientError, "tool_killed"),
+        ("exits.mp4", TransientError, "server_short"),
+    ],
+)
+def test_a_file_at_which_the_process_crashes_has_the_error_and_no_other_file_has(
+    scripted: InspectionProcess, name: str, kind: type[HeygemError], code: str
+) -> None:
+    pool = ThreadPoolExecutor(3)
+    innocent = [pool.submit(asked, scripted, f"waits {number}.mp4") for number in range(2)]
+    try:
+        with pytest.raises(kind) as problem:
+            asked(scripted, name)
+        assert problem.value.code == code
         assert asked(scripted, "another.mp4") > 0
         assert not any(each.done() and isinstance(each.exception(), HeygemError) for each in innocent)
+    finally:
         scripted.close()
+        pool.shutdown()
 
 
 def test_after_it_was_killed_another_one_answers(scripted: InspectionProcess) -> None:

@@ -1,17 +1,21 @@
+import itertools
 import os
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from heygem_daemon.core.errors import error
 from heygem_daemon.core.scan import Inspection
 from heygem_daemon.intake.file_check import FileChecks
-from heygem_daemon.intake.inspector import MediaInspector
+from heygem_daemon.intake.inspector import CONTROL_SECONDS, PAUSES, UNJUDGED_SECONDS, MediaInspector
 from heygem_daemon.media.types import MediaLimits
 
 CACHE = Path(tempfile.gettempdir()) / "heygem-test-inspector"
@@ -104,6 +108,31 @@ def test_several_files_of_an_inbox_are_open_at_once_and_not_more(drop: Path) -> 
         assert wait_for(inspector, "1", drop, [], names).seconds == dict.fromkeys(names, 1.0)
 
 
+def test_the_files_of_one_owner_are_opened_in_turn_with_the_thousands_of_another(drop: Path) -> None:
+    """The drop of another waited until every file that was put down before it had been opened."""
+    opened: list[str] = []
+    goes_on = threading.Event()
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        assert goes_on.wait(60)
+        opened.append(path.name)
+        return 1.0
+
+    with closing(MediaInspector(threads=1, check=check)) as inspector:
+        for number in range(20):
+            videos = [f"{number}-{video}.mp4" for video in range(100)]
+            inspector.inspect(f"many {number}", "1", inbox="inbox", root=drop, recordings=["r.wav"], videos=videos, owner="uid 1")
+        videos = ["few-0.mp4", "few-1.mp4"]
+        few = partial(inspector.inspect, "one", "1", inbox="inbox", root=drop, recordings=[], videos=videos, owner="uid 2")
+        assert few() is None
+        goes_on.set()
+        while few() is None:
+            time.sleep(0.001)
+    videos = [name for name in opened if name.endswith(".mp4")]
+    assert videos.index("few-0.mp4") < 3
+    assert videos.index("few-1.mp4") < 5
+
+
 def test_it_opens_as_many_files_at_once_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = {}
     for cores in (1, 2, 6, 64):
@@ -174,3 +203,121 @@ def test_after_the_end_no_thread_is_left(drop: Path) -> None:
     for thread in mine:
         thread.join(60)
         assert not thread.is_alive()
+
+
+class ManualClock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def inspected_after(inspector: MediaInspector, clock: ManualClock, seconds: float, drop: Path, names: list[str]) -> Inspection | None:
+    """Let time pass, and return what is found once every try that was due has ended."""
+    clock.now += seconds
+    inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=[], videos=names)
+    pending = inspector._pending["job"]
+    futures.wait([*(check.length for check in pending.checks.values()), *filter(None, (pending.control,))], 60)
+    return inspector.inspect("job", "1", inbox="inbox", root=drop, recordings=[], videos=names)
+
+
+def test_a_file_that_the_machine_kept_from_being_judged_is_opened_again_alone_with_growing_pauses(drop: Path) -> None:
+    clock, opened, failures = ManualClock(), list[str](), 5
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        opened.append(path.name)
+        if path.name == "bad.mp4" and opened.count("bad.mp4") <= failures:
+            raise error("io_error", problem="the share answers with an error")
+        return 1.0
+
+    with closing(MediaInspector(check=check, clock=clock)) as inspector:
+        names = ["good.mp4", "bad.mp4"]
+        found = inspected_after(inspector, clock, 0, drop, names)
+        tries = {0: opened.count("bad.mp4")}
+        for _ in range(2500):
+            assert found is not None
+            assert found.seconds == {"good.mp4": 1.0}
+            assert found.problems["bad.mp4"].code == "io_error"
+            clock.now += 0.1
+            found = inspected_after(inspector, clock, 0, drop, names)
+            tries.setdefault(round(clock.now * 10), opened.count("bad.mp4"))
+            if found is not None and not found.problems:
+                break
+        assert found == Inspection(problems={}, seconds={"good.mp4": 1.0, "bad.mp4": 1.0})
+    began = [min(moment for moment, count in tries.items() if count == number) / 10 for number in range(1, failures + 2)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(began)]
+    assert pauses == pytest.approx([*PAUSES, PAUSES[-1]], abs=0.15)
+    assert opened.count("good.mp4") == 1
+
+
+def test_a_program_that_is_killed_now_and_then_is_started_again_before_anybody_hears_of_it(drop: Path) -> None:
+    clock, opened = ManualClock(), list[str]()
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        opened.append(path.name)
+        if len(opened) <= 2:
+            raise error("tool_killed", program="ffprobe", name=path.name, how="SIGKILL")
+        return 1.0
+
+    with closing(MediaInspector(check=check, clock=clock)) as inspector:
+        assert inspected_after(inspector, clock, 0, drop, ["a.mp4"]) is None
+        assert inspected_after(inspector, clock, PAUSES[0], drop, ["a.mp4"]) is None
+        found = inspected_after(inspector, clock, PAUSES[1], drop, ["a.mp4"])
+    assert found == Inspection(problems={}, seconds={"a.mp4": 1.0})
+
+
+def test_slow_storage_gets_more_time_at_each_try(drop: Path) -> None:
+    clock, patience = ManualClock(), list[float]()
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        patience.append(limits.patience)
+        raise error("storage_slow", program="ffprobe", name=path.name, seconds=200)
+
+    with closing(MediaInspector(check=check, clock=clock)) as inspector:
+        for _ in range(5):
+            found = inspected_after(inspector, clock, 601, drop, ["a.mp4"])
+            assert found is not None
+            assert found.problems["a.mp4"].code == "storage_slow"
+    assert patience == [1.0, 2.0, 4.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize("code", ["tool_killed", "storage_slow", "server_short", "io_error"])
+def test_a_file_that_ends_every_look_into_it_is_refused_while_others_are_judged(drop: Path, code: str) -> None:
+    clock, is_ill, opened = ManualClock(), [False], list[str]()
+
+    def check(path: Path, limits: MediaLimits, *, is_video: bool) -> float:
+        opened.append(path.name)
+        if is_ill[0] or path.name == "greedy.mp4":
+            raise error(code, program="ffprobe", name=path.name, how="SIGKILL", seconds=200, problem="Input/output error")
+        return 1.0
+
+    def problems(inspected: MediaInspector, seconds: float) -> dict[str, str]:
+        until, found = clock.now + seconds, None
+        while clock.now < until:
+            found = inspected_after(inspected, clock, 10, drop, ["good.mp4", "greedy.mp4"])
+        return {path: problem.code for path, problem in found.problems.items()} if found is not None else {}
+
+    with closing(MediaInspector(check=check, clock=clock)) as inspector:
+        assert problems(inspector, UNJUDGED_SECONDS - 60) == {"greedy.mp4": code}
+        is_ill[0] = True
+        assert problems(inspector, 3 * UNJUDGED_SECONDS) == {"greedy.mp4": code}, "nothing showed that it is the file"
+        assert opened.count("good.mp4") <= 2 + 3 * UNJUDGED_SECONDS / CONTROL_SECONDS
+        is_ill[0] = False
+        assert problems(inspector, 2 * CONTROL_SECONDS) == {"greedy.mp4": "file_unjudged"}
+        tries = opened.count("greedy.mp4")
+        assert problems(inspector, UNJUDGED_SECONDS) == {"greedy.mp4": "file_unjudged"}
+        assert opened.count("greedy.mp4") == tries
+
+
+def test_where_no_thread_can_be_started_the_files_are_opened_later(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    clock = ManualClock()
+    with closing(MediaInspector(check=lambda *_, **__: 1.0, clock=clock)) as inspector:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert inspected_after(inspector, clock, 0, drop, ["a.mp4"]) is None
+        assert inspected_after(inspector, clock, PAUSES[0], drop, ["a.mp4"]) == Inspection(problems={}, seconds={"a.mp4": 1.0})

@@ -57,7 +57,7 @@ def claim(inbox: Path) -> list[str]:
 
     def act() -> list[str]:
         claim_dir = CLAIMS.claim(scanned, "job-1")
-        return [entry.path for entry in CLAIMS.listing(claim_dir)[1]]
+        return [entry.path for entry in CLAIMS.listing(claim_dir).entries]
 
     return as_person(HEYGEM, act)
 

@@ -10,6 +10,7 @@ import pytest
 
 from heygem_daemon.core.drop import Entry, Kind
 from heygem_daemon.core.scan import InboxScan, ScannedDrop
+from heygem_daemon.intake import listing
 from heygem_daemon.intake.scanner import FolderScanner
 
 
@@ -62,6 +63,13 @@ def test_foreign_hidden_and_own_names_are_no_drops(inbox: Path) -> None:
     for name in (".heygem", "_done", "_failed", ".hidden", "@eaDir", "#recycle", "System Volume Information", "lost+found"):
         fill(inbox / name, "speech.wav", "videos/a.mp4")
     fill(inbox, "readme.txt", "notes.docx")
+    assert scan(inbox).drops == ()
+
+
+def test_a_hidden_folder_or_link_with_the_name_of_a_placeholder_is_no_drop(inbox: Path, tmp_path: Path) -> None:
+    """Claimed, it was not found again among our own hidden files, and lost."""
+    fill(inbox / ".lesson.icloud", "speech.wav", "videos/a.mp4")
+    (inbox / ".link.icloud").symlink_to(tmp_path)
     assert scan(inbox).drops == ()
 
 
@@ -194,15 +202,29 @@ def test_a_flood_of_files_is_cut_short_and_reported(inbox: Path) -> None:
     fill(inbox / "lesson", "speech.wav")
     flood, lesson = FolderScanner(max_files=50).scan(str(inbox)).drops
     assert len(flood.entries) <= 50
-    assert "more than 50 files" in flood.unreadable
-    assert lesson.unreadable == ""
+    assert flood.oversize is not None
+    assert flood.oversize.code == "too_many_files"
+    assert "more than 50 files" in flood.oversize.message
+    assert lesson.oversize is None
+
+
+def test_of_many_files_in_the_inbox_itself_only_some_are_listed(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MAX_FLAT_PARTS", 5)
+    fill(inbox, *(f"{number}.wav" for number in range(6)), "notes.docx", "x.hold")
+    flat = only(scan(inbox))
+    assert len(flat.entries) == 5
+    assert flat.oversize is not None
+    assert flat.oversize.message.startswith("The inbox itself holds more than 5 files")
+    (inbox / "0.wav").unlink()
+    assert only(scan(inbox)).oversize is None
 
 
 def test_a_bottomless_drop_is_cut_short_and_reported(inbox: Path) -> None:
     fill(inbox / "deep", "/".join("abcdefghijkl") + "/x.wav")
     scanned = only(scan(inbox))
     assert scanned.entries == ()
-    assert "deeper than 8 folders" in scanned.unreadable
+    assert scanned.oversize is not None
+    assert scanned.oversize.code == "too_deep"
 
 
 def test_a_file_open_for_writing_has_a_writer_until_it_is_closed(inbox: Path) -> None:

@@ -146,3 +146,71 @@ def test_a_scan_that_hangs_does_not_keep_the_process_from_ending() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run((sys.executable, "-c", script), check=False, timeout=120, env=environment).returncode == 0
+
+
+def test_a_scan_that_goes_on_is_waited_for_however_long_it_takes(frozen: Frozen, clock: Clock) -> None:
+    scanner = make_scanner(frozen, clock)
+    for _ in range(10):
+        assert scanner.scan("inbox") is None
+        clock.now += 9.0
+        scanner.progressed("inbox")
+    frozen.thaw.set()
+    assert online_scan(scanner).reason == "scan 1"
+
+
+def test_a_scan_that_went_on_and_then_hangs_is_offline(frozen: Frozen, clock: Clock) -> None:
+    scanner = make_scanner(frozen, clock)
+    assert scanner.scan("inbox") is None
+    clock.now += 9.0
+    scanner.progressed("inbox")
+    clock.now += 10.0
+    found = scanner.scan("inbox")
+    assert found is not None
+    assert not found.online
+    scanner.progressed("inbox")  # too late: what it finds is old
+    found = scanner.scan("inbox")
+    assert found is not None
+    assert not found.online
+
+
+def test_each_drop_of_a_real_scan_is_progress(tmp_path: Path) -> None:
+    (tmp_path / ".heygem-inbox").touch()
+    for number in range(5):
+        (tmp_path / f"lesson-{number}").mkdir()
+    scanner = FolderScanner()
+    seen: list[str] = []
+    scanner.on_drop = seen.append
+    scanner.scan(str(tmp_path))
+    assert len(seen) >= 5
+    assert set(seen) == {str(tmp_path)}
+
+
+def test_nobody_waits_in_vain_for_an_inbox_whose_last_scan_took_long(frozen: Frozen) -> None:
+    scanner = TimeoutScanner(frozen, seconds=PATIENCE, typical_seconds=0.2)
+    assert scanner.scan("inbox") is None
+    time.sleep(0.3)
+    frozen.thaw.set()
+    online_scan(scanner)
+    frozen.thaw.clear()
+    began = time.monotonic()
+    assert scanner.scan("inbox") is None
+    assert time.monotonic() - began < 0.15
+    frozen.thaw.set()
+    online_scan(scanner)
+    assert scanner.scan("inbox") is not None, "it answered fast, so it is waited for again"
+
+
+def test_a_scan_that_took_long_by_the_clock_is_not_waited_for_next_time_however_it_ended(frozen: Frozen, clock: Clock) -> None:
+    class Slow:
+        def scan(self, inbox: str) -> InboxScan:
+            if not frozen.scans:
+                clock.now += 1.0
+                frozen.thaw.set()
+            return frozen.scan(inbox)
+
+    scanner = TimeoutScanner(Slow(), seconds=PATIENCE, typical_seconds=0.5, clock=clock)
+    assert scanner.scan("inbox") is not None
+    frozen.thaw.clear()
+    began = time.monotonic()
+    assert scanner.scan("inbox") is None
+    assert time.monotonic() - began < 0.4

@@ -86,13 +86,14 @@ class LedgerContract:
         ledger.put(over("x", 5, State.FAILED))
         ledger.put(job(item(), id="x"))
         assert [each.id for each in ledger.open_jobs()] == ["x"]
-        assert ledger.forget(100) == 0
+        assert ledger.forget(100, 9) == 0
 
     def test_a_job_is_found_by_id_name_or_output_newest_first(self, ledger: Ledger) -> None:
         ledger.put(job(item(), id="1", name="lesson", output="lesson"))
         ledger.put(job(item(), id="2", name="lesson", output="lesson-2"))
         ledger.put(job(item(), id="lesson", name="other", output="other"))
         assert [each.id for each in ledger.find("lesson")] == ["lesson", "2", "1"]
+        assert [each.id for each in ledger.find("lesson", 2)] == ["lesson", "2"]
         assert [each.id for each in ledger.find("lesson-2")] == ["2"]
         assert list(ledger.find("les")) == []
         assert list(ledger.find("%")) == []
@@ -104,11 +105,25 @@ class LedgerContract:
         assert list(ledger.recent(0)) == []
         assert list(ledger.recent(-1)) == []
 
+    def test_the_jobs_that_ended_last_come_first_however_many_wait(self, ledger: Ledger) -> None:
+        ledger.put(over("early", 10), over("late", 30), over("middle", 20))
+        ledger.put(*(job(item(), id=str(number)) for number in range(50)))
+        assert [each.id for each in ledger.finished(2)] == ["late", "middle"]
+        assert [each.id for each in ledger.finished(9)] == ["late", "middle", "early"]
+        assert list(ledger.finished(-1)) == []
+
+    def test_the_oldest_jobs_are_forgotten_first_and_only_so_many_at_once(self, ledger: Ledger) -> None:
+        ledger.put(*(over(str(number), 10 - number) for number in range(5)))
+        assert ledger.forget(100, 2) == 2
+        assert [each.id for each in ledger.recent(9)] == ["2", "1", "0"]
+        assert ledger.forget(100, 0) == 0
+        assert ledger.forget(100, 9) == 3
+
     def test_only_old_finished_jobs_are_forgotten(self, ledger: Ledger) -> None:
         for each in (over("old", 10), over("new", 20), over("undated", 0), job(item(), id="open"), job(item(), id="odd", finished_at=1.0)):
             ledger.put(each)
         ledger.put(job(item(state=State.FAILED), id="undated", state=State.FAILED))
-        assert ledger.forget(20) == 1
+        assert ledger.forget(20, 9) == 1
         assert ledger.get("old") is None
         assert [each.id for each in ledger.recent(9)] == ["odd", "open", "undated", "new"]
         ledger.put(job(item("b"), id="old"))
@@ -117,8 +132,12 @@ class LedgerContract:
     def test_requests_are_taken_once_in_order(self, ledger: Ledger) -> None:
         for request in (("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")):
             ledger.request(*request)
-        assert list(ledger.take_requests()) == [("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")]
-        assert list(ledger.take_requests()) == []
+        assert list(ledger.requests(9)) == [("retry", "b"), ("cancel", "a"), ("retry", "b"), ("pause", "/in\nbox")]
+        assert list(ledger.requests(2)) == [("retry", "b"), ("cancel", "a")]
+        ledger.remove_requests(3)
+        assert list(ledger.requests(9)) == [("pause", "/in\nbox")]
+        ledger.remove_requests(9)
+        assert list(ledger.requests(9)) == []
 
     def test_a_ledger_at_work_is_healthy(self, ledger: Ledger) -> None:
         ledger.put(RICH)

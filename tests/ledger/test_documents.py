@@ -77,7 +77,8 @@ def test_a_document_is_written_as_by_an_earlier_version_with_the_keys_added_sinc
         "first_seconds": None,
     }
     assert item_document(ITEM) == ITEM_OF_0_1
-    assert json.loads(job_document(JOB)) == before | {"options": before["options"] | options, "warnings": []}
+    added = {"warnings": [], "dropped_by": "", "size": 0}
+    assert json.loads(job_document(JOB)) == before | {"options": before["options"] | options} | added
 
 
 def test_the_warnings_of_a_job_are_kept() -> None:
@@ -88,3 +89,10 @@ def test_the_warnings_of_a_job_are_kept() -> None:
 def test_keys_of_another_version_are_ignored_and_missing_ones_take_their_default() -> None:
     found = read_item('{"key": "a", "recording": "r", "video": "v", "output": "o", "thumbnail": "t", "state": "queued", "mood": "good"}')
     assert found == Item(key="a", recording="r", video="v", output="o", thumbnail="t")
+
+
+def test_a_job_of_a_version_without_owners_is_read() -> None:
+    document = json.loads(job_document(replace(JOB, dropped_by="uid 1001", size=7)))
+    assert (document.pop("dropped_by"), document.pop("size")) == ("uid 1001", 7)
+    found = read_job(json.dumps(document), ())
+    assert (found.dropped_by, found.size) == ("", 0)

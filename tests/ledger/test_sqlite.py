@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from heygem_daemon.core.errors import HeygemError, SetupError, TransientError
 from heygem_daemon.core.job import TRANSITIONS, Item, State
+from heygem_daemon.ledger import sqlite
 from heygem_daemon.ledger.memory import MemoryLedger
 from heygem_daemon.ledger.sqlite import SqliteLedger
 from tests.core.making import item, job
@@ -54,7 +55,7 @@ def test_what_was_put_is_there_after_opening_again(path: Path, ledger: SqliteLed
     again = SqliteLedger(path)
     assert again.damaged is None
     assert again.get("rich") == RICH
-    assert list(again.take_requests()) == [("retry", "rich")]
+    assert list(again.requests(9)) == [("retry", "rich")]
     again.close()
 
 
@@ -71,7 +72,7 @@ def test_the_command_line_leaves_requests_while_the_daemon_works(path: Path, led
     assert other.get("rich") == RICH
     other.request("cancel", "rich")
     other.close()
-    assert list(ledger.take_requests()) == [("cancel", "rich")]
+    assert list(ledger.requests(9)) == [("cancel", "rich")]
 
 
 def test_only_the_items_that_changed_are_written(ledger: SqliteLedger) -> None:
@@ -135,6 +136,63 @@ def test_a_ledger_with_a_torn_page_is_moved_aside(path: Path, ledger: SqliteLedg
     found = reopened(path)
     assert found.damaged is not None
     assert found.damaged.stat().st_size == size
+
+
+def many_jobs(path: Path, count: int = 500) -> None:
+    ledger = SqliteLedger(path)
+    ledger.put(*(job(item(state=State.SUCCEEDED, result={"model": "x" * 500}), id=str(number)).rollup(1.0) for number in range(count)))
+    ledger.close()
+
+
+def _read_all(ledger: SqliteLedger) -> None:
+    for number in range(500):
+        ledger.get(str(number))
+
+
+def spoil_a_page(path: Path) -> None:
+    """Overwrite a page in the middle, which holds items of some jobs."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(os.urandom(4096))
+
+
+def test_the_check_at_the_opening_of_a_long_history_takes_a_bounded_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_jobs(path)
+    monkeypatch.setattr(sqlite, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_CHECK_STEPS", 10)
+    found = SqliteLedger(path)
+    assert found.damaged is None
+    assert found.get("7") is not None
+    found.close()
+
+
+def test_damage_that_is_met_in_use_is_found_at_the_next_opening(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_jobs(path)
+    spoil_a_page(path)
+    monkeypatch.setattr(sqlite, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_CHECK_STEPS", 10)
+    used = SqliteLedger(path)
+    assert used.damaged is None
+    with pytest.raises(HeygemError):
+        _read_all(used)
+    used.close()
+    found = SqliteLedger(path)
+    assert found.damaged is not None
+    found.close()
+    assert reopened(path).damaged is None
+
+
+def test_a_ledger_of_an_earlier_release_gets_what_makes_the_search_fast(path: Path) -> None:
+    ledger = SqliteLedger(path)
+    for index in ("jobs_by_name", "jobs_by_output"):
+        ledger._connection.execute(f"DROP INDEX {index}")
+    ledger.close()
+    again = SqliteLedger(path)
+    query = "EXPLAIN QUERY PLAN SELECT number FROM jobs WHERE id = ?1 OR name = ?1 OR output = ?1"
+    steps = [row[3] for row in again._connection.execute(query, ("x",))]
+    assert any("jobs_by_output" in step for step in steps)
+    assert not any(step.startswith("SCAN") for step in steps)
+    again.close()
 
 
 def test_nobody_but_the_daemon_moves_a_damaged_ledger(path: Path) -> None:
@@ -205,6 +263,23 @@ def test_a_ledger_whose_file_was_deleted_or_replaced_is_not_healthy(path: Path, 
     assert not ledger.healthy()
 
 
+def test_what_is_written_to_a_deleted_ledger_is_refused_until_it_is_back(path: Path, ledger: SqliteLedger) -> None:
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(TransientError, match="deleted or replaced"):
+        ledger.put(job(item(), id="late"))
+    path.with_name("elsewhere").rename(path)
+    assert ledger.get("late") is None
+    ledger.put(job(item(), id="late"))
+    assert ledger.get("late") is not None
+
+
+def test_a_ledger_that_is_protected_is_not_called_a_read_only_file_system(path: Path, ledger: SqliteLedger) -> None:
+    ledger._connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(TransientError, match="readonly database") as refused:
+        ledger.put(job(item(), id="late"))
+    assert refused.value.code == "io_error"
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -264,18 +339,20 @@ class LedgerStateMachine(RuleBasedStateMachine):
         self.model.put(changed)
         self.ledger.put(changed)
 
-    @rule(before=st.floats(0, 100))
-    def forget(self, before: float) -> None:
-        assert self.ledger.forget(before) == self.model.forget(before)
+    @rule(before=st.floats(0, 100), limit=st.integers(-1, 4))
+    def forget(self, before: float, limit: int) -> None:
+        assert self.ledger.forget(before, limit) == self.model.forget(before, limit)
 
     @rule(verb=st.sampled_from(["retry", "hold"]), about=st.sampled_from(["a", "第一课"]))
     def request(self, verb: str, about: str) -> None:
         self.model.request(verb, about)
         self.ledger.request(verb, about)
 
-    @rule()
-    def take(self) -> None:
-        assert list(self.ledger.take_requests()) == list(self.model.take_requests())
+    @rule(count=st.integers(-1, 3))
+    def take(self, count: int) -> None:
+        assert list(self.ledger.requests(count)) == list(self.model.requests(count))
+        self.ledger.remove_requests(count)
+        self.model.remove_requests(count)
 
     @rule()
     def open_again(self) -> None:
@@ -309,3 +386,29 @@ def test_a_put_is_quick(ledger: SqliteLedger) -> None:
     for number in range(50):
         ledger.put(job(item(), id=str(number)))
     assert (time.perf_counter() - started) / 50 < 0.2
+
+
+def test_a_flipped_bit_in_a_document_of_an_open_job_is_damage_and_one_of_the_history_is_passed_over(path: Path) -> None:
+    ledger = SqliteLedger(path)
+    ledger.put(job(item(), id="open"), job(item(state=State.SUCCEEDED), id="over").rollup(1.0), job(item(), id="whole").rollup(1.0))
+    ledger.close()
+    spoil_documents(path, "over")
+    passed_over = SqliteLedger(path)
+    assert passed_over.damaged is None
+    assert passed_over.get("over") is None
+    assert [each.id for each in passed_over.open_jobs()] == [each.id for each in passed_over.open_jobs()] == ["open", "whole"]
+    passed_over.put(job(item(), id="later"))
+    assert len(passed_over.open_jobs()) == 3
+    passed_over.close()
+    spoil_documents(path, "open")
+    found = SqliteLedger(path)
+    assert found.damaged is not None
+    assert list(found.open_jobs()) == []
+    found.close()
+
+
+def spoil_documents(path: Path, job_id: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE items SET document = replace(document, 'state', 'stale') WHERE job = ?", (job_id,))
+    connection.commit()
+    connection.close()

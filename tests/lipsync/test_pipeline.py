@@ -230,7 +230,7 @@ def trial(place: Path, session: RenderSession, recording: Path, clip: Path) -> T
     [
         ("audio", 1.2, Fraction(6, 5), True),
         ("audio", 9.0, SECONDS, False),
-        ("video", 0.8, Fraction(4, 5), True),
+        pytest.param("video", 0.8, Fraction(4, 5), True, marks=pytest.mark.slow),
     ],
 )
 def test_a_trial_is_as_long_as_its_first_seconds_and_says_what_it_is(
@@ -553,7 +553,7 @@ def test_what_is_driven_is_reported_too(made: Made) -> None:
 # -- one verdict with the daemon -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_verified", [True, False])
+@pytest.mark.parametrize("is_verified", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_result_that_differs_from_its_report_is_an_error_unless_somebody_else_verifies(
     place: Path,
     session: RenderSession,

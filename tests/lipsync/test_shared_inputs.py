@@ -208,6 +208,7 @@ def test_an_encoder_is_tried_once_for_each_kind_of_video_and_quality(inputs: Sha
         assert calls.count == expected
 
 
+@pytest.mark.slow  # tests/media/test_colours.py has the refusal
 def test_what_an_encoder_refuses_it_refuses_again(inputs: SharedInputs) -> None:
     odd = VideoStream(**{**vars(ORDINARY), "width": 65})
     for _ in range(2):

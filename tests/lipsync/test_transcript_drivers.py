@@ -69,6 +69,7 @@ def speech(tmp_path: Path) -> Iterator[DecodedSpeech]:
         yield decoded
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [("speech.txt", "", ""), ("speech.srt", "1\n00:00:00,000 --> 00:00:01,250\n<i>", "</i>\n"), ("speech.rtf", "{\\rtf1 ", "\\par}")],

@@ -72,7 +72,7 @@ FAMILY = [
 ]
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(6)
 @pytest.mark.parametrize(("name", "parts", "options"), FAMILY, ids=[row[0] for row in FAMILY])
 def test_all_of_a_recording_that_changes_is_heard_and_written(
     join: Join, tmp_path: Path, decoded: Decode, name: str, parts: tuple[Part, ...], options: tuple[object, ...]

@@ -90,7 +90,7 @@ ORDINARY: dict[str, tuple[Signal, ...]] = {
 }
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize(("name", "extension"), [*((name, ".wav") for name in ORDINARY), ("both at once", ".mp3")])
 def test_ordinary_stereo_is_mixed_as_ever(tmp_path: Path, decoded: Decode, name: str, extension: str) -> None:
     path = write_audio(tmp_path / f"a{extension}", *ORDINARY[name])
@@ -100,6 +100,7 @@ def test_ordinary_stereo_is_mixed_as_ever(tmp_path: Path, decoded: Decode, name:
     assert info.warnings == {}
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
 def test_the_mix_is_the_same_at_any_rate(tmp_path: Path, decoded: Decode, rate: int) -> None:
     path = write_audio(tmp_path / "a.wav", ANN, later(BEN, 7), options=("-ar", rate))
@@ -107,6 +108,7 @@ def test_the_mix_is_the_same_at_any_rate(tmp_path: Path, decoded: Decode, rate: 
     assert np.array_equal(np.rint(hear(path, tmp_path)[1] * 32768).astype(np.int16), mixed)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_whisper_on_one_side_is_no_silence(tmp_path: Path, side: int) -> None:
     whisper = ANN * 10 ** (-52 / 20)
@@ -119,7 +121,7 @@ def test_a_whisper_on_one_side_is_no_silence(tmp_path: Path, side: int) -> None:
 # -- more than two channels ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("count", [3, 4, 6, 9, 10, 12, 16, 64])
 def test_channels_without_positions_are_averaged(tmp_path: Path, count: int) -> None:
     """The voice is on the last channel, between which and the others nothing tells."""
@@ -130,6 +132,7 @@ def test_channels_without_positions_are_averaged(tmp_path: Path, count: int) -> 
     assert info.warnings == {}
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("count", [6, 12])
 def test_one_microphone_of_many_keeps_its_level(tmp_path: Path, count: int) -> None:
     info, heard = hear(write_audio(tmp_path / "a.wav", *[SILENCE] * (count - 1), ANN), tmp_path)
@@ -137,6 +140,7 @@ def test_one_microphone_of_many_keeps_its_level(tmp_path: Path, count: int) -> N
     assert chosen(info).spoken == (*[0.0] * (count - 1), 1.0)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("count", [4, 9])
 def test_the_mean_of_channels_that_cancel_is_not_used(tmp_path: Path, count: int) -> None:
     """Ambisonics from behind: the omnidirectional channel and the one to the front have opposite signs."""
@@ -182,6 +186,7 @@ def test_a_pair_that_ffmpeg_cannot_mix_is_left_and_right(tmp_path: Path, decoded
     assert min(likeness(left, ANN), likeness(right, BEN)) > 0.99
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("layout", ["LFE+BL+BR", "FL+FR+FC+LFE+BL+BR+SL+SR+TC+TFL+TFC+TFR"])
 def test_more_channels_that_ffmpeg_cannot_mix_are_averaged(tmp_path: Path, decoded: Decode, layout: str) -> None:
     recording = write_surround(tmp_path / "a.wav", ANN, *[0.5 * BEN] * layout.count("+"), layout=layout)
@@ -223,7 +228,7 @@ def turns(lengths: tuple[float, ...]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.searchsorted(edges, TIME, side="right") % 2 == 0)
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize(
     ("name", "bleed", "lengths", "warned"),
     [
@@ -276,7 +281,7 @@ def result_channels(path: Path, decoded: Decode) -> list[npt.NDArray[np.float32]
     return list(samples.reshape(-1, audio.channels).T)
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize(("pair", "channel"), [((ANN, -ANN), None), ((ANN, BEN), None), ((ANN, BEN), "left"), ((ANN, SILENCE), None)])
 def test_the_result_of_stereo_keeps_both_channels(
     tmp_path: Path, decoded: Decode, pair: tuple[Signal, Signal], channel: str | None
@@ -287,7 +292,7 @@ def test_the_result_of_stereo_keeps_both_channels(
     assert likeness(right, pair[1]) > 0.99 if pair[1].any() else np.abs(right).max() < 1e-3
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("count", [3, 6, 10, 16])
 def test_the_result_of_channels_without_positions_has_their_mean_on_both_sides(tmp_path: Path, decoded: Decode, count: int) -> None:
     recording = write_audio(tmp_path / "a.wav", *[BEN if k % 2 else ANN for k in range(count)])
@@ -310,7 +315,7 @@ def test_the_result_of_surround_audio_whose_mix_cancels_is_audible(tmp_path: Pat
     assert min(likeness(side, ANN) for side in result_channels(tmp_path / "o.mp4", decoded)) > 0.99
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("layout", sorted(channel_layouts.KEPT))
 def test_channels_are_kept_in_their_places_where_aac_can(tmp_path: Path, decoded: Decode, layout: str) -> None:
     tones = [0.3 * np.sin(2 * np.pi * (50 + 20 * k) * TIME) for k in range(channel_layouts.channel_count(channel_layouts.KEPT[layout]))]
@@ -321,7 +326,7 @@ def test_channels_are_kept_in_their_places_where_aac_can(tmp_path: Path, decoded
     assert info.warnings == {}
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("count", sorted(channel_layouts.KEPT_WITHOUT_POSITIONS))
 def test_channels_without_positions_are_kept_in_their_order(tmp_path: Path, decoded: Decode, count: int) -> None:
     voices = [voice(k, SECONDS) for k in range(count)]
@@ -331,6 +336,7 @@ def test_channels_without_positions_are_kept_in_their_order(tmp_path: Path, deco
     assert all(likeness(side, signal) > 0.98 for side, signal in zip(heard, voices, strict=True))
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("count", [8, 10])
 def test_channels_that_aac_cannot_keep_become_stereo_with_a_warning(tmp_path: Path, decoded: Decode, count: int) -> None:
     info = write_result(tmp_path / "o.mp4", write_audio(tmp_path / "a.wav", *[ANN] * count), tmp_path, channels="keep")

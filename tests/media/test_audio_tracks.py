@@ -75,7 +75,7 @@ def test_the_track_that_is_spoken(
     assert spoken(tracks(name, *kinds, default=default), tmp_path) == (number, voice_of, None)
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize(
     ("name", "kinds", "default", "titles", "detail"),
     [
@@ -120,6 +120,7 @@ def test_what_is_named_must_be_there(tracks: MakeTracks, options: RenderOptions,
     assert caught.value.code == code
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", ["silent.mp4", "silent.mkv"])
 def test_a_recording_is_silent_when_all_of_its_tracks_are(tracks: MakeTracks, name: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -135,6 +136,7 @@ def test_a_track_of_an_unknown_codec_is_passed_over(tracks: MakeTracks, tmp_path
     assert spoken(path, tmp_path) == (2, "ben", None)
 
 
+@pytest.mark.slow  # test_what_is_named_must_be_there has the other errors of a choice
 def test_an_unknown_codec_is_the_error_of_the_track_that_is_named(tracks: MakeTracks) -> None:
     path = tracks("unknown named.mkv", "ann", "ben")
     path.write_bytes(path.read_bytes().replace(b"A_VORBIS", b"A_VXRBIS", 1))

@@ -11,7 +11,8 @@ import pytest
 from heygem_daemon.media import card_codecs, commands
 from heygem_daemon.media.card_codecs import CardReader, HardwareCodecs, encoder_for, open_decoder, use_card_codecs
 from heygem_daemon.media.probe import check_video
-from heygem_daemon.media.run import Completed, FfmpegReader, capture
+from heygem_daemon.media.run import FfmpegReader, capture
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import MediaInfo
 from heygem_daemon.media.writer import ORDINARY
 from tests.media.conftest import MakeFile
@@ -123,6 +124,7 @@ def test_a_few_frames_are_not_worth_a_card(info: MediaInfo, monkeypatch: pytest.
         assert isinstance(decoder, CardReader)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("script", ["exit 1", "echo broken >&2; exit 0", "head -c 999 /dev/zero", "sleep 60"])
 @pytest.mark.parametrize("start", [0, 9])
 def test_the_cpu_goes_on_with_the_frame_at_which_a_card_fails(script: str, start: int, info: MediaInfo) -> None:

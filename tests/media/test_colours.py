@@ -61,7 +61,7 @@ def written_tags(video: VideoStream, path: Path) -> dict[str, str]:
     return {tag: str(track.get(tag, "unknown")) for tag in TAGS}
 
 
-@pytest.mark.family(10)
+@pytest.mark.family(20)
 @pytest.mark.parametrize("extent", ["tv", "pc", "unknown"])
 @pytest.mark.parametrize("place", range(max(map(len, (PRIMARIES, TRANSFERS, MATRICES, LOCATIONS)))))
 def test_every_name_that_ffprobe_prints_can_be_written(tmp_path: Path, place: int, extent: str) -> None:
@@ -80,7 +80,7 @@ def test_every_name_that_ffprobe_prints_can_be_written(tmp_path: Path, place: in
         assert decoded.transfer == (transfer if transfer in colours.TRANSFERS else None)
 
 
-@pytest.mark.family(7)
+@pytest.mark.family(24)
 @pytest.mark.parametrize("code", range(24))
 def test_a_stream_with_any_code_is_read_and_can_be_written(clip: MakeFile, tmp_path: Path, code: int) -> None:
     """ITU-T H.273 codes, reserved ones included, in the bitstream: gbr of luma and chroma, ICtCp of 8 bits, numbers without a name."""

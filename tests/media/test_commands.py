@@ -1,5 +1,6 @@
 """Command lines, word for word."""
 
+import os
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -40,9 +41,9 @@ def graph(command: commands.Command) -> str:
 
 
 def test_describing_a_file_names_demuxer_and_protocols() -> None:
-    assert commands.describe(Source(path=Path("/in/-x.mov"), demuxer="mov")) == (
+    assert commands.describe(Source(path=Path("/in/-x.mov"), demuxer="mov"), 300) == (
         *("ffprobe", "-hide_banner", "-loglevel", "error", "-f", "mov", "-protocol_whitelist", "file,pipe"),
-        *("-show_format", "-show_streams", "-of", "json", "-i", "file:/in/-x.mov"),
+        *("-max_streams", "300", "-show_format", "-show_streams", "-of", "json", "-i", "file:/in/-x.mov"),
     )
 
 
@@ -69,7 +70,19 @@ def test_places_of_a_file_are_sampled_on_its_own_clock() -> None:
 
 def test_frames_in_order_are_decoded_from_the_first() -> None:
     assert commands.decode_frames(info(CLIP)) == (
-        *("ffmpeg", "-f", "mov", "-copyts", "-noautorotate", "-protocol_whitelist", "file,pipe", "-reinit_filter", "0"),
+        *(
+            "ffmpeg",
+            "-f",
+            "mov",
+            "-copyts",
+            "-max_pixels",
+            "45000000",
+            "-noautorotate",
+            "-protocol_whitelist",
+            "file,pipe",
+            "-reinit_filter",
+            "0",
+        ),
         *("-i", "file:-a b.MP4", "-filter_complex"),
         f"{SHAPE};[s1]setpts=PTS-3000[s2];[s2]bwdif=deint=interlaced:mode=send_frame[s3];[s3]fps=30000/1001:start_time=0[s4]",
         *("-map", "[s4]", "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1", *QUIET),
@@ -79,7 +92,18 @@ def test_frames_in_order_are_decoded_from_the_first() -> None:
 def test_frames_from_the_middle_are_decoded_from_a_little_before() -> None:
     command = commands.decode_frames(info(CLIP), start=33, stop=40)
     assert command == (
-        *("ffmpeg", "-f", "mov", "-copyts", "-noaccurate_seek", "-noautorotate", "-protocol_whitelist", "file,pipe"),
+        *(
+            "ffmpeg",
+            "-f",
+            "mov",
+            "-copyts",
+            "-max_pixels",
+            "45000000",
+            "-noaccurate_seek",
+            "-noautorotate",
+            "-protocol_whitelist",
+            "file,pipe",
+        ),
         *("-reinit_filter", "0", "-ss", "1.101000", "-i", "file:-a b.MP4", "-filter_complex"),
         f"{SHAPE};[s1]setpts=PTS-3000[s2];[s2]bwdif=deint=interlaced:mode=send_frame[s3];[s3]fps=30000/1001[s4];[s4]trim=start_pts=33[s5]",
         *("-map", "[s5]", "-f", "rawvideo", "-fps_mode", "passthrough", "-frames:v", "7", "pipe:1", *QUIET),
@@ -206,3 +230,9 @@ def test_aac_keeps_the_rate_it_can_carry(own: int, carried: int) -> None:
 
 def test_surround_audio_gets_more_bits() -> None:
     assert [commands.aac_bits(channels) for channels in (1, 2, 6)] == [192_000, 192_000, 384_000]
+
+
+def test_a_path_that_is_no_text_comes_through_unchanged() -> None:
+    path = os.fsdecode(b"/in/caf\xe9 \xff/a.mov")
+    command = commands.decode_frames(info(CLIP, path))
+    assert f"file:{path}" in command

@@ -19,7 +19,8 @@ def copy_of(source: Path, path: Path, *, longest: int = 640, seconds: float = 60
     return check_video(path)
 
 
-@pytest.mark.parametrize("rate", ["25", "24000/1001", "60"])
+@pytest.mark.family(3)
+@pytest.mark.parametrize("rate", ["24000/1001", "25", "60"])
 def test_a_frame_of_the_copy_is_the_frame_of_the_source_with_its_number(clip: MakeFile, tmp_path: Path, rate: str) -> None:
     source = clip(f"source-{rate.replace('/', '-')}.mp4", rate=rate)
     info = copy_of(source, tmp_path / "copy.mp4")
@@ -51,6 +52,7 @@ def test_it_has_square_pixels_and_a_bounded_size(
     assert video.sample_aspect == 1
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(("angle", "size"), [(90, (120, 160)), (180, (160, 120))])
 def test_it_is_upright(clip: MakeFile, turned: Turn, tmp_path: Path, angle: int, size: tuple[int, int]) -> None:
     source = turned(clip("plain.mp4"), angle)

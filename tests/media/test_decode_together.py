@@ -13,9 +13,11 @@ from heygem_daemon.media import decode_together as module
 from heygem_daemon.media.decode_together import DecodeTogether
 from heygem_daemon.media.kept_speech import measure_and_keep
 from heygem_daemon.media.probe import check_recording
-from heygem_daemon.media.run import Completed, capture
+from heygem_daemon.media.run import capture, patience
 from heygem_daemon.media.speech import measure_speech
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaInfo
+from tests.media import sick_tools
 from tests.media.conftest import Decode, MakeFile
 
 MONO = ("-f", "s16le", "-ac", 1, "-ar", 16000)
@@ -23,13 +25,14 @@ MONO = ("-f", "s16le", "-ac", 1, "-ar", 16000)
 
 def together(directory: Path, infos: list[MediaInfo], monkeypatch: pytest.MonkeyPatch) -> tuple[list[bytes | None], list[int]]:
     """Decode all of them while the first one is held up; return their samples, and the number of inputs of each ffmpeg."""
-    everybody_waits, inputs = threading.Event(), []
+    has_begun, everybody_waits, inputs = threading.Event(), threading.Event(), []
     decoding = DecodeTogether(directory)
 
-    def held_up(command: tuple[str, ...], *, seconds: float) -> Completed:
+    def held_up(command: tuple[str, ...], *, seconds: float, tries: int) -> Completed:
+        has_begun.set()
         assert everybody_waits.wait(60)
         inputs.append(command.count("-i"))
-        return capture(command, seconds=seconds)
+        return capture(command, seconds=seconds, tries=tries)
 
     def decoded(info: MediaInfo) -> bytes | None:
         with decoding.decoded(info) as file:
@@ -37,7 +40,9 @@ def together(directory: Path, infos: list[MediaInfo], monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "capture", held_up)
     with ThreadPoolExecutor(len(infos)) as pool:
-        waiting = [pool.submit(decoded, info) for info in infos]
+        waiting = [pool.submit(decoded, infos[0])]
+        assert has_begun.wait(60)
+        waiting += [pool.submit(decoded, info) for info in infos[1:]]
         while len(decoding._waiting) < len(infos) - 1:
             time.sleep(0.01)
         everybody_waits.set()
@@ -94,6 +99,25 @@ def test_without_a_disk_to_write_on_each_is_decoded_alone(tone: MakeFile, tmp_pa
     with DecodeTogether(tmp_path / "file").decoded(check_recording(path)) as file:
         assert file is None
     assert FileChecks(tmp_path / "file").seconds(path, DEFAULT_LIMITS, is_video=False) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("action", "calls"),
+    [(sick_tools.SLOW.format(seconds=60), 1), (sick_tools.KILLED.format(signal="SEGV"), 2)],  # the second one is the control
+    ids=["slow storage", "a crash"],
+)
+def test_nobody_waits_long_for_a_turn_that_fails(
+    tone: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, calls: int
+) -> None:
+    info = check_recording(tone("t1.wav", "-ac", 1, seconds=1))
+    monkeypatch.setattr(module, "_LIMIT_SECONDS", 0.3)
+    monkeypatch.setenv("PATH", str(tmp_path / "sick"), prepend=":")
+    tool = sick_tools.sicken(tmp_path / "sick", "ffmpeg", action)
+    began = time.monotonic()
+    with patience(4.0), DecodeTogether(tmp_path / "a").decoded(info) as file:
+        assert file is None
+    assert tool.calls == calls
+    assert time.monotonic() - began < 3.0, "a limit of wall clock: 0.3 s, however patient the inspection is"
 
 
 def test_many_files_of_an_inbox_are_checked_at_once(tone: MakeFile, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_constant_rate_becomes_an_exact_multiple_or_part(own: str, read: str) 
     assert choose_rate(Fraction(own), Fraction(own)) == (Fraction(read), False)
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(8)
 @pytest.mark.parametrize("own", [*map(str, range(1, 15)), "7.5", "25/3", "12.5"])
 def test_every_image_of_a_slow_video_is_repeated_equally_often(clip: MakeFile, own: str) -> None:
     count = max(round(Fraction(own) * 2), 3)
@@ -56,6 +56,7 @@ def test_every_image_of_a_slow_video_is_repeated_equally_often(clip: MakeFile, o
     assert shown == [n for n in range(count) for _ in range(int(repeats))]
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "webm", "avi"])
 def test_a_slow_video_keeps_its_length_in_every_container(clip: MakeFile, extension: str) -> None:
     codec = {"webm": ("-c:v", "libvpx-vp9", "-lossless", 1, "-cpu-used", 8), "avi": ("-c:v", "ffv1")}.get(extension, LOSSLESS)
@@ -92,6 +93,7 @@ def test_slides_shown_for_different_times_change_at_their_time(clip: MakeFile) -
     assert changes == pytest.approx([0, 0.2, 0.8, 1.8], abs=0.03)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(("own", "extension"), [("240", "mp4"), ("480", "mp4"), ("480", "mkv"), ("1000", "mp4"), ("960", "mov")])
 def test_slow_motion_is_read_at_an_exact_part_of_its_rate(clip: MakeFile, own: str, extension: str) -> None:
     info = check_video(

@@ -76,7 +76,7 @@ def test_no_demuxer_that_opens_other_files_is_ever_used() -> None:
     assert not [demuxer for demuxer in DEMUXERS if demuxer.endswith("_pipe")]
 
 
-@pytest.mark.family(6)
+@pytest.mark.family(8)
 @pytest.mark.parametrize("name", AUDIO)
 def test_a_recording_is_read_under_a_wrong_name(tone: MakeFile, name: str) -> None:
     info = check_recording(tone(name, *AUDIO[name]))
@@ -84,7 +84,7 @@ def test_a_recording_is_read_under_a_wrong_name(tone: MakeFile, name: str) -> No
     assert not info.warnings
 
 
-@pytest.mark.family(6)
+@pytest.mark.family(9)
 @pytest.mark.parametrize("name", VIDEO)
 def test_a_video_is_read_under_a_wrong_name(clip: MakeFile, name: str) -> None:
     info = check_video(clip(f"wrong-{name}" if "." in name else name, *VIDEO[name]))
@@ -118,6 +118,7 @@ def test_an_id3_tag_in_front_hides_nothing(tone: MakeFile, tmp_path: Path, kind:
     assert float(measure_speech(check_recording(path)).seconds) == pytest.approx(2, abs=0.06)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("junk", [random.Random(4).randbytes(5000), bytes(5000)], ids=["random", "zeros"])
 @pytest.mark.parametrize("kind", ["mp3", "adts"])
 def test_junk_in_front_of_compressed_audio_is_passed_over(tone: MakeFile, tmp_path: Path, kind: str, junk: bytes) -> None:

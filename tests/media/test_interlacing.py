@@ -50,7 +50,7 @@ FAMILY: Final[dict[str, tuple[str, tuple[object, ...], str]]] = {
 }
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("name", FAMILY)
 def test_fields_are_put_together_in_every_container(clip: MakeFile, name: str) -> None:
     order, options, last = FAMILY[name]
@@ -84,6 +84,7 @@ def test_progressive_frames_under_an_interlaced_header_are_not_touched(clip: Mak
     assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("extension", ["mkv", "ts"])
 def test_only_the_interlaced_frames_of_a_mixed_stream_are_changed(clip: MakeFile, tmp_path: Path, extension: str) -> None:
     progressive = clip("mixed-p.ts", *X264, "-pix_fmt", "yuv420p", size="720x576", seconds=0.4, filters=BAR)
@@ -124,7 +125,7 @@ def with_pulldown(stream: bytes) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(6)
 @pytest.mark.parametrize(
     ("extension", "rate", "reordered"),
     [

@@ -27,9 +27,9 @@ def decoders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     started: list[str] = []
 
     class Counted(FfmpegReader):
-        def __init__(self, command: tuple[str, ...]) -> None:
+        def __init__(self, command: tuple[str, ...], *, path: Path | None = None) -> None:
             started.append(command[0])
-            super().__init__(command)
+            super().__init__(command, path=path)
 
     monkeypatch.setattr("heygem_daemon.media.audio_decoder.FfmpegReader", Counted)
     return started
@@ -113,6 +113,7 @@ def test_a_lowered_limit_holds(recording: Path, tmp_path: Path) -> None:
         read(recording, tmp_path, limits=MediaLimits(recording_seconds=1.0))
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None])
 def test_a_damaged_file_is_left_aside(recording: Path, tmp_path: Path, decoders: list[str], damage: bytes | None) -> None:
     expected = decoded(recording, tmp_path)

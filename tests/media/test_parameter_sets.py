@@ -3,6 +3,7 @@
 import random
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,9 @@ from heygem_daemon.media.declared import Structure
 from heygem_daemon.media.file_bytes import open_bytes
 from heygem_daemon.media.parameter_sets import has_fixed_shape
 from heygem_daemon.media.probe import check_video
-from heygem_daemon.media.run import Completed, capture
+from heygem_daemon.media.run import capture
 from heygem_daemon.media.streams import Json
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import DEFAULT_LIMITS, Source
 from tests.media.conftest import X264, MakeFile
 
@@ -47,6 +49,7 @@ def is_proved(path: Path, track: Json) -> bool:
         return has_fixed_shape(data, track)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("name", PROVED)
 def test_an_ordinary_file_is_proved_and_described_as_by_decoding(clip: MakeFile, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = clip(f"sets {name}", *PROVED[name], audio=True, seconds=1)
@@ -108,9 +111,9 @@ def test_a_hostile_number_of_frames_takes_no_memory(clip: MakeFile, tmp_path: Pa
 def test_an_ordinary_video_costs_one_process(clip: MakeFile, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
 
-    def counted(command: tuple[str, ...], **options: float) -> Completed:
+    def counted(command: tuple[str, ...], **options: Any) -> Completed:
         started.append(command[0])
-        return capture(command, seconds=options["seconds"])
+        return capture(command, **options)
 
     for module in (probe, survey):
         monkeypatch.setattr(module, "capture", counted)

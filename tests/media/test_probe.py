@@ -190,7 +190,7 @@ def test_an_audio_file_is_no_video_and_a_mute_video_no_recording(clip: MakeFile,
     assert refusal(check_recording, clip("plain.mp4")) == "audio_empty"
 
 
-@pytest.mark.parametrize("name", ["cut.mp4", "cut-faststart.mp4", "cut.mkv", "cut.avi", "cut.webm"])
+@pytest.mark.parametrize("name", ["cut.mp4", "cut-faststart.mp4", "cut.mkv", "cut.avi", pytest.param("cut.webm", marks=pytest.mark.slow)])
 def test_a_video_cut_in_half_is_incomplete(clip: MakeFile, tmp_path: Path, name: str) -> None:
     codec = (
         ("-c:v", "libvpx", "-b:v", "1M", "-deadline", "realtime", "-c:a", "libopus") if name.endswith("webm") else (*X264, "-c:a", "aac")
@@ -259,7 +259,7 @@ def test_the_trap_catches_a_careless_reader(trap: TrapServer, tmp_path: Path) ->
     assert trap.calls
 
 
-@pytest.mark.family(8)
+@pytest.mark.family(32)
 @pytest.mark.parametrize("extension", sorted(VIDEO_SUFFIXES | STILL_SUFFIXES | RECORDING_SUFFIXES))
 def test_a_playlist_under_any_name_reads_neither_files_nor_the_network(
     trap: TrapServer, clip: MakeFile, tmp_path: Path, extension: str

@@ -4,6 +4,7 @@ import errno
 import tracemalloc
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +29,11 @@ BFRAMES = ("-c:v", "libx264", "-preset", "medium", "-bf", 3, "-g", 30, "-pix_fmt
 NUMBERED = "geq=lum='16+4*N':cb=128:cr=128"
 
 
+checked = cache(check_video)  # no file is changed once it has been read
+
+
 def reader(path: Path, **options: Any) -> VideoReader:
-    return VideoReader(check_video(path), **options)
+    return VideoReader(checked(path), **options)
 
 
 def stacked(frames: Iterable[Frame]) -> npt.NDArray[np.uint8]:
@@ -77,20 +81,20 @@ SEEKABLE: Final[dict[str, dict[str, Any]]] = {
     "film-bframes.mp4": {"options": BFRAMES, "rate": "24000/1001"},
     "ntsc-bframes.mkv": {"options": BFRAMES, "rate": "30000/1001"},
     "open-gop.mp4": {"options": (*BFRAMES, "-x264-params", "open-gop=1:bframes=4:b-pyramid=normal")},
-    "one-key-frame.mp4": {"options": (*X264, "-g", 9999)},
     "hevc-open-gop.mp4": {"options": (*HEVC, "log-level=error:keyint=20:open-gop=1:bframes=4")},
+    "one-key-frame.mp4": {"options": (*X264, "-g", 9999)},
     "plain.avi": {"options": ("-c:v", "mpeg4", "-g", 15)},
     "bframes.avi": {"options": ("-c:v", "mpeg4", "-bf", 2, "-g", 15)},
+    "vfr.mkv": {"options": (*BFRAMES, "-fps_mode", "passthrough"), "filters": UNEVEN},
     "mpeg1.mpg": {"options": ("-c:v", "mpeg1video", "-b:v", "2M", "-bf", 2, "-g", 12)},
     "vp9.webm": {"options": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-g", 20)},
-    "vfr.mkv": {"options": (*BFRAMES, "-fps_mode", "passthrough"), "filters": UNEVEN},
     "vfr.mp4": {"options": (*BFRAMES, "-fps_mode", "vfr"), "filters": UNEVEN},
     "interlaced.mp4": {"options": INTERLACED, "filters": "tinterlace=interleave_top,fieldorder=tff", "rate": "50"},
     "late-start.mkv": {"options": (*BFRAMES, "-output_ts_offset", 7.013)},
 }
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("name", SEEKABLE)
 def test_a_frame_is_the_same_whether_reached_in_order_or_by_seeking(clip: MakeFile, name: str) -> None:
     recipe = dict(SEEKABLE[name])
@@ -149,6 +153,7 @@ MATRICES: Final = {
 """Display matrices (a b u c d v, ISO 14496-12, 8.3.2): a selfie camera mirrors."""
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", MATRICES)
 def test_every_display_matrix_is_applied_as_ffmpeg_applies_it(clip: MakeFile, decoded: Decode, tmp_path: Path, name: str) -> None:
     data = bytearray(clip("plain.mp4").read_bytes())
@@ -160,6 +165,7 @@ def test_every_display_matrix_is_applied_as_ffmpeg_applies_it(clip: MakeFile, de
     assert np.array_equal(ours.reshape(-1), decoded(path, "-frames:v", 3))
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p"])
 def test_an_odd_size_repeats_its_last_column_and_row(clip: MakeFile, decoded: Decode, pixels: str) -> None:
     path = clip(f"odd-{pixels}.mkv", "-c:v", "ffv1", "-pix_fmt", pixels, filters="scale=161:121", seconds=0.2)
@@ -281,7 +287,7 @@ def test_a_photo_taken_upright_comes_upright(clip: MakeFile, tmp_path: Path) -> 
 # -- playing ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(8)
 @pytest.mark.parametrize("name", ["film-bframes.mp4", "bframes.avi", "mpeg1.mpg", "one-key-frame.mp4", "vfr.mkv"])
 @pytest.mark.parametrize(("chunk", "is_counted"), [(25, False), (31, True), (1000, True)])
 def test_playing_backwards_by_chunks_gives_the_same_frames(clip: MakeFile, name: str, chunk: int, is_counted: bool) -> None:
@@ -295,6 +301,7 @@ def test_playing_backwards_by_chunks_gives_the_same_frames(clip: MakeFile, name:
     assert all(np.array_equal(frame.i420(), whole[frame.index]) for frame in played)
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize("count", [26, 40, 50, 120])
 @pytest.mark.parametrize("disk", ["roomy", "full", "full soon"])
 def test_playing_gives_the_same_frames_wherever_they_are_kept(
@@ -360,6 +367,11 @@ def test_a_file_whose_seeks_mislead_is_decoded_from_its_start(clip: MakeFile, tm
 
 
 def peak_of_play(path: Path, count: int, chunk_bytes: int) -> int:
+    """Bytes at most; the least of three plays, because what the reading thread happens to be ahead only adds to it."""
+    return min(peak_of_one_play(path, count, chunk_bytes) for _ in range(3))
+
+
+def peak_of_one_play(path: Path, count: int, chunk_bytes: int) -> int:
     source = reader(path, chunk_bytes=chunk_bytes)
     tracemalloc.start()
     for _ in source.play(count):
@@ -374,7 +386,7 @@ def test_memory_of_playing_backwards_does_not_grow_with_the_video(clip: MakeFile
     short, long = clip("cfr.mp4", *X264, "-g", 12, seconds=3), clip("long.mp4", *X264, "-g", 50, seconds=14)
     small, large = peak_of_play(short, 170, chunk), peak_of_play(long, 710, chunk)
     assert large < chunk + 6 * size + 300_000
-    assert large < small * 1.1
+    assert large < small + 6 * size, "275 frames more, of which no more may be held"
 
 
 # -- damage -------------------------------------------------------------------------------------------------------------
@@ -430,6 +442,7 @@ def test_leaving_early_ends_the_decoder(clip: MakeFile) -> None:
 # -- real clips ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("codec", ["hevc", "h264"])
 def test_real_clips_are_read_as_ffmpeg_decodes_them(shared_media: Path, decoded: Decode, codec: str) -> None:
     paths = sorted(shared_media.glob(f"*_{codec}.mp4"))

@@ -1,15 +1,21 @@
 """Run commands, and leave no process behind."""
 
+import errno
 import os
+import resource
+import signal as signals
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heygem_daemon.core.errors import EngineError, SetupError
-from heygem_daemon.media.run import FfmpegReader, FfmpegSource, FfmpegWriter, capture
+from heygem_daemon.core.errors import HeygemError, SetupError, TransientError
+from heygem_daemon.media import run
+from heygem_daemon.media.run import FfmpegReader, FfmpegSource, FfmpegWriter, answered, capture, stream_error
+from heygem_daemon.media.tool_ends import Completed, reported_number
 from tests.media.conftest import MakeFile
 
 
@@ -37,11 +43,90 @@ def test_output_errors_and_exit_code_are_kept_apart() -> None:
     assert (done.code, done.stdout, done.last_error_line) == (3, b"fine\n", "last")
 
 
+def test_an_answer_beside_an_error_of_the_disk_is_an_answer_where_the_file_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PAUSE_SECONDS", 0.0)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"whatever")
+    command = ("sh", "-c", "echo '[mov] Input/output error' >&2; echo '{\"streams\": [1]}'")
+    end = capture(command, seconds=5, path=path, section="streams")
+    assert (end.code, end.answer) == (0, {"streams": [1]})
+    path.unlink()
+    with pytest.raises(TransientError) as caught:
+        capture(command, seconds=5, path=path, section="streams")
+    assert caught.value.code == "io_error"
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b'{"streams": []}', {"streams": []}),
+        (bytearray(b'{"streams": 1, "format": 2}'), {"streams": 1, "format": 2}),
+        (b"", None),
+        (b'{"streams": [', None),
+        (b'{"format": {}}', None),
+        (b'["streams"]', None),
+        (b"\xff", None),
+        (b"[" * 100_000, None),
+    ],
+    ids=range(8),
+)
+def test_an_answer_is_a_whole_object_with_the_key_that_was_asked_for(output: bytes | bytearray, expected: object) -> None:
+    assert answered(output, "streams") == expected
+
+
+@pytest.mark.parametrize(("asked", "calls"), [({}, 2), ({"is_asked_twice": False}, 1), ({"tries": 1}, 1)], ids=str)
+def test_what_an_ffprobe_finds_wrong_is_asked_again_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], calls: int
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(run, "_PAUSE_SECONDS", 1234.0)
+    monkeypatch.setattr(run, "require_working", lambda _: None)
+    probe = tmp_path / "ffprobe"
+    probe.write_text("#!/bin/sh\necho x >> \"$0.calls\"\necho 'a.mp4: Invalid data found when processing input' >&2\nexit 1\n")
+    probe.chmod(0o755)
+    assert capture((str(probe),), seconds=5, path=Path("a.mp4"), **asked).code == 1
+    assert len((tmp_path / "ffprobe.calls").read_text().splitlines()) == calls
+    assert 1234.0 not in slept
+
+
+@pytest.mark.parametrize(
+    ("stderr", "number"),
+    [
+        ("av_interleaved_write_frame(): No space left on device\nConversion failed!", errno.ENOSPC),
+        ("out.mp4: Disk quota exceeded.\n", errno.EDQUOT),
+        ("/o/No space left on device/out.mp4: Invalid argument", None),
+        ("", None),
+    ],
+)
+def test_an_error_of_the_system_is_one_at_the_end_of_a_line(stderr: str, number: int | None) -> None:
+    assert reported_number(stderr, (errno.EDQUOT, errno.ENOSPC)) == number
+
+
+@pytest.mark.parametrize("signal", ["XCPU", "XFSZ", "ABRT"])
+def test_what_its_own_limits_do_to_a_command_is_how_it_ended(signal: str) -> None:
+    end = capture(("sh", "-c", f"kill -{signal} $$"), seconds=5, limited=True)
+    assert end.signal_number == getattr(signals, f"SIG{signal}")
+
+
+@pytest.mark.parametrize(("limit", "code"), [(9, "file_too_costly"), (resource.RLIM_INFINITY, "tool_killed")])
+def test_a_limit_of_processor_time_is_the_files_cost_where_there_is_one(monkeypatch: pytest.MonkeyPatch, limit: int, code: str) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, resource.RLIM_INFINITY))
+    with pytest.raises(HeygemError) as caught:
+        capture(("sh", "-c", "kill -XCPU $$"), seconds=5)
+    assert caught.value.code == code
+    found = stream_error(Completed(code=-signals.SIGXCPU, stdout=b"", stderr="", program="ffmpeg"), "a.mp4")
+    assert found is not None
+    assert found.code == code
+
+
 def test_a_command_over_its_time_is_killed_with_everything_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    with pytest.raises(EngineError) as caught:
-        capture(("sh", "-c", f"sleep 300 & echo $! > '{pid_file}'; wait"), seconds=0.5)
-    assert caught.value.code == "timed_out"
+    with pytest.raises(TransientError) as caught:
+        capture(("sh", "-c", f"sleep 300 & echo $! > '{pid_file}'; wait"), seconds=0.1)
+    assert caught.value.code == "storage_slow"
     assert wait_until_gone(int(pid_file.read_text()))
 
 
@@ -55,15 +140,15 @@ def test_a_flood_of_errors_neither_blocks_the_child_nor_is_kept_whole() -> None:
 
 
 def test_a_child_that_sends_nothing_is_killed() -> None:
-    with FfmpegReader(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+    with FfmpegReader(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(TransientError) as caught:
         child.read_into(memoryview(bytearray(1)))
-    assert caught.value.code == "timed_out"
+    assert caught.value.code == "storage_slow"
 
 
 def test_a_child_that_takes_nothing_is_killed() -> None:
-    with FfmpegWriter(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(EngineError) as caught:
+    with FfmpegWriter(("sleep", "300"), stall_seconds=0.2) as child, pytest.raises(TransientError) as caught:
         child.write(memoryview(bytes(3_000_000)))
-    assert caught.value.code == "timed_out"
+    assert caught.value.code == "storage_slow"
 
 
 def test_writing_to_an_ended_child_raises() -> None:

@@ -2,8 +2,10 @@
 
 import json
 import random
+import resource
 import signal
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,10 +20,11 @@ from PIL import Image, ImageCms, ImageDraw
 
 from heygem_daemon.core.errors import HeygemError, InputError, TransientError
 from heygem_daemon.core.warning_codes import WarningCode
-from heygem_daemon.media import commands, still_decoder, stills
+from heygem_daemon.media import commands, run, still_decoder, stills
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.reader import VideoReader
-from heygem_daemon.media.run import Completed, capture
+from heygem_daemon.media.run import capture
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import MediaInfo, MediaLimits
 from tests.media.heic import encode_frame, heic
 
@@ -501,22 +504,64 @@ def test_the_memory_of_the_decoder_is_limited_by_the_kernel(tmp_path: Path, save
 
 @pytest.mark.parametrize(
     ("ended_by", "code"),
-    [(signal.SIGXCPU, "still_too_costly"), (signal.SIGABRT, "still_too_costly"), (signal.SIGSEGV, "still_undecodable")],
+    [(signal.SIGXCPU, "still_too_costly"), (signal.SIGABRT, "still_too_costly"), (signal.SIGSEGV, "file_crashes_tool")],
 )
 def test_a_decoder_that_dies_of_a_file_is_the_files_fault(
     save: Save, monkeypatch: pytest.MonkeyPatch, ended_by: signal.Signals, code: str
 ) -> None:
     path = save(quarters(), "PNG")
-    monkeypatch.setattr(stills, "capture", lambda *_, **__: Completed(code=-ended_by, stdout=b"", stderr=""))
+    monkeypatch.setattr(run, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(run, "_run", lambda *_, **__: Completed(code=-ended_by, stdout=b"", stderr="", program="still decoder"))
     assert refusal(path).code == code
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), ValueError("broken data stream when reading image file")], ids=["memory", "codec"])
+def test_a_decoder_that_gets_less_memory_than_it_may_have_says_nothing_about_the_file(
+    save: Save, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    task = still_decoder.Task(type="PNG", megapixels=200, longest=1920, memory=2**30, seconds=9, background=(0, 0, 0))
+    path = str(save(quarters(), "PNG"))
+    monkeypatch.setattr(still_decoder, "decode", fail)
+    monkeypatch.setattr(still_decoder, "_is_free", lambda _: True)
+    with monkeypatch.context() as limited:
+        limited.setattr(resource, "getrlimit", lambda _: (2**30, 2**30))
+        assert still_decoder.answer(path, task)[0]["problem"] in {"too_costly", "undecodable"}
+        limited.setattr(still_decoder, "_is_free", lambda _: False)
+        assert still_decoder.answer(path, task) == ({"problem": "short"}, b"")
+    found = stills._refusal({"problem": "short"}, Path(path), "PNG", 200)
+    assert (found.code, found.kind) == ("server_short", TransientError.kind)
+
+
+@pytest.mark.family(2)
+@pytest.mark.parametrize("memory", [160, 200])
+def test_a_service_with_little_memory_condemns_no_photo(save: Save, memory: int) -> None:
+    """The limit is what the service gives all of its processes: the decoder may not raise it."""
+    for still_type in ("WebP", "AVIF", "JPEG 2000"):
+        path = save(quarters((3200, 2400)), still_type)
+        task = {"type": still_type, "megapixels": 200, "longest": 1920, "memory": 4 * 2**30, "seconds": 60, "background": [0, 0, 0]}
+        limited = ("bash", "-c", f'ulimit -v {memory * 1024}; exec "$@"', "bash", *commands.decode_still(path, task))
+        answer = subprocess.run(limited, capture_output=True, check=False, timeout=60)
+        found = json.loads(answer.stdout.partition(b"\n")[0]) if answer.returncode == 0 else {"problem": "none"}
+        assert found.get("problem") in {None, "none", "short", "io"}
+
+
+def test_a_place_that_no_file_has_is_the_files_fault_and_does_not_wait(tmp_path: Path) -> None:
+    tags = ((256, 4, 300), (257, 4, 300), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 9, -5), (277, 3, 1), (278, 4, 300), (279, 4, 90_000))
+    entries = b"".join(struct.pack("<HHIi", tag, kind, 1, value) for tag, kind, value in tags)
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(100_000))
+    assert refusal(path).code == "still_undecodable"
 
 
 def test_a_decoder_that_the_kernel_kills_for_memory_is_the_machines_fault(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(quarters(), "PNG")
-    monkeypatch.setattr(stills, "capture", lambda *_, **__: Completed(code=-signal.SIGKILL, stdout=b"", stderr=""))
+    monkeypatch.setattr(run, "_run", lambda *_, **__: Completed(code=-signal.SIGKILL, stdout=b"", stderr="", program="still decoder"))
     with pytest.raises(TransientError) as caught:
         check_video(path)
-    assert caught.value.code == "io_error"
+    assert caught.value.code == "tool_killed"
 
 
 # -- animations ---------------------------------------------------------------------------------------------------------
@@ -572,6 +617,7 @@ def problem(path: Path) -> str:
     return str(answer.get("problem", ""))
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("still_type", WRITERS)
 @pytest.mark.parametrize("fraction", [0.3, 0.6, 0.95])
 def test_half_a_copy_is_recognised_as_such(save: Save, still_type: str, fraction: float) -> None:

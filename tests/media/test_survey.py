@@ -7,8 +7,9 @@ import pytest
 from heygem_daemon.core.errors import error
 from heygem_daemon.media import survey
 from heygem_daemon.media.probe import check_video
-from heygem_daemon.media.run import Completed
+from heygem_daemon.media.run import answered
 from heygem_daemon.media.streams import Json
+from heygem_daemon.media.tool_ends import Completed
 from heygem_daemon.media.types import DEFAULT_LIMITS, MediaLimits, Source, VideoStream
 from tests.media.conftest import MakeFile
 
@@ -29,14 +30,14 @@ def test_an_ordinary_video_is_as_its_header_says(clip: MakeFile) -> None:
 
 @pytest.mark.parametrize("output", [b"", b"{", b"{}", b'{"frames": []}', b'{"frames": [{"width": 0, "height": 0}]}'])
 def test_an_answer_without_frames_changes_nothing(clip: MakeFile, monkeypatch: pytest.MonkeyPatch, output: bytes) -> None:
-    monkeypatch.setattr(survey, "capture", lambda *_, **__: Completed(code=1, stdout=output, stderr=""))
+    monkeypatch.setattr(survey, "capture", lambda *_, **__: Completed(code=0, stdout=output, stderr="", answer=answered(output, "frames")))
     before, after = looked_at(clip)
     assert after == before
 
 
 def test_a_look_that_takes_too_long_changes_nothing(clip: MakeFile, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_long(*_: object, **__: object) -> Completed:
-        raise error("timed_out", limit=20.0)
+        raise error("file_too_costly", name="a.mp4", seconds=20.0)
 
     monkeypatch.setattr(survey, "capture", too_long)
     before, after = looked_at(clip)
@@ -64,7 +65,8 @@ def test_no_frame_beyond_the_limit_is_decoded(clip: MakeFile, monkeypatch: pytes
 )
 def test_the_shape_of_most_frames_counts(clip: MakeFile, monkeypatch: pytest.MonkeyPatch, shapes: list[str], common: str) -> None:
     frames = [f'{{"width": {shape.split("x")[0]}, "height": {shape.split("x")[1]}, "sample_aspect_ratio": "4:3"}}' for shape in shapes]
-    answer = Completed(code=0, stdout=f'{{"frames": [{",".join(frames)}]}}'.encode(), stderr="")
+    output = f'{{"frames": [{",".join(frames)}]}}'.encode()
+    answer = Completed(code=0, stdout=output, stderr="", answer=answered(output, "frames"))
     monkeypatch.setattr(survey, "capture", lambda *_, **__: answer)
     _, after = looked_at(clip)
     assert f"{after.width}x{after.height}" == common

@@ -70,7 +70,7 @@ def late(clip: MakeFile) -> Callable[[str, float], Path]:
     return make
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(16)
 @pytest.mark.parametrize(
     ("name", "offset"), [*((name, 5) for name in CONTAINERS), ("a.ts", BROADCAST), ("a.mpg", BROADCAST), ("a.mp4", BROADCAST)]
 )
@@ -85,7 +85,7 @@ def test_a_video_that_starts_late_is_the_same_video(late: Callable[[str, float],
     assert video.frame_rate == expected.frame_rate == 25
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_audio_keeps_its_place_beside_a_video_that_starts_late(late: Callable[[str, float], Path], name: str) -> None:
     relations = []
@@ -105,7 +105,7 @@ def test_a_frame_is_the_same_after_a_seek_in_a_video_that_starts_late(late: Call
         assert frames(info, start, start + 4) == whole(info.path)[start : start + 4]
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("name", ["fragmented.mp4", "a.mkv", "a.ts", "a.mpg", "a.flv"])
 def test_time_stamps_before_zero_are_only_an_offset(late: Callable[[str, float], Path], name: str) -> None:
     info, video = described(late(name, -1))
@@ -117,7 +117,7 @@ def test_time_stamps_that_wrap_are_continuous(late: Callable[[str, float], Path]
     assert frames(info) == whole(late("a.ts", 0))
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(7)
 @pytest.mark.parametrize("fraction", [0.5, 0.99])
 @pytest.mark.parametrize("name", SIZED)
 def test_a_video_that_lacks_its_end_is_truncated(late: Callable[[str, float], Path], tmp_path: Path, name: str, fraction: float) -> None:
@@ -129,6 +129,7 @@ def test_a_video_that_lacks_its_end_is_truncated(late: Callable[[str, float], Pa
     assert caught.value.code == "video_truncated"
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_subtitles_and_chapters_that_end_late_cut_nothing(late: Callable[[str, float], Path], tmp_path: Path, name: str) -> None:
     (tmp_path / "late.srt").write_text("1\n00:00:00,500 --> 00:02:00,000\nlong\n")
@@ -173,7 +174,7 @@ def test_a_frame_that_is_held_for_a_while_is_no_hole(clip: MakeFile) -> None:
     assert VideoReader(info).frame_count() == pytest.approx(150, abs=1)
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("name", ["a.mpg", "a.vob", "a.ts", "a.m2ts", "a.mkv", "a.webm"])
 def test_appended_videos_are_read_whole_and_move(clip: MakeFile, tmp_path: Path, name: str) -> None:
     options = {"a.mpg": ("-c:v", "mpeg2video"), "a.vob": ("-c:v", "mpeg2video", "-f", "vob"), "a.webm": CONTAINERS["a.webm"][:8]}

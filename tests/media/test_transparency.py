@@ -47,7 +47,7 @@ def shown(info: MediaInfo, background: str | None = None) -> list[list[int]]:
     return [image[60, x, ::-1].astype(int).tolist() for x in (20, 80, 140)]
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(8)
 @pytest.mark.parametrize("name", CODECS)
 def test_transparent_pixels_become_the_background(clip: MakeFile, name: str) -> None:
     info = ghost(clip, name, "if(lt(X,54),0,if(lt(X,107),128,255))", "ghost")
@@ -61,7 +61,7 @@ def test_transparent_pixels_become_the_background(clip: MakeFile, name: str) -> 
         assert opaque == pytest.approx(orange, abs=6), background
 
 
-@pytest.mark.family(4)
+@pytest.mark.family(11)
 @pytest.mark.parametrize("name", CODECS)
 def test_an_opaque_video_that_could_be_transparent_gets_no_warning(clip: MakeFile, name: str) -> None:
     info = ghost(clip, name, "255", "opaque")

@@ -60,7 +60,7 @@ def stream(path: Path, kind: str) -> Json:
     return found
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(6)
 @pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "60", "15", "10000/333"])
 def test_frame_rate_count_and_start_are_exact(tone: MakeFile, tmp_path: Path, rate: str) -> None:
     recording = tone("plain.wav")
@@ -72,6 +72,7 @@ def test_frame_rate_count_and_start_are_exact(tone: MakeFile, tmp_path: Path, ra
     verify_result(path, frames=count, frame_rate=Fraction(rate), seconds=2.0, size=(160, 120))
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("rate", [44100, 96000, 8000])
 def test_the_audio_of_a_trial_ends_with_it(tone: MakeFile, tmp_path: Path, rate: int) -> None:
     path = write(tmp_path / "out.mp4", tone(f"plain{rate}.wav", rate=rate), some_frames(30), like(), audio_seconds=Fraction(6, 5))
@@ -121,7 +122,7 @@ def test_colour_and_pixel_shape_are_tagged_as_in_the_source(tone: MakeFile, tmp_
 CLICKS = "aevalsrc=.8*lt(mod(t\\,.5)\\,.01)*sin(6000*t):s={rate}:d={seconds}"
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(9)
 @pytest.mark.parametrize(
     ("name", "options", "rate"),
     [
@@ -226,6 +227,7 @@ def test_without_a_font_the_label_is_left_out_with_a_warning(tone: MakeFile, tmp
     assert "no font" in writer.warnings[0]
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", ["-y.mp4", "教师 'a'\nb.mp4", "http:x.mp4"])
 def test_odd_output_names_are_only_names(tone: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     recording = tmp_path / f"rec {name}.wav"

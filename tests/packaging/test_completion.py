@@ -53,6 +53,7 @@ def test_commands_are_completed(shell: str, root: Path, environment: dict[str, s
     assert "render" not in offered
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_commands_of_commands_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
     offered = complete(shell, root, environment, "heygem", "models", "f")
@@ -60,6 +61,7 @@ def test_commands_of_commands_are_completed(shell: str, root: Path, environment:
     assert "verify" not in offered
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_options_are_completed(shell: str, root: Path, environment: dict[str, str]) -> None:
     offered = complete(shell, root, environment, "heygem", "run", "--until")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from heygem_daemon import processes
 from heygem_daemon.media.probe import check_video
+from heygem_daemon.previews.confinement import OOM_SCORE
 from heygem_daemon.previews.protocol import Kind
 from tests.previews.conftest import Child, end_child, ffmpeg, start_child
 
@@ -126,6 +128,7 @@ def test_a_photo_that_is_held_open_is_checked_too(child: Child, portrait: Path) 
         assert child.ask(kind=Kind.FACES, path=f"/proc/{os.getpid()}/fd/{file.fileno()}").code == ""
 
 
+@pytest.mark.slow  # tests/web/media/test_previews.py has a child that hangs
 def test_a_request_that_takes_too_long_is_ended_with_all_that_it_started(
     child: Child, long_video: Path, tmp_path: Path, portrait: Path
 ) -> None:
@@ -186,3 +189,24 @@ def test_it_loads_no_torch_and_starts_no_thread(root: Path) -> None:
     assert threads == "1"
     assert "cv2" in loaded
     assert not {"torch", "librosa", "scipy", "matplotlib"} & set(loaded)
+
+
+def test_the_memory_of_a_preview_is_taken_before_that_of_a_job(root: Path) -> None:
+    script = "from heygem_daemon.previews.confinement import confine; confine(9); print(open('/proc/self/oom_score_adj').read())"
+    done = subprocess.run((sys.executable, "-c", script), cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) == OOM_SCORE > processes.OOM_SCORE
+
+
+def test_the_processor_time_that_a_preview_may_use_is_the_files_cost(root: Path) -> None:
+    script = (
+        "import resource\n"
+        "from heygem_daemon.media.run import capture\n"
+        "from heygem_daemon.core.errors import HeygemError\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    capture(('sh', '-c', 'while :; do :; done'), seconds=60)\n"
+        "except HeygemError as problem:\n"
+        "    print(problem.code)\n"
+    )
+    done = subprocess.run((sys.executable, "-c", script), cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "file_too_costly"

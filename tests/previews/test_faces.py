@@ -58,6 +58,7 @@ def test_one_face_towards_the_camera_is_good(portrait_clip: Path, weights: Path)
     assert face["pixels"] == pytest.approx(face["width"] * 384, abs=1)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("clip", ["two_faces", "two_people"])
 def test_the_number_of_a_face_is_the_one_that_the_engine_drives(
     clip: str, request: pytest.FixtureRequest, weights: Path, tmp_path: Path
@@ -72,6 +73,7 @@ def test_the_number_of_a_face_is_the_one_that_the_engine_drives(
     assert driven_at(path, weights, "left", tmp_path) == pytest.approx(middle(found["faces"][0]), abs=0.05)
 
 
+@pytest.mark.slow  # tests/lipsync/face/test_selection.py has the rule
 def test_a_face_much_smaller_than_another_has_no_number_as_in_a_render(portrait: Path, weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "background.png"
     ffmpeg("-i", portrait, "-filter_complex", "[0]split[a][b];[b]scale=110:110,pad=110:512[s];[s][a]hstack", path)
@@ -121,6 +123,7 @@ def test_a_video_that_begins_black_shows_the_face_that_follows(portrait_clip: Pa
     assert found.shown.frame.y.mean() > 60
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("turn", [90, 180])
 def test_a_video_that_was_filmed_sideways_is_shown_upright(portrait_clip: Path, weights: Path, tmp_path: Path, turn: int) -> None:
     path = tmp_path / "turned.mp4"
@@ -141,6 +144,7 @@ def _tag_rotation(raw: Path, path: Path, turn: int) -> None:
     ffmpeg("-i", raw, "-c", "copy", "-metadata:s:v:0", f"rotate={turn}", path)
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "heic"])
 def test_portraits_of_every_kind_are_checked_upright(portrait: Path, weights: Path, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"portrait.{kind}"

@@ -3,20 +3,55 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from heygem_daemon.core.errors import HeygemError, TransientError
+from heygem_daemon.core.errors import HeygemError, TransientError, error
 from heygem_daemon.core.job import Item, Job, State
+from heygem_daemon.core.ports import Publisher
 from heygem_daemon.core.publication import Published
-from heygem_daemon.publishing.publish import FolderPublisher
+from heygem_daemon.core.storage import Room
+from heygem_daemon.publishing import published_index
+from heygem_daemon.publishing.publish import LOOK_SECONDS, PAUSES, STAMPS_SECONDS, FolderPublisher
 
 WorkerResult = Mapping[str, object]
+
+
+@pytest.fixture
+def disk_of_few_files(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB that holds 12 files and folders."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=12", "tmpfs", str(folder)], check=False, capture_output=True)
+    if made.returncode:
+        pytest.skip("a full disk is made with mount, which needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_without_inodes_is_named_as_that_though_it_has_room(disk_of_few_files: Path, job: Job) -> None:
+    publisher = FolderPublisher(disk_of_few_files)
+
+    def stage_many() -> None:
+        for number in range(20):
+            publisher.stage(job, item_of(job), f"t{number}")
+
+    with pytest.raises(TransientError) as raised:
+        stage_many()
+    assert (raised.value.code, str(disk_of_few_files) in raised.value.message) == ("inodes_full", True)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk_of_few_files)], check=True)
+    with pytest.raises(TransientError) as raised:
+        publisher.stage(job, item_of(job), "t99")
+    assert raised.value.code == "read_only"
+    assert room_of(publisher).is_read_only
 
 
 @pytest.fixture
@@ -30,7 +65,7 @@ def item_of(job: Job) -> Item:
     return job.items[0]
 
 
-def work(publisher: FolderPublisher, job: Job, token: str, rendered: Path, item: Item | None = None) -> tuple[Path, Path]:
+def work(publisher: Publisher, job: Job, token: str, rendered: Path, item: Item | None = None) -> tuple[Path, Path]:
     """Do what a worker does: write the result and the thumbnail to the staged paths."""
     result, thumbnail, _explain = publisher.stage(job, item or item_of(job), token)
     shutil.copyfile(rendered, result)
@@ -251,8 +286,8 @@ result, thumbnail, _explain = publisher.stage(job, item, "t1")
 result.write_bytes(Path(rendered).read_bytes())
 publisher.publish(job, item, "t1", json.loads(worker_result))
 add, rename = published_index.add, publisher._rename
-def add_then_die(*args):
-    add(*args)
+def add_then_die(*args, **named):
+    add(*args, **named)
     os._exit(9)
 def rename_then_die(*args):
     rename(*args)
@@ -284,7 +319,7 @@ def test_outputs_that_are_not_there_are_offline_and_not_created(job: Job, tmp_pa
     with pytest.raises(TransientError) as raised:
         publisher.stage(job, item_of(job), "t1")
     assert raised.value.code == "outputs_offline"
-    assert publisher.free_bytes() is None
+    assert publisher.room() is None
     assert not (tmp_path / "unmounted").exists()
     publisher.close()
 
@@ -321,10 +356,14 @@ def test_an_output_path_that_leaves_outputs_is_an_error_of_ours(
     assert not (outputs.parent / "escape.mp4").exists()
 
 
+def room_of(publisher: FolderPublisher) -> Room:
+    room = publisher.room()
+    assert room is not None
+    return room
+
+
 def test_free_space_is_that_of_the_file_system(publisher: FolderPublisher, outputs: Path) -> None:
-    free = publisher.free_bytes()
-    assert free is not None
-    assert 0 < free <= shutil.disk_usage(outputs).total
+    assert 0 < room_of(publisher).free <= shutil.disk_usage(outputs).total
 
 
 def test_a_full_disk_waits_with_its_own_code(
@@ -339,7 +378,7 @@ def test_a_full_disk_waits_with_its_own_code(
     problem = problem_of(wait_for(publisher))
     assert problem.code == "disk_full"
     assert problem.retryable
-    assert publisher.free_bytes() == 0
+    assert room_of(publisher).free == 0
     publisher.close()
 
 
@@ -381,6 +420,34 @@ def test_a_zip_leaves_out_what_did_not_succeed(
         assert bundle.namelist() == ["a.mp4"]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", ["link", "pipe", "folder that is a link"])
+def test_a_zip_holds_nothing_that_somebody_put_in_the_place_of_a_result(outputs: Path, tmp_path: Path, job: Job, what: str) -> None:
+    """The daemon may read what others may not: its ZIP lies where everybody reads it."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/a.mp4").write_text("secret")
+    if what == "folder that is a link":
+        (outputs / "lesson-01").symlink_to(tmp_path / "secret")
+    else:
+        (outputs / "lesson-01").mkdir()
+        result = outputs / "lesson-01/a.mp4"
+        result.symlink_to(tmp_path / "secret/a.mp4") if what == "link" else os.mkfifo(result)
+    publisher = FolderPublisher(outputs)
+    with pytest.raises(TransientError):
+        build_zip(publisher, job.with_item(replace(item_of(job), state=State.SUCCEEDED)))
+    assert not [*tmp_path.rglob("*.zip")]
+    publisher.close()
+
+
+def test_a_folder_in_the_place_of_a_result_gets_a_number(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
+    (outputs / "lesson-01/a.mp4/notes").mkdir(parents=True)
+    publish(publisher, job, rendered, worker_result)
+    assert (outputs / "lesson-01/a.mp4").read_bytes() == rendered.read_bytes()
+    assert (outputs / "lesson-01/a.mp4-2/notes").is_dir()
+
+
 def test_a_zip_that_does_not_fit_leaves_nothing_behind(small_disk: Path, job: Job) -> None:
     publisher = FolderPublisher(small_disk)
     (small_disk / "lesson-01").mkdir()
@@ -404,7 +471,152 @@ def test_a_zip_that_is_being_written_does_not_block_the_end(outputs: Path, job: 
     while not (began.exists() and began.stat().st_size > 2**22):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    writing = publisher._zips[job.id]
     publisher.close()
-    publisher._zip_pool.shutdown(wait=True)
+    assert isinstance(writing.exception(30), InterruptedError)
     assert began.stat().st_size < 2**38
     assert not (outputs / "lesson-01/lesson-01.zip").exists()
+
+
+class Checks:
+    """Checks of results that end as a test says, one after the other; an answer of None passes."""
+
+    def __init__(self, *answers: HeygemError | OSError | None) -> None:
+        self.answers, self.made, self.now = list(answers), 0, 1000.0
+
+    def __call__(self, path: Path, **_: object) -> None:
+        self.made += 1
+        answer = self.answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    def clock(self) -> float:
+        return self.now
+
+
+def killed() -> HeygemError:
+    return error("tool_killed", program="ffprobe", name="the result", how="SIGKILL")
+
+
+def checked_until_published(publisher: FolderPublisher, checks: Checks, step: float) -> Published:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for published in publisher.poll():
+            return published
+        checks.now += step
+        time.sleep(0.01)
+    raise AssertionError("nothing was published in a minute")
+
+
+def test_a_check_that_the_machine_ended_is_made_again_and_the_result_is_kept(
+    outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
+    checks = Checks(
+        killed(),
+        OSError(5, "Input/output error"),
+        error("tool_crashed", program="ffprobe", name="the result", how="SIGSEGV"),
+        error("storage_slow", program="ffprobe", name="the result", seconds=3600),
+        None,
+    )
+    with closing(FolderPublisher(outputs, verify=checks, clock=checks.clock)) as publisher:
+        work(publisher, job, "t1", rendered)
+        publisher.publish(job, item_of(job), "t1", worker_result)
+        assert checked_until_published(publisher, checks, 20.0).problem is None
+    assert checks.made == 5
+    assert (outputs / "lesson-01/a.mp4").is_file()
+
+
+def test_a_check_is_not_made_again_at_once(outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult) -> None:
+    checks = Checks(killed(), None)
+    with closing(FolderPublisher(outputs, verify=checks, clock=checks.clock)) as publisher:
+        work(publisher, job, "t1", rendered)
+        publisher.publish(job, item_of(job), "t1", worker_result)
+        futures.wait([pending.verification for pending in publisher._pending.values()], 60)
+        for _ in range(5):
+            assert list(publisher.poll()) == []
+        checks.now += PAUSES[0] - 0.1
+        assert (list(publisher.poll()), checks.made) == ([], 1)
+        checks.now += 0.2
+        assert checked_until_published(publisher, checks, 0.0).problem is None
+
+
+def test_a_check_that_is_ended_every_time_becomes_a_matter_of_the_machine_and_not_of_the_result(
+    outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
+    checks = Checks(*(killed() for _ in range(len(PAUSES) + 1)))
+    with closing(FolderPublisher(outputs, verify=checks, clock=checks.clock)) as publisher:
+        work(publisher, job, "t1", rendered)
+        publisher.publish(job, item_of(job), "t1", worker_result)
+        problem = problem_of(checked_until_published(publisher, checks, 100.0))
+    assert (problem.kind, problem.code) == ("transient", "tool_killed")
+    assert checks.made == len(PAUSES) + 1
+
+
+def test_what_was_discarded_between_two_checks_is_not_checked_again(
+    outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
+    checks = Checks(killed(), None)
+    with closing(FolderPublisher(outputs, verify=checks, clock=checks.clock)) as publisher:
+        work(publisher, job, "t1", rendered)
+        publisher.publish(job, item_of(job), "t1", worker_result)
+        futures.wait([pending.verification for pending in publisher._pending.values()], 60)
+        assert list(publisher.poll()) == []
+        publisher.discard("t1")
+        checks.now += 1000
+        assert list(publisher.poll()) == []
+    assert checks.made == 1
+
+
+def test_a_staging_folder_that_is_gone_with_its_share_is_no_fault_of_the_worker(
+    publisher: FolderPublisher, outputs: Path, job: Job, rendered: Path, worker_result: WorkerResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heygem_daemon.publishing.publish.PAUSES", ())
+    work(publisher, job, "t1", rendered)
+    shutil.rmtree(outputs / ".heygem/staging/t1")
+    publisher.publish(job, item_of(job), "t1", worker_result)
+    assert problem_of(wait_for(publisher)).code == "outputs_offline"
+
+
+# -- an inbox that hangs ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hung(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+    """A second job, each look at whose inbox hangs until the test is over."""
+    shutil.copytree(tmp_path / "inbox", tmp_path / "hung")
+    claimed = job.claimed.replace("/inbox/", "/hung/")
+    made = replace(job, id="job-2", inbox=str(tmp_path / "hung"), claimed=claimed, output="lesson-02")
+    answers, look = threading.Event(), published_index.sources
+
+    def hanging(of: Job, item: Item) -> published_index.Sources:
+        if of.inbox == made.inbox:
+            answers.wait(60)
+        return look(of, item)
+
+    monkeypatch.setattr(published_index, "sources", hanging)
+    yield made
+    answers.set()
+
+
+def test_an_inbox_that_hangs_holds_up_no_result_of_another(
+    outputs: Path, job: Job, hung: Job, rendered: Path, worker_result: WorkerResult
+) -> None:
+    checks = Checks(None, None)
+    with closing(FolderPublisher(outputs, verify=checks, clock=checks.clock)) as publisher:
+        for each, token in ((hung, "t2"), (job, "t1")):
+            work(publisher, each, token, rendered)
+            publisher.publish(each, item_of(each), token, worker_result)
+        assert wait_for(publisher) == Published(token="t1", problem=None)
+        assert list(publisher.poll()) == [], "the inputs of the other may answer yet"
+        checks.now += STAMPS_SECONDS
+        assert wait_for(publisher) == Published(token="t2", problem=None)
+        assert publisher.published_result(hung, item_of(hung)) == worker_result
+
+
+def test_an_inbox_that_hangs_is_waited_for_once_and_not_for_every_item(outputs: Path, hung: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = list[float]()
+    monkeypatch.setattr("heygem_daemon.publishing.publish.wait", lambda _futures, seconds: waited.append(seconds))
+    with closing(FolderPublisher(outputs)) as publisher:
+        for number in range(5):
+            publisher.stage(hung, item_of(hung), f"t{number}")
+    assert waited == [LOOK_SECONDS, 0.0, 0.0, 0.0, 0.0]

@@ -134,4 +134,5 @@ def test_every_alert_has_a_case(rules: Path) -> None:
 
 def test_the_faults_of_the_server_are_those_of_the_table(rules: Path) -> None:
     (used,) = re.findall(r'code=~"([\w|]+)"', rules.read_text(encoding="utf-8"))
-    assert set(used.split("|")) == {code for code, row in CATALOG.items() if row.kind in {ErrorKind.ENGINE, ErrorKind.DEVICE}}
+    faults = {code for code, row in CATALOG.items() if row.kind in {ErrorKind.ENGINE, ErrorKind.DEVICE}}
+    assert set(used.split("|")) == faults - {"inputs_changed"}  # tried again like them, but done by whoever writes to the inputs

@@ -78,6 +78,19 @@ def test_a_name_that_is_no_utf_8_is_written_to_a_stream_that_takes_nothing_else(
     assert os.fsencode(json.loads((tmp_path / "log").read_bytes())["job"]) == b"b\xffd"
 
 
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b", "a\x85b", "\x1b[2Jx", "a\udcffb", "\u202ebidi", "n" * 200_000])
+def test_whatever_a_name_holds_its_line_is_one_line_of_limited_length(style: str, name: str, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8", errors="strict" if style == "json" else "backslashreplace") as out:
+        StructLog(style=style, stream=out)("item_failed", level="error", job=name, item=name, reason=name, error_code="x")
+    written = (tmp_path / "log").read_text(encoding="utf-8")
+    assert len(written.splitlines()) == 1
+    assert len(written) < 150_000
+    assert not set(written) & {"\x1b", "\x85"}
+    if style == "json" and len(name) < 1000:
+        assert json.loads(written)["job"] == name
+
+
 def test_a_broken_stream_raises_nothing() -> None:
     class Gone(io.StringIO):
         def write(self, _text: str) -> int:

@@ -35,7 +35,7 @@ def status(**changes: Any) -> DaemonStatus:
             InboxStatus(path="/srv/a", online=True, last_scan=STARTED + timedelta(seconds=89)),
             InboxStatus(path="/srv/b", online=False, reason="The marker is gone", paused=True),
         ),
-        "disk": DiskStatus(path="/srv/outputs", free=5_000_000_000, reserve=2**31, ok=True),
+        "disk": DiskStatus(path="/srv/outputs", free=5_000_000_000, reserve=2**31, ok=True, files_free=5000),
         "devices": (DeviceStatus(name="gpu0", state="busy"), DeviceStatus(name="gpu1", state="cooling")),
     }
     return DaemonStatus(**fields | changes)

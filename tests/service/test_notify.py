@@ -199,6 +199,14 @@ def test_each_sign_of_life_sets_the_alarm_before_the_watchdog_time_ends(manager:
     assert alarms == [45.0] * 2
 
 
+def test_a_short_watchdog_time_sets_no_alarm(manager: Manager, clock: Clock) -> None:
+    """A pause of a second is no hang, and to write where running threads are may end the process."""
+    alarms: list[float] = []
+    SystemdNotifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"}, clock=clock, alarm=alarms.append).alive()
+    assert manager.received() == ["WATCHDOG=1"]
+    assert alarms == []
+
+
 def test_without_a_watchdog_no_alarm_is_set(manager: Manager, clock: Clock) -> None:
     alarms: list[float] = []
     SystemdNotifier({"NOTIFY_SOCKET": manager.address}, clock=clock, alarm=alarms.append).alive()

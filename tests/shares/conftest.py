@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.shares.people import ALICE, HEYGEM, STRANGER, USERS_GROUP
+from tests.shares.people import ALICE, BEN, HEYGEM, STRANGER, USERS_GROUP
 
 PASSWORD = "a password"  # noqa: S105 - of people who live as long as a test
 APART = Path(__file__).with_name("apart.py")
@@ -71,7 +71,7 @@ class Share:
 
 @pytest.fixture(scope="module")
 def site(root: Path) -> Iterator[Site]:
-    """Folders and accounts as an installation has them, with two people: alice may use the share, stranger may not."""
+    """Folders and accounts as an installation has them, with three people: alice and ben may use the share, stranger may not."""
     if os.geteuid() != 0:
         pytest.skip("smbd needs root")
     with TemporaryDirectory() as name:
@@ -90,7 +90,7 @@ def site(root: Path) -> Iterator[Site]:
 
 
 def _write_accounts(folder: Path) -> None:
-    people = (HEYGEM, ALICE, STRANGER)
+    people = (HEYGEM, ALICE, BEN, STRANGER)
     others = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
     (folder / "passwd").write_text(others + "".join(f"{each.name}:x:{each.uid}:{each.groups[0]}::/:/bin/false\n" for each in people))
     groups = [f"{each.name}:x:{each.groups[0]}:\n" for each in people]
@@ -101,13 +101,19 @@ def _write_accounts(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def share(site: Site, root: Path) -> Iterator[Share]:
     """The example configuration served on a free port, as the file stands."""
-    example = root / "config/smb.conf.example"
+    with serving(site, root / "config/smb.conf.example") as served:
+        yield served
+
+
+@contextmanager
+def serving(site: Site, config: Path) -> Iterator[Share]:
+    """Serve this configuration to all people on a free port."""
     options = _own_places(site.root / "samba")
-    for person in (ALICE, STRANGER):
-        added = site.run("pdbedit", "-s", str(example), *options, "-a", "-t", "-u", person.name, text=f"{PASSWORD}\n{PASSWORD}\n")
+    for person in (ALICE, BEN, STRANGER):
+        added = site.run("pdbedit", "-s", str(config), *options, "-a", "-t", "-u", person.name, text=f"{PASSWORD}\n{PASSWORD}\n")
         assert added.returncode == 0, added.stdout + added.stderr
     port = _free_port()
-    command = ("smbd", "--foreground", "--no-process-group", f"--configfile={example}", *options, f"--option=smb ports={port}")
+    command = ("smbd", "--foreground", "--no-process-group", f"--configfile={config}", *options, f"--option=smb ports={port}")
     server = subprocess.Popen(site.apart(*command), start_new_session=True, stdin=subprocess.DEVNULL)
     try:
         _wait_for(port, server)

@@ -26,6 +26,7 @@ class Person:
 USERS_GROUP = 47100
 HEYGEM = Person(name="heygem", uid=47101, groups=(47101, USERS_GROUP))
 ALICE = Person(name="alice", uid=47102, groups=(47102, USERS_GROUP))
+BEN = Person(name="ben", uid=47104, groups=(47104, USERS_GROUP))
 STRANGER = Person(name="stranger", uid=47103, groups=(47103,))
 
 

@@ -70,6 +70,7 @@ def outcome(site: Site) -> str:
     return as_person(HEYGEM, act, umask=UMASK)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("way", "mode", "umask", "expected"),
     [
@@ -107,6 +108,7 @@ def test_what_comes_by_sftp_under_the_services_own_number_is_taken(site: Site, w
     assert outcome(site) == TAKEN
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(("way", "mode"), [("cp -r", 0o755), ("cp -a", 0o700), ("mv", 0o700), ("scp -r", 0o700)])
 def test_what_waits_is_taken_once_its_owner_has_opened_it(site: Site, way: str, mode: int) -> None:
     copy(site, way, mode, 0o022)

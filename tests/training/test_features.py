@@ -44,9 +44,33 @@ def speak() -> list[Rows]:
     return rows_of(MelEncoder(), [beeps(seed) for seed in range(11)], copies=2, seed=5, workers=1)
 
 
+class InThisProcess:
+    """In the place of the pool of processes."""
+
+    def __init__(self, _workers: int, _context: object, share: Callable[..., None], shared: tuple[object, ...]) -> None:
+        share(*shared)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    @staticmethod
+    def map(function: Callable[..., list[Rows]], *arguments: Iterable[object], chunksize: int) -> Iterable[list[Rows]]:
+        return map(function, *arguments)
+
+
 @pytest.fixture(scope="module")
 def made() -> list[Rows]:
-    return speak()
+    """Made in this process: another one takes longer to start than all that it does."""
+    threads = torch.get_num_threads()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(features, "ProcessPoolExecutor", InThisProcess)
+            return speak()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_every_utterance_comes_in_copies_and_every_tenth_brings_some_seconds_without_speech(made: list[Rows]) -> None:
@@ -86,32 +110,11 @@ def test_copies_differ_in_tempo(made: list[Rows]) -> None:
     assert max(lengths) <= 75 / 0.85 + 4
 
 
-class InThisProcess:
-    """In the place of the pool of processes."""
-
-    def __init__(self, _workers: int, _context: object, share: Callable[..., None], shared: tuple[object, ...]) -> None:
-        share(*shared)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    @staticmethod
-    def map(function: Callable[..., list[Rows]], *arguments: Iterable[object], chunksize: int) -> Iterable[list[Rows]]:
-        return map(function, *arguments)
-
-
-def test_the_same_seed_gives_the_same_rows_in_whatever_process(made: list[Rows], monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(features, "ProcessPoolExecutor", InThisProcess)
-    try:
-        for there, here in zip(made, speak(), strict=True):
-            assert np.array_equal(there.stream, here.stream)
-            assert np.array_equal(there.labels, here.labels)
-    finally:
-        torch.set_num_threads(threads)
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_rows_in_whatever_process(made: list[Rows]) -> None:
+    for there, here in zip(made, speak(), strict=True):
+        assert np.array_equal(there.stream, here.stream)
+        assert np.array_equal(there.labels, here.labels)
 
 
 @pytest.mark.parametrize("samples", [16000, 16160, 16319])

@@ -128,6 +128,7 @@ def test_without_footage_the_mappers_are_kept_and_the_viseme_head_is_renewed(
     assert "augmenting" in printed
 
 
+@pytest.mark.slow
 def test_a_viseme_head_that_is_trained_is_read_and_the_rest_stays_that_of_the_weights_in_use(
     headed: Path, used: PhoneticModel, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,7 @@ def test_predictions_are_read_at_the_true_times_of_the_frames() -> None:
     assert wrong.opening_r < on_time.opening_r - 0.2
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("gain", [0.5, 0.7])
 def test_the_calibration_gives_people_held_out_the_amplitude_of_real_mouths_and_closes_them_in_time(gain: float) -> None:
     predicted = predictions(gain)
@@ -112,6 +113,7 @@ def test_the_calibration_gives_people_held_out_the_amplitude_of_real_mouths_and_
     assert width == pytest.approx(0.2, rel=1e-3)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("gain", "odds", "limit"),
     [(0.5, 0.0, "amplitude"), (0.95, -1.0, "amplitude"), (0.8, -1.5, "closures_hit"), (0.45, 1.2, "closures_false")],
@@ -135,10 +137,12 @@ def test_of_the_calibrations_that_move_and_close_a_mouth_as_real_ones_the_one_wi
     assert found.opening_r == pytest.approx(best.opening_r, abs=4e-4)
 
 
+@pytest.mark.slow
 def test_a_weaker_model_gets_a_larger_gain() -> None:
     assert calibrated(0.4).opening_gain > calibrated(0.8).opening_gain
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.4])
 def test_a_person_whose_lips_are_shut_in_a_share_of_the_time_is_driven_so(share: float) -> None:
     calibration = replace(calibrated(), shut_share=share)
@@ -164,6 +168,7 @@ def test_a_person_nobody_knows_is_shut_as_often_as_the_finished_curves_are_at_th
     assert found.shut_share == pytest.approx(np.mean(people), abs=0.01)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("gain", [0.5, 0.6, 0.7])
 def test_a_person_nobody_knows_is_shut_from_about_the_threshold_that_was_chosen(gain: float) -> None:
     """It is found again by the share of shut lips, between the thresholds of two of SHUT_SHARES."""

@@ -96,6 +96,7 @@ def test_the_same_seed_gives_the_same_viseme_head() -> None:
     assert not torch.equal(there, elsewhere)
 
 
+@pytest.mark.slow
 def test_utterances_longer_than_a_crop_are_learned_whole() -> None:
     """The last second of four is in some batch, too: the head knows a viseme that occurs nowhere else."""
     labels = np.full(400, VISEMES.index("aa"), np.int8)

@@ -1,6 +1,7 @@
 """A temporary site for the page: two inboxes, outputs, a state folder; the application on it, and a client."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,14 @@ from heygem_daemon.core.names import MARKER
 from heygem_daemon.settings import Disk, Inbox, Intake, Settings, Web
 from heygem_daemon.web.app import create_app
 from tests.web.serving import serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Give all clients of this process one TLS context: to read the certificates of the system takes longer than many a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import string
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ PASSWORD = "correct horse"  # noqa: S105
 Serve = Callable[..., httpx.Client]
 
 
+@cache
 def fields_of_problems() -> dict[str, set[str]]:
     """Return the fields that the code gives to each problem, at any place where it is raised."""
     found: dict[str, set[str]] = {code: set() for code in PROBLEMS}
@@ -44,9 +46,6 @@ def fields_of_problems() -> dict[str, set[str]]:
                 for code in codes:
                     found[code] |= {each.arg for each in node.keywords if each.arg}
     return found
-
-
-FIELDS = fields_of_problems()
 
 
 @pytest.fixture(autouse=True)
@@ -459,6 +458,7 @@ def test_an_answer_never_repeats_a_password(client: httpx.Client) -> None:
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("headers", "language"),
     [
@@ -487,7 +487,7 @@ def test_every_problem_has_its_sentences(language: str, code: str) -> None:
     for key in (f"problem.{code}", f"problem.{code}.hint"):
         assert texts[key], key
         # The name of a share is the end of its path (answers.problem_answer).
-        given = FIELDS[code] | ({"name"} if "path" in FIELDS[code] else set())
+        given = fields_of_problems()[code] | ({"name"} if "path" in fields_of_problems()[code] else set())
         assert {field for _, field, _, _ in string.Formatter().parse(texts[key]) if field} <= given, key
 
 

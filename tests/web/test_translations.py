@@ -16,6 +16,7 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.core.job import Failure, Item, State
 from heygem_daemon.core.policy import Backoff, Breaker, Policy, after_failure, after_interruption
 from heygem_daemon.core.status_builder import STAGES
+from heygem_daemon.core.users import UserRules, Waiting
 from heygem_daemon.core.warning_codes import WARNINGS
 from heygem_daemon.core.work import WorkerState
 from heygem_daemon.web.jobs.reasons import translate
@@ -127,6 +128,8 @@ def _written_by_policy() -> list[str]:
         after_interruption(running, policy).reason,
         after_interruption(running, policy, orderly=True).reason,
         *(words for words in (breaker.describe(1.0), breaker.describe(61.0), breaker.started().describe(61.0)) if words),
+        *(words for words in (UserRules(waiting_drops=n).why_not_yet(Waiting(drops=n), 1) for n in (1, 50)) if words),
+        UserRules(waiting_bytes=10**9).why_not_yet(Waiting(drops=1, size=10**9), 1) or "",
     ]
 
 
@@ -156,7 +159,7 @@ def test_every_sentence_of_the_table_of_errors_is_recognised_whatever_its_detail
 
 def test_details_stay_in_a_translated_reason() -> None:
     problem = error("disk_full", free="1.5 GB", needed="20.0 GB", path="/srv")
-    assert translate("zh", problem.message) == "磁盘空间不足：可用 1.5 GB，需要 20.0 GB。"
+    assert translate("zh", problem.message) == "/srv 的磁盘空间不足：可用 1.5 GB，需要 20.0 GB。"
     assert translate("zh", "Waiting for the copy to finish (1.5 GB so far)") == "正在等待复制完成（已有 1.5 GB）"
     held = translate("zh", "Attempt 1 of 3 failed, trying again: The graphics card ran out of memory.")
     assert held == "第 1 次尝试失败（最多 3 次），将重试：显卡内存不足。"

@@ -46,7 +46,7 @@ def test_every_limit_and_option_that_is_set_arrives(settings: Settings) -> None:
     changed = settings.model_copy(
         update={"limits": settings.limits.model_copy(update=limits), "wav2lip": settings.wav2lip.model_copy(update=options)}
     )
-    assert asdict(media_limits(changed)) == limits
+    assert asdict(media_limits(changed)) == limits | {"patience": 1.0}  # which belongs to a try, not to the settings
     assert asdict(wav2lip_options(changed)) == options
 
 

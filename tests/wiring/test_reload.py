@@ -192,3 +192,15 @@ def _names(values: dict[str, object], prefix: str = "") -> Iterator[str]:
             yield from _names(value, f"{prefix}{name}.")
         else:
             yield prefix + name
+
+
+def test_a_file_of_metrics_that_is_no_longer_written_is_deleted(daemon: Daemon, config: Path, tmp_path: Path) -> None:
+    textfile, text = tmp_path / "heygem.prom", config.read_text(encoding="utf-8")
+    config.write_text(f'{text}[metrics]\ntextfile = "{textfile}"\n', encoding="utf-8")
+    daemon.reconfigure(daemon)
+    daemon.tick(daemon.clock.now())
+    assert textfile.exists()
+    config.write_text(text, encoding="utf-8")
+    daemon.reconfigure(daemon)
+    assert not textfile.exists()
+    daemon.reporter.metrics_exporter.withdraw()

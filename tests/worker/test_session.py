@@ -38,6 +38,7 @@ def render_order(token: str, folder: Path, recording: Path, video: Path) -> Work
     )
 
 
+@pytest.mark.slow  # tests/e2e/test_results.py has such a worker
 def test_a_worker_process_makes_a_result_and_refuses_a_bad_video_and_goes_on(
     tmp_path: Path, weights: Path, recording: Path, portrait: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_start_that_has_to_compile_tells_how_long_that_took(
     assert len(steps) == 1 + len(engine_names()), "every part shows that it is done"
 
 
+@pytest.mark.slow
 def test_a_worker_starts_without_libraries_that_few_jobs_need() -> None:
     code = (
         "import os, sys\n"

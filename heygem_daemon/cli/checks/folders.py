@@ -14,7 +14,7 @@ from heygem_daemon.cli.checks.filesystem_probe import ProbeResult, probe_filesys
 from heygem_daemon.cli.checks.finding import Finding, fault, note, ok, warning
 from heygem_daemon.cli.checks.identity import PEOPLE, Identity, has_group, user_name
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.storage import human_bytes
 from heygem_daemon.intake.mounts import Mount, mount_by_name, mount_of
 
 _SKEW_SECONDS: Final = 2.0

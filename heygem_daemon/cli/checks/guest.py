@@ -10,7 +10,7 @@ from heygem_daemon.cli.checks.filesystem_probe import probe_filesystem
 from heygem_daemon.cli.checks.finding import Finding, fault, ok
 from heygem_daemon.cli.checks.identity import PEOPLE, Identity, group_name, has_group
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.storage import human_bytes
 from heygem_daemon.intake.mounts import mount_of
 
 

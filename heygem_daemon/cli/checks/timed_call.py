@@ -56,8 +56,13 @@ def _begin(function: Callable[[], object]) -> _Call:
 
 
 def _execute(function: Callable[[], object], write_end: int) -> NoReturn:
-    """Send the result and exit, without what the parent would do at its exit (flush its buffers a second time)."""
+    """Send the result and exit, without what the parent would do at its exit (flush its buffers a second time).
+
+    The standard streams are let go: whoever reads ours until their end must not wait for a process that hangs."""
     with suppress(BaseException):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nothing, stream)
         try:
             content = pickle.dumps((function(), None))
         except Exception as problem:  # noqa: BLE001 - the caller raises it

@@ -7,7 +7,7 @@ from typing import Final
 from heygem_daemon.cli.checks.directories import Directory, Role
 from heygem_daemon.cli.checks.finding import Finding, fault, note, warning
 from heygem_daemon.cli.checks.identity import Identity
-from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.storage import human_bytes
 from heygem_daemon.intake.mounts import Mount
 
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,10 +15,12 @@ from rich.markup import escape
 
 from heygem_daemon.cli.checks import engine, folders, guest, machine, service
 from heygem_daemon.cli.checks.directories import Directory, service_directories
-from heygem_daemon.cli.checks.finding import Finding, Severity, note
+from heygem_daemon.cli.checks.finding import Finding, Severity, fault, note, ok, warning
 from heygem_daemon.cli.checks.identity import Identity, IdentityError, become, group_name
+from heygem_daemon.cli.checks.presence import presence
 from heygem_daemon.cli.checks.timed_call import call_all
 from heygem_daemon.cli.exit_codes import ExitCode
+from heygem_daemon.core.presence import Presence
 from heygem_daemon.settings import CONFIG_VARIABLE, DEFAULT_CONFIG, Settings
 
 _MARKS: Final = {
@@ -77,6 +80,7 @@ def findings(settings: Settings, me: Identity, config: Path | None = None) -> It
     yield machine.journal(settings.log.format)
     yield from service.findings(service.properties(), directories, me)
     yield from _lock(settings)
+    yield _daemon(settings, me)
 
 
 def _config_file(config: Path | None) -> Path | None:
@@ -115,6 +119,17 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 def _lock(settings: Settings) -> Iterator[Finding]:
     (found,) = call_all([partial(_list_of, machine.ledger_lock, settings.state)], settings.intake.answer_seconds)
     yield from found or []
+
+
+def _daemon(settings: Settings, me: Identity) -> Finding:
+    """Return whether a daemon runs and reports; that none runs is nothing to correct."""
+    found = presence(settings, time.time())
+    if found.presence is Presence.UNREPORTED:
+        room = me.command(("df", "-h", str(settings.outputs)), ("df", "-i", str(settings.outputs)))
+        return fault(found.sentence, f"It goes on by itself as soon as {settings.outputs} can be written: {room}")
+    if found.presence is Presence.BUSY:
+        return warning(found.sentence, me.command(("journalctl", "-u", service.UNIT, "-e")))
+    return ok(found.sentence) if found.is_there else note(found.sentence)
 
 
 def _owner(folder: Path, seconds: float) -> tuple[int, int] | None:

@@ -234,8 +234,21 @@ def save(model: PhoneticModel, path: Path) -> None:
         for i, mapper in enumerate(mappers):
             tensors |= {f"{kind}.{i}.{name}": value for name, value in mapper.state_dict().items()}
     tensors |= {f"shapes.{name}": torch.from_numpy(value) for name, value in vars(model.lip_pca).items()}
+    packed = {name: value.contiguous() for name, value in pack(tensors).items()}
     metadata = {"format": FORMAT, "calibration": json.dumps(asdict(model.calibration)), "card": json.dumps(dict(model.card))}
-    path.write_bytes(safetensors.torch.save({name: value.contiguous() for name, value in pack(tensors).items()}, metadata))
+    path.write_bytes(safetensors.torch.save(packed, {**metadata, _CONTENT: _content_hash(packed)}))
+
+
+_CONTENT: Final = "content_sha256"
+
+
+def _content_hash(packed: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of the tensors of a file, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(packed):
+        digest.update(name.encode())
+        digest.update(packed[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 _LARGE: Final = 2**16
@@ -274,7 +287,7 @@ def _per_row(scale: Tensor, value: Tensor) -> Tensor:
 
 
 def load(path: Path) -> PhoneticModel:
-    """Read weights. Raises OSError where there are none, ValueError for a file of another kind or format."""
+    """Read weights. Raises OSError where there are none, ValueError for a file of another kind or format, or with a changed content."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -284,9 +297,12 @@ def load(path: Path) -> PhoneticModel:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds {metadata.get('format', 'unknown weights')}; this version reads {FORMAT}")
     try:
-        return _model(unpack(packed), metadata).with_(sha256=_sha256(path))
+        model = _model(unpack(packed), metadata).with_(sha256=_sha256(path))
     except (KeyError, TypeError, RuntimeError) as problem:  # torch raises the last where a shape differs
         raise ValueError(f"{path.name} does not fit this version: {problem}") from problem
+    if metadata.get(_CONTENT, "") not in {"", _content_hash(packed)}:
+        raise ValueError(f"{path.name} has changed since it was written: its sha256 differs")
+    return model
 
 
 def _sha256(path: Path) -> str:

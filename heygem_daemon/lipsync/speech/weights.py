@@ -10,20 +10,31 @@ from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 
 FILE_NAME: Final = "phonetic.safetensors"
+SHIPPED_BYTES: Final = 18_700_258
+SHIPPED_SHA256: Final = "eebadf433921229590ac6b75487e49d56b698cc08bde493a018b2083b42f31c7"
+"""Of the file that is shipped: one of its size with another content is damaged. Others carry a hash of their content."""
 LOCAL: Final = Path("local") / FILE_NAME
 """Path below the directory of the model files: weights that `heygem learn` adopted. They have priority."""
 
 
 def load_weights(models: Path) -> PhoneticModel:
-    """Return the weights to use. models: the directory of the model files. Raises SetupError (`models_missing`), ValueError.
+    """Return the weights to use. models: the directory of the model files. Raises SetupError (`models_missing`, `weights_damaged`).
 
-    Weights learned by another version of the network are ignored: the shipped ones are used until `heygem learn` is run again.
+    Learned weights of another version of the network, and damaged ones, are ignored: the shipped ones are used until `heygem learn` is run
+    again.
     """
     if (models / LOCAL).is_file():
         with suppress(ValueError):
             return load(models / LOCAL)
     own = models / FILE_NAME
-    return load(own if own.is_file() else shipped_weights())
+    path = own if own.is_file() else shipped_weights()
+    try:
+        model = load(path)
+    except ValueError as problem:
+        raise error("weights_damaged", name=path.name, path=path, problem=str(problem)) from problem
+    if path.stat().st_size == SHIPPED_BYTES and model.sha256 != SHIPPED_SHA256:
+        raise error("weights_damaged", name=path.name, path=path, problem="its sha256 differs from that of the file that was shipped")
+    return model
 
 
 def shipped_weights() -> Path:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from heygem_daemon.intake.daemon_pool import DaemonThreadPool
+from heygem_daemon.daemon_threads import DaemonThreadPool
 from heygem_daemon.web.problems import WebProblem
 
 COST: Final = 2**17

@@ -113,7 +113,7 @@ def _date(value: str | None) -> datetime | None:
         found = parsedate_to_datetime(value) if value and value.endswith("GMT") else None
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return found
+    return None if found is None or found.tzinfo is None else found  # "-0000" has no zone
 
 
 def content_type(name: str) -> str:

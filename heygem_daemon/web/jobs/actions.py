@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from heygem_daemon.core.names import MARKER, MAX_NAME_BYTES, PAUSE, is_job_id, name_bytes
+from heygem_daemon.core.names import MARKER, MAX_NAME_BYTES, PAUSE, is_job_id, is_pause, name_bytes
 from heygem_daemon.web.context import WebContext
 from heygem_daemon.web.files.open_files import is_plain
 from heygem_daemon.web.jobs.index import InboxState
@@ -76,7 +76,7 @@ async def retry_all(context: WebContext, records: Sequence[JobRecord]) -> int:
 
 async def set_paused(context: WebContext, inbox: InboxState, *, paused: bool) -> None:
     """Pause an inbox, or let it go on. Raises WebProblem."""
-    work = partial(_write, inbox.path, PAUSE, "") if paused else partial(_delete, inbox.path, PAUSE)
+    work = partial(_write, inbox.path, PAUSE, "") if paused else partial(_unpause, inbox.path)
     await _in_inbox(context, inbox, work)
     inbox.paused = paused
     context.index.table.announce_daemon()
@@ -155,6 +155,17 @@ def _delete(inbox: Path, name: str) -> None:
         os.stat(MARKER, dir_fd=root)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=root)
+
+
+def _unpause(inbox: Path) -> None:
+    """Delete PAUSE, however it is spelt."""
+    with opened(inbox) as root:
+        os.stat(MARKER, dir_fd=root)
+        with os.scandir(root) as found:
+            names = [entry.name for entry in found if is_pause(entry.name, is_folder=entry.is_dir(follow_symlinks=False))]
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=root)
 
 
 def _check_name(name: str) -> None:

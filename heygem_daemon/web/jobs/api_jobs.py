@@ -28,6 +28,7 @@ from heygem_daemon.web.jobs.job_record import FAILURES, JobRecord
 from heygem_daemon.web.jobs.job_search import JobQuery, search
 from heygem_daemon.web.models import JobDetail, JobEntry, JobLog, JobPage, LogLine, Priority, RetryFailed
 from heygem_daemon.web.problems import WebProblem
+from heygem_daemon.web.user_rights import highest_priority, may_ask
 
 router = APIRouter(tags=["jobs"])
 
@@ -177,6 +178,8 @@ async def _ask(context: WebContext, caller: Caller, job_id: str, kind: str, cont
     """Ask something of a job. Raises WebProblem: `wrong_state` where it is not possible now."""
     record, describe = context.index.find(caller, job_id), describer(context, caller)
     await _confirm(context, caller, record)
+    if not may_ask(caller, context.settings, kind):
+        raise WebProblem("administrator_only")
     possible = describe.actions(record)
     is_so_already = kind == "hold" and "resume" in possible
     if kind not in possible and not is_so_already:
@@ -226,5 +229,7 @@ async def retry(context: Context, caller: CallerOf, job_id: str) -> JobEntry:
 
 @router.put("/jobs/{job_id}/priority", status_code=202, summary="Change a job's priority")
 async def set_priority(context: Context, caller: CallerOf, job_id: str, wanted: Priority) -> JobEntry:
-    """Let a job start before those of lower priority."""
-    return await _ask(context, caller, job_id, "priority", f"{wanted.priority}\n")
+    """Let a job start before those of lower priority. A higher priority than the user may give becomes the highest that he may."""
+    inbox = context.index.inbox_of(context.index.find(caller, job_id))
+    given = min(wanted.priority, highest_priority(caller, context.settings, None if inbox is None else inbox.path))
+    return await _ask(context, caller, job_id, "priority", f"{given}\n")

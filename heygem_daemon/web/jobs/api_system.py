@@ -41,11 +41,11 @@ def check_of(context: Context) -> SelfCheck:
 
 @router.get("/health", summary="Whether all is well, without a login")
 async def health(context: Context) -> Health:
-    """Return `ok`, or `degraded` where the daemon is silent or outputs cannot be read."""
+    """Return `ok`, or `degraded` where the daemon is silent or cannot write its status, or outputs cannot be read."""
     index = context.index
     age = index.heartbeat_age
     return Health(
-        status="ok" if index.is_daemon_alive and index.online else "degraded",
+        status="ok" if index.is_daemon_alive and index.daemon_state != "unreported" and index.online else "degraded",
         version=__version__,
         daemon=index.daemon_state,
         heartbeat_age_s=None if age is None else round(age, 1),

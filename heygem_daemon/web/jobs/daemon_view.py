@@ -1,13 +1,16 @@
 """The daemon and the inboxes as the HTTP interface shows them."""
 
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Final, Literal
 
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.jobs.index import InboxState, JobIndex
 from heygem_daemon.web.jobs.reasons import translate
 from heygem_daemon.web.models import DaemonSummary, InboxView
 from heygem_daemon.web.words import text
+
+MAX_IGNORED: Final = 20
+"""Names shown of what lies in an inbox and is used for nothing."""
 
 
 def daemon_summary(index: JobIndex, language: str) -> DaemonSummary:
@@ -20,6 +23,7 @@ def daemon_summary(index: JobIndex, language: str) -> DaemonSummary:
         state=index.daemon_state,
         version=daemon.version,
         heartbeat=daemon.heartbeat,
+        unwritable=translate(language, index.beat.unwritable) if index.beat and index.daemon_state == "unreported" else None,
         queue=daemon.queue,
         paused=paused,
         breaker=translate(language, daemon.breaker) if daemon.breaker else None,
@@ -53,4 +57,6 @@ def _inbox_view(number: int, inbox: InboxState, index: JobIndex, caller: Caller)
         paused=inbox.paused,
         network=daemons.network if daemons is not None else False,
         reason=reason,
+        ignored=[entry.name for entry in daemons.ignored[:MAX_IGNORED]] if daemons is not None and caller.is_admin else [],
+        ignored_count=daemons.ignored_count if daemons is not None and caller.is_admin else 0,
     )

@@ -22,6 +22,7 @@ from heygem_daemon.web.jobs.job_record import FAILURES, JobRecord
 from heygem_daemon.web.jobs.reasons import translate
 from heygem_daemon.web.jobs.verdicts import verdicts
 from heygem_daemon.web.models import ExplainedItem, ItemCounts, JobDetail, JobEntry, ProblemAnswer
+from heygem_daemon.web.user_rights import may_ask
 from heygem_daemon.web.words import catalog, text
 
 DAY: Final = 86400.0
@@ -93,11 +94,15 @@ class Describer:
         return text(self.caller.language, "why.drop.new" if alive else "why.drop.silent")
 
     def actions(self, record: JobRecord) -> list[str]:
-        """Return what can be asked of a job now."""
+        """Return what the caller can ask of a job now."""
+        return [kind for kind in self._possible(record) if may_ask(self.caller, self.settings, kind)]
+
+    def _possible(self, record: JobRecord) -> list[str]:
         if record.inbox and self.index.inbox_of(record) is None:
             return []  # an inbox that is not configured any more: no daemon would read the control file
         if record.is_final:
-            return ["retry"] if record.state in _RETRIED and self.keeps_inputs(record) else []
+            may_be_retried = record.state in _RETRIED or record.missing > 0
+            return ["retry"] if may_be_retried and self.keeps_inputs(record) else []
         if not record.output and not self.caller.is_admin:
             return []  # a control file would go by its name, and be for every job of that name
         is_held = record.is_held or "hold" in self.index.requests.of(record)

@@ -14,12 +14,12 @@ from typing import Final
 from heygem_daemon.core.drop import JOB_TOML, is_drop_file, is_flat_part, is_side_file
 from heygem_daemon.core.job import State
 from heygem_daemon.core.job_options import NO_OPTIONS, JobOptions, parse_job_toml
-from heygem_daemon.core.names import MARKER, PAUSE, control_of, escape_name, is_ignored
+from heygem_daemon.core.names import MARKER, control_of, escape_name, is_ignored, is_pause
 from heygem_daemon.web.jobs.job_folders import Version, opened, read_bounded
 from heygem_daemon.web.jobs.job_record import JobRecord, searchable
 
 MAX_JOB_TOML: Final = 64 * 1024
-"""Bytes. tomllib takes quadratic time on hostile input: some 0.1 s for so much."""
+"""Bytes."""
 MAX_DROPS: Final = 2000
 REFERENCE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -67,7 +67,7 @@ def _classified(root: int) -> tuple[list[str], list[str], set[tuple[str, str]], 
             is_folder = entry.is_dir(follow_symlinks=False)
             if not is_folder and (control := control_of(entry.name)):
                 controls.add(control)
-            elif entry.name == PAUSE:
+            elif is_pause(entry.name, is_folder=is_folder):
                 paused = True
             elif is_flat_part(entry.name, is_folder=is_folder):
                 flat.append(entry.name)

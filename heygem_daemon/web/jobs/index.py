@@ -20,7 +20,8 @@ from typing import Final
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import MARKER, escape_name
-from heygem_daemon.core.status import DaemonStatus
+from heygem_daemon.core.presence import Presence, Traces, judge
+from heygem_daemon.core.status import DaemonStatus, Heartbeat
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.files.open_files import is_plain
@@ -63,6 +64,7 @@ class JobIndex:
         self.inboxes = [InboxState(path=inbox.path, poll=SharePoll(shares, inbox.path)) for inbox in settings.inboxes]
         self.requests = PendingRequests(table=self.table)
         self.daemon: DaemonStatus | None = None
+        self.beat: Heartbeat | None = None
         self._looking = SharePoll(shares, settings.outputs)
         self._listing = SharePoll(shares, settings.outputs)
         self._drops = DropTracker(table=self.table)
@@ -70,7 +72,7 @@ class JobIndex:
         self._versions: dict[str, Version] = {}
         self._ids: dict[str, str] = {}
         self._suspect: set[str] = set()
-        self._was_alive = False
+        self._last_state = "unknown"
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -134,14 +136,27 @@ class JobIndex:
 
     @property
     def is_daemon_alive(self) -> bool:
-        return self.daemon is not None and self.daemon.is_alive(datetime.now(UTC))
+        return self._presence in {Presence.RUNNING, Presence.UNREPORTED}
 
     @property
     def daemon_state(self) -> str:
-        """Return the state in the daemon's status; `silent` where its heartbeat is old, `unknown` where there is no status."""
+        """Return the state in the daemon's status; `unreported` where it works and its status cannot be written, `silent` where it has not
+        reported for a while, `unknown` where there is no status."""
         if self.daemon is None:
             return "unknown"
-        return self.daemon.state if self.is_daemon_alive or self.daemon.state == "stopped" else "silent"
+        match self._presence:
+            case Presence.RUNNING:
+                return self.daemon.state
+            case Presence.UNREPORTED | Presence.STOPPED as known:
+                return str(known)
+            case _:
+                return "silent"
+
+    @property
+    def _presence(self) -> Presence:
+        if self.daemon is None:
+            return Presence.GONE
+        return judge(Traces(status=self.daemon, beats=(self.beat,) if self.beat is not None else ()), datetime.now(UTC)).presence
 
     def inbox_of(self, record: JobRecord) -> InboxState | None:
         """Return the inbox of a job; of a job without one (an old status file) the only inbox there is, else None."""
@@ -220,6 +235,7 @@ class JobIndex:
             self.table.announce_daemon()
 
     def _take(self, found: Look) -> None:
+        self.beat = found.beat or self.beat
         if found.daemon is not None:
             self._daemon_version, daemon = found.daemon
             if daemon is not None:
@@ -267,8 +283,8 @@ class JobIndex:
             self.table.remove(known.id)
 
     def _check_alive(self) -> None:
-        if self.is_daemon_alive != self._was_alive:
-            self._was_alive = not self._was_alive
+        if self.daemon_state != self._last_state:
+            self._last_state = self.daemon_state
             self.table.announce_daemon()
             for record in self.table.open():  # why they wait has another answer now
                 self.table.announce(record)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from heygem_daemon.core.status import DaemonStatus
+from heygem_daemon.core.names import HEARTBEAT, PRIVATE
+from heygem_daemon.core.status import DaemonStatus, Heartbeat
 from heygem_daemon.web.jobs.job_record import JobRecord, record_of, searchable
 from heygem_daemon.web.jobs.status_file import MAX_STATUS, read_daemon_status, read_job_status
 
@@ -21,6 +22,7 @@ STATUS: Final = "status.json"
 SLICE: Final = 0.5
 """s. A listing is done in parts of this length: each must answer within the time limit of the share, and gives up the interpreter."""
 
+MAX_HEARTBEAT: Final = 16 * 1024
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -84,7 +86,8 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Look:
-    """What was found in outputs. changed: job folders read anew. gone: those without a status file. daemon: None while unchanged.
+    """What was found in outputs. changed: job folders read anew. gone: those without a status file. daemon: None while unchanged;
+    then `beat` is its heartbeat.
 
     rest: folders that are left for the next part. is_there: whether the daemon's own status file is there, as it is from its first start
     on unless the share is not mounted. names: all folders, where they were listed.
@@ -93,6 +96,7 @@ class Look:
     changed: dict[str, Seen] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     daemon: tuple[Version, DaemonStatus | None] | None = None
+    beat: Heartbeat | None = None
     is_there: bool = False
     rest: tuple[str, ...] = ()
     names: frozenset[str] | None = None
@@ -127,6 +131,7 @@ def _look_at_daemon(root: int, known: Version | None, found: Look) -> None:
         version = _version(os.stat(STATUS, dir_fd=root, follow_symlinks=False))
         found.is_there = True
         if version == known:
+            found.beat = _heartbeat(root)
             return
         content = read_bounded(STATUS, root, MAX_STATUS)
     except FileNotFoundError:
@@ -135,6 +140,16 @@ def _look_at_daemon(root: int, known: Version | None, found: Look) -> None:
         found.daemon = ((0, 0, 0), None)
         return
     found.daemon = (version, None) if content is None else (content.version, read_daemon_status(content.data))
+
+
+def _heartbeat(root: int) -> Heartbeat | None:
+    """Return the heartbeat of the daemon, fresh even while its status cannot be written; None without one, or amid the writing of it."""
+    try:
+        with opened(PRIVATE, root) as folder:
+            content = read_bounded(HEARTBEAT, folder, MAX_HEARTBEAT)
+        return None if content is None else Heartbeat.read(content.data)
+    except (OSError, ValueError):
+        return None
 
 
 def _look_at_folders(root: int, folders: tuple[str, ...], versions: Mapping[str, Version], found: Look) -> None:

@@ -30,8 +30,9 @@ class JobRecord:
     """One job, or one drop that the daemon has not seen yet (`output` is "" then).
 
     since, dropped, started, finished: unix times in s. error: that of the job, else of its first item that has one. done, failed: items
-    that succeeded and that failed. engines: results by engine. codes: the error of every failed item (of the job, where it has no items).
-    video_seconds, work_seconds: the length of all results, and how long they took. control: the name that control files of a drop go by.
+    that succeeded and that failed; missing: those whose published result is no longer in outputs. engines: results by engine. codes: the
+    error of every failed item (of the job, where it has no items). video_seconds, work_seconds: the length of all results, and how long
+    they took. control: the name that control files of a drop go by.
     is_genuine: whether the daemon wrote the status (see status_file).
     """
 
@@ -57,6 +58,7 @@ class JobRecord:
     total: int = 0
     done: int = 0
     failed: int = 0
+    missing: int = 0
     engines: tuple[tuple[str, int], ...] = ()
     codes: tuple[str, ...] = ()
     seconds: float | None = None
@@ -124,6 +126,7 @@ def record_of(status: JobStatus, output: str, *, is_genuine: bool = True) -> Job
         total=len(status.items),
         done=len(results),
         failed=len(failed),
+        missing=sum(item.missing is not None for item in status.items),
         engines=tuple(Counter(_cut(item.engine, _WORD) for item in results if item.engine).most_common(_ENGINES)),
         codes=_codes(status, failed),
         seconds=first.seconds if first else None,

@@ -104,8 +104,8 @@ class PreviewCache:
         return parent
 
     def _trim(self, kept: Path) -> None:
-        with suppress(OSError):
-            found = [(entry.stat(), Path(entry.path)) for entry in os.scandir(self.folder) if entry.is_file(follow_symlinks=False)]
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            found = [(entry.stat(), Path(entry.path)) for entry in entries if entry.is_file(follow_symlinks=False)]
             total, oldest_allowed = 0, time.time() - self._longest_seconds
             for status, path in sorted(found, key=lambda each: -each[0].st_mtime):
                 total += status.st_size

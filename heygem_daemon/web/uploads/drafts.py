@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from heygem_daemon.clock_record import ClockRecord
+from heygem_daemon.core.clock import ClockReading
+from heygem_daemon.core.clock_trust import ClockTrust
 from heygem_daemon.core.names import UPLOADS
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.caller import Caller
@@ -45,6 +48,8 @@ class Drafts:
         self.uploading = UploadLocks()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sweeping: asyncio.Task[None] | None = None
+        self._clock_record = ClockRecord(settings.web.state / "clock.json")
+        self._clock_trust: ClockTrust | None = None
 
     def start(self) -> None:
         """Begin to delete what nobody continues."""
@@ -176,9 +181,21 @@ class Drafts:
     # -- expiry --------------------------------------------------------------------------------------------------------
 
     async def sweep(self) -> bool:
-        """Delete the drafts of every inbox that nobody continues; an inbox that does not answer is left for the next time."""
+        """Delete the drafts of every inbox that nobody continues; an inbox that does not answer is left for the next time.
+
+        Nothing while the clock is not believed: one that is far ahead makes every draft look old."""
+        if not self._is_clock_believed():
+            _log.warning("the clock has jumped ahead: no unfinished upload is deleted before it is confirmed")
+            return True
         await asyncio.gather(*(self._sweep(each.path) for each in self.settings.inboxes))
         return True
+
+    def _is_clock_believed(self) -> bool:
+        now, before = ClockReading(monotonic=time.monotonic(), wall=time.time()), self._clock_trust
+        trust = ClockTrust.recalled(now, self._clock_record.read()) if before is None else before.observe(now)
+        self._clock_trust = trust
+        self._clock_record.write(trust.numbers)
+        return trust.is_believed
 
     async def _sweep(self, inbox: Path) -> None:
         now = time.time()

@@ -163,16 +163,18 @@ def publish(root: int, folder: int, draft: Draft, taken: Collection[str] = ()) -
     if target.name != free:
         draft = replace(draft, drop=target.name)
         draft_store.save(folder, draft)
-    _write_ready(root, draft.drop)
+    _write_ready(root, folder, draft.drop)
     return draft
 
 
-def _write_ready(root: int, name: str) -> None:
-    """Write NAME.ready, whole from its first moment; without it the drop starts too, once it has settled."""
+def _write_ready(root: int, folder: int, name: str) -> None:
+    """Write NAME.ready, whole from its first moment; without it the drop starts too, once it has settled.
+
+    Until then it lies in the draft, with which it is deleted after a crash in between."""
     temporary = f".{secrets.token_hex(8)}.tmp"
     with suppress(OSError):
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SHARED_FILE_MODE, dir_fd=root))
-        os.rename(temporary, f"{name}.ready", src_dir_fd=root, dst_dir_fd=root)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SHARED_FILE_MODE, dir_fd=folder))
+        os.rename(temporary, f"{name}.ready", src_dir_fd=folder, dst_dir_fd=root)
         forget_ready(root, name)
 
 
@@ -187,8 +189,8 @@ def _free_name(root: int, wanted: str, jobs: Collection[str]) -> str:
 
 
 def _sync_below(parent: int, name: str) -> None:
-    with opened_below(parent, name) as folder:
-        for each in os.scandir(folder):
+    with opened_below(parent, name) as folder, os.scandir(folder) as entries:
+        for each in entries:
             if each.is_dir(follow_symlinks=False):
                 _sync_below(folder, each.name)
         sync_open_folder(folder)

@@ -28,6 +28,7 @@ from heygem_daemon.web.uploads.job_toml import Value, face_value, job_toml
 from heygem_daemon.web.uploads.named_files import NamedFile, NamedFiles
 from heygem_daemon.web.uploads.safe_files import opened_below, opened_inbox
 from heygem_daemon.web.uploads.stored_names import drop_name, stored_name
+from heygem_daemon.web.user_rights import highest_priority
 
 _NAMED: Final = 3
 """Unfinished files named in a sentence."""
@@ -74,11 +75,12 @@ class DropWriter:
             for each in named:
                 await files.bring(each, layout.folders(each.role))
             draft = replace(draft, drop=job.name, reference=secrets.token_hex(8))
-            text = _job_toml(job.options, draft, named, consent)
+            options = self._allowed(job.options, inbox)
+            text = _job_toml(options, draft, named, consent)
             taken = self._index.names_in(inbox)
             draft = await self._drafts.shares.call(inbox, partial(self._finish, inbox, draft, layout, job.script, text, taken=taken))
         self._index.expect(
-            reference=draft.reference, name=draft.drop, inbox=inbox, owner=draft.owner, priority=self._priority(job.options, inbox)
+            reference=draft.reference, name=draft.drop, inbox=inbox, owner=draft.owner, priority=self._priority(options, inbox)
         )
         return _created(draft)
 
@@ -105,6 +107,11 @@ class DropWriter:
         if self._settings.web.require_consent and not (given and by):
             raise WebProblem("consent_missing")
         return f"{by or 'somebody'}, {datetime.now(UTC).astimezone().isoformat(timespec='seconds')}" if given else None
+
+    def _allowed(self, options: JobChoices, inbox: Path) -> JobChoices:
+        """Return the choices with the priority that the caller may give, where he asks for a higher one."""
+        highest = highest_priority(self._caller, self._settings, inbox)
+        return options if options.priority is None or options.priority <= highest else options.model_copy(update={"priority": highest})
 
     def _priority(self, options: JobChoices, inbox: Path) -> int:
         own = next((each.priority for each in self._settings.inboxes if each.path == inbox), 0)

@@ -6,13 +6,14 @@ Every function blocks; requests call them through `Shares`.
 import errno
 import os
 import stat
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from heygem_daemon.core.drop import JOB_TOML
+from heygem_daemon.core.job_options import parse_job_toml
 from heygem_daemon.core.names import DONE, FAILED, escape_name, is_valid_name
+from heygem_daemon.core.toml_limits import MAX_CHARACTERS
 from heygem_daemon.intake.leases import has_writer_at
 from heygem_daemon.intake.listing import opened_folder
 from heygem_daemon.web.caller import Caller
@@ -21,7 +22,7 @@ from heygem_daemon.web.uploads.safe_files import SHARED_FILE_MODE, read_small
 
 STEP_BYTES: Final = 64 * 2**20
 """Copied in one call, so that a large file does not outlast the time limit of its share."""
-_TOML_BYTES: Final = 4 * 2**20
+_TOML_BYTES: Final = 4 * MAX_CHARACTERS
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL})
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
 _NO_COPY_RANGE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
@@ -73,9 +74,8 @@ def _may_use(folders: Sequence[int], parts: tuple[str, ...], caller: Caller) -> 
 
 def _owner(drop: int) -> str:
     """Return the owner in the job.toml of an open drop, "" without one."""
-    with suppress(OSError, ValueError, RecursionError):
-        owner = tomllib.loads((read_small(JOB_TOML, drop, _TOML_BYTES) or b"").decode()).get("owner", "")
-        return owner if isinstance(owner, str) else ""
+    with suppress(OSError, UnicodeDecodeError):
+        return parse_job_toml((read_small(JOB_TOML, drop, _TOML_BYTES) or b"").decode())[0].owner or ""
     return ""
 
 

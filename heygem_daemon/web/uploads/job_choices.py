@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from heygem_daemon.core.engine_names import CHECKPOINT_ENGINES, FREE_ENGINES
 from heygem_daemon.core.file_types import RECORDING_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
-from heygem_daemon.core.names import PAUSE, escape_name
+from heygem_daemon.core.names import escape_name, is_pause
 from heygem_daemon.settings import Inbox, Settings
 from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.models import InboxChoice, Options
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
-from heygem_daemon.web.uploads.safe_files import exists_at, opened_inbox
+from heygem_daemon.web.uploads.safe_files import opened_inbox
+from heygem_daemon.web.user_rights import highest_priority
 
 if TYPE_CHECKING:
     from heygem_daemon.web.context import WebContext
@@ -60,6 +61,7 @@ async def options_for(context: "WebContext", caller: Caller) -> Options:
         recording_suffixes=sorted(RECORDING_SUFFIXES),
         video_suffixes=sorted(VIDEO_SUFFIXES | STILL_SUFFIXES),
         languages=list(LANGUAGES),
+        highest_priority=highest_priority(caller, settings, None),
     )
 
 
@@ -67,11 +69,16 @@ async def _inboxes(shares: Shares, inboxes: Sequence[Inbox]) -> list[InboxChoice
     return list(await asyncio.gather(*(_inbox(shares, number, inbox) for number, inbox in enumerate(inboxes))))
 
 
+def _is_paused(root: int) -> bool:
+    with os.scandir(root) as found:
+        return any(is_pause(entry.name, is_folder=entry.is_dir(follow_symlinks=False)) for entry in found)
+
+
 async def _inbox(shares: Shares, number: int, inbox: Inbox) -> InboxChoice:
     def look() -> tuple[bool, int]:
         with opened_inbox(inbox.path) as root:
             disk = os.fstatvfs(root)
-            return exists_at(PAUSE, root), disk.f_bavail * disk.f_frsize
+            return _is_paused(root), disk.f_bavail * disk.f_frsize
 
     name = escape_name(inbox.path.name or str(inbox.path))
     with suppress(WebProblem, TimeoutError):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from heygem_daemon.core.policy import human_bytes
+from heygem_daemon.core.storage import human_bytes
 from heygem_daemon.settings import Settings
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares

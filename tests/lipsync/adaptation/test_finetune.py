@@ -102,6 +102,7 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return there.keys() == here.keys() and all(torch.equal(there[name], here[name]) for name in there)
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_towards_the_measured_mouths(
     start: PhoneticModel, clips: list[AvClip], plain: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,12 +122,14 @@ def test_fine_tuning_goes_towards_the_measured_mouths(
     assert all(a < b for a, b in pairwise(fractions))
 
 
+@pytest.mark.slow
 def test_the_start_is_left_as_it_was(start: PhoneticModel, plain: list[Example]) -> None:
     train_mappers(plain, TINY, start=start.mappers)
     assert same_weights(start.mappers[0], load(shipped_weights()).mappers[0])
     assert not start.mappers[0].training
 
 
+@pytest.mark.slow
 def test_the_same_clips_and_seed_give_the_same_mappers(start: PhoneticModel, short: list[AvClip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "FINE", replace(finetune.FINE, steps=3, batch=4))
     first, again, other = (fine_tune(start, short, seed=seed) for seed in (1, 1, 2))
@@ -135,6 +138,7 @@ def test_the_same_clips_and_seed_give_the_same_mappers(start: PhoneticModel, sho
     assert not same_weights(first.mappers[0], other.mappers[0])
 
 
+@pytest.mark.slow
 def test_an_anchor_holds_the_weights_near_where_they_began(start: PhoneticModel, plain: list[Example]) -> None:
     def gone(anchor: float) -> float:
         (mapper,) = train_mappers(plain[:1], replace(TINY, steps=25, rate=5e-3, decay=0.0, anchor=anchor), start=start.mappers)
@@ -163,6 +167,7 @@ def test_mappers_that_are_trained_further_go_on_to_read_what_they_read(plain: li
     assert [int(mapper.first) for mapper in train_mappers(plain[:1], replace(TINY, steps=1), start=start)] == [PART, 0]
 
 
+@pytest.mark.slow
 def test_transcript_mappers_learn_from_visemes_and_loudness_alone(clips: list[AvClip], plain: list[Example]) -> None:
     (mapper,) = train_transcript_mappers(plain, replace(TINY, steps=40, batch=8, rate=5e-3, dropout=0.0))
     features = transcript_features(plain[0].acoustic)
@@ -224,6 +229,7 @@ def test_a_copy_is_encoded_from_its_own_audio_and_knows_how_it_was_changed(
     ]
 
 
+@pytest.mark.slow
 def test_what_is_encoded_beforehand_is_not_encoded_again(
     start: PhoneticModel, short: list[AvClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_the_numbers_are_those_that_were_measured_independently(shared_media: Pa
     assert np.corrcoef(own.audio[:8000], theirs.audio[first : first + 8000])[0, 1] > 0.999
 
 
+@pytest.mark.slow
 def test_a_cut_a_lost_face_and_a_pause_end_a_segment(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     inputs = [word for name in (GRID[0], GRID[1], GRID[0]) for word in ("-i", str(shared_media / name))]
     dark = "color=black:s=360x288:r=25:d=1[v9];anullsrc=r=44100:cl=mono:d=1[a9]"

@@ -60,6 +60,7 @@ def assert_same(ours: FaceTracks, wanted: FaceTracks) -> None:
     assert (np.abs(a - b).max(axis=(1, 2)) / eyes).max() < 0.02, "distances of the eyes; the noise of the tracker is .01"
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("count", [2, 3], ids=["within-a-shot", "at-a-cut"])
 def test_shots_faces_and_frames_are_those_of_one_pass(
     info: MediaInfo, weights: Path, tmp_path: Path, one_pass: FaceTracks, count: int
@@ -78,7 +79,8 @@ def test_shots_faces_and_frames_are_those_of_one_pass(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.npy", "landmarks.f32", "tracks.json"]
 
 
-@pytest.mark.parametrize("command", [("echo", "50"), ("sh", "-c", "kill -9 $$")], ids=["no file", "killed"])
+@pytest.mark.family(2)
+@pytest.mark.parametrize("command", [("sh", "-c", "kill -9 $$"), ("echo", "50")], ids=["killed", "no file"])
 def test_where_a_process_fails_one_pass_does_it_all(
     info: MediaInfo, weights: Path, tmp_path: Path, one_pass: FaceTracks, monkeypatch: pytest.MonkeyPatch, command: Sequence[str]
 ) -> None:

@@ -105,6 +105,7 @@ def test_progress_counts_every_frame(weights: Path, tmp_path: Path, face: Image)
     ]
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize(
     ("name", "eyes"),
     [
@@ -122,6 +123,7 @@ def test_no_frame_of_a_real_clip_is_lost(shared_media: Path, weights: Path, tmp_
     assert np.median(np.linalg.norm(landmarks[:, 33] - landmarks[:, 263], axis=1)) == pytest.approx(eyes, rel=0.12)
 
 
+@pytest.mark.slow  # every shot has its own face above
 def test_real_clips_cut_together_are_separated_at_the_exact_frame(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     a, b = shared_media / "vr_face2_844_25_h264.mp4", shared_media / "vr_face4_700_30_h264.mp4"
     graph = ";".join(

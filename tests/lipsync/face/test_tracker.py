@@ -76,6 +76,7 @@ def test_a_cut_ends_every_track_and_loses_no_frame(tracker: FaceTracker, scene: 
     assert [[face.track for face in faces] for faces in after] == [[1], [1], [1]]
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("scale", [0.33, 0.5])
 def test_a_small_face_in_a_large_image_is_followed(tracker: FaceTracker, scene: Scene, scale: float) -> None:
     """At 0.33 the outer corners of the eyes are 21 pixels apart."""
@@ -141,7 +142,7 @@ def test_a_faceless_film_is_searched_every_fifth_of_a_second(weights: Path) -> N
     assert work(schedule, detector, film) == 10, "one square for a small image, every fifth frame"
 
 
-@pytest.mark.family(5)
+@pytest.mark.family(13)
 @pytest.mark.parametrize("scale", [0.35, 1.0])
 @pytest.mark.parametrize("degrees", range(0, 360, 30))
 def test_a_face_is_found_in_the_first_frame_whichever_way_up_it_is(
@@ -156,6 +157,7 @@ def test_a_face_is_found_in_the_first_frame_whichever_way_up_it_is(
     assert distance.mean() < 0.06 * np.linalg.norm(upright[33] - upright[263])
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_turned_face_that_was_hidden_is_found_again(tracker: FaceTracker, scene: Scene, degrees: int) -> None:
     shown, _ = turned_image(scene((200, 50, 1.0)), degrees)

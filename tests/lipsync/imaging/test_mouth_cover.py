@@ -118,16 +118,17 @@ def ball(colour: tuple[int, int, int]) -> Edit:
 COVERS: Final[Mapping[str, Edit]] = {
     "blue mask": mask((190, 150, 90)),
     "white mask": mask((230, 228, 225)),
-    "black mask": mask((28, 26, 26)),
-    "pink mask": mask((150, 130, 225)),
     "skin-coloured mask": mask(None),
+    "black mask": mask((28, 26, 26)),
     "grey scarf": scarf((110, 110, 110)),
+    "pink mask": mask((150, 130, 225)),
     "black bar": bar,
     "green ball": ball((60, 170, 40)),
     "yellow ball": ball((30, 210, 230)),
 }
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", COVERS)
 def test_a_mouth_that_is_always_covered_is_covered_in_every_frame(scene: Scene, name: str) -> None:
     profiles = scene.profiles(COVERS[name])
@@ -135,11 +136,13 @@ def test_a_mouth_that_is_always_covered_is_covered_in_every_frame(scene: Scene, 
     assert len(cover_means(profiles, covered_rows(profiles))) == 0
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("name", COVERS)
 def test_a_still_image_of_a_covered_mouth_is_recognised_too(scene: Scene, name: str) -> None:
     assert covered_rows(scene.profiles(COVERS[name])[:1]).all()
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", COVERS)
 def test_of_a_mouth_covered_most_of_the_time_the_clear_frames_are_kept_and_each_frame_is_told_apart(scene: Scene, name: str) -> None:
     profiles = scene.profiles(COVERS[name], 14)

@@ -14,6 +14,8 @@ from heygem_daemon.lipsync.speech.recording_motion import motion_at
 from tests.lipsync.driver_contract import RATE, cut, talk
 from tests.lipsync.speech.conftest import Spoken
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 HUMS = {
     "50 Hz": (50.0, 0.0, 50),
     "60 Hz": (60.0, 0.0, 60),
@@ -85,6 +87,7 @@ def test_hum_is_taken_away_and_speech_stays(spoken: Spoken, name: str, louder: f
     assert left < -15
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("lowest", [50.0, 60.0, 100.0])
 def test_hum_whose_frequency_drifts_is_taken_away(spoken: Spoken, lowest: float) -> None:
     drift = 0.002 * np.sin(2 * np.pi * np.arange(len(spoken.wave)) / RATE / 20)
@@ -101,6 +104,7 @@ def test_hum_that_begins_later_is_taken_away_from_there_on(spoken: Spoken) -> No
     assert level_db(left[: half - RATE], spoken.wave) < -40
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("name", HUMS)
 def test_hum_alone_becomes_silence(name: str) -> None:
     noise = 0.1 * hum(name, 4 * RATE)
@@ -132,6 +136,7 @@ def test_no_sample_is_added_or_lost(samples: int) -> None:
     assert np.isfinite(found).all()
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("sizes", [[160], [1, 7, 333, 16001], [15999, 2], [1_000_000]], ids=str)
 def test_the_blocks_of_the_input_do_not_matter(spoken: Spoken, sizes: list[int]) -> None:
     noisy = mix(spoken.wave, hum("rectified, 60 Hz", len(spoken.wave)), -8.0)
@@ -156,7 +161,7 @@ def test_little_of_the_future_is_read_and_nothing_later_matters(spoken: Spoken) 
         assert taken <= min(made + 2, -(-len(noisy) // RATE))
 
 
-@pytest.mark.family(2)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("name", ["60 Hz", "50 Hz and multiples, falling", "rectified, all alike", "the buzz of a dimmer"])
 def test_a_mouth_moves_in_hum_louder_than_the_voice_as_without(
     driver: PhoneticDriver, spoken: Spoken, clean_opening: Float32, name: str
@@ -165,6 +170,7 @@ def test_a_mouth_moves_in_hum_louder_than_the_voice_as_without(
     assert np.corrcoef(clean_opening, found)[0, 1] > 0.97
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("kind", WINDS)
 def test_a_mouth_moves_in_wind_and_rumble_louder_than_the_voice_as_without(
     driver: PhoneticDriver, spoken: Spoken, clean_opening: Float32, kind: str
@@ -175,7 +181,7 @@ def test_a_mouth_moves_in_wind_and_rumble_louder_than_the_voice_as_without(
     assert r > 0.93
 
 
-@pytest.mark.family(3)
+@pytest.mark.family(4)
 @pytest.mark.parametrize("kind", [*HUMS, *WINDS])
 def test_what_lies_below_the_voice_opens_no_mouth(driver: PhoneticDriver, kind: str) -> None:
     noise = (hum if kind in HUMS else below_the_voice)(kind, 5 * RATE)

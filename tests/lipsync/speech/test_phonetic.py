@@ -29,6 +29,8 @@ from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, sam
 from tests.lipsync.speech.conftest import Spoken
 from training.espeak import espeak
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 ROW = 320
 """Samples from row to row of a curve."""
 LEAD = MAPPER_REACH + REACH + CONTEXT
@@ -110,6 +112,7 @@ def test_the_curve_of_several_windows_is_the_same_to_the_last_bit_for_any_blocks
         assert np.array_equal(getattr(curve, name), getattr(spoken_curve, name))
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("removed", [50, 180])
 def test_other_windows_give_nearly_the_same_motion(driver: PhoneticDriver, spoken: Spoken, spoken_curve: Curve, removed: int) -> None:
     """Some rows removed from the beginning move every window: .03 of the opening on average, r .987."""
@@ -178,6 +181,7 @@ def test_posteriors_come_to_the_end_of_the_speech_and_are_those_of_the_whole(
     assert (found.argmax(1) == whole.argmax(1)).mean() > 0.92
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("samples", [0, 1, 320, 321, 348 * ROW - 1, 348 * ROW, 348 * ROW + 1, 8 * RATE])
 def test_posteriors_are_as_many_as_rows_begin_in_the_speech(listening: tuple[PhoneticDriver, Listening], samples: int) -> None:
     driver, _ = listening
@@ -201,6 +205,7 @@ def test_the_lips_meet_at_most_p_b_and_m(spoken: Spoken, spoken_curve: Curve) ->
     assert met >= 0.75
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("gain", [0.03, 0.3, 3.0])
 def test_a_mouth_moves_alike_whatever_the_level_of_the_recording(
     driver: PhoneticDriver, spoken: Spoken, spoken_curve: Curve, gain: float
@@ -218,6 +223,7 @@ def test_two_drivers_from_the_same_file_agree_to_the_last_bit(driver: PhoneticDr
     assert np.array_equal(a.visemes, b.visemes)
 
 
+@pytest.mark.family(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_music_alone_hardly_moves_the_mouth(driver: PhoneticDriver, spoken: Spoken, spoken_curve: Curve, seed: int) -> None:
     played = music(len(spoken.wave), np.random.default_rng(seed))
@@ -241,6 +247,7 @@ def test_instruments_alone_hardly_move_the_mouth(driver: PhoneticDriver, spoken_
     assert ratio <= 0.05
 
 
+@pytest.mark.family(5)
 @pytest.mark.parametrize("word", ["Yes.", "No.", "Maybe.", "Thank you.", "Five."])
 def test_a_word_between_long_pauses_is_spoken(driver: PhoneticDriver, word: str) -> None:
     """A single word lacks the rhythm of speech. A mouth is at rest 1.2 s after it: .8 s after what counts as speech."""
@@ -294,6 +301,7 @@ def test_adapting_to_a_person_leaves_the_driver_as_it_is_and_shares_its_networks
     assert len(encoder.windows) > heard
 
 
+@pytest.mark.slow  # the contract has that little is read ahead
 @pytest.mark.parametrize("kind", ["speech", "silence"])
 def test_a_long_stream_is_not_kept(model: PhoneticModel, spoken: Spoken, kind: str) -> None:
     """The memory after two minutes is that after one. It rises and falls by some MB: `itertools.tee` lets go of 57 blocks at a time.

@@ -17,6 +17,8 @@ from tests.lipsync.driver_contract import RATE, talk
 from tests.lipsync.speech.conftest import Spoken
 from tests.lipsync.speech.transcript.recordings import OTHER
 
+pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
+
 FIELDS = ("opening", "width", "visemes")
 
 
@@ -67,7 +69,8 @@ def test_the_motion_of_speech_is_smooth_between_the_rows(spoken: Spoken, times: 
     np.testing.assert_allclose(middle[:-1], (rows[:-1] + rows[1:])[: len(middle) - 1] / 2, atol=1e-5)
 
 
-@pytest.mark.parametrize("snr_db", [30, 0])
+@pytest.mark.family(2)
+@pytest.mark.parametrize("snr_db", [0, 30])
 def test_a_script_makes_lips_meet_at_p_b_and_m_also_where_noise_hides_them(spoken: Spoken, times: Float64, snr_db: int) -> None:
     noise = np.random.default_rng(4).normal(0, 1, len(spoken.wave)).astype(np.float32)
     wave = mix(spoken.wave, noise, snr_db)

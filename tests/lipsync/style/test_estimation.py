@@ -157,6 +157,7 @@ def test_audio_that_cannot_be_read_raises_nothing(portrait_clip: Path, tmp_path:
         assert presenter_style(VideoCache(cache=cache, key="a0"), info, tracks, PhoneticDriver(load(shipped_weights()))) == SpeakingStyle()
 
 
+@pytest.mark.slow  # tests/lipsync/adaptation/test_footage.py has a real talker
 def test_real_speech_is_recognised_and_kept_with_the_video(shared_media: Path, weights: Path, tmp_path: Path) -> None:
     path = shared_media / "softcatala_webcam_1080x720_30.mp4"
     with Cache(tmp_path / "cache", 2**30) as cache:

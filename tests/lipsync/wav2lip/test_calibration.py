@@ -72,6 +72,7 @@ def late(fallback_driver: PhoneticDriver, sentences: np.ndarray, delay: float) -
 # -- measuring -----------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(3)
 @pytest.mark.usefixtures("_short")
 @pytest.mark.parametrize("delay_ms", [-60, 0, 80])
 def test_the_delay_of_a_checkpoint_is_measured(
@@ -93,6 +94,7 @@ def test_a_mouth_that_does_not_move_has_no_offset(measured: Callable[..., Calibr
     assert found.shift == TRAINED_SHIFT
 
 
+@pytest.mark.slow  # one that does not move has none either
 @pytest.mark.usefixtures("_short")
 def test_a_mouth_that_ignores_the_audio_has_no_offset(measured: Callable[..., Calibration]) -> None:
     random = np.random.default_rng(1)
@@ -101,6 +103,7 @@ def test_a_mouth_that_ignores_the_audio_has_no_offset(measured: Callable[..., Ca
     assert 0 < found.r < 0.4
 
 
+@pytest.mark.slow  # a mouth that does not move has none either
 @pytest.mark.usefixtures("_short")
 def test_an_offset_that_no_checkpoint_has_is_not_believed(
     measured: Callable[..., Calibration], fallback_driver: PhoneticDriver, sentences: np.ndarray
@@ -120,6 +123,7 @@ def test_without_espeak_nothing_is_measured(
     assert UNMEASURED.shift == TRAINED_SHIFT
 
 
+@pytest.mark.slow  # the built-in portrait is measured in the same way
 def test_a_clip_of_a_speaking_person_can_be_used(
     measured: Callable[..., Calibration], fallback_driver: PhoneticDriver, portrait: Path, voice: np.ndarray, tmp_path: Path
 ) -> None:

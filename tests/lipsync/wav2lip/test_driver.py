@@ -8,15 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.geometry.mouth_metrics import sync_offset
+from heygem_daemon.lipsync.geometry.mouth_model import learn_mouth
+from heygem_daemon.lipsync.geometry.samples import sample_faces
 from heygem_daemon.lipsync.motion import VISEMES, MouthMotion
 from heygem_daemon.lipsync.ports import FrameContext
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.transcript_drivers import VisualDriver
 from heygem_daemon.lipsync.wav2lip import driver as module
 from heygem_daemon.lipsync.wav2lip.driver import CalibratedModel, MouthImageDriver, MouthMotionDriver
-from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurer
+from heygem_daemon.lipsync.wav2lip.framing import FaceBox
+from heygem_daemon.lipsync.wav2lip.mouth_measurement import MouthMeasurement, MouthMeasurer
 from heygem_daemon.media.frame import Frame
 from tests.lipsync.conftest import Clip
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same
@@ -104,6 +107,7 @@ def test_it_is_a_visual_driver(make: Callable[..., VisualDriver], kind: Kind) ->
     assert driver.model_hashes["wav2lip"] == "5a"
 
 
+@pytest.mark.family(3)
 @both_kinds
 @pytest.mark.parametrize(("frame_rate", "frames"), [(FPS, 21), (NTSC_FILM, 18), (Fraction(60), 1), (FPS, 0)])
 def test_it_gives_the_requested_number_of_frames_at_exact_times(
@@ -134,6 +138,7 @@ def test_only_the_image_driver_gives_mouth_images(
     assert motion_of(make(MouthMotionDriver, loudness), still(clip), voice[: RATE // 2]).mouth_images is None
 
 
+@pytest.mark.family(2)
 @both_kinds
 def test_motion_does_not_depend_on_how_the_speech_is_cut(
     make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind
@@ -150,6 +155,7 @@ def test_motion_does_not_depend_on_how_the_speech_is_cut(
         assert np.array_equal(one.mouth_images, other.mouth_images)
 
 
+@pytest.mark.family(2)
 @both_kinds
 def test_it_reads_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
     taken = 0
@@ -166,6 +172,7 @@ def test_it_reads_a_few_dozen_frames_ahead_at_most(make: Callable[..., VisualDri
         assert taken <= count + 24
 
 
+@pytest.mark.family(2)
 @both_kinds
 def test_where_the_frames_end_so_does_the_motion(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray, kind: Kind) -> None:
     assert len(motion_of(make(kind, loudness), FrameContext(frames=clip.frames[:9], tracks=clip.tracks), voice, frames=20)) == 9
@@ -210,6 +217,7 @@ def test_a_mouth_that_does_not_follow_the_speech_is_replaced_by_the_fallback(
     np.testing.assert_allclose(motion.width[lost], expected.width[lost], atol=0.02)
 
 
+@pytest.mark.slow  # test_engines_end_to_end.py has such a checkpoint
 def test_a_checkpoint_that_failed_its_self_test_starts_without_confidence(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
@@ -221,6 +229,7 @@ def test_a_checkpoint_that_failed_its_self_test_starts_without_confidence(
     assert motion.confidence[-25:].min() > 0.9
 
 
+@pytest.mark.slow
 def test_lips_meet_where_the_fallback_surely_shuts_them(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray
 ) -> None:
@@ -235,21 +244,44 @@ def test_lips_meet_where_the_fallback_surely_shuts_them(
     assert motion.opening[-15:].max() < 0.02
 
 
-def test_a_smile_that_measures_open_is_a_shut_mouth(make: Callable[..., VisualDriver], clip: Clip, voice: np.ndarray) -> None:
-    """Shut lips measure .08 IOD here, half of the way to the widest mouth. The speech begins in the middle of a word: at first nothing but
-    the mouths generated with silence tells how far apart they rest. Frames in which the fallback decides do not count.
+class SmileMeasurer(MouthMeasurer):
+    """Measures every mouth as a smile: the mesh on which how open the portrait's lips measure depends, depends on the machine."""
+
+    def __init__(self, opening: float, width: float) -> None:
+        self._smile = MouthMeasurement(opening=opening, width=width, score=1.0)
+
+    def measure(self, frame: Frame, landmarks: Float32, box: FaceBox, lower: Float32, reference: Float64) -> MouthMeasurement:
+        return self._smile
+
+
+@pytest.mark.slow
+def test_a_smile_that_measures_open_is_a_shut_mouth(
+    fallback_driver: PhoneticDriver, mouths: MouthImages, reference: np.ndarray, clip: Clip, voice: np.ndarray
+) -> None:
+    """Shut lips measure half of the way to the widest mouth. The speech begins in the middle of a word: at first nothing but the mouths
+    generated with silence tells how far apart they rest. Frames in which the fallback decides do not count.
     """
+    mouth = learn_mouth(sample_faces(clip.tracks, reference).canonical, reference)
+    shut, wide = mouth.openings
+    resting = shut + module._LARGEST_REST * (wide - shut)
+    measured = resting / module._OPENING_GAIN
+    measurer = SmileMeasurer(measured, mouth.widths[1])
+    model = CalibratedModel(generator=FakeGenerator(mouths=mouths, opening=always_shut), sha256="5a", shift=Fraction(0))
     speech = voice[10 * 640 :][:RATE]
-    checked, of_images = (motion_of(make(kind, always_shut), still(clip), speech) for kind in (MouthMotionDriver, MouthImageDriver))
+    checked, of_images = (
+        motion_of(kind(model, fallback_driver, measurer), still(clip), speech) for kind in (MouthMotionDriver, MouthImageDriver)
+    )
     assert checked.confidence is not None
     assert checked.confidence[:10].min() > 0.9
+    np.testing.assert_allclose(of_images.opening, (measured - shut) / (wide - shut), atol=1e-5)
     assert of_images.opening.min() > 0.4
     own = np.flatnonzero(checked.visemes[:, module._CLOSED].max(1) < module._SURE[0])
     assert own[0] < 3
-    assert checked.opening[own[:3]].max() < 0.1
+    assert checked.opening[own[:3]].max() < 0.01
     assert np.median(checked.opening[:10]) < 0.1
 
 
+@pytest.mark.family(2)
 @both_kinds
 def test_without_a_face_the_motion_is_that_of_the_fallback(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, kind: Kind
@@ -264,6 +296,7 @@ def test_without_a_face_the_motion_is_that_of_the_fallback(
         assert [not image.any() for image in motion.mouth_images] == gap
 
 
+@pytest.mark.slow
 def test_images_are_measured_in_the_first_minute_only(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +310,7 @@ def test_images_are_measured_in_the_first_minute_only(
     assert motion.mouth_images.any((1, 2, 3)).all()
 
 
+@pytest.mark.slow
 def test_the_motion_of_the_images_is_given_also_without_confidence(
     make: Callable[..., VisualDriver], fallback_driver: PhoneticDriver, clip: Clip, voice: np.ndarray, inverted: InvertedOpening
 ) -> None:

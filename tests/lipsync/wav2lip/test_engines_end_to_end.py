@@ -92,7 +92,7 @@ def _each_batch_once() -> Iterator[None]:
 Made = tuple[str, Path, RenderReport]
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=[ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.slow)])
 def made(request: pytest.FixtureRequest, session: RenderSession, place: Path, recording: Path, video: Path) -> Made:
     output = place / f"{request.param}.mp4"
     job = RenderRequest(recording=recording, video=video, output=output, options=RenderOptions(engine=request.param, quality=10))

@@ -118,6 +118,7 @@ def test_the_lower_half_is_hidden_in_the_masked_face_only(inputs: Inputs) -> Non
     assert masked[:, :, 47].any()
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_the_output_does_not_depend_on_the_batch(network: Wav2Lip, inputs: Inputs, generated: np.ndarray, batch: int) -> None:
     np.testing.assert_allclose(generator_of(network, batch)(*(part[:3] for part in inputs)), generated[:3], atol=0.01)
@@ -259,6 +260,7 @@ def test_another_error_of_the_probe_is_not_taken_for_out_of_memory(monkeypatch: 
         choose_arithmetic(StubNetwork(limit=2, problem=lambda: RuntimeError("shapes do not fit")), CPU)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_bfloat16_is_too_coarse_for_this_network(network: Wav2Lip, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = deepcopy(network)
     mels, faces = module._probe()

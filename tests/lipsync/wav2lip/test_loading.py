@@ -91,6 +91,7 @@ def test_the_face_mesh_is_required(unmeasured: Path, checkpoint: Checkpoint, tmp
 # -- one network, one measurement ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # test_engines_end_to_end.py has it too
 def test_both_engines_share_one_network(unmeasured: Path, measured: list[Path | None]) -> None:
     images, motion = (load_driver(unmeasured, "cpu", "", licence_confirmed=True, measures_mouth=measures) for measures in (False, True))
     assert isinstance(images, MouthImageDriver)
@@ -153,6 +154,7 @@ def test_a_checkpoint_that_cannot_be_measured_is_used_as_it_was_trained(
     assert not checkpoint.calibration_path.exists()
 
 
+@pytest.mark.slow  # test_calibration.py measures, and the tests above use what it finds
 def test_an_untrained_checkpoint_is_found_to_follow_nothing(
     unmeasured: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,8 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mel, "mel_columns", columns)
 
 
+@pytest.mark.slow
+@pytest.mark.family(2)
 @pytest.mark.usefixtures("numbered")
 @pytest.mark.parametrize(("frame_rate", "shift"), [(NTSC_FILM, Fraction(37, 1000)), (NTSC, Fraction(1, 25))], ids=str)
 def test_windows_begin_at_the_exact_column_even_after_an_hour(frame_rate: Fraction, shift: Fraction) -> None:

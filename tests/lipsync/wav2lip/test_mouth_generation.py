@@ -59,6 +59,7 @@ def test_a_mouth_belongs_to_its_own_audio_and_its_own_frame(
             assert np.array_equal(mouth.lower, wide if number > 12 else shut)
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_mouths_do_not_depend_on_the_batch_or_on_how_the_speech_is_cut(
     mouth_generator: Callable[..., MouthGenerator], mouths: MouthImages, batch: int

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -43,6 +44,7 @@ def test_the_lower_face_of_a_frame_has_the_lips_of_the_frame(measurer: MouthMeas
     np.testing.assert_allclose(measured.mean(0), tracked.mean(0), atol=0.01)
 
 
+@pytest.mark.slow  # the clip above is a real face too
 def test_the_lips_of_a_real_talker_are_measured_as_they_are_tracked(
     measurer: MouthMeasurer, shared_media: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_the_output_is_as_large_as_the_face_and_within_0_and_1(output: Tensor) -
     assert 0 <= float(output.min()) < float(output.max()) <= 1
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("row", ROWS)
 def test_the_lower_rows_alone_are_those_of_the_whole_face(
     network: Wav2Lip, inputs: tuple[Tensor, Tensor], output: Tensor, row: int
@@ -121,6 +122,7 @@ def test_the_lower_rows_alone_are_those_of_the_whole_face(
     np.testing.assert_allclose(part, output[:1, :, row:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_lower_rows_alone_are_less_work() -> None:
     assert values_computed(row=44) < 0.85 * values_computed(row=0)
 

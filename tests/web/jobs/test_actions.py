@@ -81,7 +81,7 @@ def test_control_files_that_stay_are_no_open_requests(daemon: Daemon, client: ht
 def test_while_the_daemon_is_away_the_answer_says_when_it_will_be_done(daemon: Daemon, client: httpx.Client, inbox: Path) -> None:
     daemon.write(job_status("lesson", State.RUNNING, inbox=str(inbox)))
     daemon.beat(age=100)
-    until(lambda: "not running" in str(shown(client, "lesson").get("why")))
+    until(lambda: "has not reported" in str(shown(client, "lesson").get("why")))
     assert "runs again" in client.post(f"{JOBS}/lesson/cancel").json()["why"]
 
 
@@ -179,6 +179,17 @@ def test_what_is_not_possible_is_refused(daemon: Daemon, client: httpx.Client, i
     answer = client.post(f"{JOBS}/lesson/{kind}")
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
     assert controls(inbox) == set()
+
+
+def test_a_job_whose_result_was_deleted_can_be_tried_again(daemon: Daemon, client: httpx.Client, inbox: Path) -> None:
+    status = job_status("lesson", State.SUCCEEDED, inbox=str(inbox))
+    items = tuple(item.model_copy(update={"output": None, "missing": "film.mp4"}) for item in status.items)
+    assert items
+    daemon.write(status.model_copy(update={"items": items}))
+    until(lambda: shown(client, "lesson"))
+    assert shown(client, "lesson")["actions"] == ["retry"]
+    assert client.post(f"{JOBS}/lesson/retry").status_code == 202
+    assert controls(inbox) == {f"{job_id('lesson')}.retry"}
 
 
 def test_a_job_of_an_inbox_that_is_not_configured_cannot_be_changed(daemon: Daemon, client: httpx.Client, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import pytest
 
 from heygem_daemon.core.job import State
 from heygem_daemon.core.names import MARKER
-from heygem_daemon.core.status import JobStatus
+from heygem_daemon.core.status import Heartbeat, JobStatus
+from heygem_daemon.publishing.status_files import StatusFiles
 from heygem_daemon.settings import Intake, Settings
 from heygem_daemon.web.app import create_app
 from heygem_daemon.web.caller import Caller
+from heygem_daemon.web.jobs.daemon_view import daemon_summary
 from heygem_daemon.web.jobs.index import JobIndex
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.job_table import JobTable
@@ -158,6 +161,23 @@ async def test_a_heartbeat_that_is_old_makes_the_daemon_silent(settings: Setting
         daemon.beat(state="stopped")
         await happens(lambda: index.daemon_state == "stopped")
         assert not index.is_daemon_alive
+
+
+async def test_a_daemon_that_cannot_write_its_status_is_not_called_silent(settings: Settings, daemon: Daemon, outputs: Path) -> None:
+    daemon.beat(age=60)
+    async with running(settings) as index:
+        await happens(lambda: index.daemon_state == "silent")
+        now = datetime.now(UTC)
+        beat = Heartbeat(pid=1, outputs=str(outputs), state="running", heartbeat=now, unwritable="There is no room.", unwritable_since=now)
+        StatusFiles(outputs).write_heartbeat(beat)
+        await happens(lambda: index.daemon_state == "unreported")
+        assert index.is_daemon_alive
+        assert daemon_summary(index, "en").unwritable == "There is no room."
+        StatusFiles(outputs).write_heartbeat(beat.model_copy(update={"state": "stopped"}))
+        await happens(lambda: index.daemon_state == "stopped")
+        daemon.beat()
+        await happens(lambda: index.daemon_state == "running")
+        assert daemon_summary(index, "en").unwritable is None
 
 
 async def test_without_a_daemon_nothing_is_known_of_it(settings: Settings) -> None:

@@ -101,6 +101,7 @@ def test_the_face_check_of_an_upload_has_a_still_that_shows_it(client: httpx.Cli
     assert (still.status_code, still.headers["content-type"], still.content[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
 
 
+@pytest.mark.slow
 def test_what_was_made_once_is_not_made_again(client: httpx.Client, context: WebContext, uploading: Uploading, portrait_clip: Path) -> None:
     upload = uploaded(uploading, portrait_clip)
     first = client.get(f"/api/v1/uploads/{upload}/faces").json()
@@ -156,6 +157,7 @@ def faceless_image(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize(
     ("name", "content"),
     [("list.mp4", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), ("noise.mp4", bytes(range(256)) * 40), ("note.mp4", b"hello")],
@@ -187,12 +189,14 @@ def test_missing_models_are_named_with_what_the_administrator_does(
 # -- stills of the browser ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # the broken stills below are followed by a good one
 def test_the_faces_of_a_still_are_found(client: httpx.Client, portrait: Path, jpeg: bytes) -> None:
     for content, kind in ((jpeg, "image/jpeg"), (portrait.read_bytes(), "image/png")):
         check = client.post("/api/v1/faces", content=content, headers={"Content-Type": kind}).json()
         assert (check["verdict"], check["still_url"], len(check["faces"])) == ("good", None, 1)
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0 half", b"GIF89a nothing", b"#EXTM3U\nfile:///etc/passwd\n"])
 def test_a_broken_still_is_an_error_and_the_next_is_checked(client: httpx.Client, jpeg: bytes, content: bytes) -> None:
     answer = client.post("/api/v1/faces", content=content, headers=JPEG)

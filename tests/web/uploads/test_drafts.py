@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import httpx
@@ -18,6 +19,7 @@ from heygem_daemon.web.caller import Caller
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
 from heygem_daemon.web.uploads import draft_store, safe_files
+from heygem_daemon.web.uploads import drafts as drafts_module
 from heygem_daemon.web.uploads.drafts import Drafts
 from tests.web.uploading import Uploading
 
@@ -231,3 +233,19 @@ def test_a_finished_file_has_a_path_and_an_unfinished_one_has_none(settings: Set
             await drafts.finished_file(Caller(name="anna", is_admin=False), whole)
 
     _with_drafts(settings, look)
+
+
+def test_a_clock_that_is_far_ahead_deletes_no_draft(
+    settings: Settings, uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = uploading.draft()
+    uploading.put(draft, "a.mp4", b"video")
+    _with_drafts(settings, Drafts.sweep)
+    now = time.time()
+    monkeypatch.setattr(drafts_module, "time", SimpleNamespace(time=lambda: now + 40 * DAY, monotonic=time.monotonic))
+    _with_drafts(settings, Drafts.sweep)
+    assert (inbox / ".heygem-uploads" / draft).exists()
+    monkeypatch.undo()
+    _age(inbox / ".heygem-uploads" / draft, DAY + 60)
+    _with_drafts(settings, Drafts.sweep)
+    assert not (inbox / ".heygem-uploads" / draft).exists()

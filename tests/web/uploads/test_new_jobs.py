@@ -199,6 +199,7 @@ def test_what_is_missing_is_named(uploading: Uploading) -> None:
     assert uploading.job(draft=draft).status_code == 201
 
 
+@pytest.mark.family(3)
 @pytest.mark.parametrize("consent", [None, {"given": False, "by": "Anna"}, {"given": True, "by": " "}, {"given": True}])
 def test_a_job_needs_the_consent_of_somebody(uploading: Uploading, consent: object) -> None:
     answer = uploading.job(draft=uploading.draft(), consent=consent)
@@ -332,6 +333,24 @@ def test_a_page_that_fails_after_the_rename_has_made_the_job_all_the_same(
     assert answer.status_code == 201
     assert answer.json()["id"] == _options(inbox)["reference"]
     assert [path.name for path in inbox.glob("lesson*")] == ["lesson"]
+
+
+def test_what_is_left_of_a_ready_file_that_could_not_be_put_down_is_deleted_with_the_draft(
+    uploading: Uploading, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = uploading.draft()
+    uploading.put(draft, "talk.wav", b"audio", "recording")
+    uploading.put(draft, "a.mp4", b"video")
+    rename = os.rename
+
+    def fail(source: str, target: str, **folders: int) -> None:
+        if target.endswith(".ready"):
+            raise OSError
+        rename(source, target, **folders)
+
+    monkeypatch.setattr(os, "rename", fail)
+    assert uploading.job(draft=draft).status_code == 201
+    assert [name for name in os.listdir(inbox) if name.endswith(".tmp")] == []
 
 
 def test_a_scan_at_any_moment_sees_whole_drops_only(uploading: Uploading, inbox: Path) -> None:

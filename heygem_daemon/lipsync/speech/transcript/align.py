@@ -1,5 +1,6 @@
 """Align a transcript with a recording."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from heygem_daemon.lipsync.speech.transcript.alignment import Alignment, runs_of
 from heygem_daemon.lipsync.speech.transcript.graph import build_graph
 from heygem_daemon.lipsync.speech.transcript.match import verify
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
+from heygem_daemon.lipsync.speech.transcript.speakable import require_speakable_phones, require_speakable_text
 from heygem_daemon.lipsync.speech.transcript.text import plain_text
 from heygem_daemon.lipsync.speech.transcript.viterbi import best_path
 from heygem_daemon.lipsync.speech.transcript.words import Word
@@ -37,18 +39,24 @@ class AlignmentResult:
     voice: str | None = None
 
 
-def align(text: str, language: str | None, posteriors: Iterable[Float32]) -> AlignmentResult:
+def align(text: str, language: str | None, posteriors: Iterable[Float32], *, seconds: float = math.inf) -> AlignmentResult:
     """Align a transcript with a recording. Deterministic.
 
     text: the words; language: code of ISO 639 or espeak-ng, None to detect it; posteriors: float32 [k, 16] blocks, rows at 50 Hz (row k
-    centred on k / 50 s), in the order of VISEMES. They are read only when the transcript has phonemes.
+    centred on k / 50 s), in the order of VISEMES. They are read only when the transcript has phonemes. seconds: length of the recording;
+    words that cannot be spoken in it cost nothing.
     """
-    plain = plain_text(text)
     try:
+        require_speakable_text(text, seconds)
+        plain = plain_text(text)
         voice = languages.find_voice(plain, language, espeak.has_voice)
         if voice is None:
+            if plain:
+                espeak.require_working()
             return AlignmentResult(warning=WarningCode.SCRIPT_LANGUAGE_UNKNOWN if plain else WarningCode.SCRIPT_MISMATCH)
-        words = list(espeak.pronounce(plain, voice))
+        words = _words(plain, voice, seconds)
+        if not words:
+            espeak.require_working()
     except TranscriptProblem as problem:
         return AlignmentResult(warning=problem.code)
     blocks = list(posteriors) if words else []
@@ -59,6 +67,16 @@ def align(text: str, language: str | None, posteriors: Iterable[Float32]) -> Ali
     if not alignment.matches:
         return AlignmentResult(warning=WarningCode.SCRIPT_MISMATCH, voice=voice)
     return AlignmentResult(alignment=alignment, voice=voice)
+
+
+def _words(text: str, voice: str, seconds: float) -> list[Word]:
+    words: list[Word] = []
+    phones = 0
+    for word in espeak.pronounce(text, voice):
+        words.append(word)
+        phones += len(word.phones)
+        require_speakable_phones(phones, seconds)
+    return words
 
 
 def align_words(words: list[Word], posteriors: Float32, voice: str) -> Alignment:

@@ -10,12 +10,13 @@ from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
 from heygem_daemon.lipsync.speech.transcript.words import Word
-from heygem_daemon.media.run import Completed, capture
+from heygem_daemon.media.run import capture
+from heygem_daemon.media.tool_ends import Completed
 
 Command = tuple[str, ...]
 
-_SECONDS: Final = 120.0
-"""Time limit of one process."""
+_SECONDS: Final = 30.0
+"""Time limit of one process: some fifty times what it needs for a piece."""
 _PIECE: Final = 4000
 """Letters for one process: espeak-ng takes some ms to start and some hundred ms for this many."""
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…।؟。！？；;])\s*|\n\s*\n")
@@ -24,8 +25,8 @@ _LANGUAGE_MARK: Final = re.compile(r"\([a-z-]+\)")
 _STRESS: Final = str.maketrans("", "", "ˈˌ")
 _TONES: Final = re.compile(r"(?<=.)[ɜ0-9]+$")
 _TONAL: Final = frozenset({"cmn", "yue", "hak", "vi", "th", "my", "shn", "pa"})
-_LATIN: Final = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’.-][A-Za-zÀ-ɏ]+)*")
-_HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+LATIN_WORD: Final = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’.-][A-Za-zÀ-ɏ]+)*")
+HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _ENGLISH: Final = "en"
 
 
@@ -35,14 +36,22 @@ def phonemes_command(voice: str) -> Command:
 
 
 def has_voice(voice: str) -> bool:
-    """Return whether espeak-ng has this voice. Raises TranscriptProblem (`script_without_espeak`) where it is not installed."""
+    """Return whether espeak-ng has this voice. Raises TranscriptProblem (`script_without_espeak`) where it is missing or is killed."""
     return _run(voice, "").code == 0
+
+
+def require_working() -> None:
+    """Read an English word. Raises TranscriptProblem (`script_without_espeak`) where that is not possible either, as the files of its
+    voices are missing: before a verdict on a script, that its language is unknown or that it has no words."""
+    done = _run(_ENGLISH, "one")
+    if done.code != 0 or not done.stdout.strip():
+        raise TranscriptProblem(WarningCode.SCRIPT_WITHOUT_ESPEAK)
 
 
 def pronounce(text: str, voice: str) -> Iterator[Word]:
     """Yield the words of a text, with their phonemes, as `voice` reads it."""
     for piece in pieces(text):
-        if voice == MANDARIN and _HAN.search(text):
+        if voice == MANDARIN and HAN.search(text):
             yield from _pronounce_mixed(piece)
         else:
             yield from parse(_phonemes_of(piece.translate(_unreadable(voice)), voice), voice)
@@ -89,9 +98,12 @@ def parse(printed: str, voice: str) -> Iterator[Word]:
 def _pronounce_mixed(text: str) -> Iterator[Word]:
     """Yield the words of Chinese with Latin words in it: those would be read as pinyin, so an English voice reads them."""
     place = 0
-    for found in _LATIN.finditer(text):
+    english: dict[str, list[Word]] = {}
+    for found in LATIN_WORD.finditer(text):
         yield from parse(_phonemes_of(text[place : found.start()], MANDARIN), MANDARIN)
-        yield from parse(_phonemes_of(found.group(), _ENGLISH), _ENGLISH)
+        if found.group() not in english:
+            english[found.group()] = list(parse(_phonemes_of(found.group(), _ENGLISH), _ENGLISH))
+        yield from english[found.group()]
         place = found.end()
     yield from parse(_phonemes_of(text[place:], MANDARIN), MANDARIN)
 
@@ -107,6 +119,7 @@ def _phonemes_of(text: str, voice: str) -> str:
         return ""
     done = _run(voice, text)
     if done.code != 0:
+        require_working()
         raise TranscriptProblem(WarningCode.SCRIPT_LANGUAGE_UNKNOWN)
     return done.stdout.decode("utf-8", "replace")
 

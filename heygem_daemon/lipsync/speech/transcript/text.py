@@ -1,17 +1,23 @@
 """Read the words of a script file, of whatever kind it is."""
 
 import codecs
+import errno
 import os
 import stat
 import unicodedata
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Final
 
+from heygem_daemon.core.errors import error
+from heygem_daemon.core.names import escape_name
+from heygem_daemon.core.storage import FAILING, SHORT, UNREACHABLE
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.speech.transcript.documents import document_text
 from heygem_daemon.lipsync.speech.transcript.markdown import markdown_text
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
 from heygem_daemon.lipsync.speech.transcript.rtf import rtf_text
+from heygem_daemon.lipsync.speech.transcript.speakable import without_stacks
 from heygem_daemon.lipsync.speech.transcript.subtitles import spoken_words
 
 MAX_BYTES: Final = 2**20
@@ -27,6 +33,8 @@ _RTF: Final = b"{\\rtf"
 _PDF: Final = b"%PDF"
 _MARKDOWN: Final = frozenset({".md", ".markdown"})
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_STORAGE: Final = (UNREACHABLE | FAILING) - {errno.EACCES, errno.ENXIO}
+"""Error numbers of a disk or a share that fails; the other two are of a script that may not be read, and of a socket in its place."""
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -42,14 +50,20 @@ def read_transcript(path: Path) -> str:
 
     What it is, its content decides (for Markdown, its name). Raises TranscriptProblem (`script_unreadable`) for anything else, another
     encoding, more than MAX_BYTES of text, MAX_RTF_BYTES of RTF or MAX_DOCUMENT_BYTES of a document, a link, a device, or a file that is
-    gone.
+    gone. Raises TransientError (`io_error`, `server_short`) where the disk, the share or the machine fails, and not the script.
     """
     try:
         with os.fdopen(os.open(path, _OPEN), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE)
             return _words(file, is_markdown=path.suffix.lower() in _MARKDOWN)
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
+        if problem.errno in SHORT:
+            raise error("server_short", program="the reader of scripts", problem=problem.strerror) from problem
+        if problem.errno in _STORAGE or not path.parent.is_dir():
+            raise error("io_error", problem=f"{escape_name(path.name)}: {problem.strerror}") from problem
+        raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE) from problem
+    except ValueError as problem:
         raise TranscriptProblem(WarningCode.SCRIPT_UNREADABLE) from problem
 
 
@@ -59,7 +73,7 @@ def _words(file: IO[bytes], *, is_markdown: bool) -> str:
     head = file.read(len(_RTF))
     file.seek(0)
     if head.startswith(_ZIP) and size <= MAX_DOCUMENT_BYTES:
-        return document_text(file)
+        return document_text(BytesIO(file.read(MAX_DOCUMENT_BYTES)))  # what fails in there is the document, not the disk
     if head.startswith(_RTF) and size <= MAX_RTF_BYTES:
         return rtf_text(file.read(MAX_RTF_BYTES))
     raw = file.read(MAX_BYTES + 1)
@@ -79,7 +93,7 @@ def decode(raw: bytes) -> str:
 
 def plain_text(text: str) -> str:
     """Return the text without control characters and without what espeak-ng reads as commands ([[phonemes]])."""
-    plain = "".join(" " if sign in "[]" or _is_control(sign) else sign for sign in unicodedata.normalize("NFC", text))
+    plain = "".join(" " if sign in "[]" or _is_control(sign) else sign for sign in unicodedata.normalize("NFC", without_stacks(text)))
     return plain.strip()
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from heygem_daemon.core.errors import HeygemError, error
+from heygem_daemon.core.names import escape_name
 from heygem_daemon.lipsync.wav2lip.checkpoints import safetensors_header
 from heygem_daemon.lipsync.wav2lip.checkpoints.formats import FORMAT, Kind, detect_kind, unreadable
 from heygem_daemon.lipsync.wav2lip.checkpoints.identify import describe_network
@@ -72,7 +73,9 @@ def _converted(path: Path) -> Contents:
     head = safetensors_header.read_head(path)
     found = head.metadata.get("format", "")
     if found != FORMAT:
-        raise error("checkpoint_unreadable", name=path.name, problem=f"it is of the format {found}, this version reads {FORMAT}")
+        raise error(
+            "checkpoint_unreadable", name=path.name, problem=f"it is of the format {escape_name(found)}, this version reads {FORMAT}"
+        )
     expected = {name: tuple(value.shape) for name, value in _bare_network().state_dict().items()}
     if head.shapes != expected or safetensors_header.data_sha256(path, head) != head.metadata.get("weights_sha256"):
         raise error("checkpoint_damaged", name=path.name, problem="its content has changed since it was converted")
@@ -97,7 +100,9 @@ def _tensors(path: Path, names: Mapping[str, str]) -> dict[str, Tensor]:
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(inside) for name, inside in names.items()}
     except safetensors.SafetensorError as problem:
-        raise error("checkpoint_unreadable", name=path.name, problem=f"the safetensors file is garbled ({problem})") from problem
+        raise error(
+            "checkpoint_unreadable", name=path.name, problem=f"the safetensors file is garbled ({escape_name(str(problem))})"
+        ) from problem
 
 
 def _of_torchscript(path: Path) -> dict[str, Tensor]:
@@ -107,7 +112,7 @@ def _of_torchscript(path: Path) -> dict[str, Tensor]:
             names = _names(path, {name: stored.shape for name, stored in script.tensors.items()})
             return {name: script.read(inside) for name, inside in names.items()}
     except ForeignCodeError as problem:
-        raise error("checkpoint_unsafe", name=path.name, what=problem) from problem
+        raise error("checkpoint_unsafe", name=path.name, what=escape_name(str(problem))) from problem
     except _GARBLED as problem:
         raise _refusal(path, problem) from problem
 
@@ -117,7 +122,7 @@ def _of_torch(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:  # torch ignores the checksums; a wrong value would go unnoticed
             wrong = archive.testzip()
         if wrong is not None:
-            raise error("checkpoint_damaged", name=path.name, problem=f"the checksum of {wrong} in it is wrong")
+            raise error("checkpoint_damaged", name=path.name, problem=f"the checksum of {escape_name(wrong)} in it is wrong")
         content = _load(path)
     except _GARBLED as problem:
         raise _refusal(path, problem) from problem
@@ -189,7 +194,7 @@ def _check_values(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor
     numbers = {name: value.detach().float() for name, value in weights.items()}
     for name, value in numbers.items():
         if not torch.isfinite(value).all() or (name.endswith("running_var") and (value < 0).any()):
-            raise error("checkpoint_damaged", name=path.name, problem=f"there are impossible numbers in it ({name})")
+            raise error("checkpoint_damaged", name=path.name, problem=f"there are impossible numbers in it ({escape_name(name)})")
     return numbers | {name: torch.zeros(()) for name in published_layout() if name.endswith(_COUNTER)}
 
 

@@ -7,6 +7,7 @@ of where its bytes are. Every other name ends the reading. Values are read on de
 
 import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,8 +35,11 @@ _LONGEST: Final = 500
 many modules."""
 _MOST_AXES: Final = 8
 """Most dimensions of a tensor."""
-_LARGEST_PICKLE: Final = 64 * 2**20
-"""Bytes of the largest data.pkl."""
+_LARGEST_PICKLE: Final = 4 * 2**20
+"""Bytes of the largest data.pkl; that of Wav2Lip has some 200 kB."""
+_MOST_REMEMBERED: Final = 1_000_000
+"""The highest number under which a pickle may remember a value: pickle keeps a table as long as the highest one, 8 bytes each, zeroed."""
+_REMEMBER: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
 class ForeignCodeError(pickle.UnpicklingError):
@@ -67,7 +71,9 @@ class TorchScript:
         if archive.getinfo(name).file_size > _LARGEST_PICKLE:
             raise ValueError(f"{name} is too large")
         self._root = name.removesuffix("data.pkl")
-        self.tensors = _walk(_Modules(io.BytesIO(archive.read(name))).load())
+        content = archive.read(name)
+        _check_numbers(content)
+        self.tensors = _walk(_Modules(io.BytesIO(content)).load())
 
     def read(self, name: str) -> Tensor:
         """Return the tensor of that name. Raises as the class does, RuntimeError where its layout does not fit its bytes."""
@@ -76,6 +82,13 @@ class TorchScript:
         if len(content) != stored.count * stored.dtype.itemsize:
             raise ValueError(f"{name} has {len(content)} bytes")
         return torch.frombuffer(content, dtype=stored.dtype).as_strided(stored.shape, stored.stride, stored.offset)
+
+
+def _check_numbers(content: bytes) -> None:
+    """Raise ValueError for a pickle that is cut off, or that a few bytes of would make take all memory."""
+    for opcode, number, _ in pickletools.genops(content):
+        if opcode.name in _REMEMBER and number is not None and number > _MOST_REMEMBERED:
+            raise ValueError(f"it remembers a value as number {number}")
 
 
 class _Module:

@@ -12,19 +12,21 @@ const CHANNELS = ["left", "right", "mix"];
 const FACES = ["largest", "left", "right", "center"];
 const EXTRAS = ["zip", "explain", "label"];
 
-/** @typedef {{inboxes: any[], engines: string[], defaults: Record<string, any>, languages: string[]}} Options */
+/** @typedef {{inboxes: any[], engines: string[], defaults: Record<string, any>, languages: string[], highest_priority: number}} Options */
 
 let faceStandard = "";
 
 /** Fill the form. @param {Options} options */
-export function showOptions({ engines, defaults, languages }) {
+export function showOptions({ engines, defaults, languages, highest_priority }) {
   choices("fit", ["audio", "video"], (value) => t(`fit.${value}`), defaults.fit);
   choices("face", FACES, faceName, defaults.face);
   faceStandard = faceName(defaults.face);
   choices("quality", QUALITIES, qualityWords, defaults.quality);
   choices("engine", engines, engineWords, defaults.engine);
   choices("channel", CHANNELS, (value) => t(`channel.${value}`), undefined, t("channel.auto"));
-  choices("priority", [...Object.values(PRIORITIES), OWN_NUMBER], priorityWords, defaults.priority ?? PRIORITIES.normal);
+  const offered = Object.values(PRIORITIES).filter((each) => each <= highest_priority);
+  choices("priority", [...offered, OWN_NUMBER], priorityWords, defaults.priority ?? PRIORITIES.normal);
+  byId("priority-number").max = String(highest_priority);
   byId("priority").addEventListener("change", showPriorityNumber);
   for (const key of EXTRAS) showExtra(key, Boolean(defaults[key]));
   showLanguages(languages);

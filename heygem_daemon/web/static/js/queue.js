@@ -135,7 +135,7 @@ function drawDaemon() {
 function daemonWords() {
   if (!daemon) return ["", ""];
   if (daemon.outputs === "offline") return [t("queue.daemon.outputs"), "bad"];
-  if (["silent", "stopped", "unknown", "starting", "stopping"].includes(daemon.state)) return [t(`queue.daemon.${daemon.state}`), daemon.state === "starting" ? "" : "warn"];
+  if (["unreported", "silent", "stopped", "unknown", "starting", "stopping"].includes(daemon.state)) return [t(`queue.daemon.${daemon.state}`), daemon.state === "starting" ? "" : "warn"];
   if (daemon.breaker) return [daemon.breaker, "bad"];
   if (daemon.paused || daemon.state === "paused") return [t("queue.daemon.paused"), "warn"];
   if (daemon.disk && daemon.disk.ok === false) return [t("queue.daemon.disk"), "bad"];

@@ -58,11 +58,11 @@ function whenChanged(part, data, draw) {
 /** @param {any} daemon */
 function showDaemon(daemon) {
   const state = has(`daemon.${daemon.state}`) ? daemon.state : "unknown";
-  const kind = { running: "good", paused: "warn", starting: "accent", stopping: "warn", stopped: "bad", silent: "bad", unknown: "warn" }[state];
+  const kind = { running: "good", paused: "warn", starting: "accent", stopping: "warn", stopped: "bad", unreported: "bad", silent: "bad", unknown: "warn" }[state];
   const element = byId("daemon-badge");
   element.className = `badge ${kind}`;
   setText(element, t(`daemon.${state}`));
-  setText(byId("daemon-text"), t(`daemon.${state}.title`));
+  setText(byId("daemon-text"), [t(`daemon.${state}.title`), daemon.unwritable].filter(Boolean).join(" "));
   setText(byId("heartbeat"), daemon.heartbeat ? t("system.heartbeat", { ago: ago(daemon.heartbeat) }) : "");
   for (const name of ["running", "queued", "waiting"]) setText(byId(`count-${name}`), number(daemon.queue[name]));
   const breaker = byId("breaker");
@@ -110,10 +110,22 @@ function inbox(each) {
   return h(
     "li",
     { class: "line" },
-    h("div", { class: "line-main" }, h("p", null, h("code", null, each.path)), h("p", { class: "small muted" }, [each.reason, each.network && t("system.inbox.network")].filter(Boolean).join(" · "))),
+    h(
+      "div",
+      { class: "line-main" },
+      h("p", null, h("code", null, each.path)),
+      h("p", { class: "small muted" }, [each.reason, each.network && t("system.inbox.network")].filter(Boolean).join(" · ")),
+      each.ignored.length > 0 && h("p", { class: "small muted" }, t("system.inbox.ignored", { names: ignoredNames(each) })),
+    ),
     h("span", { class: `badge ${kind}` }, t(`system.inbox.${word}`)),
     isAdmin && each.online && pause,
   );
+}
+
+/** @param {any} each */
+function ignoredNames(each) {
+  const more = each.ignored_count > each.ignored.length ? ", …" : "";
+  return each.ignored.join(", ") + more;
 }
 
 function showDevices() {

@@ -1,6 +1,7 @@
 """espeak-ng gives the phonemes of a text."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from heygem_daemon.lipsync.speech.transcript.align import align
 from heygem_daemon.lipsync.speech.transcript.espeak import parse, phonemes_command, pieces, pronounce
 from heygem_daemon.lipsync.speech.transcript.language import MANDARIN
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
+from heygem_daemon.media import run
 from tests.lipsync.speech.transcript.recordings import words_of
+from tests.media import sick_tools
 
 
 def visemes(text: str, voice: str) -> list[list[str]]:
@@ -62,6 +65,30 @@ def test_a_voice_that_does_not_exist_is_reported() -> None:
     with pytest.raises(TranscriptProblem) as unknown:
         list(pronounce("hello", "xx"))
     assert unknown.value.code == WarningCode.SCRIPT_LANGUAGE_UNKNOWN
+
+
+@pytest.mark.parametrize("signal", ["KILL", "SEGV"])
+def test_an_espeak_that_is_ended_says_nothing_about_the_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: str) -> None:
+    monkeypatch.setattr(run, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    tool = sick_tools.sicken(tmp_path, "espeak-ng", sick_tools.KILLED.format(signal=signal))
+    with pytest.raises(TranscriptProblem) as ended:
+        list(pronounce("hello", "en"))
+    assert ended.value.code == WarningCode.SCRIPT_WITHOUT_ESPEAK
+    assert tool.calls == (1 if signal == "KILL" else run.TRIES)
+
+
+@pytest.mark.parametrize("action", ["echo 'phontab: No such file or directory' >&2; exit 1", "exit 0"], ids=["no voices", "silent"])
+@pytest.mark.parametrize("language", ["de", None], ids=["named", "detected"])
+def test_an_espeak_that_reads_nothing_at_all_says_nothing_about_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, language: str | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    sick_tools.sicken(tmp_path, "espeak-ng", action)
+    assert align("Guten Tag, liebe Leute", language, [], seconds=60).warning == WarningCode.SCRIPT_WITHOUT_ESPEAK
+    sick_tools.sicken(tmp_path, "espeak-ng", action, at='[[ "$*" == *"-v de"* ]]')
+    expected = WarningCode.SCRIPT_MISMATCH if action == "exit 0" else WarningCode.SCRIPT_LANGUAGE_UNKNOWN
+    assert align("Guten Tag, liebe Leute", "de", [], seconds=60).warning == expected
 
 
 def test_without_espeak_the_transcript_is_ignored_with_a_warning_and_the_recording_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """Script files are read in the encodings that people use, and nothing else is."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from heygem_daemon.core.errors import TransientError
 from heygem_daemon.core.warning_codes import WarningCode
 from heygem_daemon.lipsync.speech.transcript.problem import TranscriptProblem
 from heygem_daemon.lipsync.speech.transcript.text import MAX_BYTES, plain_text, read_transcript, transcript_text
@@ -36,6 +38,33 @@ def test_a_link_a_pipe_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -
     for name in ("link.txt", "pipe.txt", "folder.txt", "missing.txt"):
         with pytest.raises(TranscriptProblem):
             read_transcript(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EIO, "io_error"), (errno.ESTALE, "io_error"), (errno.EMFILE, "server_short"), (errno.ENOMEM, "server_short")],
+)
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_a_share_that_fails_says_nothing_about_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str, call: str
+) -> None:
+    path = tmp_path / "speech.txt"
+    path.write_text("Hello", encoding="utf-8")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(f"heygem_daemon.lipsync.speech.transcript.text.os.{call}", fail)
+    with pytest.raises(TransientError, match=os.strerror(number)) as caught:
+        read_transcript(path)
+    monkeypatch.undo()
+    assert caught.value.code == code
+
+
+def test_a_script_whose_folder_is_gone_waits_for_its_share(tmp_path: Path) -> None:
+    with pytest.raises(TransientError) as caught:
+        read_transcript(tmp_path / "gone" / "speech.txt")
+    assert caught.value.code == "io_error"
 
 
 def test_the_text_of_job_toml_wins_over_the_file(tmp_path: Path) -> None:

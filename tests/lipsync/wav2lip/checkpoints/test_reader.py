@@ -48,6 +48,7 @@ def compact_folded(compact: Weights) -> Weights:
 # -- formats -------------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize(
     ("form", "kind"),
     [("zip", Kind.TORCH), ("old", Kind.TORCH_OLD), ("scripted", Kind.TORCHSCRIPT), ("traced", Kind.TORCHSCRIPT)],
@@ -68,6 +69,7 @@ def test_the_published_format_is_read_whatever_the_file_name(compact_file: Path,
     assert_same(contents.weights, compact_folded)
 
 
+@pytest.mark.slow
 def test_a_generator_within_a_larger_module_in_half_precision_without_counters_is_read(compact: Weights, tmp_path: Path) -> None:
     state = {f"model.generator.{name}": value.half() for name, value in compact.items() if not name.endswith("tracked")}
     save_torch(tmp_path / "w.pth", {"model": state, "ema": {"step": torch.zeros(())}, "loss": 0.3})
@@ -75,6 +77,7 @@ def test_a_generator_within_a_larger_module_in_half_precision_without_counters_i
     assert_same(read(tmp_path / "w.pth").weights, fold_batch_norms(halves))
 
 
+@pytest.mark.slow  # test_store.py reads and uses them too
 def test_safetensors_of_full_size_are_read_and_work(untrained_file: Path, untrained: Weights) -> None:
     contents = read(untrained_file)
     assert contents.kind is Kind.SAFETENSORS
@@ -195,7 +198,7 @@ def test_impossible_values_are_damage(name: str, number: float, compact: Weights
     assert (problem.code, name in problem.message) == ("checkpoint_damaged", True)
 
 
-@pytest.mark.parametrize("form", ["zip", "scripted"])
+@pytest.mark.parametrize("form", ["zip", pytest.param("scripted", marks=pytest.mark.slow)])
 def test_a_flipped_bit_in_an_archive_is_noticed_though_the_value_stays_possible(form: str, compact: Weights, tmp_path: Path) -> None:
     number = torch.tensor([0.123456789])
     SAVERS[form](tmp_path / "w.pth", {**compact, FIRST: number.expand(16, 6, 7, 7)})
@@ -281,6 +284,7 @@ def test_a_malicious_or_garbled_torchscript_archive_is_refused(content: bytes, t
     refusal(tmp_path / "w.pt")
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("form", ["scripted", "traced"])
 def test_a_torchscript_tensor_cannot_reach_beyond_its_bytes(form: str, compact: Weights, tmp_path: Path) -> None:
     SAVERS[form](tmp_path / "w.pt", compact)
@@ -296,6 +300,7 @@ def test_a_torchscript_tensor_cannot_reach_beyond_its_bytes(form: str, compact: 
 # -- truncated and garbled files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.family(2)
 @pytest.mark.parametrize("form", [*SAVERS, "safetensors"])
 def test_a_file_truncated_anywhere_is_incomplete(form: str, compact: Weights, tmp_path: Path) -> None:
     path = tmp_path / "w.pth"

@@ -102,6 +102,7 @@ def test_the_same_content_is_not_converted_again(models: Path, compact_file: Pat
     assert find(models).path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_converted_checkpoint_can_be_carried_to_another_server(installed: Checkpoint, compact_file: Path, empty: Path) -> None:
     (empty / "wav2lip").mkdir()
     (left := empty / "wav2lip" / ".half.safetensors.0a1b2c3d").write_bytes(b"from a process that died")
@@ -113,6 +114,7 @@ def test_a_converted_checkpoint_can_be_carried_to_another_server(installed: Chec
     assert add(empty, compact_file) == copy
 
 
+@pytest.mark.slow
 def test_another_file_does_not_take_a_name_in_use(models: Path, compact: Weights, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=f"already installed as {NAME}") as caught:
         add(models, other(tmp_path / "w.pth", compact), "WAV2LIP GAN")
@@ -212,6 +214,7 @@ def test_a_file_put_beside_the_models_is_converted_and_becomes_the_newest(models
     assert [each.name for each in checkpoints(models)] == ["mine", NAME]
 
 
+@pytest.mark.slow
 def test_a_file_that_replaces_an_older_one_gets_a_name_of_its_own(models: Path, compact: Weights, compact_file: Path) -> None:
     shutil.copy(compact_file, models)
     assert find(models).name == NAME

@@ -1,18 +1,28 @@
 """Threads that may hang: they work in order, pass on every exception, and keep no process from ending."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
-from heygem_daemon.intake.daemon_pool import DaemonThreadPool
+from heygem_daemon.daemon_threads import CANCELLED_KEPT, DaemonThreadPool
 
 TIMEOUT_SECONDS = 60.0
 """In s; only a test that fails waits for so long."""
 
 
 @pytest.fixture
-def gate() -> threading.Event:
-    return threading.Event()
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def pool() -> Iterator[DaemonThreadPool]:
+    with closing(DaemonThreadPool("test of turns", threads=1)) as pool:
+        yield pool
 
 
 def test_one_thread_works_in_the_order_of_the_calls() -> None:
@@ -85,3 +95,58 @@ def test_where_a_second_thread_cannot_be_started_the_first_does_the_work(monkeyp
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert pool.submit(lambda: "second").result(TIMEOUT_SECONDS) == "second"
     pool.close()
+
+
+# -- owners --------------------------------------------------------------------------------------------------------------
+
+
+def hold(pool: DaemonThreadPool, gate: threading.Event) -> None:
+    """Keep the only thread busy until the gate opens."""
+    is_held = threading.Event()
+
+    def work() -> bool:
+        is_held.set()
+        return gate.wait(TIMEOUT_SECONDS)
+
+    pool.submit(work, owner="first")
+    assert is_held.wait(TIMEOUT_SECONDS)
+
+
+def noting(done: list[str], name: str) -> Callable[[], None]:
+    return lambda: done.append(name)
+
+
+def test_owners_take_turns_and_the_work_of_one_is_done_in_order(pool: DaemonThreadPool, gate: threading.Event) -> None:
+    done: list[str] = []
+    hold(pool, gate)
+    futures = [pool.submit(noting(done, f"many {number}"), owner="many") for number in range(1000)]
+    futures += [pool.submit(noting(done, f"few {number}"), owner="few") for number in range(2)]
+    gate.set()
+    for future in futures:
+        future.result(TIMEOUT_SECONDS)
+    assert done[:5] == ["many 0", "few 0", "many 1", "few 1", "many 2"]
+    assert done[5:] == [f"many {number}" for number in range(3, 1000)]
+
+
+def test_what_is_cancelled_costs_no_turn(pool: DaemonThreadPool, gate: threading.Event) -> None:
+    done: list[str] = []
+    hold(pool, gate)
+    skipped = pool.submit(noting(done, "skipped"), owner="a")
+    futures = [pool.submit(noting(done, owner), owner=owner) for owner in ("b", "a")]
+    assert skipped.cancel()
+    gate.set()
+    for future in futures:
+        future.result(TIMEOUT_SECONDS)
+    assert done == ["a", "b"]
+
+
+def test_what_is_cancelled_again_and_again_is_not_kept(pool: DaemonThreadPool, gate: threading.Event) -> None:
+    done: list[str] = []
+    hold(pool, gate)
+    last = pool.submit(noting(done, "last"), owner="b")
+    for _ in range(5 * CANCELLED_KEPT):
+        assert pool.submit(noting(done, "skipped"), owner="a").cancel()
+        assert sum(map(len, pool._lines.values())) <= 2 * CANCELLED_KEPT
+    gate.set()
+    last.result(TIMEOUT_SECONDS)
+    assert done == ["last"]
