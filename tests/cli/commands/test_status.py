@@ -119,8 +119,9 @@ def test_no_sign_of_life_counts_that_lies_behind_a_link(settings: Settings, tmp_
 
 @pytest.mark.parametrize("what", ["a file", "a link", "nothing"])
 def test_of_a_job_whose_folder_was_replaced_the_daemon_still_says_how_it_is(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # a long path stays in one line
     outputs, now = tmp_path / "disk", moment(time.time())
     row = {"job": "id-1", "name": "lesson", "output": "lesson-01", "state": "waiting", "since": now, "inbox": "/in"}
     row["waiting_for"] = "Results cannot be written at the moment: lesson-01 in it is no folder"

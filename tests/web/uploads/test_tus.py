@@ -348,7 +348,7 @@ def test_an_upload_goes_on_when_a_full_disk_has_room_again(settings: Settings, s
 
 
 def test_a_share_that_hangs_in_mid_upload_stops_nothing_else(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = settings.model_copy(update={"intake": Intake(answer_seconds=0.5)})
+    impatient = settings.model_copy(update={"intake": Intake(answer_seconds=3)})
     thawed, write = Event(), tus.write_blocks
 
     def hang(descriptor: int, blocks: Sequence[bytes], offset: int) -> None:
