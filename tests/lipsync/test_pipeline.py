@@ -34,7 +34,7 @@ from heygem_daemon.media.probe import check_recording, probe
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.verify import verify_result
 from tests.lipsync.driver_contract import RATE, talk
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 
 pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
 
@@ -66,7 +66,7 @@ def session(place: Path, weights: Path) -> RenderSession:
 @pytest.fixture(scope="module")
 def recording(place: Path) -> Path:
     """The first SECONDS of a spoken sentence, not a sample more or less."""
-    spoken, _ = espeak().speak(SENTENCE, "en-us")
+    spoken, _ = synthesise(SENTENCE, "en-us")
     return write_wav(place / "speech.wav", 0.5 * spoken[: round(SECONDS * RATE)])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 from training.utterance import Utterance, utterance
 
 SENTENCES = (
@@ -16,7 +16,7 @@ SENTENCES = (
 
 
 def say(voice: str, language: str, text: str) -> Utterance:
-    wave, phones = espeak().speak(text, voice)
+    wave, phones = synthesise(text, voice)
     return utterance(wave, phones, language=language, voice=voice.partition("+")[2] or "base")
 
 

@@ -35,7 +35,7 @@ from heygem_daemon.lipsync.speech.model import AcousticFeatures, PhoneticModel, 
 from heygem_daemon.lipsync.speech.network import COMPONENTS, FEATURES, PART, TRANSCRIPT_FEATURES, Mapper
 from heygem_daemon.lipsync.speech.weights import shipped_weights
 from tests.lipsync.adaptation.conftest import make_clip
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 
 pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
 
@@ -49,7 +49,7 @@ SENTENCES = {
 
 def odd_clip(model: PhoneticModel, name: str, text: str) -> AvClip:
     """A person whose mouth is a function of the posteriors: it opens for hisses and stops, as nobody's does."""
-    wave, _ = espeak().speak(text, "en-us")
+    wave, _ = synthesise(text, "en-us")
     posteriors = encode_recording(model, wave).posteriors
     times = np.arange(round(len(wave) / 640) - 2) / 25
     opening = 0.02 + 0.2 * posteriors[:, [viseme_index(v) for v in ("SS", "CH", "DD", "kk", "nn")]].sum(1)

@@ -11,7 +11,7 @@ from heygem_daemon.lipsync.speech.model import PhoneticModel, load
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
 from heygem_daemon.lipsync.speech.phonetic import PhoneticDriver
 from heygem_daemon.lipsync.speech.weights import shipped_weights
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 from training.utterance import Phone
 
 TEXT = (
@@ -39,7 +39,7 @@ class Spoken:
 @pytest.fixture(scope="session")
 def spoken() -> Spoken:
     """Some 13 s of English, full of p, b and m: two windows of the driver hold them."""
-    wave, phones = espeak().speak(TEXT, "en-us", rate=185)
+    wave, phones = synthesise(TEXT, "en-us", rate=185)
     assert len(wave) > 12 * 16000
     return Spoken(text=TEXT, wave=wave, phones=phones)
 

@@ -6,7 +6,7 @@ import pytest
 
 from heygem_daemon.lipsync.motion import VISEMES
 from heygem_daemon.lipsync.speech.phonemes import visemes_of_ipa
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 
 SENTENCES = {
     "en-us": "The quick brown fox jumps over the lazy dog, and measures the joy of church music.",
@@ -81,7 +81,7 @@ def test_a_length_mark_alone_is_nothing() -> None:
 
 @pytest.mark.parametrize("voice", SENTENCES)
 def test_every_phoneme_of_a_language_has_a_viseme(voice: str) -> None:
-    _, phones = espeak().speak(SENTENCES[voice], voice)
+    _, phones = synthesise(SENTENCES[voice], voice)
     spoken = {phone.ipa for phone in phones if any(unicodedata.category(sign) == "Ll" for sign in phone.ipa)}
     assert len(spoken) > 9
     assert {ipa for ipa in spoken if not visemes_of_ipa(ipa)} == set()

@@ -17,6 +17,7 @@ from heygem_daemon.lipsync.adaptation.scores import is_shut
 from heygem_daemon.lipsync.arrays import Float32
 from heygem_daemon.lipsync.ports import ListeningDriver, PersonalDriver
 from heygem_daemon.lipsync.speech import phonetic
+from heygem_daemon.lipsync.speech.hum import without_hum
 from heygem_daemon.lipsync.speech.mel import LOOKAHEAD, SILENCE, normalised_mel
 from heygem_daemon.lipsync.speech.model import PhoneticModel, encode_recording, load
 from heygem_daemon.lipsync.speech.network import MAPPER_REACH
@@ -27,7 +28,7 @@ from heygem_daemon.lipsync.speech.weights import shipped_weights
 from heygem_daemon.lipsync.speech.whisper import STREAM, SpeechEncoder
 from tests.lipsync.driver_contract import RATE, DriverContract, cut, joined, same, talk
 from tests.lipsync.speech.conftest import Spoken
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 
 pytestmark = pytest.mark.usefixtures("_equal_speech_is_encoded_once")
 
@@ -129,7 +130,8 @@ def test_windows_are_cut_out_of_the_mel_of_the_whole(listening: tuple[PhoneticDr
     wave = np.concatenate([spoken.wave, 0.03 * spoken.wave, spoken.wave])  # soft for longer than a window
     rows = rows_of(wave)
     curve_of(driver, [wave], rows)
-    whole = np.concatenate([normalised_mel(wave), np.zeros((2 * BLOCK, 80), np.float32)])
+    heard = np.concatenate(list(without_hum([wave])))  # a voice that depends on what it spoke before may hold a trace of a steady tone
+    whole = np.concatenate([normalised_mel(heard), np.zeros((2 * BLOCK, 80), np.float32)])
     assert len(encoder.windows) == -(-(rows + LEAD - CONTEXT) // BLOCK)
     for number, window in enumerate(encoder.windows):
         assert len(window) == 2 * (BLOCK + 2 * CONTEXT)
@@ -251,7 +253,7 @@ def test_instruments_alone_hardly_move_the_mouth(driver: PhoneticDriver, spoken_
 @pytest.mark.parametrize("word", ["Yes.", "No.", "Maybe.", "Thank you.", "Five."])
 def test_a_word_between_long_pauses_is_spoken(driver: PhoneticDriver, word: str) -> None:
     """A single word lacks the rhythm of speech. A mouth is at rest 1.2 s after it: .8 s after what counts as speech."""
-    wave, _ = espeak().speak(word, "en-us")
+    wave, _ = synthesise(word, "en-us")
     pause, noise = np.zeros(3 * RATE, np.float32), np.random.default_rng(0)
     padded = np.concatenate([pause, wave, pause])
     padded = (padded + noise.normal(0, 0.002, len(padded))).astype(np.float32)
@@ -338,7 +340,7 @@ def test_a_long_stream_is_not_kept(model: PhoneticModel, spoken: Spoken, kind: s
 
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)])
 def test_speech_is_heard_where_it_is_at_frame_times_and_not_in_the_silence_around_it(driver: PhoneticDriver, rate: Fraction) -> None:
-    spoken, _ = espeak().speak("Good evening, my father says that they have a new map.", "en-us")
+    spoken, _ = synthesise("Good evening, my father says that they have a new map.", "en-us")
     silence = np.zeros(2 * RATE, np.float32)
     wave = np.concatenate([silence, 0.5 * np.asarray(spoken, np.float32), silence])
     frames = round(len(wave) / RATE * rate) + 25  # the video goes on after the recording
@@ -351,7 +353,7 @@ def test_speech_is_heard_where_it_is_at_frame_times_and_not_in_the_silence_aroun
 
 
 def test_speech_is_heard_where_the_motion_has_it(driver: PhoneticDriver) -> None:
-    spoken, _ = espeak().speak("Good evening.", "en-us")
+    spoken, _ = synthesise("Good evening.", "en-us")
     wave = np.concatenate([np.asarray(spoken, np.float32), np.zeros(3 * RATE, np.float32)])
     frames = round(25 * len(wave) / RATE)
     moved = np.concatenate([block.is_speech for block in driver.motion(cut(wave, [RATE]), Fraction(25), frames)])

@@ -26,7 +26,7 @@ from tests.disk_cache import cached
 from tests.lipsync.conftest import Clip
 from tests.lipsync.wav2lip.fake_generator import MouthImages, rendered_mouths
 from tests.lipsync.wav2lip.synthetic_weights import compact_weights, untrained_weights
-from training.espeak import espeak
+from tests.synthetic_speech import synthesise
 
 Weights = Mapping[str, Tensor]
 
@@ -192,7 +192,7 @@ def fallback_driver() -> PhoneticDriver:
 @pytest.fixture(scope="session")
 def voice() -> np.ndarray:
     """Some 8 s of English, float32 [n] at 16 kHz."""
-    wave, _ = espeak().speak(
+    wave, _ = synthesise(
         "People pay both bills by May, but papa may be home before five. Why do we move the whole show so far away?", "en-us"
     )
     assert len(wave) > 6 * 16000
