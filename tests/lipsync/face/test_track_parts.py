@@ -122,6 +122,7 @@ def test_what_is_left_early_ends_its_processes(info: MediaInfo, weights: Path, t
 
     def noted(process: track_parts._Process, *arguments: object) -> None:
         start(process, *arguments)  # type: ignore[arg-type]
+        process._process.send_signal(signal.SIGSTOP)  # else a quick one may be done before it is ended
         started.append(process)
 
     monkeypatch.setattr(track_parts._Process, "__init__", noted)
