@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from heygem_daemon.core.names import is_inside
+
 MAX_BYTES: Final = 8 * 2**20
 """Longer than the status or the index of the largest job that the limits allow."""
 
@@ -30,7 +32,7 @@ def open_file_in(folder: Path, relative: str) -> BinaryIO:
     """Open the regular file `relative` below `folder` for reading; neither that folder nor anything on the way may be a link.
 
     Raises OSError, also for what is no regular file, and for a path that leaves the folder."""
-    if not _is_inside(relative):
+    if not is_inside(relative):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), relative)
     with _parent(folder, relative) as (parent, name):
         descriptor = os.open(name, _FILE_FLAGS, dir_fd=parent)
@@ -43,7 +45,7 @@ def open_file_in(folder: Path, relative: str) -> BinaryIO:
 def is_file_in(folder: Path, relative: str) -> bool:
     """Return whether the regular file `relative` is below `folder` and has content; False for a path that leaves it, and for a link.
     Raises OSError where that cannot be found out."""
-    if not _is_inside(relative):
+    if not is_inside(relative):
         return False
     try:
         with _parent(folder, relative) as (parent, name):
@@ -53,10 +55,6 @@ def is_file_in(folder: Path, relative: str) -> bool:
             return False
         raise
     return stat.S_ISREG(found.st_mode) and found.st_size > 0
-
-
-def _is_inside(relative: str) -> bool:
-    return not any(part in {"", ".", ".."} or "\0" in part for part in relative.split("/"))
 
 
 @contextmanager

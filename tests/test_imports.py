@@ -23,7 +23,7 @@ ALLOWED: Final = {
     "core": set(),
     "durable": set(),
     "daemon_threads": set(),
-    "bounded_reading": set(),
+    "bounded_reading": {"core"},
     "clock_record": {"durable"},
     "disks": {"core"},
     "processes": set(),

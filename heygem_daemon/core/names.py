@@ -114,6 +114,11 @@ def is_valid_name(name: str) -> bool:
     return _UNUSABLE.search(name) is None and name not in {"", ".", ".."} and "/" not in name
 
 
+def is_inside(path: str) -> bool:
+    """Return whether a relative path, however it is made, leads to something below the folder that it is relative to (links apart)."""
+    return not any(part in {"", ".", ".."} or "\0" in part for part in path.split("/"))
+
+
 def name_bytes(name: str) -> int:
     """Return the length of a name in the file system, in bytes."""
     return len(name.encode("utf-8", "surrogateescape"))

@@ -6,6 +6,7 @@ from typing import Final
 from heygem_daemon.core import drop, policy
 from heygem_daemon.core.job import FINAL, TRANSITIONS, Failure, Item, Job, JobWarning, State, state_of
 from heygem_daemon.core.job_options import JobOptions
+from heygem_daemon.core.names import is_inside
 from heygem_daemon.core.ports import Claims, Publisher
 from heygem_daemon.core.status import ErrorStatus, ItemStatus, JobStatus, Metrics, unix_time
 from heygem_daemon.daemon.candidate import CandidateRules
@@ -116,17 +117,13 @@ def finished_job(status: JobStatus, inbox: str, claimed: str) -> Job | None:
 
 def _finished_item(known: ItemStatus) -> Item | None:
     """Return an item of a last status, with the names that its key gives its files; None where it names files elsewhere."""
-    if not all(_is_inside(path) for path in (known.key, known.recording, known.video)) or known.state not in TRANSITIONS:
+    if not all(is_inside(path) for path in (known.key, known.recording, known.video)) or known.state not in TRANSITIONS:
         return None
     item = drop.item_of(known.key, known.recording, known.video)
     if (known.output or known.missing or item.output) != item.output:
         return None
     failure, result = failure_of(known.error), result_of(known)
     return replace(item, state=known.state, attempt=max(known.attempt, 0), reason=known.reason, failure=failure, result=result)
-
-
-def _is_inside(path: str) -> bool:
-    return all(part not in {"", ".", ".."} and "\0" not in part for part in path.split("/"))
 
 
 def result_of(known: ItemStatus) -> dict[str, object]:

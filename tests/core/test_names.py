@@ -10,6 +10,7 @@ from heygem_daemon.core.names import (
     control_of,
     escape_name,
     is_ignored,
+    is_inside,
     is_job_id,
     is_valid_name,
     name_bytes,
@@ -157,3 +158,13 @@ def test_long_equal_stems_stay_within_the_limit() -> None:
     stems = output_stems([f"{'老' * 60}{suffix}" for suffix in (".mp4", ".mov", ".MOV")]).values()
     assert len(set(stems)) == 3
     assert max(len(stem.encode()) for stem in stems) <= MAX_STEM_BYTES
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.mp4", ".x/..y", "..."])
+def test_a_path_below_its_folder_is_inside(path: str) -> None:
+    assert is_inside(path)
+
+
+@pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a/b\0"])
+def test_a_path_that_leads_elsewhere_is_not(path: str) -> None:
+    assert not is_inside(path)
