@@ -9,6 +9,7 @@ from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.storage import FULL, SHORT
 from heygem_daemon.disks import disk_error
 from heygem_daemon.media.decode_together import DecodeTogether
+from heygem_daemon.media.file_state import identity
 from heygem_daemon.media.kept_speech import measure_and_keep
 from heygem_daemon.media.probe import check_recording, check_video
 from heygem_daemon.media.run import TRIES, patience, pause, require_capacity, require_working
@@ -29,12 +30,12 @@ class FileChecks:
         Raises HeygemError, of which only an InputError says something about the file; an OSError becomes `io_error`, as does whatever is
         found of a file that was not there all the time, and a program that crashes every time, but not with a file of ours,
         `file_crashes_tool`."""
-        before = _identity(path)
+        before = identity(path)
         try:
             with patience(limits.patience):
                 return self._seconds_in_turn(path, limits, is_video=is_video)
         except InputError as found:
-            if before is None or _identity(path) != before:  # its share went away, or was mounted anew, meanwhile
+            if before is None or identity(path) != before:  # its share went away, or was mounted anew, meanwhile
                 raise error("io_error", problem=f"{escape_name(path.name)} could not be reached while it was opened") from found
             raise
         except OSError as failed:
@@ -72,12 +73,3 @@ class FileChecks:
                 return float(measure_and_keep(recording, self._cache, limits, decoded).seconds)
         with self._slots:
             return float(measure_and_keep(recording, self._cache, limits).seconds)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, None while it cannot be reached."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -31,3 +31,12 @@ class FileState:
         if not stat.S_ISREG(found.st_mode):
             return None
         return cls(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file, None while it cannot be reached. Another pair is another file, or a share mounted anew."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -13,6 +13,7 @@ from heygem_daemon.core.job import Failure
 from heygem_daemon.core.names import escape_name
 from heygem_daemon.core.work import WorkerMessage, WorkerReady, WorkFailed, WorkOrder, WorkProgress, WorkSucceeded
 from heygem_daemon.machine import killed_for_memory
+from heygem_daemon.media.file_state import identity
 from heygem_daemon.worker.error_mapping import as_heygem_error
 
 _NOT_THE_INPUTS: Final = frozenset({ErrorKind.TRANSIENT, ErrorKind.SETUP, ErrorKind.DEVICE})
@@ -87,15 +88,7 @@ def _outer_cause(order: WorkOrder, report: WorkFailed, before: list[tuple[int, i
 
 def _identities(order: WorkOrder) -> list[tuple[int, int] | None]:
     """Return device and inode of the inputs: a file that looks broken may be on a share that went away, or was mounted anew meanwhile."""
-    return [_identity(Path(path)) for path in (order.recording, order.video)]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    return [identity(Path(path)) for path in (order.recording, order.video)]
 
 
 def failed(order: WorkOrder, problem: BaseException) -> WorkFailed:

@@ -104,6 +104,6 @@ def test_inputs_on_a_frozen_share_are_not_looked_at_again_where_they_are_not_the
     share: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, code: str
 ) -> None:
     def freeze() -> None:
-        monkeypatch.setattr(loop, "_identity", lambda _: pytest.fail("the share answers nobody"))
+        monkeypatch.setattr(loop, "identity", lambda _: pytest.fail("the share answers nobody"))
 
     assert outcome(share, freeze, problem)[1] == code
