@@ -186,7 +186,7 @@ def test_each_drop_of_a_real_scan_is_progress(tmp_path: Path) -> None:
 
 
 def test_nobody_waits_in_vain_for_an_inbox_whose_last_scan_took_long(frozen: Frozen) -> None:
-    scanner = TimeoutScanner(frozen, seconds=PATIENCE, typical_seconds=0.2)
+    scanner = TimeoutScanner(frozen, seconds=PATIENCE, typical_seconds=1.0)
     assert scanner.scan("inbox") is None
     time.sleep(0.3)
     frozen.thaw.set()
@@ -194,7 +194,7 @@ def test_nobody_waits_in_vain_for_an_inbox_whose_last_scan_took_long(frozen: Fro
     frozen.thaw.clear()
     began = time.monotonic()
     assert scanner.scan("inbox") is None
-    assert time.monotonic() - began < 0.15
+    assert time.monotonic() - began < 0.8
     frozen.thaw.set()
     online_scan(scanner)
     assert scanner.scan("inbox") is not None, "it answered fast, so it is waited for again"
@@ -204,13 +204,13 @@ def test_a_scan_that_took_long_by_the_clock_is_not_waited_for_next_time_however_
     class Slow:
         def scan(self, inbox: str) -> InboxScan:
             if not frozen.scans:
-                clock.now += 1.0
+                clock.now += 4.0
                 frozen.thaw.set()
             return frozen.scan(inbox)
 
-    scanner = TimeoutScanner(Slow(), seconds=PATIENCE, typical_seconds=0.5, clock=clock)
+    scanner = TimeoutScanner(Slow(), seconds=PATIENCE, typical_seconds=3.0, clock=clock)
     assert scanner.scan("inbox") is not None
     frozen.thaw.clear()
     began = time.monotonic()
     assert scanner.scan("inbox") is None
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 2.0

@@ -124,7 +124,7 @@ def test_the_first_call_that_hangs_costs_a_moment_and_the_next_ones_nothing(
             writer.write_job(status("refused"))
         assert not writer.append_log("lesson", ["a line"])
         assert writer.has_status("lesson")
-    assert time.monotonic() - began < SECONDS + 2.0
+    assert time.monotonic() - began < SECONDS * 50, "each call would cost it otherwise"
 
 
 def test_outputs_is_used_again_as_soon_as_it_answers_and_the_newest_status_is_the_last(
@@ -164,9 +164,9 @@ def test_a_result_whose_rename_hangs_is_published_once_later(outputs: Path, job:
     inner.goes_on.clear()
     publisher.publish(job, job.items[0], "t1", result)
     began = time.monotonic()
-    while time.monotonic() - began < 1.0:
+    while (waited := time.monotonic() - began) < 1.0:
         assert list(publisher.poll()) == []
-        assert publisher.room() is None or time.monotonic() - began < SECONDS * 2
+        assert publisher.room() is None or waited < SECONDS * 2
     with pytest.raises(TransientError, match="does not answer"):
         publisher.stage(job, job.items[1], "t2")
     with pytest.raises(TransientError, match="does not answer"):
@@ -215,17 +215,18 @@ def begun(thread: OutputsThread, gate: threading.Event, answer: str = "late") ->
 
 
 def test_a_call_that_takes_long_is_waited_for_a_moment_and_outputs_is_slow_but_not_offline(outputs: Path, gate: threading.Event) -> None:
-    thread = OutputsThread(outputs, LONG, typical=0.02)
+    thread = OutputsThread(outputs, LONG, typical=0.2)
     assert (thread.is_slow, thread.hangs, thread.answers) == (False, False, True)
     with pytest.raises(TransientError, match="has not answered yet") as raised:
         thread.call(gate.wait, LONG)
     assert raised.value.code == "outputs_offline"
+    wait_until(lambda: thread.is_slow)  # the call began a moment after it was asked for
     assert (thread.is_slow, thread.hangs, thread.answers) == (True, False, False)
     with pytest.raises(TransientError, match="has not answered yet"):
         thread.begin(int)
     gate.set()
     wait_until(lambda: thread.answers)
-    assert thread.call(int) == 0
+    assert answered(lambda: thread.call(int)) == 0
 
 
 def test_a_call_that_takes_longer_than_outputs_may_take_makes_it_offline(outputs: Path, gate: threading.Event) -> None:

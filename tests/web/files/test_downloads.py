@@ -25,6 +25,7 @@ from heygem_daemon.web.files import sources
 from heygem_daemon.web.files.open_files import CHUNK, BrokenStreamError
 from heygem_daemon.web.files.ranges import content_disposition
 from heygem_daemon.web.files.zip_stream import Member, zip_length, zip_parts
+from tests.timing import least_seconds
 from tests.web.finished_job import archive_inputs, await_job, put_job
 from tests.web.serving import serving
 
@@ -178,10 +179,9 @@ def test_the_end_of_a_file_of_two_gigabytes_comes_at_once(job: Path, client: htt
         file.truncate(size)
         file.seek(size * 8 // 10)
         file.write(b"here")
-    began = time.monotonic()
-    answer = client.get(RESULT, headers={"Range": f"bytes={size * 8 // 10}-{size * 8 // 10 + 3}"})
-    assert answer.content == b"here"
-    assert time.monotonic() - began < 1
+    part = {"Range": f"bytes={size * 8 // 10}-{size * 8 // 10 + 3}"}
+    assert client.get(RESULT, headers=part).content == b"here"
+    assert least_seconds(lambda: client.get(RESULT, headers=part), tries=3) < 1
 
 
 # -- names -------------------------------------------------------------------------------------------------------------------

