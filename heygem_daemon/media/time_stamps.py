@@ -52,14 +52,13 @@ def timeline(source: Source, stream: int, limits: MediaLimits, *, since: float =
 
 def measure(packets: npt.NDArray[np.float64]) -> Timeline:
     """Return the timeline of packets in the order of the file, as `_parse` gives them, each with one of the two times at least."""
-    presented = np.where(np.isnan(packets[:, 0]), packets[:, 1], packets[:, 0])
-    decoded = np.where(np.isnan(packets[:, 1]), packets[:, 0], packets[:, 1])
+    presented, decoded = _presented(packets), _decoded(packets)
     steps = np.diff(decoded)
     is_hole, is_restart = steps > GAP_SECONDS, steps < -REORDER_SECONDS
-    parts = np.split(presented, np.flatnonzero(is_hole | is_restart) + 1)
+    parts = np.split(packets, np.flatnonzero(is_hole | is_restart) + 1)
     is_held = math.isfinite(packets[-1, 2]) and packets[-1, 2] <= GAP_SECONDS
     last = float(packets[-1, 2]) if is_held else _frame_seconds(parts[-1])
-    seconds = sum(float(np.ptp(part)) + _frame_seconds(part) for part in parts[:-1]) + float(np.ptp(parts[-1])) + last
+    seconds = sum(_span(part) + _frame_seconds(part) for part in parts[:-1]) + _span(parts[-1]) + last
     clock = np.concatenate([[0.0], np.cumsum(np.where(is_hole | is_restart, 0.0, steps))])
     return Timeline(
         packets=len(packets),
@@ -71,9 +70,24 @@ def measure(packets: npt.NDArray[np.float64]) -> Timeline:
     )
 
 
-def _frame_seconds(presented: npt.NDArray[np.float64]) -> float:
+def _presented(packets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isnan(packets[:, 0]), packets[:, 1], packets[:, 0])
+
+
+def _decoded(packets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isnan(packets[:, 1]), packets[:, 0], packets[:, 1])
+
+
+def _span(packets: npt.NDArray[np.float64]) -> float:
+    """Return the time from the first packet to the last one in s. Decoding takes as long as what is decoded is shown, so it counts where a
+    presentation time is missing, as that of the last packet of an MPEG program stream may be."""
+    shown = float(np.ptp(_presented(packets)))
+    return max(shown, float(np.ptp(_decoded(packets)))) if np.isnan(packets[:, 0]).any() else shown
+
+
+def _frame_seconds(packets: npt.NDArray[np.float64]) -> float:
     """Return the mean time between packets in s, 0 for a single one."""
-    return float(np.ptp(presented)) / (len(presented) - 1) if len(presented) > 1 else 0.0
+    return _span(packets) / (len(packets) - 1) if len(packets) > 1 else 0.0
 
 
 def _parse(printed: bytes) -> npt.NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Small files with odd properties, made by ffmpeg when a test first asks for one, and kept for the session."""
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,13 @@ def ffmpeg(*arguments: object) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+def _place(folder: Path, name: str, *made_of: object) -> Path:
+    """Return where a file lies that is kept for all tests: another content of the same name lies elsewhere."""
+    place = folder / hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    place.mkdir(exist_ok=True)
+    return place / name
+
+
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
     """Make a moving test video: clip("a.mp4", *encoder options, size=, rate=, seconds=, filters=, inputs=)."""
@@ -33,7 +41,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
     def make(
         name: str, *options: object, size: str = "160x120", rate: str = "25", seconds: float = 2, filters: str = "null", audio: bool = False
     ) -> Path:
-        path = folder / name
+        path = _place(folder, name, options, size, rate, seconds, filters, audio)
         if not path.exists():
             video = ("-f", "lavfi", "-i", TEST_VIDEO.format(size=size, rate=rate, seconds=seconds))
             tone = ("-f", "lavfi", "-i", f"sine=440:d={seconds}") if audio else ()
@@ -55,7 +63,7 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
         rate: int = 44100,
         source: str = "aevalsrc=.4*sin(880*t)*(1+sin(9*t))/2:s={rate}:d={seconds}",
     ) -> Path:
-        path = folder / name
+        path = _place(folder, name, options, seconds, rate, source)
         if not path.exists():
             ffmpeg("-f", "lavfi", "-i", source.format(rate=rate, seconds=seconds), *options, f"file:{path}")
         return path

@@ -174,10 +174,16 @@ def test_a_frame_that_is_held_for_a_while_is_no_hole(clip: MakeFile) -> None:
     assert VideoReader(info).frame_count() == pytest.approx(150, abs=1)
 
 
-@pytest.mark.family(6)
-@pytest.mark.parametrize("name", ["a.mpg", "a.vob", "a.ts", "a.m2ts", "a.mkv", "a.webm"])
+@pytest.mark.family(8)
+@pytest.mark.parametrize("name", ["a.mpg", "b.mpg", "c.mpg", "a.vob", "a.ts", "a.m2ts", "a.mkv", "a.webm"])
 def test_appended_videos_are_read_whole_and_move(clip: MakeFile, tmp_path: Path, name: str) -> None:
-    options = {"a.mpg": ("-c:v", "mpeg2video"), "a.vob": ("-c:v", "mpeg2video", "-f", "vob"), "a.webm": CONTAINERS["a.webm"][:8]}
+    options = {
+        "a.mpg": ("-c:v", "mpeg2video", "-threads", 1),  # the packet before the join has no presentation time
+        "b.mpg": ("-c:v", "mpeg2video", "-threads", 1, "-bf", 2),
+        "c.mpg": ("-c:v", "mpeg2video", "-threads", 3),
+        "a.vob": ("-c:v", "mpeg2video", "-threads", 1, "-f", "vob"),
+        "a.webm": CONTAINERS["a.webm"][:8],
+    }
     parts = [clip(f"{length}s-{name}", *options.get(name, X264), seconds=length, audio=True) for length in (3, 2)]
     (tmp_path / name).write_bytes(b"".join(part.read_bytes() for part in parts))
     info, video = described(tmp_path / name)
