@@ -52,42 +52,33 @@ def timeline(source: Source, stream: int, limits: MediaLimits, *, since: float =
 
 def measure(packets: npt.NDArray[np.float64]) -> Timeline:
     """Return the timeline of packets in the order of the file, as `_parse` gives them, each with one of the two times at least."""
-    presented, decoded = _presented(packets), _decoded(packets)
+    shown = np.where(np.isnan(packets[:, 0]), packets[:, 1], packets[:, 0])
+    decoded = np.where(np.isnan(packets[:, 1]), packets[:, 0], packets[:, 1])
     steps = np.diff(decoded)
     is_hole, is_restart = steps > GAP_SECONDS, steps < -REORDER_SECONDS
-    parts = np.split(packets, np.flatnonzero(is_hole | is_restart) + 1)
+    starts = np.append(0, np.flatnonzero(is_hole | is_restart) + 1)
+    spans = _spans(shown, starts)
+    # What is decoded is shown for as long. That counts where a presentation time is missing, as it may at the end of MPEG program streams.
+    is_incomplete = np.logical_or.reduceat(np.isnan(packets[:, 0]), starts)
+    spans = np.where(is_incomplete, np.maximum(spans, _spans(decoded, starts)), spans)
+    frames = spans / np.maximum(np.diff(np.append(starts, len(packets))) - 1, 1)
     is_held = math.isfinite(packets[-1, 2]) and packets[-1, 2] <= GAP_SECONDS
-    last = float(packets[-1, 2]) if is_held else _frame_seconds(parts[-1])
-    seconds = sum(_span(part) + _frame_seconds(part) for part in parts[:-1]) + _span(parts[-1]) + last
+    last = float(packets[-1, 2] if is_held else frames[-1])
+    seconds = float(spans.sum() + frames[:-1].sum()) + last
     clock = np.concatenate([[0.0], np.cumsum(np.where(is_hole | is_restart, 0.0, steps))])
     return Timeline(
         packets=len(packets),
         seconds=seconds,
-        end=float(presented.max()) + last,
+        end=float(shown.max()) + last,
         key_interval=float(np.diff(np.append(clock[packets[:, 3] > 0], seconds)).max(initial=0.0)) or seconds,
         holes=tuple(float(step) for step in steps[is_hole]),
         restarts=int(is_restart.sum()),
     )
 
 
-def _presented(packets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(np.isnan(packets[:, 0]), packets[:, 1], packets[:, 0])
-
-
-def _decoded(packets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(np.isnan(packets[:, 1]), packets[:, 0], packets[:, 1])
-
-
-def _span(packets: npt.NDArray[np.float64]) -> float:
-    """Return the time from the first packet to the last one in s. Decoding takes as long as what is decoded is shown, so it counts where a
-    presentation time is missing, as that of the last packet of an MPEG program stream may be."""
-    shown = float(np.ptp(_presented(packets)))
-    return max(shown, float(np.ptp(_decoded(packets)))) if np.isnan(packets[:, 0]).any() else shown
-
-
-def _frame_seconds(packets: npt.NDArray[np.float64]) -> float:
-    """Return the mean time between packets in s, 0 for a single one."""
-    return _span(packets) / (len(packets) - 1) if len(packets) > 1 else 0.0
+def _spans(times: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return how far apart the times of each part are, in s; `starts` are the indices of the first packets of the parts."""
+    return np.maximum.reduceat(times, starts) - np.minimum.reduceat(times, starts)
 
 
 def _parse(printed: bytes) -> npt.NDArray[np.float64]:

@@ -178,7 +178,7 @@ def test_a_frame_that_is_held_for_a_while_is_no_hole(clip: MakeFile) -> None:
 @pytest.mark.parametrize("name", ["a.mpg", "b.mpg", "c.mpg", "a.vob", "a.ts", "a.m2ts", "a.mkv", "a.webm"])
 def test_appended_videos_are_read_whole_and_move(clip: MakeFile, tmp_path: Path, name: str) -> None:
     options = {
-        "a.mpg": ("-c:v", "mpeg2video", "-threads", 1),  # the packet before the join has no presentation time
+        "a.mpg": ("-c:v", "mpeg2video", "-threads", 1),  # its last packets have no presentation time
         "b.mpg": ("-c:v", "mpeg2video", "-threads", 1, "-bf", 2),
         "c.mpg": ("-c:v", "mpeg2video", "-threads", 3),
         "a.vob": ("-c:v", "mpeg2video", "-threads", 1, "-f", "vob"),
@@ -205,6 +205,15 @@ def test_a_timeline_knows_its_holes_restarts_and_key_frames() -> None:
     reordered = measure(np.array([[time, np.nan, np.nan, 1] for time in (0.0, 0.12, 0.04, 0.08, 0.16)]))
     assert reordered.is_steady
     assert reordered.seconds == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("delays", [[1, 1, 1, 1, 1], [1, 3, 0, 0, 1]], ids=["in order", "reordered"])
+def test_a_last_packet_without_a_presentation_time_is_as_long_as_the_others(delays: list[int]) -> None:
+    packets = np.array([[0.2 * (number + delay), 0.2 * number, 0.2, number == 0] for number, delay in enumerate(delays)])
+    whole, cut = measure(packets), packets.copy()
+    cut[-1, 0] = np.nan
+    assert measure(cut).seconds == pytest.approx(whole.seconds)
+    assert measure(np.concatenate([cut, cut])).seconds == pytest.approx(2 * whole.seconds)
 
 
 # -- the track that is the video ----------------------------------------------------------------------------------------
