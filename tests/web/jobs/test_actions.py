@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,6 @@ from heygem_daemon.web.jobs import actions
 from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.problems import WebProblem
 from tests.shares.people import ALICE, as_person, needs_root
-from tests.timing import least_seconds
 from tests.web.frozen_share import frozen_share
 from tests.web.serving import serving
 from tests.web.site import Daemon, entries, job_id, job_status, make_drop, until
@@ -247,14 +246,15 @@ def test_a_frozen_inbox_refuses_at_once_and_the_other_one_works(settings: Settin
             job_status("near", State.RUNNING, inbox=str(inbox)),
         )
         inboxes = (settings.inboxes[0], Inbox(path=share.mounted))
-        settings = settings.model_copy(update={"inboxes": inboxes, "intake": Intake(answer_seconds=1.0)})
+        settings = settings.model_copy(update={"inboxes": inboxes, "intake": Intake(answer_seconds=3.0)})
         with serving(create_app(settings)) as address, httpx.Client(base_url=address, timeout=20) as client:
             until(lambda: all(each["online"] for each in client.get("/api/v1/system").json()["inboxes"]) and shown(client, "far"))
             share.freeze()
             until(lambda: "hangs" in client.get("/api/v1/system").json()["inboxes"][1]["reason"])
+            began = time.monotonic()
             assert client.post(f"{JOBS}/far/cancel").json()["code"] == "share_timeout"
             assert client.post(f"{JOBS}/near/cancel").status_code == 202
-            assert least_seconds(partial(client.post, f"{JOBS}/far/cancel"), tries=3) < 1.0
+            assert time.monotonic() - began < 2.0
             share.thaw()
             until(lambda: client.post(f"{JOBS}/far/cancel").status_code == 202)
         assert controls(share.served) == {f"{job_id('far')}.cancel"}
