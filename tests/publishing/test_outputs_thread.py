@@ -161,6 +161,7 @@ def test_a_result_whose_rename_hangs_is_published_once_later(outputs: Path, job:
     publisher = TimedPublisher(inner, OutputsThread(outputs, SECONDS))
     work(publisher, job, "t1", rendered)
     result: Mapping[str, Any] = worker_result
+    assert publisher.room() is not None
     inner.goes_on.clear()
     publisher.publish(job, job.items[0], "t1", result)
     began = time.monotonic()

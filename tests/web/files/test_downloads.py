@@ -25,7 +25,6 @@ from heygem_daemon.web.files import sources
 from heygem_daemon.web.files.open_files import CHUNK, BrokenStreamError
 from heygem_daemon.web.files.ranges import content_disposition
 from heygem_daemon.web.files.zip_stream import Member, zip_length, zip_parts
-from tests.timing import least_seconds
 from tests.web.finished_job import archive_inputs, await_job, put_job
 from tests.web.serving import serving
 
@@ -173,15 +172,16 @@ def test_an_empty_file_is_empty(outputs: Path, start: Start) -> None:
     assert client.get(RESULT, headers={"Range": "bytes=-5"}).status_code == 200
 
 
-def test_the_end_of_a_file_of_two_gigabytes_comes_at_once(job: Path, client: httpx.Client) -> None:
-    size = 2 * 2**30
+def test_the_end_of_a_file_of_two_hundred_gigabytes_comes_at_once(job: Path, client: httpx.Client) -> None:
+    size = 200 * 2**30
     with (job / "teacher.mp4").open("r+b") as file:
         file.truncate(size)
         file.seek(size * 8 // 10)
         file.write(b"here")
-    part = {"Range": f"bytes={size * 8 // 10}-{size * 8 // 10 + 3}"}
-    assert client.get(RESULT, headers=part).content == b"here"
-    assert least_seconds(lambda: client.get(RESULT, headers=part), tries=3) < 1
+    began = time.monotonic()
+    answer = client.get(RESULT, headers={"Range": f"bytes={size * 8 // 10}-{size * 8 // 10 + 3}"})
+    assert answer.content == b"here"
+    assert time.monotonic() - began < 5, "to read what lies before it takes longer"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from heygem_daemon.web.jobs.job_record import record_of
 from heygem_daemon.web.jobs.reasons import LONGEST, translate
 from heygem_daemon.web.jobs.status_file import MAX_ITEMS, MAX_WARNINGS, read_job_status
 from tests.shares.people import ALICE, needs_root
-from tests.timing import least_seconds
 from tests.web.site import NOW, Daemon, item_status, job_id, job_status, make_drop, until
 
 JOBS = "/api/v1/jobs"
@@ -126,8 +126,9 @@ def test_a_record_stays_small_whatever_the_status_holds() -> None:
 
 def test_a_long_sentence_is_not_translated_and_costs_no_time() -> None:
     hostile = "The server has no right to " + "a b, which belongs to " * 20_000
+    began = time.monotonic()
     assert translate("zh", hostile) == hostile
-    assert least_seconds(lambda: translate("zh", hostile)) < 0.1
+    assert time.monotonic() - began < 5, "the patterns take minutes for it"
     sentence = "The folder " + "x" * 500 + " cannot be read: y"
     assert len(sentence) < LONGEST
     assert translate("zh", sentence) != sentence

@@ -29,7 +29,6 @@ from heygem_daemon.web.jobs.job_table import JobTable
 from heygem_daemon.web.jobs.status_file import MAX_STATUS
 from heygem_daemon.web.problems import WebProblem
 from heygem_daemon.web.shares import Shares
-from tests.timing import least_seconds
 from tests.web.frozen_share import FrozenShare, frozen_share
 from tests.web.serving import serving
 from tests.web.site import NOW, Daemon, entries, item_status, job_id, job_status, make_drop, until
@@ -320,8 +319,9 @@ async def test_a_call_that_hangs_holds_one_thread_and_requests_are_answered_at_o
         share.freeze()
         await happens(lambda: not index.online)
         await asyncio.sleep(3.0)
+        began = time.monotonic()
         assert names(index) == ["lesson"]
-        assert least_seconds(lambda: names(index)) < 0.1
+        assert time.monotonic() - began < 0.8, "a call that is waited for takes 1 s"
         assert shares._pools[share.mounted]._started <= 8
         share.thaw()
         await happens(lambda: index.online)
