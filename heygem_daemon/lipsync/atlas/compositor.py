@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan, DrawSpec, Planner
+from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec, Planner
 from heygem_daemon.lipsync.atlas.face_warp import warp_face
 from heygem_daemon.lipsync.atlas.interior import Palette, SourceInterior, draw_interior, skin_colour
 from heygem_daemon.lipsync.atlas.source_mouth import SourceMouth, put_mouth
@@ -13,8 +13,6 @@ from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.triangulation import lip_triangles, triangulate
 from heygem_daemon.media.frame import Frame
 
-SHOWS_INTERIOR: Final = 0.025
-"""Opening from which a source mouth shows something of its interior, in IOD."""
 LEAST_INTERIOR: Final = 0.02
 """Weight up to which no interior is painted."""
 
@@ -38,16 +36,13 @@ class Compositor:
         put_mouth(mouth, plan, sources, self._mouth)
         if spec.interior * spec.strength > LEAST_INTERIOR:
             palette = Palette(skin=skin_colour(frame, face.points), grading=self.presenter.grading, space=frame.space)
-            source = self._source_interior(plan, sources[0])
-            draw_interior(mouth, plan, rest=self.presenter.mouth.rest, triangles=self._opening, palette=palette, source=source)
+            shown = [self._source_interior(row, weight) for row, weight in spec.interior_rows]
+            draw_interior(mouth, plan, rest=self.presenter.mouth.rest, triangles=self._opening, palette=palette, sources=shown)
         return roi.written_on(frame)
 
     def _source_mouth(self, row: int, weight: float) -> SourceMouth:
         presenter = self.presenter
         return SourceMouth(crop=presenter.crop(row), points=presenter.faces.points[row] - presenter.origins[row], weight=weight)
 
-    def _source_interior(self, plan: DrawPlan, mouth: SourceMouth) -> SourceInterior | None:
-        row = plan.spec.rows[0][0]
-        if self.presenter.shown_opening(row) <= SHOWS_INTERIOR:
-            return None
-        return SourceInterior(mouth=mouth, canonical=self.presenter.faces.canonical[row])
+    def _source_interior(self, row: int, weight: float) -> SourceInterior:
+        return SourceInterior(mouth=self._source_mouth(row, weight), canonical=self.presenter.faces.canonical[row])

@@ -11,7 +11,7 @@ from heygem_daemon.lipsync.imaging.kernels.displacement import colour_maps, samp
 from heygem_daemon.lipsync.imaging.planes import PlanarRoi, Planes, colour_plane, cut_out
 from heygem_daemon.media.frame import Box, Frame
 
-_KERNEL_REACH: Final = 3
+KERNEL_REACH: Final = 3
 """Pixels that sampling reads beyond the place it samples."""
 
 
@@ -33,7 +33,7 @@ def warp_face(frame: Frame, plan: DrawPlan) -> PlanarRoi:
 def source_box(plan: DrawPlan) -> Box:
     """Return the box of the frame that is read for a plan: as far around `plan.box` as anything moves."""
     x0, y0, x1, y1 = plan.box
-    reach = (int(np.abs(plan.shift).max() * plan.grid.cell) + _KERNEL_REACH) // 2 * 2 + 2
+    reach = (int(np.abs(plan.shift).max() * plan.grid.cell) + KERNEL_REACH) // 2 * 2 + 2
     return (x0 - reach, y0 - reach, x1 + reach, y1 + reach)
 
 

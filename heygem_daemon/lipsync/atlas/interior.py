@@ -1,6 +1,8 @@
-"""Draw the interior of a mouth that is wider open than its source mouth: what the source shows stays where it is in the skull, the
-rest (cavity, tongue, teeth) is painted in the tone of the skin. Stretching the source's interior instead would stretch its teeth."""
+"""Draw the interior of a mouth: that of a frame whose mouth is as far open, chosen apart from the frame the lips are taken from. Upper
+teeth stay where they are in the skull, lower teeth move with the lower lip; where no frame shows anything a dark cavity is painted in the
+tone of the skin."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,37 +11,29 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Image, Triangles
 from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan
-from heygem_daemon.lipsync.atlas.face_warp import sample_luma
+from heygem_daemon.lipsync.atlas.face_warp import KERNEL_REACH, sample_luma
 from heygem_daemon.lipsync.atlas.source_mouth import SourceMouth
-from heygem_daemon.lipsync.geometry.landmarks import CHEEKS, INNER_CORNERS, INNER_LIPS, INNER_LOWER, INNER_OUTLINE, INNER_UPPER, LIPS
+from heygem_daemon.lipsync.geometry.landmarks import CHEEKS, INNER_CORNERS, INNER_LOWER, INNER_OUTLINE, INNER_UPPER, LIPS
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.smoothstep import smoothstep
-from heygem_daemon.lipsync.imaging.grading import LUMA, UNGRADED, Grading
+from heygem_daemon.lipsync.imaging.grading import UNGRADED, Grading
 from heygem_daemon.lipsync.imaging.kernels.gaussian import blur
-from heygem_daemon.lipsync.imaging.kernels.interior import blend_interior, paint_interior
+from heygem_daemon.lipsync.imaging.kernels.interior import blend_interior, paint_interior, source_places
 from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
-from heygem_daemon.lipsync.imaging.planes import PlanarRoi, colour_plane, even_box
+from heygem_daemon.lipsync.imaging.planes import PlanarRoi, colour_plane, cut_out, even_box
 from heygem_daemon.lipsync.imaging.polygons import fill
 from heygem_daemon.media.frame import Box, Frame, YuvSpace, bgr_matrix, from_yuv_matrix
 
 _CAVITY: Final = (0.16, 0.12, 0.20)
 _TONGUE: Final = (0.42, 0.33, 0.52)
 """Blue, green, red as fractions of the skin's."""
-_ENAMEL: Final = (0.90, 0.95, 0.98)
-_ENAMEL_GREY: Final = 0.78
-"""Tint of the teeth: blue, green, red as fractions of the pale tone of the skin, which has so much of its grey."""
-_UPPER_LINE: Final = (13, 312, 82, 311, 81)
-"""Landmarks in the middle of the inner upper lip: the resting lip line."""
 _APPEARS: Final = (0.004, 0.02)
 """Openings in IOD between which the interior appears."""
 _HOLE_MARGIN: Final = 4
 """Pixels around the inner lips that are painted."""
 _COLOUR_BLUR: Final = (0.5, 0.008)
 _OPENING_BLUR: Final = (0.6, 0.009)
-_SOURCE_BLUR: Final = (0.6, 0.012)
-"""Sigma that softens the painted colour, the edge of the opening and that of the source's interior: at least so many pixels, and in IOD."""
-_SOURCE_INSET: Final = 0.06
-"""Fraction of the way to the centre by which the source's interior is smaller than its lips' inner edge."""
+"""Sigma that softens the painted colour, and the edge of the opening: at least so many pixels, and in IOD."""
 
 _OUTLINE: Final = np.array(INNER_OUTLINE)
 _CHEEKS: Final = np.array(CHEEKS)
@@ -48,7 +42,7 @@ _LIPS: Final = np.array(LIPS)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceInterior:
-    """The interior that a source mouth shows. canonical: its canonical face [468, 3]."""
+    """The interior that another frame shows. mouth: its crop, its weight; canonical: its canonical face [468, 3]."""
 
     mouth: SourceMouth
     canonical: Float64
@@ -63,9 +57,8 @@ class Palette:
     space: YuvSpace
 
     def colours(self) -> Float64:
-        """Return [3, 3]: luma and both colour differences, without offsets, of cavity, tongue and teeth."""
-        pale = _ENAMEL_GREY * float(self.skin @ LUMA) + (1 - _ENAMEL_GREY) * self.skin
-        return np.stack([self.skin * _CAVITY, self.skin * _TONGUE, pale * _ENAMEL]) @ bgr_matrix(self.space).T
+        """Return [2, 3]: luma and both colour differences, without offsets, of cavity and tongue."""
+        return np.stack([self.skin * _CAVITY, self.skin * _TONGUE]) @ bgr_matrix(self.space).T
 
     def tint(self) -> Float64:
         """Return [3, 4]: the affine map from such colours to those that the video shows."""
@@ -76,12 +69,13 @@ class Palette:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourcePlan:
-    """Where the interior that a source mouth shows is read. to_crop: float32 [2, 3], from canonical x, y to pixels of the crop;
-    mask: float32 [h, w], where it is visible, and its corner, x, y in pixels of the crop."""
+    """Where the interior of another frame is read. to_crop: float32 [2, 3], from canonical x, y to pixels of its crop; upper, lower:
+    [n, 2], the inner edges of its lips, canonical, rising in x; weight: its part in a cross-fade."""
 
     to_crop: Float32
-    mask: Float32
-    corner: tuple[int, int]
+    upper: Float64
+    lower: Float64
+    weight: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +88,7 @@ class InteriorPlan:
     corners:  canonical x of the corners of the resting mouth; line: canonical y of its lip line; opening: IOD
     colours, tint: see `Palette`; offsets: see `YuvSpace`
     softness: sigma in pixels that softens the painted colour
+    sources:  the frames whose interior is shown
     """
 
     hole: Box
@@ -101,18 +96,16 @@ class InteriorPlan:
     upper: Float64
     lower: Float64
     corners: tuple[float, float]
-    line: float
     opening: float
     colours: Float64
     tint: Float64
     offsets: Float32
     softness: float
-    source: SourcePlan | None
+    sources: tuple[SourcePlan, ...]
 
 
-def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, source: SourcePlan | None = None) -> InteriorPlan:
-    """Return what is drawn inside the lips. rest: the canonical face with closed lips; source: where the interior of the source mouth is,
-    None where that is shut."""
+def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, sources: Sequence[SourcePlan] = ()) -> InteriorPlan:
+    """Return what is drawn inside the lips. rest: the canonical face with closed lips; sources: see `plan_source`."""
     hole, target = _hole(plan), plan.spec.target
     weight = plan.spec.interior * plan.spec.strength * smoothstep(float(opening_of(target)), *_APPEARS)
     mask = fill(plan.moved[_OUTLINE] - hole[:2], (hole[3] - hole[1], hole[2] - hole[0]))
@@ -123,31 +116,42 @@ def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, source: So
         upper=_rising(target[list(INNER_UPPER), :2]),
         lower=_rising(target[list(INNER_LOWER), :2]),
         corners=(left, right),
-        line=float(rest[list(_UPPER_LINE), 1].mean()),
         opening=max(1e-3, float(opening_of(target))),
         colours=palette.colours(),
         tint=palette.tint(),
         offsets=palette.space.offsets,
         softness=_sigma(_COLOUR_BLUR, plan.scale),
-        source=source,
+        sources=tuple(sources),
+    )
+
+
+def plan_source(points: Float64, canonical: Float64, weight: float) -> SourcePlan:
+    """Return where an interior is read. points: [468, 2], pixels of the crop; canonical: [468, 3], the same face."""
+    places = np.concatenate([canonical[_LIPS, :2], np.ones((len(_LIPS), 1))], axis=1)
+    return SourcePlan(
+        to_crop=np.linalg.lstsq(places, points[_LIPS], rcond=None)[0].T.astype(np.float32),
+        upper=_rising(canonical[list(INNER_UPPER), :2]),
+        lower=_rising(canonical[list(INNER_LOWER), :2]),
+        weight=weight,
     )
 
 
 def draw_interior(
-    roi: PlanarRoi, plan: DrawPlan, *, rest: Float64, triangles: Triangles, palette: Palette, source: SourceInterior | None = None
+    roi: PlanarRoi, plan: DrawPlan, *, rest: Float64, triangles: Triangles, palette: Palette, sources: Sequence[SourceInterior] = ()
 ) -> None:
-    """Paint the opening between the lips into the part of the frame under `plan.mouth`, in place.
+    """Draw what is between the lips into the part of the frame under `plan.mouth`, in place.
 
-    triangles: of the lips and the opening; the rest: see `plan_interior`.
+    triangles: of the lips and the opening; sources: the frames whose interior is shown; the rest: see `plan_interior`.
     """
-    shows = None if source is None else plan_source(source.mouth.points, source.canonical, plan.scale)
-    interior = plan_interior(plan, rest=rest, palette=palette, source=shows)
+    plans = [plan_source(source.mouth.points, source.canonical, source.mouth.weight) for source in sources]
+    interior = plan_interior(plan, rest=rest, palette=palette, sources=plans)
     across, down, covered = _skull_places(plan, interior.hole, triangles)
     colour = blur(_painted(interior, across, down), interior.softness)
     colour += interior.offsets[:, None, None]
-    if source is not None and shows is not None:
-        shown, visible = _shown_by(source.mouth, shows, across, down)
-        colour += (shown - colour) * visible
+    painted = colour.copy()
+    for source, shows in zip(sources, plans, strict=True):
+        shown, visible = _shown_by(source.mouth, shows, interior, across, down)
+        colour += (shown - painted) * (visible * np.float32(shows.weight))
     inside = roi.part(interior.hole)
     blend_interior(inside.planes.luma, inside.planes.colour, colour, interior.alpha * covered, inside.changed)
 
@@ -180,32 +184,20 @@ def _skull_places(plan: DrawPlan, hole: Box, triangles: Triangles) -> tuple[Floa
 
 def _painted(plan: InteriorPlan, across: Float32, down: Float32) -> Float32:
     """Return float32 [3, h, w]: luma and both colour differences of the painted interior, without their offsets."""
-    edges = (plan.upper, plan.lower, plan.corners, plan.line, plan.opening)
+    edges = (plan.upper, plan.lower, plan.corners, plan.opening)
     return np.asarray(paint_interior(across, down, *edges, plan.colours, plan.tint), np.float32)
 
 
-def plan_source(points: Float64, canonical: Float64, scale: float) -> SourcePlan:
-    """Return where the interior of a mouth is in its crop. points: [468, 2], pixels of the crop; canonical: [468, 3], the same face."""
-    places = np.concatenate([canonical[_LIPS, :2], np.ones((len(_LIPS), 1))], axis=1)
-    to_crop = np.linalg.lstsq(places, points[_LIPS], rcond=None)[0].T
-    outline = points[_OUTLINE]
-    outline = outline + (points[list(INNER_LIPS)].mean(0) - outline) * _SOURCE_INSET
-    sigma = _sigma(_SOURCE_BLUR, scale)
-    x0, y0 = (int(value) for value in np.floor(outline.min(0) - 3 * sigma - 2))
-    x1, y1 = (int(value) for value in np.ceil(outline.max(0) + 3 * sigma + 2))
-    mask = blur(fill(outline - (x0, y0), (y1 - y0, x1 - x0))[None], sigma)[0]
-    return SourcePlan(to_crop=to_crop.astype(np.float32), mask=mask, corner=(x0, y0))
-
-
-def _shown_by(mouth: SourceMouth, source: SourcePlan, across: Float32, down: Float32) -> tuple[Float32, Float32]:
-    """Return (colour [3, h, w] in codes, where it is visible [h, w]): the source's interior at the same canonical places of its skull."""
+def _shown_by(mouth: SourceMouth, source: SourcePlan, plan: InteriorPlan, across: Float32, down: Float32) -> tuple[Float32, Float32]:
+    """Return (colour [3, h, w] in codes, where it is visible [h, w]): the interior of another frame."""
+    there, visible = source_places(across, down, plan.upper, plan.lower, source.upper, source.lower)
     (ax, bx, cx), (ay, by, cy) = source.to_crop
-    x, y = ax * across + bx * down + cx, ay * across + by * down + cy
-    colour = cv2.remap(colour_plane(mouth.crop), x / 2 - 0.25, y / 2 - 0.25, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    shown = np.stack([sample_luma(mouth.luma, x, y), colour[:, :, 0], colour[:, :, 1]])
-    left, top = (np.float32(value) for value in source.corner)
-    visible = cv2.remap(source.mask, x - left, y - top, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    return shown, np.asarray(visible.clip(0, 1), np.float32)
+    x, y = ax * across + bx * there + cx, ay * across + by * there + cy
+    box = even_box(np.array([x.min(), y.min()]) - KERNEL_REACH, np.array([x.max(), y.max()]) + KERNEL_REACH + 1)
+    crop = cut_out(mouth.crop, box)
+    x, y = x - np.float32(box[0]), y - np.float32(box[1])
+    colour = cv2.remap(colour_plane(crop), x / 2 - 0.25, y / 2 - 0.25, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.stack([sample_luma(crop.y.astype(np.float32), x, y), colour[:, :, 0], colour[:, :, 1]]), visible
 
 
 def _rising(polyline: Float64) -> Float64:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat, tee
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection, calibrate, mesh_reader, trial_runs
@@ -13,7 +16,7 @@ from heygem_daemon.lipsync.atlas.compositor import Compositor
 from heygem_daemon.lipsync.atlas.drawers import Drawer, DrawTask, ThreadDrawer
 from heygem_daemon.lipsync.atlas.frame_spool import FrameSpool
 from heygem_daemon.lipsync.atlas.harvest import FrameSource, harvest, select_faces
-from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex
+from heygem_daemon.lipsync.atlas.retrieval import CandidateIndex, InteriorIndex
 from heygem_daemon.lipsync.atlas.store import Presenter, load, save
 from heygem_daemon.lipsync.atlas.stream import RenderStream
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -27,6 +30,9 @@ from heygem_daemon.machine import usable_cores
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.reader import VideoReader
 from heygem_daemon.media.types import MediaInfo
+
+SHOWS_INTERIOR: Final = 0.025
+"""Opening from which a mouth shows something of its interior, in IOD."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +103,13 @@ class AtlasRenderer:
         """Yield what to draw on each frame."""
         presenter, tracks = prepared.presenter, prepared.tracks
         correction = OpeningCorrection(presenter.correction, presenter.mouth)
-        stream = RenderStream(_candidate_index(presenter), presenter.shown_opening, correction, presenter_visibility(presenter))
+        stream = RenderStream(
+            _candidate_index(presenter),
+            _interior_index(presenter),
+            presenter.shown_opening,
+            correction,
+            presenter_visibility(presenter),
+        )
         face_of, previous = FaceReader(tracks, presenter.reference), None
         for frame, target in zip(frames, _targets(presenter, motion), strict=False):
             if previous is not None and is_discontinuity(tracks, previous, frame.index):
@@ -117,6 +129,15 @@ class AtlasRenderer:
 def _candidate_index(presenter: Presenter) -> CandidateIndex:
     faces, clear = presenter.faces, presenter.is_clear
     return CandidateIndex(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
+
+
+def _interior_index(presenter: Presenter) -> InteriorIndex:
+    openings = np.array([presenter.shown_opening(row) for row in range(len(presenter.faces))])
+    rows = np.flatnonzero(presenter.is_clear & (openings > SHOWS_INTERIOR))
+    faces = presenter.faces
+    return InteriorIndex(
+        rows=rows, canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, openings=openings
+    )
 
 
 def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[Float64]:

@@ -38,6 +38,11 @@ _JUMP_COST: Final = 1.2
 _JUMP_SHAPE_WEIGHT: Final = 0.5
 _JUMP_SHAPE_LIMIT: Final = 4.0
 """Join cost of any other step: a base, and a weight for each _LIP_UNIT by which the lips jump, up to a limit."""
+_INTERIOR_JUMP_COST: Final = 4.0
+_TOO_SHUT_WEIGHT: Final = 6.0
+_TOO_OPEN_WEIGHT: Final = 2.0
+_SHAPE_WEIGHT: Final = 1.0
+"""Interiors: join cost of a jump, cost of an opening e times too small or too large, weight of the distance of the inner lips."""
 
 
 class CandidateIndex:
@@ -51,8 +56,7 @@ class CandidateIndex:
         self._features = lip_features(canonical)
         self._openings = np.maximum(opening_of(canonical), 0)
         self._angles, self._index = angles, index
-        blur = np.clip(np.log(np.percentile(sharpness, _SHARP_PERCENTILE) / sharpness), 0, _LARGEST_BLUR)
-        self._quality = _BLUR_WEIGHT * blur + np.where(is_clear, 0, _COVERED_COST)
+        self._quality = _BLUR_WEIGHT * _blur(sharpness) + np.where(is_clear, 0, _COVERED_COST)
         self.join_costs = join_costs(self._features, index)
 
     def __len__(self) -> int:
@@ -74,6 +78,55 @@ class CandidateIndex:
         ratio = np.abs(np.log((self._openings + _OPENING_FLOOR) / (opening + _OPENING_FLOOR)))
         turned = ((angle_difference(self._angles, angles) / _POSE_UNIT) ** 2).sum(1)
         return np.asarray(shape / _LIP_UNIT + _OPENING_WEIGHT * ratio + _POSE_WEIGHT * turned + self._quality)
+
+
+class InteriorIndex:
+    """The interiors to choose from: the mouths that are open far enough to show one. rows: [k], their rows of the atlas.
+
+    The others: see `CandidateIndex`; openings: [n], in IOD.
+    """
+
+    def __init__(self, *, rows: Int64, canonical: Float64, angles: Float64, sharpness: Float64, index: Int64, openings: Float64) -> None:
+        self.rows = rows
+        self._openings, self._features = openings[rows], _interior_features(canonical[rows])
+        self._angles, self._index = angles[rows], index[rows]
+        self._quality = _BLUR_WEIGHT * _blur(sharpness)[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def is_jump(self, before: int, after: int) -> bool:
+        """Return whether showing number `after` beside number `before`, in either order, is more than a step of the video."""
+        step = int(self._index[after] - self._index[before])
+        return step not in _STEP_COST and -step not in _STEP_COST
+
+    def choose(self, target: Float64, angles: Float64, *, after: int | None) -> int | None:
+        """Return the number of the best interior for the canonical face `target` on a head at `angles`, None where there is none.
+
+        after: the one that was shown just before.
+        """
+        if not len(self):
+            return None
+        opening = max(float(opening_of(target)), 0)
+        ratio = np.log((self._openings + _OPENING_FLOOR) / (opening + _OPENING_FLOOR))
+        opened = np.where(ratio < 0, -_TOO_SHUT_WEIGHT * ratio, _TOO_OPEN_WEIGHT * ratio)
+        shape = np.linalg.norm(self._features - _interior_features(target[None]), axis=1)
+        turned = ((angle_difference(self._angles, angles) / _POSE_UNIT) ** 2).sum(1)
+        costs = opened + _SHAPE_WEIGHT * shape / _LIP_UNIT + _POSE_WEIGHT * turned + self._quality
+        if after is not None:
+            step = self._index - self._index[after]
+            costs += np.select([step == frames for frames in _STEP_COST], list(_STEP_COST.values()), _INTERIOR_JUMP_COST)
+        return int(costs.argmin())
+
+
+def _interior_features(canonical: Float64) -> Float64:
+    """Return [n, 40]: the inner edges of the lips, scaled so that a distance is an RMS distance in IOD."""
+    return np.asarray(canonical[:, list(INNER_LIPS), :2].reshape(len(canonical), 2 * len(INNER_LIPS)) / np.sqrt(len(INNER_LIPS)))
+
+
+def _blur(sharpness: Float64) -> Float64:
+    """Return [n], 0 to _LARGEST_BLUR: by how much each row is less sharp than most, as a natural logarithm."""
+    return np.asarray(np.clip(np.log(np.percentile(sharpness, _SHARP_PERCENTILE) / sharpness), 0, _LARGEST_BLUR))
 
 
 def lip_features(canonical: Float64) -> Float64:

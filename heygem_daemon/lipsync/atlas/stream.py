@@ -9,7 +9,7 @@ from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.calibration import OpeningCorrection
 from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec
 from heygem_daemon.lipsync.atlas.drawers import DrawTask
-from heygem_daemon.lipsync.atlas.retrieval import LAG, CandidateIndex, FixedLagViterbi
+from heygem_daemon.lipsync.atlas.retrieval import LAG, CandidateIndex, FixedLagViterbi, InteriorIndex
 from heygem_daemon.lipsync.geometry.mouth_metrics import measured_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import Face
@@ -22,35 +22,38 @@ LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 """Frames that are held back at most."""
 _CROSS_FADE: Final = (0.67, 0.33)
 """Weights of the two runs on either side of a jump: the frame's own, and the other one."""
-_INTERIOR_RATIO: Final = (0.55, 0.90)
-"""Opening of the source mouth over that of the drawn one: below this the interior is painted, and the source's teeth stay where they are
-in the skull; above it the source's interior is shown as it is."""
+_INTERIOR_RATIO: Final = (0.7, 0.84)
+"""Opening of the source mouth over that of the drawn one: below this the interior of another frame is shown, above it the source's own,
+as it is: nothing fits better to its lips."""
 _INTERIOR_OPENING: Final = (0.008, 0.025)
 _INTERIOR_OFFSET: Final = 0.006
-"""Drawn openings, in IOD, between which an interior is painted at all; and what is added to both openings before they are compared."""
+"""Drawn openings, in IOD, between which another interior is drawn at all; and what is added to both openings before they are compared."""
 _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
-"""Frames around the drawn one, and their weights in how much of the interior is painted."""
+"""Frames around the drawn one, and their weights in how much of another interior is shown."""
 
 
 @dataclass(kw_only=True, eq=False)
 class _Mouth:
     """What the neighbours of a frame need to know of it.
 
-    shape: the canonical face to draw; view: how much may be drawn on this frame by itself; row: its atlas frame, once decided
+    view: how much may be drawn on this frame by itself; row: its atlas frame, once decided; missing: 0-1, how much that lacks of an
+    interior; interior: the number of the one that is shown instead, where it lacks anything
     """
 
-    shape: Float64
     view: MouthView
     row: int | None = None
+    missing: float = 0.0
+    interior: int | None = None
 
 
 @dataclass(kw_only=True, eq=False)
 class _Pending(_Mouth):
-    """A frame that waits for its atlas row. target: the canonical face to show, with `shape` drawn."""
+    """A frame that waits for its atlas rows. target: the canonical face to show, with `shape` drawn."""
 
     frame: Frame
     face: Face | None
     target: Float64
+    shape: Float64
 
 
 class RenderStream:
@@ -62,13 +65,15 @@ class RenderStream:
     def __init__(
         self,
         candidates: CandidateIndex,
+        interiors: InteriorIndex,
         shown_opening: Callable[[int], float],
         correction: OpeningCorrection,
         visibility: Visibility,
     ) -> None:
         self._shown_opening, self._correction = shown_opening, correction
-        self._candidates, self._visibility = candidates, visibility
+        self._candidates, self._interiors, self._visibility = candidates, interiors, visibility
         self._path = FixedLagViterbi(candidates.join_costs)
+        self._interior: int | None = None
         self._waiting: deque[_Pending] = deque()
         self._past: deque[_Mouth] = deque(maxlen=FADE)
         self._undecided: deque[_Pending] = deque()
@@ -95,7 +100,21 @@ class RenderStream:
 
     def _decide(self, rows: list[int]) -> None:
         for row in rows:
-            self._undecided.popleft().row = row
+            pending = self._undecided.popleft()
+            pending.row, pending.missing = row, self._missing_interior(pending.shape, row)
+            self._interior = pending.interior = self._interior_of(pending) if pending.missing > 0 else None
+
+    def _missing_interior(self, shape: Float64, row: int) -> float:
+        """Return 1 where the source mouth is far less open than the one to draw, 0 where it is open enough."""
+        opening = max(0.0, float(opening_of(shape)))
+        ratio = (self._shown_opening(row) + _INTERIOR_OFFSET) / (opening + _INTERIOR_OFFSET)
+        return float((1 - smoothstep(ratio, *_INTERIOR_RATIO)) * smoothstep(opening, *_INTERIOR_OPENING))
+
+    def _interior_of(self, pending: _Pending) -> int | None:
+        """Return the interior to show on a frame: one that also fits the widest opening of the frames just ahead."""
+        assert pending.face is not None  # noqa: S101  # a row is decided only for a frame with a face
+        widest = max((pending, *self._undecided), key=lambda other: float(opening_of(other.shape)))
+        return self._interiors.choose(widest.shape, pending.face.angles, after=self._interior)
 
     def _emit(self) -> DrawTask:
         view = self._faded_view()
@@ -107,11 +126,17 @@ class RenderStream:
             task = DrawTask(
                 frame=pending.frame,
                 face=pending.face,
-                spec=DrawSpec(target=pending.shape, rows=rows, interior=self._interior_weight(pending), strength=strength),
+                spec=DrawSpec(
+                    target=pending.shape,
+                    rows=rows,
+                    interior=self._interior_weight(pending),
+                    strength=strength,
+                    interior_rows=self._interior_rows(pending),
+                ),
                 target_opening=measured_opening(own + strength * (pending.target - own)),
                 not_driven=view.not_driven,
             )
-        self._past.append(_Mouth(shape=pending.shape, view=pending.view, row=pending.row))
+        self._past.append(_Mouth(view=pending.view, row=pending.row, missing=pending.missing, interior=pending.interior))
         return task
 
     def _faded_view(self) -> MouthView:
@@ -131,15 +156,25 @@ class RenderStream:
         return ((row, 1.0),)
 
     def _interior_weight(self, pending: _Pending) -> float:
-        """Return how much of the interior is painted, smoothed over the frames around."""
-        around: dict[int, _Mouth] = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
-        around |= dict(enumerate(self._waiting, start=1))
-        known = [(weight, around[k]) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
-        return sum(weight * self._missing_interior(other) for weight, other in known) / sum(weight for weight, _ in known)
+        """Return how much of another interior is shown, smoothed over the frames around."""
+        around = self._around(pending)
+        known = [(weight, around[k].missing) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
+        return sum(weight * missing for weight, missing in known) / sum(weight for weight, _ in known)
 
-    def _missing_interior(self, pending: _Mouth) -> float:
-        """Return 1 where the source mouth is far less open than the one to draw, 0 where it is open enough."""
-        assert pending.row is not None  # noqa: S101
-        opening = max(0.0, float(opening_of(pending.shape)))
-        ratio = (self._shown_opening(pending.row) + _INTERIOR_OFFSET) / (opening + _INTERIOR_OFFSET)
-        return float((1 - smoothstep(ratio, *_INTERIOR_RATIO)) * smoothstep(opening, *_INTERIOR_OPENING))
+    def _interior_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
+        """Return the atlas rows whose interior is shown instead; on either side of a jump both are cross-faded."""
+        around = self._around(pending)
+        near = [around[k].interior for k in (0, -1, 1, -2) if k in around]
+        own = next((number for number in near if number is not None), None)
+        if own is None:
+            return ()
+        other = next((number for number in near[1:3] if number is not None and self._interiors.is_jump(own, number)), None)
+        rows = self._interiors.rows
+        if other is None:
+            return ((int(rows[own]), 1.0),)
+        return (int(rows[own]), _CROSS_FADE[0]), (int(rows[other]), _CROSS_FADE[1])
+
+    def _around(self, pending: _Pending) -> dict[int, _Mouth]:
+        """Return the mouths around a frame by their distance from it, in frames."""
+        around: dict[int, _Mouth] = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
+        return around | dict(enumerate(self._waiting, start=1))

@@ -27,6 +27,8 @@ from tests.lipsync.atlas.reference.difference import decibels, differences
 from tests.lipsync.face.conftest import as_frame
 from tests.lipsync.turning import moved, quarter_map, turned_face, turned_frame, turned_image
 
+DrawRows = tuple[tuple[int, float], ...]
+
 
 def test_a_strength_of_0_leaves_the_frame_as_it_is(scene: Scene) -> None:
     frame, found, presenter = scene.frame, scene.face, scene.presenter
@@ -114,14 +116,17 @@ def test_what_is_painted_into_a_black_and_white_video_is_grey(scene: Scene) -> N
     assert coloured(UNGRADED) > 30, "the colour it has in a video in colours"
 
 
-SPECS: Final = {
-    "own mouth": (0.5, ((12, 1.0),), 0.0, 1.0),
-    "cross-fade": (0.8, ((12, 0.67), (20, 0.33)), 0.0, 1.0),
-    "painted": (1.0, ((3, 1.0),), 1.0, 1.0),
-    "half": (0.9, ((20, 1.0),), 0.5, 0.5),
-    "shut": (0.0, ((30, 1.0),), 0.2, 1.0),
+SPECS: Final[dict[str, tuple[float, DrawRows, float, float, DrawRows]]] = {
+    "own mouth": (0.5, ((12, 1.0),), 0.0, 1.0, ()),
+    "cross-fade": (0.8, ((12, 0.67), (20, 0.33)), 0.0, 1.0, ()),
+    "painted": (1.0, ((3, 1.0),), 1.0, 1.0, ()),
+    "another interior": (1.0, ((3, 1.0),), 1.0, 1.0, ((20, 1.0),)),
+    "a wider interior": (0.4, ((3, 1.0),), 1.0, 1.0, ((20, 1.0),)),
+    "two interiors": (0.8, ((12, 1.0),), 0.8, 1.0, ((20, 0.67), (3, 0.33))),
+    "half": (0.9, ((20, 1.0),), 0.5, 0.5, ((12, 1.0),)),
+    "shut": (0.0, ((30, 1.0),), 0.2, 1.0, ((20, 1.0),)),
 }
-"""Opening, atlas rows, interior and strength."""
+"""Opening, atlas rows, interior, strength and the rows whose interior is shown."""
 
 
 REAL: Final = (
@@ -137,10 +142,11 @@ REAL: Final = (
 
 
 @pytest.mark.parametrize("case", SPECS.values(), ids=SPECS)
-def test_the_plain_reference_draws_the_same(scene: Scene, case: tuple[float, tuple[tuple[int, float], ...], float, float]) -> None:
-    opening, rows, interior, strength = case
+def test_the_plain_reference_draws_the_same(scene: Scene, case: tuple[float, DrawRows, float, float, DrawRows]) -> None:
+    opening, rows, interior, strength, inside = case
     frame, presenter = scene.frame, scene.presenter
-    spec = DrawSpec(target=presenter.mouth.target(opening, 0.6), rows=rows, interior=interior, strength=strength)
+    target = presenter.mouth.target(opening, 0.6)
+    spec = DrawSpec(target=target, rows=rows, interior=interior, strength=strength, interior_rows=inside)
     drawn = Compositor(presenter).draw(frame, scene.face, spec)
     expected = ReferenceCompositor(presenter, torch.device("cpu")).draw(frame, scene.face, spec)
     error = differences(drawn, expected, frame)
@@ -163,7 +169,8 @@ def test_the_plain_reference_draws_the_same_on_real_presenters(name: str, shared
     for number in range(3, len(frames) - 10, 6):
         opening, row = 0.5 - 0.5 * np.cos(number), (7 * number) % (len(presenter.faces) - 1)
         rows = ((row, 0.67), (row + 1, 0.33)) if number % 4 == 1 else ((row, 1.0),)
-        spec = DrawSpec(target=presenter.mouth.target(opening, 0.5), rows=rows, interior=float(number % 2), strength=1.0)
+        inside, target = (((5 * number) % len(presenter.faces), 1.0),), presenter.mouth.target(opening, 0.5)
+        spec = DrawSpec(target=target, rows=rows, interior=float(number % 2), strength=1.0, interior_rows=inside)
         face = faces(number)
         assert face is not None
         drawn, expected = (each.draw(frames[number], face, spec) for each in (ours, plain))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
-from heygem_daemon.lipsync.atlas.retrieval import CANDIDATES, LAG, CandidateIndex, FixedLagViterbi, join_costs, lip_features
-from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
+from heygem_daemon.lipsync.atlas.retrieval import CANDIDATES, LAG, CandidateIndex, FixedLagViterbi, InteriorIndex, join_costs, lip_features
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of
 
 
 def decided_path(joins: Float64, costs: Float64, *, lag: int = LAG, candidates: int = CANDIDATES) -> list[int]:
@@ -128,3 +128,46 @@ def test_an_upside_down_head_is_as_near_to_the_next_frame_as_an_upright_one(mout
     level = candidate_index(faces, angles=np.array([[0.0, 0, 1]] * 3)).target_costs(faces[0], np.array([0.0, 0, -1]))
     turned = candidate_index(faces, angles=np.array([[0.0, 0, -179]] * 3)).target_costs(faces[0], np.array([0.0, 0, 179]))
     assert turned == pytest.approx(level)
+
+
+def interior_index(mouth: MouthModel, openings: Sequence[float], *, angles: Float64 | None = None) -> InteriorIndex:
+    """Return an index of mouths that are so far open, as fractions of the range, each of another moment of the video."""
+    faces = np.stack([mouth.target(opening, 0.5) for opening in openings])
+    count = len(faces)
+    return InteriorIndex(
+        rows=np.arange(count),
+        canonical=faces,
+        angles=np.zeros((count, 3)) if angles is None else angles,
+        sharpness=np.full(count, 50.0),
+        index=10 * np.arange(count),
+        openings=opening_of(faces),
+    )
+
+
+def test_the_interior_is_that_of_a_mouth_as_far_open_and_rather_further_than_less(mouth: MouthModel) -> None:
+    index = interior_index(mouth, (0.2, 0.5, 0.8))
+    chosen = [index.choose(mouth.target(opening, 0.5), np.zeros(3), after=None) for opening in (0.15, 0.5, 0.85, 0.66)]
+    assert chosen == [0, 1, 2, 2]
+
+
+def test_an_interior_stays_until_another_fits_far_better(mouth: MouthModel) -> None:
+    index = interior_index(mouth, (0.5, 0.6, 1.0))
+    assert index.choose(mouth.target(0.6, 0.5), np.zeros(3), after=0) == 0
+    assert index.choose(mouth.target(1.0, 0.5), np.zeros(3), after=0) == 2
+
+
+def test_of_two_interiors_the_one_of_a_head_turned_alike_is_shown(mouth: MouthModel) -> None:
+    index = interior_index(mouth, (0.5, 0.5), angles=np.array([[0.0, 0, 0], [20, 0, 0]]))
+    assert [index.choose(mouth.target(0.5, 0.5), np.array([yaw, 0.0, 0]), after=None) for yaw in (2.0, 18.0)] == [0, 1]
+
+
+def test_who_never_opens_the_mouth_has_no_interior(mouth: MouthModel) -> None:
+    none = InteriorIndex(
+        rows=np.zeros(0, np.int64),
+        canonical=np.stack([mouth.rest]),
+        angles=np.zeros((1, 3)),
+        sharpness=np.ones(1),
+        index=np.zeros(1, np.int64),
+        openings=np.zeros(1),
+    )
+    assert none.choose(mouth.target(1.0, 0.5), np.zeros(3), after=None) is None

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from heygem_daemon.lipsync.atlas.card.face import FaceTensors, face_arrays
-from heygem_daemon.lipsync.atlas.card.interior import InteriorTensors, interior_arrays
+from heygem_daemon.lipsync.atlas.card.interior import InteriorTensors, ShownTensors, interior_arrays, shown_arrays
 from heygem_daemon.lipsync.atlas.card.mouth import MouthTensors, SourceTensors, mouth_arrays, mouth_size, source_arrays
 from heygem_daemon.lipsync.atlas.card.resident import Resident
 from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan
@@ -18,7 +18,7 @@ from heygem_daemon.lipsync.imaging.card.staging import upload
 from heygem_daemon.media.frame import Frame
 
 Arrays = dict[str, npt.NDArray[Any]]
-_Tensors = TypeVar("_Tensors", FaceTensors, MouthTensors, SourceTensors, InteriorTensors)
+_Tensors = TypeVar("_Tensors", FaceTensors, MouthTensors, SourceTensors, InteriorTensors, ShownTensors)
 _NEW: Final = "textures"
 
 
@@ -39,6 +39,7 @@ class Batch:
     mouth: MouthTensors
     sources: tuple[SourceTensors, ...]
     interior: InteriorTensors | None
+    shown: tuple[ShownTensors, ...]
     size: tuple[int, int]
     mouth_size: tuple[int, int]
     hole_size: tuple[int, int]
@@ -47,14 +48,17 @@ class Batch:
 def upload_batch(planned: Sequence[PlannedFrame], there: Resident) -> Batch:
     """Move a batch to the device, with those source mouths that are not there yet."""
     plans = [each.plan for each in planned]
-    new, places = there.textures.missing(row for plan in plans for row, _ in plan.spec.rows)
+    painted = [number for number, each in enumerate(planned) if each.interior is not None]
+    inside = [row for number in painted for row, _ in plans[number].spec.interior_rows]
+    new, places = there.textures.missing([*(row for plan in plans for row, _ in plan.spec.rows), *inside])
     parts: dict[str, Arrays] = {_NEW: {"images": new, "places": places}}
     parts["face"], parts["mouth"] = face_arrays([each.frame for each in planned], plans), mouth_arrays(plans)
     ranks = max(len(plan.spec.rows) for plan in plans)
     parts |= {f"source {rank}": _source_arrays(plans, rank, there) for rank in range(ranks)}
-    painted = [number for number, each in enumerate(planned) if each.interior is not None]
+    depth = max((len(plans[number].spec.interior_rows) for number in painted), default=0)
     if painted:
-        parts["interior"] = _interior_arrays(planned, painted, there)
+        parts["interior"] = _interior_arrays(planned, painted)
+        parts |= {f"shown {rank}": _shown_arrays(planned, painted, rank, there) for rank in range(depth)}
     tensors = upload({f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}, there.device)
     there.textures.store(tensors[f"{_NEW}/images"], tensors[f"{_NEW}/places"])
     return Batch(
@@ -62,6 +66,7 @@ def upload_batch(planned: Sequence[PlannedFrame], there: Resident) -> Batch:
         mouth=_typed(MouthTensors, "mouth", parts, tensors),
         sources=tuple(_typed(SourceTensors, f"source {rank}", parts, tensors) for rank in range(ranks)),
         interior=_typed(InteriorTensors, "interior", parts, tensors) if painted else None,
+        shown=tuple(_typed(ShownTensors, f"shown {rank}", parts, tensors) for rank in range(depth)),
         size=_largest(parts["face"]["sizes"]),
         mouth_size=_largest(np.array([mouth_size(plan) for plan in plans])),
         hole_size=_largest(parts["interior"]["sizes"]) if painted else (0, 0),
@@ -82,14 +87,22 @@ def _source_arrays(plans: Sequence[DrawPlan], rank: int, there: Resident) -> Arr
     }
 
 
-def _interior_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int], there: Resident) -> Arrays:
+def _interior_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int]) -> Arrays:
     plans = [planned[number].plan for number in painted]
     interiors = [each for number in painted if (each := planned[number].interior) is not None]
-    return {
-        "frames": np.array(painted, np.int64),
-        "tables": there.textures.tables([plan.spec.rows[0][0] for plan in plans]),
-        **interior_arrays(plans, interiors),
-    }
+    return {"frames": np.array(painted, np.int64), **interior_arrays(plans, interiors)}
+
+
+def _shown_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int], rank: int, there: Resident) -> Arrays:
+    """Return the fields of the `rank`-th frame whose interior is shown, of each interior that has so many."""
+    numbers, rows, sources = [], [], []
+    for number, frame in enumerate(painted):
+        shown, interior = planned[frame].plan.spec.interior_rows, planned[frame].interior
+        if len(shown) > rank and interior is not None:
+            numbers.append(number)
+            rows.append(shown[rank][0])
+            sources.append(interior.sources[rank])
+    return {"numbers": np.array(numbers, np.int64), "tables": there.textures.tables(rows), **shown_arrays(sources)}
 
 
 def _typed(kind: type[_Tensors], part: str, parts: Mapping[str, Arrays], tensors: Mapping[str, Tensor]) -> _Tensors:

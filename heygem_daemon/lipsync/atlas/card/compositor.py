@@ -14,9 +14,9 @@ from heygem_daemon.lipsync.atlas.card.face import original, warp_faces
 from heygem_daemon.lipsync.atlas.card.interior import draw_interiors
 from heygem_daemon.lipsync.atlas.card.mouth import put_mouths
 from heygem_daemon.lipsync.atlas.card.resident import BATCH, resident
-from heygem_daemon.lipsync.atlas.compositor import LEAST_INTERIOR, SHOWS_INTERIOR
+from heygem_daemon.lipsync.atlas.compositor import LEAST_INTERIOR
 from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan, DrawSpec, Planner
-from heygem_daemon.lipsync.atlas.interior import InteriorPlan, Palette, plan_interior, plan_source, skin_colour
+from heygem_daemon.lipsync.atlas.interior import InteriorPlan, Palette, SourcePlan, plan_interior, plan_source, skin_colour
 from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.device import is_out_of_memory
 from heygem_daemon.lipsync.geometry.pose import Face
@@ -119,16 +119,18 @@ class CardCompositor:
         if interior is None:
             return canvas
         part = canvas.part(interior.frames, interior.corner, batch.hole_size)
-        part = draw_interiors(part, interior, self._there)
+        part = draw_interiors(part, interior, batch.shown, self._there)
         return canvas.with_part(part, interior.frames, interior.corner, interior.sizes)
 
     def _plan_interior(self, frame: Frame, face: Face, plan: DrawPlan) -> InteriorPlan:
-        presenter, row = self.presenter, plan.spec.rows[0][0]
+        presenter = self.presenter
         palette = Palette(skin=skin_colour(frame, face.points), grading=presenter.grading, space=frame.space)
-        source = None
-        if presenter.shown_opening(row) > SHOWS_INTERIOR:
-            source = plan_source(presenter.faces.points[row] - presenter.origins[row], presenter.faces.canonical[row], plan.scale)
-        return plan_interior(plan, rest=presenter.mouth.rest, palette=palette, source=source)
+        sources = [self._plan_source(row, weight) for row, weight in plan.spec.interior_rows]
+        return plan_interior(plan, rest=presenter.mouth.rest, palette=palette, sources=sources)
+
+    def _plan_source(self, row: int, weight: float) -> SourcePlan:
+        presenter = self.presenter
+        return plan_source(presenter.faces.points[row] - presenter.origins[row], presenter.faces.canonical[row], weight)
 
 
 def _codes(canvas: Canvas, source: Canvas) -> Tensor:

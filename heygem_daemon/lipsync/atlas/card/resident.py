@@ -14,6 +14,8 @@ from heygem_daemon.lipsync.imaging.card.textures import ResidentTextures
 
 BATCH: Final = 32
 """Frames that are drawn at once."""
+_MOUTHS: Final = 4
+"""Source mouths that one frame takes at most: two for the lips and two for what is between them."""
 _TEXTURE_BYTES: Final = 1 << 30
 """Memory for source mouths on the device."""
 
@@ -42,7 +44,7 @@ class Resident:
 def resident(presenter: Presenter, mesh: Triangulation, device: torch.device, kernels: TorchKernels) -> Resident:
     """Put a presenter with the triangles of its face on a device; its mouths follow when they are used."""
     largest = int(presenter.crop_sizes.prod(1).max()) * 3 // 2
-    slots = max(2 * BATCH, _TEXTURE_BYTES // largest)
+    slots = max(_MOUTHS * BATCH, _TEXTURE_BYTES // largest)
     mouth, opening = mesh.mouth, np.concatenate([lip_triangles(mesh), mesh.inside])
     return Resident(
         presenter=presenter,

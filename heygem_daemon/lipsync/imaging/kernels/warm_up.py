@@ -31,7 +31,8 @@ SIGNATURES: Final[tuple[tuple[Any, tuple[Any, ...]], ...]] = (
     (transfer.pixel_sources, (_PLANE, _PLANE, _MASK, _types.UniTuple(int64, 4), _MASK, _PLANE, _PLANE)),
     (transfer.cubic_weights, ()),
     (transfer.sample_bent, (_PLANE, _PLANE, _PLANE, int32[::1], _PLANE, _PLANE)),
-    (interior.paint_interior, (_PLANE, _PLANE, _POINTS, _POINTS, _types.UniTuple(float64, 2), float64, float64, _POINTS, _POINTS)),
+    (interior.paint_interior, (_PLANE, _PLANE, _POINTS, _POINTS, _types.UniTuple(float64, 2), float64, _POINTS, _POINTS)),
+    (interior.source_places, (_PLANE, _PLANE, _POINTS, _POINTS, _POINTS, _POINTS)),
     (blend.write_back, (_PLANE, _COLOUR, _MASK, _PAIR, _MASK, _MASK, _MASK)),
 )
 

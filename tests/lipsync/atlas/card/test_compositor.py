@@ -26,8 +26,9 @@ Item = tuple[Frame, Face, DrawSpec]
 SPECS = (
     {"opening": 0.9, "rows": ((3, 1.0),), "interior": 0.0, "strength": 1.0},
     {"opening": 0.0, "rows": ((9, 0.67), (14, 0.33)), "interior": 0.0, "strength": 1.0},
-    {"opening": 1.0, "rows": ((20, 1.0),), "interior": 1.0, "strength": 0.6},
-    {"opening": 0.5, "rows": ((2, 0.5), (18, 0.5)), "interior": 0.7, "strength": 1.0},
+    {"opening": 1.0, "rows": ((20, 1.0),), "interior": 1.0, "strength": 0.6, "interior_rows": ((4, 0.67), (12, 0.33))},
+    {"opening": 0.6, "rows": ((11, 1.0),), "interior": 1.0, "strength": 1.0},
+    {"opening": 0.5, "rows": ((2, 0.5), (18, 0.5)), "interior": 0.7, "strength": 1.0, "interior_rows": ((12, 1.0),)},
 )
 
 
@@ -41,7 +42,7 @@ def items(clip: Clip, scene: Scene) -> list[Item]:
         if index == len(SPECS) - 1:
             face = replace(face, points=face.points + np.full(2, face.scale))
         target = scene.presenter.mouth.target(float(str(spec["opening"])), 0.5)
-        drawn = DrawSpec(target=target, rows=spec["rows"], interior=spec["interior"], strength=spec["strength"])  # type: ignore[arg-type]
+        drawn = DrawSpec(target=target, **{name: value for name, value in spec.items() if name != "opening"})  # type: ignore[arg-type]
         found.append((clip.frames[index], face, drawn))
     return found
 
@@ -123,7 +124,8 @@ def test_drawing_waits_for_nothing_and_needs_nothing_of_the_cpu(items: list[Item
     on_cpu = CardCompositor(scene.presenter, CPU)
     batch = on_cpu.upload([on_cpu.plan(*item) for item in items])
     parts = {name: _to_meta(getattr(batch, name)) for name in ("face", "mouth", "interior")}
-    drawn = compositor.draw_on_device(replace(batch, **parts, sources=tuple(_to_meta(each) for each in batch.sources)))
+    parts |= {name: tuple(_to_meta(each) for each in getattr(batch, name)) for name in ("sources", "shown")}
+    drawn = compositor.draw_on_device(replace(batch, **parts))
     height, width = batch.size
     assert drawn.is_meta
     assert drawn.shape == (len(items), height * width * 3 // 2)

@@ -15,8 +15,6 @@ from tests.lipsync.atlas.reference.compositing import SourceMouth, changed_pixel
 from tests.lipsync.atlas.reference.interior import SourceInterior, draw_interior, skin_colour
 from tests.lipsync.atlas.reference.roi import RoiTensor, mouth_region, moving_region, padded_bgr, to_bgr, to_tensor
 
-_SHOWS_INTERIOR: Final = 0.025
-"""Opening from which a source mouth shows something of its interior, in IOD."""
 _LEAST_INTERIOR: Final = 0.02
 """Weight up to which no interior is painted."""
 
@@ -47,8 +45,10 @@ class ReferenceCompositor:
         blended, alpha = composite(part, sources, moved, self._mesh, spec.strength)
         if spec.interior * spec.strength <= _LEAST_INTERIOR:
             return blended, alpha
-        row = spec.rows[0][0]
-        is_open = self.presenter.shown_opening(row) > _SHOWS_INTERIOR
+        shown = [
+            SourceInterior(mouth=self._source_mouth(row, weight), canonical=self.presenter.faces.canonical[row])
+            for row, weight in spec.interior_rows
+        ]
         painted, painted_alpha = draw_interior(
             part.with_image(blended),
             moved,
@@ -58,7 +58,7 @@ class ReferenceCompositor:
             weight=spec.interior * spec.strength,
             skin=skin,
             grading=self.presenter.grading,
-            source=SourceInterior(mouth=sources[0], canonical=self.presenter.faces.canonical[row]) if is_open else None,
+            sources=shown,
         )
         return painted, torch.maximum(alpha, painted_alpha)
 

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.arrays import Float32
+from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.imaging.kernels.blend import blend_mouth, write_back
 from heygem_daemon.lipsync.imaging.kernels.displacement import colour_maps, displacement, moving_cells, sampling_maps
 from heygem_daemon.lipsync.imaging.kernels.gaussian import blur, gaussian_taps
+from heygem_daemon.lipsync.imaging.kernels.interior import LIP_EDGE, source_places
 from heygem_daemon.lipsync.imaging.kernels.membrane import colour_membrane
 from heygem_daemon.lipsync.imaging.kernels.transfer import cubic_weights, needed_pixels, pixel_sources, sample_bent
 
@@ -128,3 +129,37 @@ def test_only_changed_pixels_are_written_and_a_half_changed_block_is_mixed() -> 
     assert (y == 50).sum() == y.size - 2, "what lies beyond the frame is left out"
     assert (u[3, 0], v[3, 0]) == (70, 70)
     assert (u == 50).sum() == u.size - 1
+
+
+def lips(height: float) -> Float64:
+    """Return the edge of a lip at this canonical height, rising in x."""
+    return np.array([[-0.3, height], [0.0, height], [0.3, height]])
+
+
+def read_places(opening: float, source_opening: float) -> tuple[Float32, Float32, Float32]:
+    """Return (v of a column of pixels, where each is read, how much of it is shown) for lips whose upper edges are at the same height."""
+    down = np.linspace(0.001, opening - 0.001, 200, dtype=np.float32)[:, None]
+    read, shown = source_places(np.zeros_like(down), down, lips(0.0), lips(opening), lips(0.0), lips(source_opening))
+    return down[:, 0], read[:, 0], shown[:, 0]
+
+
+@pytest.mark.parametrize("source_opening", [0.12, 0.16, 0.25])
+def test_the_upper_teeth_stay_in_the_skull_and_the_lower_ones_move_with_the_lip(source_opening: float) -> None:
+    down, read, shown = read_places(0.16, source_opening)
+    upper, lower = (down > LIP_EDGE) & (down < 0.035), (down > 0.16 - 0.025) & (down < 0.16 - LIP_EDGE)
+    assert read[upper] == pytest.approx(down[upper], abs=1e-4)
+    assert (read - down)[lower] == pytest.approx(source_opening - 0.16, abs=1e-4)
+    assert (np.diff(read) >= 0).all()
+    assert shown.min() > 0.9
+
+
+def test_far_beyond_what_the_source_shows_there_is_a_cavity_between_the_teeth() -> None:
+    down, read, shown = read_places(0.3, 0.08)
+    assert shown[(down > 0.12) & (down < 0.24)].max() < 0.05
+    assert shown[down < 0.03].min() > 0.95
+    assert shown[down > 0.295].min() > 0.9
+    assert read.max() < 0.08
+
+
+def test_a_shut_source_shows_nothing() -> None:
+    assert read_places(0.1, 0.01)[2].max() == 0
