@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 
 from heygem_daemon.core.errors import error
-from heygem_daemon.lipsync.arrays import Bool, Float64, Image
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Image
+from heygem_daemon.lipsync.atlas.face_warp import sample_luma
 from heygem_daemon.lipsync.atlas.selection import select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.geometry.landmarks import OUTER_OUTLINE
+from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_UPPER, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
 from heygem_daemon.lipsync.geometry.samples import FaceSample, sample_faces
@@ -32,6 +33,9 @@ OnFrame = Callable[[int, int, Frame], None]
 
 _SEEK_GAP: Final = 50
 """Frames further apart than this are reached by seeking, nearer ones by decoding what lies between."""
+_INTERIOR_HEIGHTS: Final = (0.15, 0.4, 0.6, 0.85)
+_INTERIOR_BLUR: Final = 0.008
+"""From the upper to the lower lip: where the interior is read; sigma of the Gaussian before, in IOD."""
 _LIP_MARGIN: Final = 4
 """Sharpness is measured up to this far around the lips, in pixels."""
 
@@ -62,7 +66,7 @@ def harvest(selection: Selection, frames: FrameSource, workspace: Path, on_frame
     """
     reference, mouth, faces = selection.reference, selection.mouth, selection.faces
     sampler = SkinSampler(mouth.rest, triangulate(reference, mouth.weight))
-    boxes, sharpness, skin_samples, lips, profiles = [], [], [], [], []
+    boxes, sharpness, skin_samples, lips, profiles, interiors = [], [], [], [], [], []
     with closing(CropWriter(workspace)) as writer:
         for row, (frame, face) in enumerate(_selected_frames(frames, faces)):
             scale = float(faces.scale[row])
@@ -72,6 +76,7 @@ def harvest(selection: Selection, frames: FrameSource, workspace: Path, on_frame
             boxes.append(box)
             sharpness.append(_sharpness(crop, points))
             skin_samples.append(sampler(crop, points, scale))
+            interiors.append(_interior(crop, points, scale) / max(1.0, float(skin_samples[-1].mean())))
             lips.append(lip_colour(crop, points))
             profiles.append(read_profiles(frame, face, scale))
             on_frame(row + 1, len(faces), frame)
@@ -84,6 +89,7 @@ def harvest(selection: Selection, frames: FrameSource, workspace: Path, on_frame
         mouth=mouth,
         faces=taken,
         sharpness=np.array(sharpness),
+        interiors=np.array(interiors, np.float32),
         origins=np.array(boxes, np.int64)[:, :2],
         crop_sizes=np.array(boxes, np.int64)[:, 2:] - np.array(boxes, np.int64)[:, :2],
         space=frame.space,
@@ -112,6 +118,14 @@ def _selected_frames(frames: FrameSource, faces: FaceSample) -> Iterator[tuple[F
         for frame in frames(min(wanted), max(wanted) + 1):
             if frame.index in wanted:
                 yield frame, faces.points[wanted[frame.index]]
+
+
+def _interior(crop: Frame, points: Float64, scale: float) -> Float32:
+    """Return float32 [k]: the luma at places between the lips, the same ones of every mouth."""
+    upper, lower = points[list(INNER_UPPER[1:-1])], points[list(INNER_LOWER[1:-1])]
+    places = np.concatenate([upper + down * (lower - upper) for down in _INTERIOR_HEIGHTS]).astype(np.float32)
+    smooth = cv2.GaussianBlur(crop.y, (0, 0), max(0.5, _INTERIOR_BLUR * scale)).astype(np.float32)
+    return sample_luma(smooth, places[:, :1], places[:, 1:])[:, 0]
 
 
 def _sharpness(crop: Frame, points: Float64) -> float:

@@ -128,7 +128,14 @@ class AtlasRenderer:
 
 def _candidate_index(presenter: Presenter) -> CandidateIndex:
     faces, clear = presenter.faces, presenter.is_clear
-    return CandidateIndex(canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, is_clear=clear)
+    return CandidateIndex(
+        canonical=faces.canonical,
+        angles=faces.angles,
+        sharpness=presenter.sharpness,
+        interiors=presenter.interiors,
+        index=faces.index,
+        is_clear=clear,
+    )
 
 
 def _interior_index(presenter: Presenter) -> InteriorIndex:

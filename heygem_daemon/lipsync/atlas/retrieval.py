@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from heygem_daemon.lipsync.arrays import Bool, Float64, Int64
+from heygem_daemon.lipsync.arrays import Bool, Float32, Float64, Int64
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LIPS, LIP_AREA
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import angle_difference
@@ -37,7 +37,11 @@ _STEP_COST: Final = {1: 0.0, 0: 0.25, 2: 0.25, -1: 0.4}
 _JUMP_COST: Final = 1.2
 _JUMP_SHAPE_WEIGHT: Final = 0.5
 _JUMP_SHAPE_LIMIT: Final = 4.0
-"""Join cost of any other step: a base, and a weight for each _LIP_UNIT by which the lips jump, up to a limit."""
+_JUMP_INTERIOR_WEIGHT: Final = 0.5
+_JUMP_INTERIOR_LIMIT: Final = 4.0
+_INTERIOR_UNIT: Final = 0.08
+"""Join cost of any other step: a base, a weight for each _LIP_UNIT by which the lips jump, up to a limit, and one for each unit by which
+what is between them changes (root mean square, as a fraction of the luma of the skin), up to a limit: teeth do not appear at once."""
 _INTERIOR_JUMP_COST: Final = 4.0
 _TOO_SHUT_WEIGHT: Final = 6.0
 _TOO_OPEN_WEIGHT: Final = 2.0
@@ -48,16 +52,19 @@ _SHAPE_WEIGHT: Final = 1.0
 class CandidateIndex:
     """The mouths to choose from, as rows in the order of the video.
 
-    canonical: [n, 468, 3]; angles: [n, 3], degrees; sharpness: [n], any unit; index: int [n], frame numbers, ascending;
+    canonical: [n, 468, 3]; angles: [n, 3], degrees; sharpness: [n], any unit; interiors: [n, k], see `store.Presenter`;
+    index: int [n], frame numbers, ascending;
     is_clear: bool [n], the others are taken only where nothing else is left
     """
 
-    def __init__(self, *, canonical: Float64, angles: Float64, sharpness: Float64, index: Int64, is_clear: Bool) -> None:
+    def __init__(
+        self, *, canonical: Float64, angles: Float64, sharpness: Float64, interiors: Float32, index: Int64, is_clear: Bool
+    ) -> None:
         self._features = lip_features(canonical)
         self._openings = np.maximum(opening_of(canonical), 0)
         self._angles, self._index = angles, index
         self._quality = _BLUR_WEIGHT * _blur(sharpness) + np.where(is_clear, 0, _COVERED_COST)
-        self.join_costs = join_costs(self._features, index)
+        self.join_costs = join_costs(self._features, interiors.astype(np.float64), index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -137,18 +144,25 @@ def lip_features(canonical: Float64) -> Float64:
     return np.asarray((canonical[:, _LIP_AREA, :2] * _LIP_SCALE[:, None]).reshape(len(canonical), -1))
 
 
-def join_costs(features: Float64, index: Int64) -> Float64:
-    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs the more, the more the lips jump."""
+def join_costs(features: Float64, interiors: Float64, index: Int64) -> Float64:
+    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs the more, the more the lips jump and
+    what is between them changes."""
     rows = np.arange(len(index))
     following = np.minimum(rows + 1, len(index) - 1)
     following = np.where(index[following] == index + 1, following, rows)
-    square = (features**2).sum(1)
-    distance = np.sqrt(np.maximum(0, square[following, None] + square[None] - 2 * features[following] @ features.T))
-    costs = _JUMP_COST + _JUMP_SHAPE_WEIGHT * np.minimum(distance / _LIP_UNIT, _JUMP_SHAPE_LIMIT)
+    costs = _JUMP_COST + _JUMP_SHAPE_WEIGHT * np.minimum(_distances(features, following) / _LIP_UNIT, _JUMP_SHAPE_LIMIT)
+    change = _distances(interiors, following) / np.sqrt(max(1, interiors.shape[1]))
+    costs += _JUMP_INTERIOR_WEIGHT * np.minimum(change / _INTERIOR_UNIT, _JUMP_INTERIOR_LIMIT)
     step = index[None] - index[:, None]
     for frames, cost in _STEP_COST.items():
         costs[step == frames] = cost
     return np.asarray(costs)
+
+
+def _distances(features: Float64, following: Int64) -> Float64:
+    """Return [n, n]: the distance of the features of each row from those of the row that follows on each."""
+    square = (features**2).sum(1)
+    return np.asarray(np.sqrt(np.maximum(0, square[following, None] + square[None] - 2 * features[following] @ features.T)))
 
 
 class FixedLagViterbi:

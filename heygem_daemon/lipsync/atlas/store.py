@@ -18,7 +18,7 @@ from heygem_daemon.lipsync.geometry.samples import FaceSample
 from heygem_daemon.lipsync.imaging.grading import Grading
 from heygem_daemon.media.frame import Frame, YuvSpace
 
-VERSION: Final = "atlas 5"
+VERSION: Final = "atlas 6"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _SURELY_OPEN: Final = 0.055
 """Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
@@ -28,6 +28,7 @@ _CROPS: Final = "mouths.bin"
 _PRESENTER_KEYS: Final = {
     "reference": "reference",
     "sharpness": "sharpness",
+    "interiors": "interiors",
     "origins": "origins",
     "sizes": "crop_sizes",
     "skins": "skin_samples",
@@ -48,6 +49,7 @@ class Presenter:
     mouth:        how the mouth moves
     faces:        the n atlas frames
     sharpness:    [n], variance of the Laplacian over the lips
+    interiors:    float32 [n, k], luma at places between the lips, as fractions of that of the skin
     origins:      int [n, 2], x and y of each crop in its frame, even
     crop_sizes:   int [n, 2], width and height of each crop, even
     space:        the colour space of the crops
@@ -63,6 +65,7 @@ class Presenter:
     mouth: MouthModel
     faces: FaceSample
     sharpness: Float64
+    interiors: Float32
     origins: Int64
     crop_sizes: Int64
     space: YuvSpace

@@ -146,7 +146,7 @@ def test_the_mouth_rests_after_the_motion_ended(clip: Clip, renderer: AtlasRende
 def test_the_keys_of_the_stored_arrays_stay_so_that_older_caches_are_read(prepared: PreparedAtlas) -> None:
     with np.load(prepared.presenter.workspace / "presenter.npz") as arrays:
         stored = sorted(arrays.files)
-    presenter = ["reference", "sharpness", "origins", "sizes", "skins", "is_clear", "covers", "correction"]
+    presenter = ["reference", "sharpness", "interiors", "origins", "sizes", "skins", "is_clear", "covers", "correction"]
     mouth, faces = ["rest", "weight", "open_basis", "width_basis"], ["index", "picture", "canonical", "angles", "scale"]
     assert stored == sorted(["head", *presenter, *mouth, *faces])
 

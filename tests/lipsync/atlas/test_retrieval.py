@@ -32,7 +32,7 @@ def test_with_enough_look_ahead_the_path_is_the_cheapest_of_all(seed: int) -> No
 def test_a_short_look_ahead_costs_a_few_per_cent_at_most() -> None:
     noise = np.random.default_rng(3)
     shapes = np.cumsum(noise.normal(0, 0.006, (200, 160)), axis=0) / 8
-    joins = join_costs(shapes, np.arange(200))
+    joins = join_costs(shapes, np.zeros((200, 1)), np.arange(200))
     wanted = shapes[noise.integers(0, 200, 30)].repeat(8, axis=0) + noise.normal(0, 0.001, (240, 160))
     costs = np.linalg.norm(wanted[:, None] - shapes[None], axis=2) / 0.012
     best = path_cost(joins, costs, decided_path(joins, costs, lag=240, candidates=200))
@@ -56,11 +56,19 @@ def test_after_a_flush_the_path_begins_anew() -> None:
 
 
 def test_playing_on_is_free_and_jumping_is_not() -> None:
-    costs = join_costs(np.zeros((6, 160)), np.array([0, 1, 2, 10, 11, 12]))
+    costs = join_costs(np.zeros((6, 160)), np.zeros((6, 36)), np.array([0, 1, 2, 10, 11, 12]))
     assert costs[0, 1] == costs[3, 4] == 0
     assert costs[0, 0] == costs[0, 2] == 0.25
     assert costs[1, 0] == 0.4
     assert costs[2, 3] == pytest.approx(1.2)
+
+
+def test_a_jump_to_a_mouth_that_shows_other_teeth_costs_more_and_playing_on_does_not() -> None:
+    interiors = np.repeat([[0.2], [0.9]], [3, 3], axis=0) * np.ones((6, 36))
+    costs = join_costs(np.zeros((6, 160)), interiors, np.array([0, 5, 10, 15, 20, 21]))
+    assert costs[0, 2] == pytest.approx(1.2)
+    assert costs[0, 3] == pytest.approx(1.2 + 2.0)
+    assert costs[4, 5] == 0
 
 
 def candidate_index(
@@ -77,6 +85,7 @@ def candidate_index(
         canonical=faces,
         angles=np.zeros((count, 3)) if angles is None else angles,
         sharpness=np.full(count, 50.0) if sharpness is None else sharpness,
+        interiors=np.zeros((count, 36), np.float32),
         index=np.arange(count) if index is None else index,
         is_clear=np.ones(count, bool) if is_clear is None else is_clear,
     )
