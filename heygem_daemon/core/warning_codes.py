@@ -100,8 +100,9 @@ WARNINGS: Final[Mapping[str, WarningSpec]] = {
         hint="Ask the administrator to install a font (for example the package fonts-dejavu-core), then drop the folder again.",
     ),
     WarningCode.FRAMES_WITHOUT_FACE: WarningSpec(
-        message="In some frames no face was found; what they show is the original video.",
-        hint="Look at the result where the presenter leaves the image; use a part of the video in which the face is always visible.",
+        message="In some frames the presenter's face was not found; what they show is the original video.",
+        hint="Look at the result where the presenter leaves the image or somebody else is shown; "
+        "use a part of the video in which the presenter's face is always visible.",
     ),
     WarningCode.HEAD_TURNED: WarningSpec(
         message="In some frames the head is turned away too far; the mouth there is the one of the original video, with other words.",

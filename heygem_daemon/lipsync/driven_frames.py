@@ -24,7 +24,7 @@ _WARNINGS: Final[Mapping[NotDriven, WarningCode]] = {
     NotDriven.COVERED: WarningCode.MOUTH_COVERED,
 }
 _WORDS: Final[Mapping[NotDriven, str]] = {
-    NotDriven.NO_FACE: "no face is visible",
+    NotDriven.NO_FACE: "the presenter's face is not visible",
     NotDriven.TURNED: "the head is turned away",
     NotDriven.COVERED: "the mouth is covered",
 }

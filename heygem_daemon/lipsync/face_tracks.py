@@ -22,12 +22,12 @@ from heygem_daemon.lipsync.arrays import Bool, Float32, Int32
 POINTS: Final = 468
 """Landmarks of a face (the FaceMesh topology)."""
 
-TRACKS_VERSION: Final = "face-tracks 3"
+TRACKS_VERSION: Final = "face-tracks 4"
 """Part of the cache key: raise it whenever tracking or the layout on disk changes what is stored."""
 
 FaceSelection = Literal["largest", "left", "right", "center"] | int
 """Which face of a shot speaks: the largest (also most central and longest in view) of those that move, by place, or by number from the
-left.
+left. Of different persons in different shots only the most prominent one over the video speaks.
 
 The leftmost face is number 0; in a shot with fewer faces the rightmost is taken.
 """
@@ -57,7 +57,7 @@ class FaceTracks:
     frames:     number of frames of the video
     size:       width, height in pixels
     frame_rate: exact
-    valid:      bool [frames], a usable face was found
+    valid:      bool [frames], a usable face of the presenter was found
     shot:       int32 [frames], number of the shot, counted from 0; a shot ends at a scene cut
     score:      float32 [frames], confidence of the face in 0-1; 0 where there is none
     """

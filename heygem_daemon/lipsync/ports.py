@@ -81,7 +81,8 @@ class FrameContext:
 
 
 class NotDriven(StrEnum):
-    """Why a frame shows the mouth of the source, which speaks other words: no usable face, a head turned away, a covered mouth."""
+    """Why a frame shows the mouth of the source, which speaks other words: no usable face of the presenter (none, that of
+    somebody else, or one that dissolves into another shot), a head turned away, a covered mouth."""
 
     NO_FACE = "no_face"
     TURNED = "turned"

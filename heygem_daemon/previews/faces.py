@@ -75,7 +75,7 @@ def _persons(shot: Sequence[tuple[Frame, tuple[TrackedFace, ...]]]) -> list[Trac
     tracklets: dict[int, Tracklet] = {}
     for index, (frame, faces) in enumerate(shot):
         for face in faces:
-            tracklets.setdefault(face.track, Tracklet([face.track])).add(index, face.landmarks, (frame.width, frame.height))
+            tracklets.setdefault(face.track, Tracklet([face.track])).add(index, face.landmarks, (frame.width, frame.height), face.texture)
     return persons_by_place(tracklets.values())
 
 

@@ -86,7 +86,8 @@ def test_more_than_the_limit_of_the_speech_is_refused_and_silence_does_not_count
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"), [(TURNED, "the head is turned away"), (COVERED, "the mouth is covered"), (FACELESS, "no face is visible")]
+    ("reason", "words"),
+    [(TURNED, "the head is turned away"), (COVERED, "the mouth is covered"), (FACELESS, "the presenter's face is not visible")],
 )
 def test_the_refusal_names_the_video_the_share_and_the_reason_that_most_of_the_speech_has(reason: NotDriven, words: str) -> None:
     other = next(each for each in NotDriven if each is not reason)

@@ -73,13 +73,13 @@ import resource, sys
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from heygem_daemon.lipsync.face.selection import ShotFaces
+from heygem_daemon.lipsync.face.selection import VideoFaces
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import TracksWriter
 
 points = np.random.default_rng(0).uniform(0, 640, (468, 3)).astype(np.float32)
 directory, frames = Path(sys.argv[1]), int(sys.argv[2])
-with TracksWriter(directory, size=(640, 360), frame_rate=Fraction(25)) as writer, ShotFaces(directory / "spool", size=(640, 360)) as faces:
+with TracksWriter(directory, size=(640, 360), frame_rate=Fraction(25)) as writer, VideoFaces(directory / "spool", size=(640, 360)) as faces:
     for _ in range(frames):
         faces.add([TrackedFace(track=0, landmarks=points, score=1.0)])
     for landmarks, score in faces.choose("largest"):

@@ -66,6 +66,11 @@ class ImageView:
         rgb = np.asarray(cv2.transform(cv2.merge(planes).astype(np.float32), _matrix(self._space)), np.float32)
         return np.clip(rgb, 0, 255, out=rgb)
 
+    def crop_brightness(self, roi: Roi, pixels: int) -> Image:
+        """Return uint8 [pixels, pixels]: the brightness of what `roi` shows, outside the image that of the nearest pixel."""
+        plane = self._crop_plane(0, roi, pixels, extend=True)
+        return plane if plane.ndim == 2 else plane[:, :, 1]
+
     def thumbnail(self) -> Float32:
         """Return the brightness, float32 [h, w] in 0-255, the longer side 64: enough to detect scene cuts and changes."""
         scale = THUMBNAIL / max(self.height, self.width)

@@ -52,7 +52,8 @@ def track_part(task: PartTask) -> None:
         shot = 0
         for done, frame in enumerate(frames, start=1):
             faces = tracker.follow(frame)
-            records.add(PartFrame(fingerprint=fingerprint(frame), is_cut=tracker.shot != shot, faces=faces))
+            is_cut = tracker.shot != shot
+            records.add(PartFrame(fingerprint=fingerprint(frame), is_cut=is_cut, faces=faces, dissolve=tracker.dissolve))
             shot = tracker.shot
             if done % _REPORTED == 0:
                 os.write(sys.stdout.fileno(), f"{done}\n".encode())

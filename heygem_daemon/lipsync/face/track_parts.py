@@ -12,7 +12,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -116,7 +116,7 @@ class _Overlap:
         """Yield the frames of a part with the numbers of the video. Raises PartsDifferError where there are fewer than it should have."""
         count = 0
         for frame in frames:
-            numbered = PartFrame(fingerprint=frame.fingerprint, is_cut=frame.is_cut, faces=numbers(frame.faces))
+            numbered = replace(frame, faces=numbers(frame.faces))
             self._frames.append(numbered)
             count += 1
             yield numbered
@@ -155,7 +155,8 @@ def _track_here(info: MediaInfo, part: Part, models: Path, report: Callable[[int
     with closing(read_ahead(reader.frames(0, part.stop), READ_AHEAD)) as frames:
         for done, frame in enumerate(frames, start=1):
             faces = tracker.follow(frame)
-            yield PartFrame(fingerprint=fingerprint(frame), is_cut=tracker.shot != shot, faces=faces)
+            is_cut = tracker.shot != shot
+            yield PartFrame(fingerprint=fingerprint(frame), is_cut=is_cut, faces=faces, dissolve=tracker.dissolve)
             shot = tracker.shot
             report(done)
 

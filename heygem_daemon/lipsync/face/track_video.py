@@ -1,7 +1,10 @@
 """Track the faces of a video in one streaming pass, select the one that speaks, and cache it on disk by the content of the file."""
 
-from collections.abc import Iterable
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +12,8 @@ from typing import Self
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.cache import VideoCache
-from heygem_daemon.lipsync.face.selection import ShotFaces
+from heygem_daemon.lipsync.face.dissolve import DissolveDetector
+from heygem_daemon.lipsync.face.selection import VideoFaces
 from heygem_daemon.lipsync.face.track_parts import Part, PartsDifferError, plan_parts, track_parts
 from heygem_daemon.lipsync.face.tracker import FaceTracker, TrackedFace
 from heygem_daemon.lipsync.face_tracks import TRACKS_VERSION, FaceSelection, FaceTracks, TracksWriter, parse_selection
@@ -84,7 +88,7 @@ def track_video(
         shot = 0
         for done, frame in enumerate(frames, start=1):
             faces = tracker.follow(frame)
-            builder.add(faces, is_cut=tracker.shot != shot)
+            builder.add(faces, is_cut=tracker.shot != shot, dissolve=tracker.dissolve)
             shot = tracker.shot
             on_progress(Progress(stage="analyse", done=done, total=max(done, total)))
         return builder.finish(name)
@@ -109,39 +113,62 @@ def track_video_in_parts(
     with _TracksBuilder(directory, size=size, frame_rate=video.frame_rate, selection=selection) as builder:
         with closing(track_parts(info, parts, models=models, directory=directory, on_frame=on_frame)) as frames:
             for frame in frames:
-                builder.add(frame.faces, is_cut=frame.is_cut)
+                builder.add(frame.faces, is_cut=frame.is_cut, dissolve=frame.dissolve)
         tracks = builder.finish(display_name(info.path))
     on_progress(Progress(stage="analyse", done=tracks.frames, total=tracks.frames))
     return tracks
 
 
+@dataclass(kw_only=True)
+class _WaitingFrame:
+    """A frame of which it is not known yet whether it belongs to a dissolve."""
+
+    faces: Sequence[TrackedFace]
+    is_cut: bool
+    is_mixed: bool = False
+
+
 class _TracksBuilder:
-    """Writes the tracks of the selected face from the faces of all frames, shot by shot."""
+    """Writes the tracks of the selected face from the faces of all frames.
+
+    Frames in which one shot dissolves into the next have no face: two may show through each other.
+    """
 
     def __init__(self, directory: Path, *, size: tuple[int, int], frame_rate: Fraction, selection: FaceSelection) -> None:
         self._writer = TracksWriter(directory, size=size, frame_rate=frame_rate)
-        self._faces = ShotFaces(directory / "spool.tmp", size=size)
-        self._selection, self._shot = selection, 0
+        self._faces = VideoFaces(directory / "spool.tmp", size=size)
+        self._selection, self._cuts = selection, array("b")
+        self._waiting: deque[_WaitingFrame] = deque()
+        self._delay, self._is_mixed = DissolveDetector(frame_rate).window, False
 
-    def add(self, faces: Iterable[TrackedFace], *, is_cut: bool) -> None:
-        """Take the next frame. is_cut: a shot begins with it."""
-        if is_cut:
-            self._write_shot()
-            self._shot += 1
-        self._faces.add(faces)
+    def add(self, faces: Sequence[TrackedFace], *, is_cut: bool, dissolve: tuple[int, int] | None) -> None:
+        """Take the next frame. is_cut: a shot begins with it; dissolve: the one before it, see `DissolveDetector.find`."""
+        self._waiting.append(_WaitingFrame(faces=faces, is_cut=is_cut))
+        if dissolve is not None:
+            for ago in range(dissolve[1], dissolve[0] + 1):
+                self._waiting[-1 - ago].is_mixed = True
+        if len(self._waiting) > self._delay:
+            self._take(self._waiting.popleft())
 
     def finish(self, name: str) -> FaceTracks:
-        """Write the last shot and return the tracks. Raises InputError (`no_face`) where there are none."""
-        self._write_shot()
+        """Write the tracks and return them. Raises InputError (`no_face`) where there are none."""
+        while self._waiting:
+            self._take(self._waiting.popleft())
+        shot = 0
+        for (landmarks, score), is_cut in zip(self._faces.choose(self._selection), self._cuts, strict=True):
+            shot += is_cut
+            self._writer.append(landmarks, score=score, shot=shot)
         tracks = self._writer.finish()
         if not tracks.valid.any():
             raise error("no_face", name=name)
         return tracks
 
-    def _write_shot(self) -> None:
-        """Write the selected face of the shot that has ended."""
-        for landmarks, score in self._faces.choose(self._selection):
-            self._writer.append(landmarks, score=score, shot=self._shot)
+    def _take(self, frame: _WaitingFrame) -> None:
+        if frame.is_cut or (self._is_mixed and not frame.is_mixed):
+            self._faces.end_shot()
+        self._is_mixed = frame.is_mixed
+        self._cuts.append(frame.is_cut)
+        self._faces.add(() if frame.is_mixed else frame.faces)
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,9 @@ import numpy as np
 from heygem_daemon.lipsync.arrays import Float32, Image
 from heygem_daemon.lipsync.face.detection_schedule import DetectionSchedule
 from heygem_daemon.lipsync.face.detector import Detection, FaceDetector
+from heygem_daemon.lipsync.face.dissolve import DissolveDetector
 from heygem_daemon.lipsync.face.image_view import ImageView, Roi
+from heygem_daemon.lipsync.face.likeness import STRIDE, read_texture
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from heygem_daemon.lipsync.face.shot_boundary import is_shot_boundary
 from heygem_daemon.media.frame import Frame
@@ -37,11 +39,13 @@ smaller, or larger."""
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFace:
-    """A face in one frame. track: its number, until the next cut; landmarks: float32 [468, 3], pixels; score: 0-1."""
+    """A face in one frame. track: its number, until the next cut; landmarks: float32 [468, 3], pixels; score: 0-1; texture: as
+    `likeness.read_texture` gives it, in some frames."""
 
     track: int
     landmarks: Float32
     score: float
+    texture: Image | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,8 @@ class _Track:
 class FaceTracker:
     """Tracks every face over consecutive frames of one video; `shot` counts its scene cuts.
 
-    A face that is lost (a hand, a profile) and found again near its last place keeps its track; at a cut all tracks end.
+    A face that is lost (a hand, a profile) and found again near its last place keeps its track; at a cut all tracks end. dissolve: the
+    cross-dissolve that was seen to end shortly before the last frame, see `DissolveDetector.find`.
     """
 
     def __init__(self, models: Path, *, frame_rate: Fraction = Fraction(25), first: int = 0) -> None:
@@ -67,10 +72,14 @@ class FaceTracker:
         self._thumbnail: Float32 | None = None
         self._tracks: list[_Track] = []
         self._next = 0
+        self._frame = first - 1
+        self._dissolves = DissolveDetector(frame_rate)
         self.shot = 0
+        self.dissolve: tuple[int, int] | None = None
 
     def follow(self, image: Image | Frame) -> tuple[TrackedFace, ...]:
         """Return the faces of the next frame (BGR uint8 [h, w, 3], or a decoded frame), the oldest track first."""
+        self._frame += 1
         view = ImageView(image)
         thumbnail = view.thumbnail()
         schedule = self._start_frame(view, thumbnail)
@@ -95,9 +104,12 @@ class FaceTracker:
             )
         elif self._thumbnail is not None and is_shot_boundary(self._thumbnail, thumbnail):
             self._schedule.restart()
+            self._dissolves.restart()
             self._tracks = []
             self.shot += 1
         self._thumbnail = thumbnail
+        self._dissolves.push(thumbnail)
+        self.dissolve = None if self._frame % STRIDE else self._dissolves.find()
         return self._schedule
 
     def _follow_tracks(self, view: ImageView) -> dict[int, TrackedFace]:
@@ -128,7 +140,8 @@ class FaceTracker:
         landmarks, score = self._mesh.refine(view, region)
         if score <= SCORE or _is_taken(region_of(landmarks), faces):
             return False
-        faces[number] = TrackedFace(track=number, landmarks=landmarks, score=score)
+        texture = None if self._frame % STRIDE else read_texture(view, landmarks)
+        faces[number] = TrackedFace(track=number, landmarks=landmarks, score=score, texture=texture)
         return True
 
     def _track_number(self, region: Roi, faces: dict[int, TrackedFace]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygem_daemon.lipsync.face.selection import ShotFaces, Tracklet, chosen_tracks, persons_by_place
+from heygem_daemon.lipsync.face.selection import Tracklet, VideoFaces, chosen_tracks, persons_by_place
 from heygem_daemon.lipsync.face.tracker import TrackedFace
 from heygem_daemon.lipsync.face_tracks import FaceSelection
 from heygem_daemon.lipsync.geometry.landmarks import LIPS, RIGID
@@ -88,22 +88,22 @@ def test_a_shot_without_faces_has_none_to_choose() -> None:
     assert chosen_tracks([], "largest", SIZE) == set()
 
 
-def test_the_spool_gives_every_frame_of_the_shot_and_then_starts_again(tmp_path: Path) -> None:
-    with ShotFaces(tmp_path / "spool", size=SIZE) as faces:
+def test_the_spool_gives_every_frame_of_the_video(tmp_path: Path) -> None:
+    with VideoFaces(tmp_path / "spool", size=SIZE) as faces:
         for frame in range(400):
             left = [TrackedFace(track=0, landmarks=points(100), score=0.8)]
             right = [TrackedFace(track=1, landmarks=points(500, width=90), score=0.9)]
             faces.add([] if frame in (0, 7, 399) else left + right)
+        faces.end_shot()
+        faces.add(left)
+        faces.add([])
         chosen = list(faces.choose("largest"))
-        assert len(chosen) == 400
-        assert [i for i, (landmarks, _) in enumerate(chosen) if landmarks is None] == [0, 7, 399]
+        assert len(chosen) == 402
+        assert [i for i, (landmarks, _) in enumerate(chosen) if landmarks is None] == [0, 7, 399, 401]
         landmarks, score = chosen[200]
         assert landmarks is not None
         assert np.array_equal(landmarks, points(500, width=90))
         assert score == pytest.approx(0.9)
-        faces.add(left)
-        assert [landmarks is None for landmarks, _ in faces.choose("largest")] == [False]
-        assert list(faces.choose("largest")) == []
     assert list(tmp_path.iterdir()) == []
 
 
