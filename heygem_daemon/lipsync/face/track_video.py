@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from heygem_daemon.core.errors import error
 from heygem_daemon.lipsync.cache import VideoCache
@@ -119,6 +120,11 @@ def track_video_in_parts(
     return tracks
 
 
+_FASTEST_CUTS: Final = 3
+_CUTS_WITHIN: Final = 5
+"""So many cuts within so many frames are none."""
+
+
 @dataclass(kw_only=True)
 class _WaitingFrame:
     """A frame of which it is not known yet whether it belongs to a dissolve."""
@@ -131,7 +137,8 @@ class _WaitingFrame:
 class _TracksBuilder:
     """Writes the tracks of the selected face from the faces of all frames.
 
-    Frames in which one shot dissolves into the next have no face: two may show through each other.
+    Frames in which one shot dissolves into the next have no face: two may show through each other. Where many frames look like cuts but
+    all have a face, the camera zooms or whips: that is one shot, whose mouth must not be chosen anew in every frame.
     """
 
     def __init__(self, directory: Path, *, size: tuple[int, int], frame_rate: Fraction, selection: FaceSelection) -> None:
@@ -139,6 +146,7 @@ class _TracksBuilder:
         self._faces = VideoFaces(directory / "spool.tmp", size=size)
         self._selection, self._cuts = selection, array("b")
         self._waiting: deque[_WaitingFrame] = deque()
+        self._taken: deque[_WaitingFrame] = deque(maxlen=_CUTS_WITHIN - 1)
         self._delay, self._is_mixed = DissolveDetector(frame_rate).window, False
 
     def add(self, faces: Sequence[TrackedFace], *, is_cut: bool, dissolve: tuple[int, int] | None) -> None:
@@ -164,11 +172,19 @@ class _TracksBuilder:
         return tracks
 
     def _take(self, frame: _WaitingFrame) -> None:
-        if frame.is_cut or (self._is_mixed and not frame.is_mixed):
+        is_cut = frame.is_cut and not self._is_camera_motion(frame)
+        if is_cut or (self._is_mixed and not frame.is_mixed):
             self._faces.end_shot()
         self._is_mixed = frame.is_mixed
-        self._cuts.append(frame.is_cut)
+        self._cuts.append(is_cut)
         self._faces.add(() if frame.is_mixed else frame.faces)
+        self._taken.append(frame)
+
+    def _is_camera_motion(self, frame: _WaitingFrame) -> bool:
+        """Return whether this frame is among frames of which too many seem to begin a shot, and all show a face."""
+        around = [*self._taken, frame, *islice(self._waiting, _CUTS_WITHIN - 1)]
+        runs = (around[k : k + _CUTS_WITHIN] for k in range(len(around) - _CUTS_WITHIN + 1))
+        return any(sum(other.is_cut for other in run) >= _FASTEST_CUTS and all(other.faces for other in run) for run in runs)
 
     def __enter__(self) -> Self:
         return self
