@@ -24,6 +24,10 @@ _BLUR: Final = 0.8
 """A face is read from a square of this side, blurred by this sigma, in pixels: its eyes are about 30 apart."""
 _FLOOR: Final = 16.0
 """Grey levels added before the logarithm: noise in the dark is no feature."""
+_DARK: Final = 24
+_LARGEST_DARKNESS: Final = 0.05
+"""Grey levels (black is 16) below which nothing is seen, and the fraction of the points that may be so dark: none is in 35 clips, .1-.3 are
+where a third of a face lies in the dark."""
 _LARGEST_YAW: Final = 25.0
 """Degrees; a head turned further shows too little of one half."""
 _FEWEST: Final = 3
@@ -60,9 +64,9 @@ class Likeness:
         self._every, self._seen = 1, 0
 
     def add(self, landmarks: Float32, texture: Image) -> None:
-        """Count a frame with landmarks [468, 3] in pixels and the texture that `read_texture` gives."""
+        """Count a frame with landmarks [468, 3] in pixels and the texture that `read_texture` gives, if both halves of the face are seen."""
         face = landmarks.astype(np.float64)
-        if abs(fit_pose(face[None], upright(face)).angles()[0, 0]) > _LARGEST_YAW:
+        if (texture < _DARK).mean() > _LARGEST_DARKNESS or abs(fit_pose(face[None], upright(face)).angles()[0, 0]) > _LARGEST_YAW:
             return
         if self._open is None:
             self._open = _Look(upright(face))

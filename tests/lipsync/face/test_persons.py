@@ -238,6 +238,11 @@ def test_who_is_seen_too_little_may_be_anybody(sights: dict[str, list[Sight]]) -
     assert not her.differs(glimpse)
     assert not her.differs(Likeness())
     assert likeness(sights[HIM][:3]).differs(her)
+    dark = [
+        (np.asarray(image * (np.arange(image.shape[1]) < landmarks[4, 0])[:, None], np.uint8), landmarks)
+        for image, landmarks in sights[HIM]
+    ]
+    assert not likeness(dark).is_known, "half of the face is black"
 
 
 def test_looks_of_several_shots_are_kept_together(sights: dict[str, list[Sight]]) -> None:
