@@ -64,7 +64,7 @@ class Likeness:
         self._every, self._seen = 1, 0
 
     def add(self, landmarks: Float32, texture: Image) -> None:
-        """Count a frame with landmarks [468, 3] in pixels and the texture that `read_texture` gives, if both halves of the face are seen."""
+        """Count a frame with landmarks [468, 3] in pixels and the texture that `read_texture` gives, where it can be judged."""
         face = landmarks.astype(np.float64)
         if (texture < _DARK).mean() > _LARGEST_DARKNESS or abs(fit_pose(face[None], upright(face)).angles()[0, 0]) > _LARGEST_YAW:
             return
@@ -90,9 +90,14 @@ class Likeness:
         mine, theirs = self._all(), other._all()
         if not mine or not theirs:
             return 0.0
-        alike = np.array([look.texture for look in mine]) @ np.array([look.texture for look in theirs]).T
+        textures = np.array([look.texture for look in mine])
+        alike = textures @ np.array([look.texture for look in theirs]).T
         residual = _shape_residuals(np.array([look.shape for look in mine]), np.array([look.shape for look in theirs]))
-        return float((1 - alike + _SHAPE_WEIGHT * residual).min())
+        found = float((1 - alike + _SHAPE_WEIGHT * residual).min())
+        if found <= _LARGEST_DISTANCE:
+            return found
+        mirrored = textures @ np.array([look.mirrored for look in theirs]).T  # a shot may have been turned to fit beside another
+        return min(found, float((1 - mirrored + _SHAPE_WEIGHT * residual).min()))
 
     def differs(self, other: "Likeness") -> bool:
         """Return whether both are surely two persons."""
@@ -118,12 +123,13 @@ class _Look:
     def __init__(self, reference: Float64) -> None:
         self.frames = 0
         self._reference = reference
-        self._texture, self._shape = np.zeros(len(TEXTURE_POINTS)), np.zeros((len(RIGID), 3))
+        self._texture, self._face = np.zeros(len(TEXTURE_POINTS)), np.zeros_like(reference)
+        self._mirrored: tuple[int, Float64] | None = None
 
     def add(self, face: Float64, texture: Image) -> None:
         self.frames += 1
         self._texture += _without_shading(texture, face[TEXTURE_POINTS, :2])
-        self._shape += fit_pose(face[None], self._reference).unproject(face[None])[0, list(RIGID)]
+        self._face += fit_pose(face[None], self._reference).unproject(face[None])[0]
 
     @property
     def texture(self) -> Float64:
@@ -131,10 +137,22 @@ class _Look:
         return np.asarray(self._texture / max(1e-9, float(np.linalg.norm(self._texture))))
 
     @property
+    def mirrored(self) -> Float64:
+        """[367], the texture of the mirrored face: at each point that of the nearest one on the other half."""
+        if self._mirrored is None or self._mirrored[0] != self.frames:
+            places = self._face[TEXTURE_POINTS] / self.frames
+            square = np.square(places).sum(1)
+            nearest = (square - 2 * (places * (-1, 1, 1)) @ places.T).argmin(1)
+            texture = self._texture[nearest]
+            self._mirrored = self.frames, np.asarray(texture / max(1e-9, float(np.linalg.norm(texture))))
+        return self._mirrored[1]
+
+    @property
     def shape(self) -> Float64:
         """[32, 3], centred and of norm 1, with its mirror image averaged in: what is not symmetric in a face is mostly the error of the
         tracker on a head that is turned."""
-        points = self._shape + self._shape[_MIRRORED] * (-1, 1, 1)
+        points = self._face[list(RIGID)]
+        points = points + points[_MIRRORED] * (-1, 1, 1)
         centred = points - points.mean(0)
         return np.asarray(centred / np.linalg.norm(centred))
 
