@@ -12,7 +12,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Bool, Float64, Int32
 from heygem_daemon.lipsync.face_tracks import FaceTracks
-from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD, RIGID
+from heygem_daemon.lipsync.geometry.landmarks import CHIN, EYE_CORNERS, FOREHEAD, INNER_MIDDLE, RIGID, lower_face_weight
 
 _RIGID: Final = np.array(RIGID)
 _WINDOW: Final = 5
@@ -24,6 +24,8 @@ _SMOOTHING: Final[Float64] = (
 run. It is X (X' X)^-1 X' of X = [1, t, t²], t = -2..2."""
 _MARGIN: Final = _WINDOW - 1
 """Frames read on either side of a block, so that smoothing does not depend on how a video is cut into blocks."""
+_OPENING_NOISE: Final = 0.006
+"""Lip opening, in IOD, by which smoothing changes a frame where half of the change counts as noise."""
 _REFERENCE_FRAMES: Final = 400
 _REFERENCE_ROUNDS: Final = 4
 """Frames the mean face is made of, and how often they are fitted to it."""
@@ -143,7 +145,7 @@ def face_geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int)
     canonical = pose.unproject(raw)
     smooth, points = canonical.copy(), raw.copy()
     for run in runs(valid, tracks.shot[first:last]):
-        smooth[run] = smooth_over_time(canonical[run])
+        smooth[run] = _smooth_but_for_fast_lips(canonical[run], reference)
     noise_free = pose.project(smooth)
     for run in runs(valid, tracks.shot[first:last]):
         points[run] = noise_free[run] + smooth_over_time(raw[run] - pose.project(canonical)[run])
@@ -156,6 +158,16 @@ def face_geometry(tracks: FaceTracks, reference: Float64, start: int, stop: int)
         pose=kept,
         angles=kept.angles(),
     )
+
+
+def _smooth_but_for_fast_lips(canonical: Float64, reference: Float64) -> Float64:
+    """Return canonical faces [n, 468, 3] smoothed over time, the lower face less where smoothing changes the lip opening by more than
+    the noise of the tracker: within two frames lips meet and part again, which a parabola over five frames takes half of."""
+    smooth = smooth_over_time(canonical)
+    upper, lower = INNER_MIDDLE
+    taken = ((canonical - smooth)[:, lower] - (canonical - smooth)[:, upper])[:, 1]
+    kept = taken**2 / (taken**2 + _OPENING_NOISE**2)
+    return np.asarray(smooth + kept[:, None, None] * lower_face_weight(reference)[:, None] * (canonical - smooth))
 
 
 def runs(valid: Bool, shot: Int32) -> list[slice]:

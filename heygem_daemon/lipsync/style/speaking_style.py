@@ -15,7 +15,7 @@ from heygem_daemon.lipsync.arrays import Float32, Float64
 from heygem_daemon.lipsync.motion import MouthMotion, viseme_index
 from heygem_daemon.lipsync.moving_window import moving_minimum, weighted_sum
 
-STYLE_VERSION: Final = "habits 4"
+STYLE_VERSION: Final = "habits 5"
 """Part of the cache key: raise the number when the meaning of the values or their estimation changes."""
 
 _FILE: Final = "habits.json"

@@ -12,6 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.face_tracks import FaceTracks, TracksWriter
+from heygem_daemon.lipsync.geometry import mouth_prior
+from heygem_daemon.lipsync.geometry.mouth_model import opening_of
 from heygem_daemon.lipsync.geometry.pose import (
     FaceReader,
     Pose,
@@ -97,6 +99,18 @@ def test_smoothing_reduces_noise(face: Float64, tmp_path: Path) -> None:
     clean = posed(np.zeros((60, 3))).project(face)
     found = face_geometry(written(tmp_path / "t", clean + noise), face, 0, 60)
     assert np.abs(found.points - clean[..., :2]).mean() < 0.8 * np.abs(noise[..., :2]).mean()
+
+
+def test_smoothing_does_not_open_lips_that_meet_for_a_frame_or_two(face: Float64, weight: Float64, tmp_path: Path) -> None:
+    wide = face + 0.15 * weight[:, None] * mouth_prior.opening_motion(face)
+    shut = mouth_prior.close_lips(face, weight)
+    faces = np.stack([wide] * 30)
+    faces[[10, 20, 21]] = shut
+    scale = posed(np.zeros((30, 3)))
+    found = face_geometry(written(tmp_path / "t", scale.project(faces)), face, 0, 30)
+    gap = opening_of(found.canonical)
+    assert gap[[10, 20, 21]] == pytest.approx(float(opening_of(shut)), abs=0.004)
+    assert gap[[5, 15, 25]] == pytest.approx(float(opening_of(wide)), abs=0.004)
 
 
 def test_a_face_is_the_same_however_the_video_is_cut_into_blocks(face: Float64, tmp_path: Path) -> None:
