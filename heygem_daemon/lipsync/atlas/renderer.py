@@ -21,6 +21,8 @@ from heygem_daemon.lipsync.atlas.store import Presenter, load, save
 from heygem_daemon.lipsync.atlas.stream import RenderStream
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.articulation import articulations
+from heygem_daemon.lipsync.geometry.mouth_model import MouthModel
+from heygem_daemon.lipsync.geometry.opening_limit import limit_opening
 from heygem_daemon.lipsync.geometry.pose import FaceReader
 from heygem_daemon.lipsync.imaging.visibility import is_discontinuity, presenter_visibility
 from heygem_daemon.lipsync.motion import MouthMotion
@@ -149,10 +151,15 @@ def _interior_index(presenter: Presenter) -> InteriorIndex:
 
 def _targets(presenter: Presenter, motion: Iterable[MouthMotion]) -> Iterator[Float64]:
     """Yield the canonical face to show at each frame time; after the end of the motion the mouth rests."""
+    yield from limit_opening(_driven_faces(presenter.mouth, motion), presenter.mouth)
+    yield from repeat(presenter.mouth.rest)
+
+
+def _driven_faces(mouth: MouthModel, motion: Iterable[MouthMotion]) -> Iterator[tuple[float, Float64]]:
+    """Yield the time of each frame, in s, and the canonical face [468, 3] that the motion asks for."""
     blocks, ahead = tee(motion)
     articulation = articulations(ahead)
     for block in blocks:
         for i in range(len(block)):
             lips = None if block.lips is None else block.lips[i]
-            yield presenter.mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(articulation))
-    yield from repeat(presenter.mouth.rest)
+            yield float(block.times[i]), mouth.target(float(block.opening[i]), float(block.width[i]), lips, next(articulation))

@@ -27,7 +27,7 @@ _WIDTH_PERCENTILES: Final = (5, 95)
 _RIDGE: Final = 1e-4
 """Weight of the general prior, in squared IOD: it equals a presenter whose opening varies by .01 IOD."""
 _KNEE: Final = 0.9
-_CEILING: Final = 1.25
+CEILING: Final = 1.25
 """Openings as a fraction of the person's range: above the knee they are bent softly, and stay below the ceiling."""
 _LARGEST_PERCENTILE: Final = 98
 _OWN_STRETCH: Final = 1.3
@@ -74,6 +74,10 @@ class MouthModel:
             moved = moved + self._lip_influence @ lip_displacement(self.rest, articulation)
         return prevent_crossing(self.rest + self.weight[:, None] * moved)
 
+    def opened_by(self, face: Float64, more: float) -> Float64:
+        """Return the canonical face [468, 3] with lips that are `more` IOD further apart; the jaw follows."""
+        return np.asarray(face + more * self.weight[:, None] * self.open_basis)
+
     def _aperture(self, opening: float, articulation: Articulation) -> float:
         """Return by how much the lips part, in IOD: little at the teeth, nothing where they press together."""
         shut, wide = self.openings
@@ -114,7 +118,7 @@ def soft_clip(amount: float) -> float:
     """Return `amount` as it is up to .9 and bent softly below 1.25: far beyond the presenter's own range the drawn teeth break."""
     if amount <= _KNEE:
         return amount
-    room = _CEILING - _KNEE
+    room = CEILING - _KNEE
     return float(_KNEE + room * np.tanh((amount - _KNEE) / room))
 
 
