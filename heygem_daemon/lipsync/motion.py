@@ -30,7 +30,7 @@ class MouthMotion:
     width:        float32 [T], mouth width as a fraction of the person's range: 0 = rounded, .5 = rest, 1 = spread
     visemes:      float32 [T, 16], weights in the order of VISEMES, each row sums to 1
     lips:         float32 [T, 40, 3] or None: displacement of the lip landmarks (geometry.landmarks.LIPS, ascending index) from rest,
-                  in canonical units (outer eye corners 1 apart); where given it replaces opening and width
+                  in canonical units (outer eye corners 1 apart); where given it replaces opening and width; renderers need not use depth
     mouth_images: float32 [T, h, w, 3] or None: the mouth as the driver generated it, 0-255, blue first, for renderers that paste it
     confidence:   float32 [T] or None: the driver's own confidence in this motion, 0-1
     """

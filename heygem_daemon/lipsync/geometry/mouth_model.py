@@ -87,18 +87,20 @@ class MouthModel:
         return (wide - shut) * part - pressed * max(0.0, shut)
 
     def _target_of_lips(self, lips: Float64) -> Float64:
-        """Return the target face for explicit lips [40, 3]; what exceeds the person's range is bent as an opening is."""
+        """Return the target face for explicit lips [40, 3]; what exceeds the person's range is bent as an opening is.
+
+        Their depth is the presenter's own: what the face mesh sees of it differs between people, by up to an eighth of the opening.
+        """
         rows = {landmark: row for row, landmark in enumerate(LIPS)}
         top, bottom = (rows[i] for i in INNER_MIDDLE)
         left, right = (rows[i] for i in OUTER_CORNERS)
         span = self.openings[1] - self.openings[0]
         aperture = lips[bottom, 1] - lips[top, 1]
         kept = soft_clip(aperture / span) * span / aperture if aperture > _KNEE * span else 1.0
-        lips = lips * (1.0, kept, 1.0)
         spread = lips[right, 0] - lips[left, 0]
         general = aperture * kept * self.open_basis + spread * self.width_basis
-        moved = general + self._lip_influence @ (lips - general[list(LIPS)])
-        return prevent_crossing(self.rest + self.weight[:, None] * moved)
+        beyond = (lips * (1.0, kept, 1.0) - general[list(LIPS)]) * (1.0, 1.0, 0.0)
+        return prevent_crossing(self.rest + self.weight[:, None] * (general + self._lip_influence @ beyond))
 
     @cached_property
     def _lip_influence(self) -> Float64:

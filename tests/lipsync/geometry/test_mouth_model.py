@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.geometry import mouth_prior
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_UPPER, LIPS
+from heygem_daemon.lipsync.geometry.mouth_metrics import measured_opening
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth, opening_of, prevent_crossing, soft_clip, width_of
 
 Talker = tuple[Float64, MouthModel]
@@ -86,7 +87,17 @@ def test_explicit_lips_replace_opening_and_width(still: MouthModel) -> None:
     lips = np.zeros((40, 3), np.float32)
     lips[[i for i, landmark in enumerate(LIPS) if landmark in INNER_LOWER[1:-1]], 1] = 0.06
     shown = still.target(0.0, 0.0, lips)
-    assert shown[list(LIPS)] - still.rest[list(LIPS)] == pytest.approx(lips, abs=1e-6)
+    assert (shown - still.rest)[list(LIPS), :2] == pytest.approx(lips[:, :2], abs=1e-6)
+
+
+def test_explicit_lips_have_the_depth_of_the_presenter(still: MouthModel) -> None:
+    own = still.target(0.6, 0.5)
+    lips = (own - still.rest)[list(LIPS)]
+    for depth in (0.0, 0.1):
+        lips[[i for i, landmark in enumerate(LIPS) if landmark in INNER_LOWER], 2] = depth
+        shown = still.target(0.0, 0.0, lips)
+        assert shown[list(LIPS)] == pytest.approx(own[list(LIPS)], abs=1e-6)
+        assert measured_opening(shown) == pytest.approx(measured_opening(own), abs=1e-6)
 
 
 def test_explicit_lips_wider_than_the_presenters_range_are_soft_clipped(still: MouthModel) -> None:
