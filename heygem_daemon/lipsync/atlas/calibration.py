@@ -46,28 +46,46 @@ _NEARLY_SHUT: Final = 0.02
 """A correction grows from nothing at shut lips to its whole at an opening of this much more, in IOD."""
 _LARGEST_CORRECTION: Final = 0.06
 """A mouth is opened further by at most this, in IOD."""
+_LARGEST_PRESS: Final = 0.03
+_PRESS_RAMP: Final = 0.015
+_LARGEST_CLOSED: Final = 0.03
+"""Shut lips are pressed together by at most the first, in IOD; mouths to be open by the second more than shut lips are not pressed. Lips
+that measure more open than the third, in IOD, are taken to be apart."""
 
 
 class OpeningCorrection:
     """Changes a target face so that the drawn frame shows the target opening.
 
     table: [2, k + 1]; k target openings and the measured ones, in IOD, both rising; in the last column the weight of the opening that
-    the frame has by itself, and the mean of those openings. Empty: no correction.
+    the frame has by itself, and the mean of those openings. Empty: no correction. closed: what the presenter's most closed lips measure, in
+    IOD.
     """
 
-    def __init__(self, table: Float64, mouth: MouthModel) -> None:
-        self._table, self._mouth = table, mouth
+    def __init__(self, table: Float64, mouth: MouthModel, closed: float = 0.0) -> None:
+        self._table, self._mouth, self._closed = table, mouth, min(closed, _LARGEST_CLOSED)
 
     def __call__(self, target: Float64, own: float) -> Float64:
         """Return the canonical face [468, 3] to draw for the target face, on a frame whose own mouth is open by `own`, in IOD;
-        shut lips stay shut."""
+        shut lips stay shut, and nothing is drawn wider open than may be asked for."""
         if not self._table.size:
             return target
         opening, shut = float(opening_of(target)), self._mouth.openings[0]
         (targets, measured), (own_weight, usual) = self._table[:, :-1], self._table[:, -1]
         more = np.clip(float(np.interp(opening, measured, targets)) - opening, 0, _LARGEST_CORRECTION) - own_weight * (own - usual)
         more = max(more * np.clip((opening - shut) / _NEARLY_SHUT, 0, 1), min(0.0, shut - opening))
-        return np.asarray(target + more * self._mouth.weight[:, None] * self._mouth.open_basis)
+        more = min(more, max(0.0, self._mouth.widest_opening - opening))
+        return self._mouth.opened_by(target, float(more))
+
+    def sealed(self, face: Float64, shown: float) -> Float64:
+        """Return the canonical face [468, 3] to draw with a source mouth that is open by `shown`, in IOD: shut lips overlap by what it is
+        more open than closed ones.
+
+        The mesh places the inner edges of lips that are apart partly on the teeth; without this a sliver of them stays between shut lips.
+        """
+        opening = float(opening_of(face))
+        nearness = float(np.clip(1 - (opening - self._mouth.openings[0]) / _PRESS_RAMP, 0, 1))
+        press = nearness * min(max(0.0, shown - max(self._closed, opening)), _LARGEST_PRESS)
+        return self._mouth.opened_by(face, -press) if press > 0 else face
 
 
 def mesh_reader(models: Path) -> ReadOpening:

@@ -104,7 +104,7 @@ class AtlasRenderer:
     def tasks(self, prepared: PreparedAtlas, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[DrawTask]:
         """Yield what to draw on each frame."""
         presenter, tracks = prepared.presenter, prepared.tracks
-        correction = OpeningCorrection(presenter.correction, presenter.mouth)
+        correction = OpeningCorrection(presenter.correction, presenter.mouth, presenter.closed_opening)
         stream = RenderStream(
             _candidate_index(presenter),
             _interior_index(presenter),

@@ -22,6 +22,8 @@ VERSION: Final = "atlas 6"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _SURELY_OPEN: Final = 0.055
 """Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
+_CLOSED_PERCENTILE: Final = 5
+"""Percentile of the openings of an atlas that counts as closed lips."""
 _ARRAYS: Final = "presenter.npz"
 _CROPS: Final = "mouths.bin"
 
@@ -84,6 +86,11 @@ class Presenter:
         """
         opening = max(0.0, float(opening_of(self.faces.canonical[row])))
         return opening if self.mouth.is_talking or opening > _SURELY_OPEN else 0.0
+
+    @cached_property
+    def closed_opening(self) -> float:
+        """How far the mouths of the most closed atlas frames are open, in IOD: the mesh measures lips that meet up to .05 apart."""
+        return max(0.0, float(np.percentile(opening_of(self.faces.canonical), _CLOSED_PERCENTILE)))
 
     def crop(self, row: int) -> Frame:
         """Return the lower face of atlas frame `row`, its corner at `origins[row]`. Raises TransientError (`io_error`)."""

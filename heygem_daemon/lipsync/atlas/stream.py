@@ -123,11 +123,12 @@ class RenderStream:
         if strength > 0 and pending.face is not None and pending.row is not None:
             rows = self._atlas_rows(pending)
             own = pending.face.canonical
+            shape = self._correction.sealed(pending.shape, self._shown_opening(pending.row))
             task = DrawTask(
                 frame=pending.frame,
                 face=pending.face,
                 spec=DrawSpec(
-                    target=pending.shape,
+                    target=shape,
                     rows=rows,
                     interior=self._interior_weight(pending),
                     strength=strength,

@@ -60,6 +60,12 @@ class MouthModel:
     widths: tuple[float, float, float]
     is_talking: bool
 
+    @property
+    def widest_opening(self) -> float:
+        """The opening, in IOD, that no target exceeds."""
+        shut, wide = self.openings
+        return shut + CEILING * (wide - shut)
+
     def target(
         self, opening: float, width: float, lips: npt.NDArray[np.floating] | None = None, articulation: Articulation = _NEUTRAL
     ) -> Float64:

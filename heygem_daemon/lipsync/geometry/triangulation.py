@@ -21,7 +21,7 @@ class Triangulation:
     """Triangles as landmark indices, int32 [m, 3].
 
     inside: between the inner lips (drawn first: where the mouth is shut the lips cover them)
-    skin:   the lower face with the lips
+    skin:   the lower face with the lips; the lower lip comes last and covers the upper one and its teeth where lips press together
     around: from the moving jaw to the ring; the vertices from 468 on are those of `ring`
     """
 
@@ -55,7 +55,10 @@ def triangulate(face: Float64, weight: Float64) -> Triangulation:
     opening = open_face[list(INNER_OUTLINE), :2]
     lips = np.isin(triangles, INNER_LIPS).all(1)
     keep = moving & _inside(centres, oval) & ~(lips & _inside(centres, opening))
-    return Triangulation(inside=_opening_strip(), skin=_orient(triangles[keep], open_face), around=_ring_strip(weight))
+    kept = triangles[keep]
+    is_lower_lip = np.isin(kept, mouth_prior.LOWER_LIP).any(1)
+    skin = np.concatenate([kept[~is_lower_lip], kept[is_lower_lip]])
+    return Triangulation(inside=_opening_strip(), skin=_orient(skin, open_face), around=_ring_strip(weight))
 
 
 def ring(points: Float64, centre: Float64, scale: float) -> Float64:

@@ -141,6 +141,16 @@ REAL: Final = (
 )
 
 
+def test_the_plain_reference_draws_lips_that_overlap_the_same(scene: Scene) -> None:
+    frame, presenter = scene.frame, scene.presenter
+    pressed = presenter.mouth.opened_by(presenter.mouth.rest, -0.03)
+    spec = DrawSpec(target=pressed, rows=((20, 1.0),), interior=0.0, strength=1.0)
+    drawn = Compositor(presenter).draw(frame, scene.face, spec)
+    error = differences(drawn, ReferenceCompositor(presenter, torch.device("cpu")).draw(frame, scene.face, spec), frame)
+    assert len(error) > 2000
+    assert decibels(error) > 55
+
+
 @pytest.mark.parametrize("case", SPECS.values(), ids=SPECS)
 def test_the_plain_reference_draws_the_same(scene: Scene, case: tuple[float, DrawRows, float, float, DrawRows]) -> None:
     opening, rows, interior, strength, inside = case

@@ -45,6 +45,29 @@ def test_the_mouth_fades_out_before_a_gap_and_in_after_it(clip: Clip, renderer: 
     assert change[27] == 0 < change[28] < change[40] / 2
 
 
+def test_shut_lips_overlap_where_their_source_mouth_is_open(
+    clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = replace(syllables(20), opening=np.zeros(20, np.float32))
+
+    def openings(shown: float) -> list[float]:
+        monkeypatch.setattr(store.Presenter, "shown_opening", lambda *_: shown)
+        specs = [task.spec for task in renderer.tasks(prepared, clip.frames[:20], [shut])]
+        return [float(opening_of(spec.target)) for spec in specs if spec is not None]
+
+    assert max(openings(0.2)) < -0.015
+    assert min(openings(0.0)) > -0.001
+
+
+def test_a_mouth_does_not_snap_open(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:
+    snapping = replace(syllables(20), opening=np.repeat([0.0, 0.62], 10).astype(np.float32))
+    found = [task.target_opening for task in renderer.tasks(prepared, clip.frames[:20], [snapping])]
+    shut, first, second, last = found[9], found[10], found[11], found[15]
+    assert shut < 0.025
+    assert (first - shut) / (last - shut) == pytest.approx(0.36 / 0.62, abs=0.05)
+    assert second == pytest.approx(last, abs=1e-3)
+
+
 def test_a_prepared_workspace_is_used_again(
     clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:

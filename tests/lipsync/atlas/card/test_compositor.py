@@ -34,7 +34,7 @@ SPECS = (
 
 @pytest.fixture(scope="module")
 def items(clip: Clip, scene: Scene) -> list[Item]:
-    """Frames of the clip with their faces, one for each of SPECS; the face of the last reaches beyond the frame."""
+    """Frames of the clip with their faces, one for each of SPECS; shut lips overlap, the face of the last reaches beyond the frame."""
     read, found = FaceReader(clip.tracks, scene.presenter.reference), []
     for index, spec in enumerate(SPECS):
         face = read(index)
@@ -42,6 +42,8 @@ def items(clip: Clip, scene: Scene) -> list[Item]:
         if index == len(SPECS) - 1:
             face = replace(face, points=face.points + np.full(2, face.scale))
         target = scene.presenter.mouth.target(float(str(spec["opening"])), 0.5)
+        if spec["opening"] == 0:
+            target = scene.presenter.mouth.opened_by(target, -0.03)
         drawn = DrawSpec(target=target, **{name: value for name, value in spec.items() if name != "opening"})  # type: ignore[arg-type]
         found.append((clip.frames[index], face, drawn))
     return found
