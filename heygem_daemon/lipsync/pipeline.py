@@ -201,7 +201,7 @@ class RenderSession:
 
     def _render_task(self, task: _Task, video_cache: VideoCache, on_progress: OnProgress, clock: StageClock) -> _Rendered:
         with clock.stage("prepare"):
-            check, views = _early_check(task), pose_views(task.tracks)
+            check, views = _early_check(task), pose_views(task.tracks, task.loaded.renderer.yaw_fade)
             check(views)
             prepared = self._prepare(video_cache, task, on_progress)
             if task.loaded.renderer.is_covered(prepared):

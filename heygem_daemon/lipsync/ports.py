@@ -124,9 +124,13 @@ class RenderedFrame:
 
 
 class Renderer(Protocol[Prepared]):
-    """Draws mouth motion, streaming: memory does not grow with the video."""
+    """Draws mouth motion, streaming: memory does not grow with the video.
+
+    yaw_fade: degrees of yaw from which less is drawn on a head that turns away, and from which nothing is.
+    """
 
     name: str
+    yaw_fade: tuple[float, float]
 
     def prepare(self, video: MediaInfo, tracks: FaceTracks, workspace: Path, on_progress: OnProgress) -> Prepared:
         """Learn the presenter: everything that depends on the video alone. `workspace` is a directory of the per-video cache;

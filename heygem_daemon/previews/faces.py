@@ -23,7 +23,7 @@ SMALLEST_FACE: Final = 40.0
 """Pixels between the outer eye corners, as in lipsync.style.speech_track: the lips of a smaller face open by less than the noise of the
 tracker, so its mouth is drawn, but soft and unsteady. A face is about 1.6 times as wide."""
 LARGEST_YAW: Final = 19.0
-"""Degrees from which the quality of the mouth drops; between 23 and 31 it gives way to that of the video (imaging.visibility)."""
+"""Degrees from which less of the mouth is seen, and the quality of the drawn one depends on how often the video shows it so."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

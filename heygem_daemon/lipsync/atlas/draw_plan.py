@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Triangles
+from heygem_daemon.lipsync.geometry.drift import turned_weight
 from heygem_daemon.lipsync.geometry.landmarks import MOUTH_HULL, NOSE_BASE, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.triangulation import Triangulation, ring
 from heygem_daemon.lipsync.imaging.kernels.displacement import displacement, moving_cells
 from heygem_daemon.lipsync.imaging.kernels.gaussian import blur
+from heygem_daemon.lipsync.imaging.kernels.rasterise import rasterise
 from heygem_daemon.lipsync.imaging.planes import even_box
 from heygem_daemon.lipsync.imaging.polygons import fill, grow_polygon
 from heygem_daemon.media.frame import Box
@@ -30,6 +32,8 @@ _HULL_MARGIN: Final = 0.03
 """How far the region a mouth is drawn on goes beyond the hull around mouth and chin, in IOD."""
 _MASK_EDGE: Final = 0.075
 """Width over which the mask of the mouth falls to 0 inside the hull, in IOD."""
+_SILHOUETTE_EDGE: Final = 0.13
+"""Width over which the mask of a turned head falls to 0 at the silhouette, in IOD: there the mesh is off by up to .06."""
 _LIP_MARGIN: Final = 0.03
 """How far around the lips colours are not compared, in IOD."""
 
@@ -107,6 +111,7 @@ class Planner:
 
     def __init__(self, mesh: Triangulation, weight: Float64) -> None:
         self._triangles: Triangles = np.ascontiguousarray(mesh.whole)
+        self._mouth: Triangles = np.ascontiguousarray(mesh.mouth)
         self._corners = np.unique(mesh.whole)
         self._weight = weight
 
@@ -121,6 +126,9 @@ class Planner:
         cells = _mouth_cells(grid, size, moved, face.scale)
         mouth_grid, mouth_size = grid.part(cells[0], cells[1]), (cells[3] - cells[1], cells[2] - cells[0])
         alpha, skin = _masks(mouth_grid, mouth_size, moved, face.scale)
+        if (turned := turned_weight(face.angles[0])) > 0:
+            shown = 1 - turned * (1 - self._shown(grid, size, moved, face.scale)[cells[1] : cells[3], cells[0] : cells[2]])
+            alpha, skin = alpha * shown, skin * shown**4
         return DrawPlan(
             spec=spec,
             scale=face.scale,
@@ -134,6 +142,16 @@ class Planner:
             alpha=alpha,
             skin=skin,
         )
+
+    def _shown(self, grid: CellGrid, size: tuple[int, int], moved: Float64, scale: float) -> Float32:
+        """Return float32 [h, w] in cells: 0 at the silhouette of the face and beyond, 1 where it is as far away as a mask takes to fall.
+
+        The hull of the mouth on a turned head bridges what the cheek curves in, and reaches the silhouette on the far side.
+        """
+        points, covered = grid.to_cells(moved), np.zeros(size, np.uint8)
+        rasterise(points, points, self._mouth, np.empty(size, np.float32), np.empty(size, np.float32), covered)
+        soft = blur(covered.astype(np.float32)[None], _SILHOUETTE_EDGE * scale / grid.cell / 2)[0]
+        return np.asarray(np.clip(2 * soft - 1, 0, 1), np.float32)
 
     def _moving_grid(self, source: Float64, target: Float64, scale: float) -> tuple[CellGrid, tuple[int, int]]:
         """Return the grid over all that moves (jaw, neck, cheeks), whichever way up the face is, and its rows and columns."""

@@ -15,6 +15,7 @@ from heygem_daemon.lipsync.atlas.face_warp import sample_luma
 from heygem_daemon.lipsync.atlas.selection import select_rows
 from heygem_daemon.lipsync.atlas.store import CropWriter, Presenter
 from heygem_daemon.lipsync.face_tracks import FaceTracks
+from heygem_daemon.lipsync.geometry.drift import without_drift
 from heygem_daemon.lipsync.geometry.landmarks import INNER_LOWER, INNER_UPPER, OUTER_OUTLINE
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel, learn_mouth
 from heygem_daemon.lipsync.geometry.pose import mean_face
@@ -55,8 +56,9 @@ def select_faces(tracks: FaceTracks, name: str) -> Selection:
         raise error("no_face", name=name)
     reference = mean_face(tracks)
     sample = sample_faces(tracks, reference)
-    mouth = learn_mouth(sample.canonical, reference)
-    return Selection(reference=reference, mouth=mouth, faces=sample.take(select_rows(sample)))
+    mouth = learn_mouth(sample.frontal().canonical, reference)
+    steady = without_drift(sample, mouth)
+    return Selection(reference=reference, mouth=mouth, faces=steady.take(select_rows(steady)))
 
 
 def harvest(selection: Selection, frames: FrameSource, workspace: Path, on_frame: OnFrame) -> Presenter:

@@ -21,10 +21,11 @@ from heygem_daemon.lipsync.atlas.store import Presenter, load, save
 from heygem_daemon.lipsync.atlas.stream import RenderStream
 from heygem_daemon.lipsync.face_tracks import FaceTracks
 from heygem_daemon.lipsync.geometry.articulation import articulations
+from heygem_daemon.lipsync.geometry.drift import SteadyFaces
 from heygem_daemon.lipsync.geometry.mouth_model import MouthModel
 from heygem_daemon.lipsync.geometry.opening_limit import limit_opening
 from heygem_daemon.lipsync.geometry.pose import FaceReader
-from heygem_daemon.lipsync.imaging.visibility import is_discontinuity, presenter_visibility
+from heygem_daemon.lipsync.imaging.visibility import YAW_FADE, is_discontinuity, presenter_visibility
 from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.ports import RenderedFrame
 from heygem_daemon.lipsync.progress import OnProgress, Progress
@@ -53,6 +54,7 @@ class AtlasRenderer:
     """
 
     name = "atlas"
+    yaw_fade = YAW_FADE
 
     def __init__(self, device: str = "cpu", models: Path | None = None, *, threads: int = 0, batch: int = 0) -> None:
         self._device, self._models, self._threads, self._batch = device, models, threads or usable_cores(), batch
@@ -84,7 +86,7 @@ class AtlasRenderer:
     def _learn(self, frames: FrameSource, tracks: FaceTracks, workspace: Path, on_progress: OnProgress, name: str) -> Presenter:
         """Return the presenter of a video, calibrated, from one pass over its frames."""
         selection = select_faces(tracks, name)
-        trials = trial_runs(selection.faces.index) if self._models is not None else []
+        trials = trial_runs(selection.faces.frontal().index) if self._models is not None else []
         with FrameSpool(workspace / "trials.part", trials) as spool:
 
             def on_frame(done: int, total: int, frame: Frame) -> None:
@@ -112,7 +114,8 @@ class AtlasRenderer:
             correction,
             presenter_visibility(presenter),
         )
-        face_of, previous = FaceReader(tracks, presenter.reference), None
+        face_of = SteadyFaces(FaceReader(tracks, presenter.reference), presenter.mouth, tracks.shot)
+        previous: int | None = None
         for frame, target in zip(frames, _targets(presenter, motion), strict=False):
             if previous is not None and is_discontinuity(tracks, previous, frame.index):
                 yield from stream.flush()

@@ -18,7 +18,7 @@ from heygem_daemon.lipsync.geometry.samples import FaceSample
 from heygem_daemon.lipsync.imaging.grading import Grading
 from heygem_daemon.media.frame import Frame, YuvSpace
 
-VERSION: Final = "atlas 6"
+VERSION: Final = "atlas 7"
 """Raise it when the meaning or layout of the files changes: older ones are then made anew."""
 _SURELY_OPEN: Final = 0.055
 """Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
@@ -49,7 +49,7 @@ class Presenter:
 
     reference:    [468, 3], mean canonical face
     mouth:        how the mouth moves
-    faces:        the n atlas frames
+    faces:        the n atlas frames, without the drift of their mouths (`geometry.drift`)
     sharpness:    [n], variance of the Laplacian over the lips
     interiors:    float32 [n, k], luma at places between the lips, as fractions of that of the skin
     origins:      int [n, 2], x and y of each crop in its frame, even

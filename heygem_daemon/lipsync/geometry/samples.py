@@ -12,8 +12,12 @@ from heygem_daemon.lipsync.geometry.pose import face_geometry, runs
 _MOST_FRAMES: Final = 3000
 _PIECE: Final = 25
 """A long video is sampled by 3000 frames in pieces of 25, a second, evenly spread: memory does not grow with its length."""
-LARGEST_YAW: Final = 30.0
-"""Heads turned further than this do not look at the camera, in degrees."""
+LARGEST_YAW: Final = 46.0
+"""Heads turned further than this are not drawn (see `imaging.visibility`), in degrees."""
+_FRONTAL_YAW: Final = 30.0
+_FEWEST_FRONTAL: Final = 25
+"""How a mouth moves is learnt from heads turned less than this, in degrees: on others the tracker guesses half of it. A second of them is
+enough; who shows less is learnt from all frames."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,15 +45,20 @@ class FaceSample:
             scale=self.scale[rows],
         )
 
+    def frontal(self) -> "FaceSample":
+        """Return the faces to learn a mouth from: those turned by less than 30 degrees, or all where these are fewer than 25."""
+        rows = np.flatnonzero(np.abs(self.angles[:, 0]) < _FRONTAL_YAW)
+        return self.take(rows) if len(rows) >= min(_FEWEST_FRONTAL, len(self)) else self
+
 
 def sample_faces(tracks: FaceTracks, reference: Float64) -> FaceSample:
-    """Return the faces of at most 3000 usable frames that look roughly at the camera (or of all, where none does)."""
+    """Return the faces of at most 3000 usable frames that can be drawn (or of all, where none can)."""
     blocks = [(start, face_geometry(tracks, reference, start, stop)) for start, stop in _pieces(tracks)]
     index = np.concatenate([start + np.arange(len(block)) for start, block in blocks])
     valid = np.concatenate([block.valid for _, block in blocks])
     angles = np.concatenate([block.angles for _, block in blocks])
-    frontal = valid & (np.abs(angles[:, 0]) < LARGEST_YAW)
-    rows = np.flatnonzero(frontal if frontal.any() else valid)
+    drawn = valid & (np.abs(angles[:, 0]) < LARGEST_YAW)
+    rows = np.flatnonzero(drawn if drawn.any() else valid)
     return FaceSample(
         index=index[rows].astype(np.int64),
         points=np.concatenate([block.points for _, block in blocks])[rows],

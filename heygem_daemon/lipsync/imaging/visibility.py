@@ -21,8 +21,12 @@ from heygem_daemon.media.frame import Frame
 
 FADE: Final = 6
 """Frames over which a drawn mouth gives way to the untouched frame before a gap, and comes back after it."""
-_YAW_FADE: Final = (23.0, 31.0)
+YAW_FADE: Final = (40.0, 46.0)
 """Degrees of yaw over which a head turning away is drawn less and less."""
+_ANY_FITS: Final = (23.0, 31.0)
+"""Degrees of yaw up to which the mouth of a head turned otherwise fits; beyond, less and less."""
+_LIKE_YAW: Final = (8.0, 14.0)
+"""Degrees between the yaws of two heads up to which the mouth of one fits the other, turned as far as it may be; beyond, less and less."""
 COVERED_VIEW: Final = MouthView(weight=0.0, limit=NotDriven.COVERED)
 
 
@@ -53,20 +57,27 @@ class PresenterAppearance(Protocol):
 
 
 class Visibility:
-    """Judges single frames of one presenter. cover: None where the mouth is never covered for long, or always (not `is_ever_clear`)."""
+    """Judges single frames of one presenter.
 
-    def __init__(self, sampler: SkinSampler, occlusion: OcclusionTest, cover: CoverTest | None, *, is_ever_clear: bool) -> None:
-        self._sampler, self._occlusion, self._cover, self._is_ever_clear = sampler, occlusion, cover, is_ever_clear
+    cover: None where the mouth is never covered for long, or always; yaws: [n], degrees, of the clear frames there are mouths from, maybe
+    none; yaw_fade: see `pose_view`
+    """
+
+    def __init__(
+        self, sampler: SkinSampler, occlusion: OcclusionTest, cover: CoverTest | None, yaws: Float64, yaw_fade: tuple[float, float]
+    ) -> None:
+        self._sampler, self._occlusion, self._cover = sampler, occlusion, cover
+        self._yaws, self._yaw_fade = yaws, yaw_fade
 
     def __call__(self, frame: Frame, face: Face | None) -> MouthView:
         """Return how much may be drawn on this frame by itself."""
-        view = pose_view(None if face is None else float(face.angles[0]))
+        view = pose_view(None if face is None else float(face.angles[0]), self._yaw_fade, self._yaws)
         if face is None or view.weight == 0:
             return view
         return COVERED_VIEW if self._is_covered(frame, face) else view
 
     def _is_covered(self, frame: Frame, face: Face) -> bool:
-        if not self._is_ever_clear:
+        if not len(self._yaws):
             return True
         if self._cover is not None and self._cover.is_covered(read_profiles(frame, face.points, face.scale)):
             return True
@@ -75,30 +86,37 @@ class Visibility:
         return self._occlusion.is_covered(self._sampler.of_frame(frame, face.points, face.scale), face.angles)
 
 
-def presenter_visibility(presenter: PresenterAppearance) -> Visibility:
-    """Return the `Visibility` of frames of this presenter."""
+def presenter_visibility(presenter: PresenterAppearance, yaw_fade: tuple[float, float] = YAW_FADE) -> Visibility:
+    """Return the `Visibility` of frames of this presenter. yaw_fade: see `pose_view`."""
     faces, clear = presenter.faces, presenter.is_clear
     sampler = SkinSampler(presenter.mouth.rest, triangulate(presenter.reference, presenter.mouth.weight))
     occlusion = OcclusionTest(presenter.skin_samples[clear], faces.angles[clear], presenter.skin_limit)
     cover = CoverTest(presenter.cover_means) if len(presenter.cover_means) else None
-    return Visibility(sampler, occlusion, cover, is_ever_clear=bool(clear.any()))
+    return Visibility(sampler, occlusion, cover, faces.angles[clear, 0], yaw_fade)
 
 
-def pose_view(yaw: float | None) -> MouthView:
-    """Return how much may be drawn on a face turned by `yaw` degrees; None where there is no face."""
+def pose_view(yaw: float | None, yaw_fade: tuple[float, float] = YAW_FADE, yaws: Float64 | None = None) -> MouthView:
+    """Return how much may be drawn on a face turned by `yaw` degrees; None where there is no face.
+
+    yaw_fade: degrees from which less is drawn, and from which nothing is; yaws: [n], of the heads whose mouths can be drawn; None or empty
+    where that is not known.
+    """
     if yaw is None:
         return MouthView(weight=0.0, limit=NotDriven.NO_FACE)
-    towards = 1 - smoothstep(abs(yaw), *_YAW_FADE)
+    towards = 1 - smoothstep(abs(yaw), *yaw_fade)
+    if yaws is not None and len(yaws):
+        alike = 1 - smoothstep(float(np.abs(yaws - yaw).min()), *_LIKE_YAW)
+        towards = min(towards, max(alike, 1 - smoothstep(abs(yaw), *_ANY_FITS)))
     return CLEAR_VIEW if towards == 1 else MouthView(weight=towards, limit=NotDriven.TURNED)
 
 
-def pose_views(tracks: FaceTracks) -> list[MouthView]:
+def pose_views(tracks: FaceTracks, yaw_fade: tuple[float, float] = YAW_FADE) -> list[MouthView]:
     """Return what the tracks alone say of every frame of the video."""
     reference, views = mean_face(tracks), []
     for start, landmarks in tracks.blocks():
         valid = tracks.valid[start : start + len(landmarks)]
         yaw = fit_pose(np.where(valid[:, None, None], landmarks, reference), reference).angles()[:, 0]
-        views += [pose_view(float(angle) if known else None) for angle, known in zip(yaw, valid, strict=True)]
+        views += [pose_view(float(angle) if known else None, yaw_fade) for angle, known in zip(yaw, valid, strict=True)]
     return views
 
 

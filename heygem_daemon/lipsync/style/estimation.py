@@ -126,7 +126,7 @@ def estimate_style(info: MediaInfo, tracks: FaceTracks, driver: Driver) -> Speak
 def measure_motion(tracks: FaceTracks, start: float, frames: int) -> MeasuredMotion:
     """Return the motion of the mouth on the first `frames` frames. start: s, time of the first one on the clock of the audio."""
     reference = mean_face(tracks)
-    mouth = learn_mouth(sample_faces(tracks, reference).canonical, reference)
+    mouth = learn_mouth(sample_faces(tracks, reference).frontal().canonical, reference)
     faces = face_geometry(tracks, reference, 0, frames)
     apart = opening_of(faces.canonical)
     opening, width = _fractions(mouth, apart, width_of(faces.canonical))

@@ -127,7 +127,7 @@ class _Wav2Lip:
         """Yield the frames; the mouths of the first `measured` are measured."""
         for_fallback, for_generator = tee(speech)
         reference = mean_face(context.tracks)
-        mouth_model = learn_mouth(sample_faces(context.tracks, reference).canonical, reference)
+        mouth_model = learn_mouth(sample_faces(context.tracks, reference).frontal().canonical, reference)
         mouth_generator = MouthGenerator(context=context, reference=reference, generator=self._model.generator, measurer=self._measurer)
         mouths = mouth_generator.generate(for_generator, frame_rate, frames, self._model.shift, measured)
         fallbacks = _split(self._fallback_driver.motion(for_fallback, frame_rate, frames, alignment))

@@ -30,6 +30,8 @@ _MOVING: Final = 6.0
 """Grey levels of difference to its neighbours in time at which a pixel counts as moving, and keeps its value."""
 _MOVING_BLUR: Final = 1.5
 """Pixels, the standard deviation of the blur of that difference."""
+_YAW_FADE: Final = (23.0, 31.0)
+"""Degrees of yaw over which a head turning away is drawn less and less: the networks have hardly seen others."""
 _NOT_GENERATED: Final = MouthView(weight=0.0, limit=NotDriven.NO_FACE)
 """The view of a frame for which the driver generated no mouth: it found no face to generate it for."""
 
@@ -65,6 +67,7 @@ class PasteRenderer:
     """Renderer port: pastes `MouthMotion.mouth_images`. has_detail: adds the detail of the frame that 96 pixels cannot show."""
 
     name = "paste"
+    yaw_fade = _YAW_FADE
 
     def __init__(self, prepare: Prepare, device: str = "cpu", *, has_detail: bool = True) -> None:
         self._device, self._has_detail = torch.device(device), has_detail
@@ -77,7 +80,7 @@ class PasteRenderer:
     def render(self, prepared: PreparedPresenter, frames: Iterable[Frame], motion: Iterable[MouthMotion]) -> Iterator[RenderedFrame]:
         """Yield one frame per source frame, in order, at most six frames late. Motion without mouth images leaves the frames unchanged."""
         presenter, tracks = prepared.presenter, prepared.tracks
-        framing, visibility = Framing(tracks, presenter.reference), presenter_visibility(presenter)
+        framing, visibility = Framing(tracks, presenter.reference), presenter_visibility(presenter, self.yaw_fade)
         stream = _Stream(self._device, has_detail=self._has_detail, grading=presenter.grading)
         previous: int | None = None
         for frame, (lower, target) in zip(frames, _mouth_images(motion, presenter.mouth), strict=False):

@@ -5,10 +5,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
+from heygem_daemon.lipsync.atlas import draw_plan
 from heygem_daemon.lipsync.atlas.compositor import Compositor
 from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec, Planner
 from heygem_daemon.lipsync.atlas.face_warp import warp_face
@@ -210,6 +213,32 @@ def test_all_that_moves_lies_inside_its_region_at_any_roll(scene: Scene, degrees
     face = replace(scene.face, points=moved(scene.face.points, matrix), rotation=turn @ scene.face.rotation)
     _, there = scene.opened(1.0)
     assert_inside(as_frame(image), face, scene, moved(there, matrix)[152])
+
+
+@pytest.mark.parametrize("yaw", [-40.0, 40.0])
+def test_the_mask_of_a_turned_head_ends_at_its_silhouette(scene: Scene, yaw: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outside() -> float:
+        """Return the largest alpha beyond the triangles of the turned face that face the camera."""
+        plan = planner(scene).plan(turned_by(scene, yaw), DrawSpec(target=scene.presenter.mouth.rest, rows=(), interior=0, strength=1))
+        height, width = plan.alpha.shape
+        covered = np.zeros((4 * height, 4 * width), np.uint8)
+        corners = plan.mouth_grid.to_cells(plan.moved)[scene.mesh.mouth]
+        a, b, c = corners.transpose(1, 0, 2)
+        facing = (b - a)[:, 0] * (c - a)[:, 1] > (b - a)[:, 1] * (c - a)[:, 0]
+        for triangle in corners[facing]:
+            cv2.fillConvexPoly(covered, np.round(4 * triangle + 1.5).astype(np.int32), 1)
+        return float(plan.alpha[covered.reshape(height, 4, width, 4).max((1, 3)) == 0].max())
+
+    masked = outside()
+    monkeypatch.setattr(draw_plan, "turned_weight", lambda yaw: 0.0)
+    assert masked < 0.01 < outside()
+
+
+def turned_by(scene: Scene, yaw: float) -> Face:
+    """Return the resting face of the presenter, turned by `yaw` degrees."""
+    rotation, rest = Rotation.from_euler("y", yaw, degrees=True).as_matrix(), scene.presenter.mouth.rest
+    points = (scene.face.scale * rest @ rotation.T)[:, :2] + (200, 150)
+    return Face(points=points, canonical=rest, scale=scene.face.scale, rotation=rotation, angles=np.array([yaw, 0.0, 0.0]))
 
 
 def planner(scene: Scene) -> Planner:

@@ -261,7 +261,7 @@ def test_a_smile_that_measures_open_is_a_shut_mouth(
     """Shut lips measure half of the way to the widest mouth. The speech begins in the middle of a word: at first nothing but the mouths
     generated with silence tells how far apart they rest. Frames in which the fallback decides do not count.
     """
-    mouth = learn_mouth(sample_faces(clip.tracks, reference).canonical, reference)
+    mouth = learn_mouth(sample_faces(clip.tracks, reference).frontal().canonical, reference)
     shut, wide = mouth.openings
     resting = shut + module._LARGEST_REST * (wide - shut)
     measured = resting / module._OPENING_GAIN
