@@ -21,7 +21,7 @@ _LIP_WEIGHTS: Final = np.where(np.isin(_LIP_AREA, INNER_LIPS), _INNER_LIP_WEIGHT
 _LIP_SCALE: Final = np.sqrt(_LIP_WEIGHTS / _LIP_WEIGHTS.sum())
 _LIP_UNIT: Final = 0.012
 """RMS distance of lips, in IOD, that costs 1."""
-_OPENING_WEIGHT: Final = 2.5
+_OPENING_WEIGHT: Final = 5.0
 _OPENING_FLOOR: Final = 0.014
 """Cost of an opening e times too large or too small; to both openings is added a floor in IOD."""
 _POSE_WEIGHT: Final = 0.8

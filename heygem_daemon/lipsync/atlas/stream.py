@@ -97,6 +97,7 @@ class RenderStream:
         while self._waiting:
             yield self._emit()
         self._past.clear()
+        self._interior = None
 
     def _decide(self, rows: list[int]) -> None:
         for row in rows:
