@@ -37,11 +37,14 @@ _STEP_COST: Final = {1: 0.0, 0: 0.25, 2: 0.25, -1: 0.4}
 _JUMP_COST: Final = 1.2
 _JUMP_SHAPE_WEIGHT: Final = 0.5
 _JUMP_SHAPE_LIMIT: Final = 4.0
+_JUMP_OPEN_WEIGHT: Final = 2.0
+_JUMP_OPENING: Final = 0.06
 _JUMP_INTERIOR_WEIGHT: Final = 0.5
 _JUMP_INTERIOR_LIMIT: Final = 4.0
 _INTERIOR_UNIT: Final = 0.08
-"""Join cost of any other step: a base, a weight for each _LIP_UNIT by which the lips jump, up to a limit, and one for each unit by which
-what is between them changes (root mean square, as a fraction of the luma of the skin), up to a limit: teeth do not appear at once."""
+"""Join cost of any other step: a base, a weight for each _LIP_UNIT by which the lips jump, up to a limit, one where both mouths are open,
+growing up to an opening (IOD), and one for each unit by which what is between the lips changes (root mean square, as a fraction of the
+luma of the skin), up to a limit: teeth do not appear at once, and best not while they are seen."""
 _INTERIOR_JUMP_COST: Final = 4.0
 _TOO_SHUT_WEIGHT: Final = 6.0
 _TOO_OPEN_WEIGHT: Final = 2.0
@@ -64,7 +67,7 @@ class CandidateIndex:
         self._openings = np.maximum(opening_of(canonical), 0)
         self._angles, self._index = angles, index
         self._quality = _BLUR_WEIGHT * _blur(sharpness) + np.where(is_clear, 0, _COVERED_COST)
-        self.join_costs = join_costs(self._features, interiors.astype(np.float64), index)
+        self.join_costs = join_costs(self._features, interiors.astype(np.float64), self._openings, index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -144,14 +147,16 @@ def lip_features(canonical: Float64) -> Float64:
     return np.asarray((canonical[:, _LIP_AREA, :2] * _LIP_SCALE[:, None]).reshape(len(canonical), -1))
 
 
-def join_costs(features: Float64, interiors: Float64, index: Int64) -> Float64:
-    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs the more, the more the lips jump and
-    what is between them changes."""
+def join_costs(features: Float64, interiors: Float64, openings: Float64, index: Int64) -> Float64:
+    """Return [n, n]: the cost of showing row k right after row j; playing on is free, a jump costs the more, the more the lips jump, the
+    further they are open and the more what is between them changes. features: see `lip_features`; openings: [n], IOD; the others: see
+    `CandidateIndex`."""
     rows = np.arange(len(index))
     following = np.minimum(rows + 1, len(index) - 1)
     following = np.where(index[following] == index + 1, following, rows)
     costs = _JUMP_COST + _JUMP_SHAPE_WEIGHT * np.minimum(_distances(features, following) / _LIP_UNIT, _JUMP_SHAPE_LIMIT)
     change = _distances(interiors, following) / np.sqrt(max(1, interiors.shape[1]))
+    costs += _JUMP_OPEN_WEIGHT * np.minimum(np.minimum(openings[following][:, None], openings[None]) / _JUMP_OPENING, 1)
     costs += _JUMP_INTERIOR_WEIGHT * np.minimum(change / _INTERIOR_UNIT, _JUMP_INTERIOR_LIMIT)
     step = index[None] - index[:, None]
     for frames, cost in _STEP_COST.items():

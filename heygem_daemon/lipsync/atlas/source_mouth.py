@@ -29,7 +29,7 @@ _SMALL: Final = 100.0
 """Four samples are taken of every pixel that is no further from the inner lips than this, where contrasts are hard; and of all pixels of
 faces with a smaller IOD, where they are hard everywhere and cost little. In pixels."""
 UNSHARP: Final = 0.2
-UNSHARP_RADIUS: Final = 0.009
+UNSHARP_RADIUS: Final = 0.0045
 UNSHARP_LEAST: Final = 0.8
 """Unsharp masking of a source mouth: its amount, and its sigma in IOD, at least .8 pixels."""
 MEMBRANE: Final = 0.11

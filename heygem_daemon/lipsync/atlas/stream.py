@@ -22,27 +22,29 @@ LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 """Frames that are held back at most."""
 _CROSS_FADE: Final = (0.67, 0.33)
 """Weights of the two runs on either side of a jump: the frame's own, and the other one."""
-_INTERIOR_RATIO: Final = (0.7, 0.84)
+_SHOWS_TEETH: Final = 0.03
+"""Opening, in IOD, from which nothing is cross-faded: teeth of two frames through each other are seen at once, a jump of them is not."""
+_INTERIOR_RATIO: Final = 0.6
 """Opening of the source mouth over that of the drawn one: below this the interior of another frame is shown, above it the source's own,
 as it is: nothing fits better to its lips."""
 _INTERIOR_OPENING: Final = (0.008, 0.025)
 _INTERIOR_OFFSET: Final = 0.006
 """Drawn openings, in IOD, between which another interior is drawn at all; and what is added to both openings before they are compared."""
 _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
-"""Frames around the drawn one, and their weights in how much of another interior is shown."""
+"""Frames around the drawn one, and their votes whether another interior is shown: never two through each other."""
 
 
 @dataclass(kw_only=True, eq=False)
 class _Mouth:
     """What the neighbours of a frame need to know of it.
 
-    view: how much may be drawn on this frame by itself; row: its atlas frame, once decided; missing: 0-1, how much that lacks of an
-    interior; interior: the number of the one that is shown instead, where it lacks anything
+    view: how much may be drawn on this frame by itself; row: its atlas frame, once decided; is_missing: whether that
+    lacks an interior; interior: the number of the one to show instead, where it does
     """
 
     view: MouthView
     row: int | None = None
-    missing: float = 0.0
+    is_missing: bool = False
     interior: int | None = None
 
 
@@ -102,19 +104,16 @@ class RenderStream:
     def _decide(self, rows: list[int]) -> None:
         for row in rows:
             pending = self._undecided.popleft()
-            pending.row, pending.missing = row, self._missing_interior(pending.shape, row)
-            self._interior = pending.interior = self._interior_of(pending) if pending.missing > 0 else None
-
-    def _missing_interior(self, shape: Float64, row: int) -> float:
-        """Return 1 where the source mouth is far less open than the one to draw, 0 where it is open enough."""
-        opening = max(0.0, float(opening_of(shape)))
-        ratio = (self._shown_opening(row) + _INTERIOR_OFFSET) / (opening + _INTERIOR_OFFSET)
-        return float((1 - smoothstep(ratio, *_INTERIOR_RATIO)) * smoothstep(opening, *_INTERIOR_OPENING))
+            pending.row = row
+            pending.is_missing = self._shown_opening(row) + _INTERIOR_OFFSET < _INTERIOR_RATIO * (
+                _drawn_opening(pending) + _INTERIOR_OFFSET
+            )
+            self._interior = pending.interior = self._interior_of(pending) if pending.is_missing else None
 
     def _interior_of(self, pending: _Pending) -> int | None:
         """Return the interior to show on a frame: one that also fits the widest opening of the frames just ahead."""
         assert pending.face is not None  # noqa: S101  # a row is decided only for a frame with a face
-        widest = max((pending, *self._undecided), key=lambda other: float(opening_of(other.shape)))
+        widest = max((pending, *self._undecided), key=_drawn_opening)
         return self._interiors.choose(widest.shape, pending.face.angles, after=self._interior)
 
     def _emit(self) -> DrawTask:
@@ -138,7 +137,7 @@ class RenderStream:
                 target_opening=measured_opening(own + strength * (pending.target - own)),
                 not_driven=view.not_driven,
             )
-        self._past.append(_Mouth(view=pending.view, row=pending.row, missing=pending.missing, interior=pending.interior))
+        self._past.append(_Mouth(view=pending.view, row=pending.row, is_missing=pending.is_missing, interior=pending.interior))
         return task
 
     def _faded_view(self) -> MouthView:
@@ -149,6 +148,8 @@ class RenderStream:
         """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""
         row = pending.row
         assert row is not None  # noqa: S101  # a frame is drawn only once its row is decided
+        if _drawn_opening(pending) > _SHOWS_TEETH:
+            return ((row, 1.0),)
         before = self._past[-1].row if self._past else None
         after = self._waiting[0].row if self._waiting else None
         if before is not None and self._candidates.is_jump(before, row):
@@ -158,25 +159,23 @@ class RenderStream:
         return ((row, 1.0),)
 
     def _interior_weight(self, pending: _Pending) -> float:
-        """Return how much of another interior is shown, smoothed over the frames around."""
+        """Return how much of another interior is shown: where most of the frames around need it, as far as the mouth is open."""
         around = self._around(pending)
-        known = [(weight, around[k].missing) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
-        return sum(weight * missing for weight, missing in known) / sum(weight for weight, _ in known)
+        known = [(weight, around[k].is_missing) for k, weight in _INTERIOR_SMOOTHING if k in around and around[k].row is not None]
+        is_shown = 2 * sum(weight for weight, is_missing in known if is_missing) > sum(weight for weight, _ in known)
+        return smoothstep(_drawn_opening(pending), *_INTERIOR_OPENING) if is_shown else 0.0
 
     def _interior_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
-        """Return the atlas rows whose interior is shown instead; on either side of a jump both are cross-faded."""
+        """Return the atlas row whose interior is shown instead: that of the frame itself, or of the nearest one that needs any."""
         around = self._around(pending)
-        near = [around[k].interior for k in (0, -1, 1, -2) if k in around]
-        own = next((number for number in near if number is not None), None)
-        if own is None:
-            return ()
-        other = next((number for number in near[1:3] if number is not None and self._interiors.is_jump(own, number)), None)
-        rows = self._interiors.rows
-        if other is None:
-            return ((int(rows[own]), 1.0),)
-        return (int(rows[own]), _CROSS_FADE[0]), (int(rows[other]), _CROSS_FADE[1])
+        near = (around[k].interior for k in (0, -1, 1, -2) if k in around)
+        return next((((int(self._interiors.rows[number]), 1.0),) for number in near if number is not None), ())
 
     def _around(self, pending: _Pending) -> dict[int, _Mouth]:
         """Return the mouths around a frame by their distance from it, in frames."""
         around: dict[int, _Mouth] = {-k: other for k, other in enumerate(reversed(self._past), start=1)} | {0: pending}
         return around | dict(enumerate(self._waiting, start=1))
+
+
+def _drawn_opening(pending: _Pending) -> float:
+    return max(0.0, float(opening_of(pending.shape)))

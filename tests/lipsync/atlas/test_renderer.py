@@ -11,12 +11,14 @@ import pytest
 
 from heygem_daemon.core.errors import InputError
 from heygem_daemon.lipsync.atlas import store
+from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec
 from heygem_daemon.lipsync.atlas.renderer import AtlasRenderer, PreparedAtlas
 from heygem_daemon.lipsync.face.track_video import track_video
 from heygem_daemon.lipsync.face.tracker import FaceTracker
 from heygem_daemon.lipsync.face_tracks import TracksWriter
 from heygem_daemon.lipsync.geometry.mouth_metrics import lip_opening
 from heygem_daemon.lipsync.geometry.mouth_model import opening_of
+from heygem_daemon.lipsync.motion import MouthMotion
 from heygem_daemon.lipsync.progress import Progress
 from heygem_daemon.media.frame import Frame
 from heygem_daemon.media.probe import probe
@@ -57,6 +59,43 @@ def test_shut_lips_overlap_where_their_source_mouth_is_open(
 
     assert max(openings(0.2)) < -0.015
     assert min(openings(0.0)) > -0.001
+
+
+def specs_of(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, motion: MouthMotion) -> list[DrawSpec]:
+    return [task.spec for task in renderer.tasks(prepared, clip.frames, [motion]) if task.spec is not None]
+
+
+def test_no_two_frames_show_through_each_other_where_teeth_are_seen(
+    clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(clip.frames)
+    random = np.random.default_rng(2).uniform(0, 1, count).astype(np.float32)
+    motion = replace(syllables(count), opening=random)
+    specs = specs_of(clip, renderer, prepared, motion)
+    opened = [spec for spec in specs if float(opening_of(spec.target)) > 0.031]
+    assert len(opened) > count / 4
+    assert {len(spec.rows) for spec in opened} == {1}
+    monkeypatch.setattr("heygem_daemon.lipsync.atlas.stream._SHOWS_TEETH", 1.0)
+    assert max(len(spec.rows) for spec in specs_of(clip, renderer, prepared, motion)) == 2, "there are jumps"
+
+
+def test_a_mouth_far_wider_open_than_its_source_shows_another_interior_and_else_its_own(
+    clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(syllables(20), opening=np.full(20, 0.9, np.float32))
+    presenter = prepared.presenter
+    widest = int(np.argmax(opening_of(presenter.faces.canonical)))
+
+    def shown_opening(self: store.Presenter, row: int) -> float:
+        return 0.1 if row == widest else shown
+
+    monkeypatch.setattr(store.Presenter, "shown_opening", shown_opening)
+    monkeypatch.setattr("heygem_daemon.lipsync.atlas.renderer.SHOWS_INTERIOR", 0.09)
+    shown = 0.02
+    specs = specs_of(clip, renderer, prepared, wide)[:14]
+    assert {(spec.interior, spec.interior_rows) for spec in specs if spec.rows[0][0] != widest} == {(1.0, ((widest, 1.0),))}
+    shown = 1.0
+    assert {spec.interior for spec in specs_of(clip, renderer, prepared, wide)[:14]} == {0.0}
 
 
 def test_a_mouth_does_not_snap_open(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:

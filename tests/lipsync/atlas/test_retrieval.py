@@ -32,7 +32,7 @@ def test_with_enough_look_ahead_the_path_is_the_cheapest_of_all(seed: int) -> No
 def test_a_short_look_ahead_costs_a_few_per_cent_at_most() -> None:
     noise = np.random.default_rng(3)
     shapes = np.cumsum(noise.normal(0, 0.006, (200, 160)), axis=0) / 8
-    joins = join_costs(shapes, np.zeros((200, 1)), np.arange(200))
+    joins = join_costs(shapes, np.zeros((200, 1)), np.zeros(200), np.arange(200))
     wanted = shapes[noise.integers(0, 200, 30)].repeat(8, axis=0) + noise.normal(0, 0.001, (240, 160))
     costs = np.linalg.norm(wanted[:, None] - shapes[None], axis=2) / 0.012
     best = path_cost(joins, costs, decided_path(joins, costs, lag=240, candidates=200))
@@ -56,7 +56,7 @@ def test_after_a_flush_the_path_begins_anew() -> None:
 
 
 def test_playing_on_is_free_and_jumping_is_not() -> None:
-    costs = join_costs(np.zeros((6, 160)), np.zeros((6, 36)), np.array([0, 1, 2, 10, 11, 12]))
+    costs = join_costs(np.zeros((6, 160)), np.zeros((6, 36)), np.zeros(6), np.array([0, 1, 2, 10, 11, 12]))
     assert costs[0, 1] == costs[3, 4] == 0
     assert costs[0, 0] == costs[0, 2] == 0.25
     assert costs[1, 0] == 0.4
@@ -65,10 +65,17 @@ def test_playing_on_is_free_and_jumping_is_not() -> None:
 
 def test_a_jump_to_a_mouth_that_shows_other_teeth_costs_more_and_playing_on_does_not() -> None:
     interiors = np.repeat([[0.2], [0.9]], [3, 3], axis=0) * np.ones((6, 36))
-    costs = join_costs(np.zeros((6, 160)), interiors, np.array([0, 5, 10, 15, 20, 21]))
+    costs = join_costs(np.zeros((6, 160)), interiors, np.zeros(6), np.array([0, 5, 10, 15, 20, 21]))
     assert costs[0, 2] == pytest.approx(1.2)
     assert costs[0, 3] == pytest.approx(1.2 + 2.0)
     assert costs[4, 5] == 0
+
+
+def test_a_jump_costs_more_where_both_mouths_are_open() -> None:
+    openings = np.array([0.0, 0.1, 0.2, 0.0])
+    costs = join_costs(np.zeros((4, 160)), np.zeros((4, 36)), openings, np.array([0, 5, 10, 15]))
+    assert costs[1, 2] == pytest.approx(costs[0, 3] + 2.0)
+    assert costs[0, 2] == costs[2, 3] == costs[0, 3]
 
 
 def candidate_index(

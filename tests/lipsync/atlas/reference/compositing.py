@@ -26,7 +26,7 @@ _COVERED: Final = 0.99
 _MASK_EDGE: Final = 0.075
 """Width over which the mask of the mouth falls to 0 inside the hull, in IOD."""
 _UNSHARP: Final = 0.2
-_UNSHARP_RADIUS: Final = 0.009
+_UNSHARP_RADIUS: Final = 0.0045
 _UNSHARP_LEAST: Final = 0.8
 """Unsharp masking of a source mouth: its amount, and its sigma in IOD, at least .8 pixels."""
 _MEMBRANE: Final = 0.11
