@@ -36,13 +36,13 @@ class Compositor:
         put_mouth(mouth, plan, sources, self._mouth)
         if spec.interior * spec.strength > LEAST_INTERIOR:
             palette = Palette(skin=skin_colour(frame, face.points), grading=self.presenter.grading, space=frame.space)
-            shown = [self._source_interior(row, weight) for row, weight in spec.interior_rows]
-            draw_interior(mouth, plan, rest=self.presenter.mouth.rest, triangles=self._opening, palette=palette, sources=shown)
+            source = None if spec.interior_row is None else self._source_interior(spec.interior_row)
+            draw_interior(mouth, plan, rest=self.presenter.mouth.rest, triangles=self._opening, palette=palette, source=source)
         return roi.written_on(frame)
 
     def _source_mouth(self, row: int, weight: float) -> SourceMouth:
         presenter = self.presenter
         return SourceMouth(crop=presenter.crop(row), points=presenter.faces.points[row] - presenter.origins[row], weight=weight)
 
-    def _source_interior(self, row: int, weight: float) -> SourceInterior:
-        return SourceInterior(mouth=self._source_mouth(row, weight), canonical=self.presenter.faces.canonical[row])
+    def _source_interior(self, row: int) -> SourceInterior:
+        return SourceInterior(mouth=self._source_mouth(row, 1.0), canonical=self.presenter.faces.canonical[row])

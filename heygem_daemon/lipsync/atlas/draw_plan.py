@@ -49,14 +49,14 @@ class DrawSpec:
     rows:     atlas rows and their weights (they sum to 1)
     interior: 0-1, how much of what is between the lips is drawn apart rather than taken from the mouths of `rows`
     strength: 0-1, 0 leaves the frame as it is
-    interior_rows: atlas rows and their weights whose interior is shown then; none: a dark cavity is painted
+    interior_row: the atlas row whose interior is shown then; None: a dark cavity is painted
     """
 
     target: Float64
     rows: tuple[tuple[int, float], ...]
     interior: float
     strength: float
-    interior_rows: tuple[tuple[int, float], ...] = ()
+    interior_row: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

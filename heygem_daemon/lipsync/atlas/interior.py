@@ -2,7 +2,6 @@
 teeth stay where they are in the skull, lower teeth move with the lower lip; where no frame shows anything a dark cavity is painted in the
 tone of the skin."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,7 +41,7 @@ _LIPS: Final = np.array(LIPS)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceInterior:
-    """The interior that another frame shows. mouth: its crop, its weight; canonical: its canonical face [468, 3]."""
+    """The interior that another frame shows. mouth: its crop; canonical: its canonical face [468, 3]."""
 
     mouth: SourceMouth
     canonical: Float64
@@ -70,12 +69,11 @@ class Palette:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourcePlan:
     """Where the interior of another frame is read. to_crop: float32 [2, 3], from canonical x, y to pixels of its crop; upper, lower:
-    [n, 2], the inner edges of its lips, canonical, rising in x; weight: its part in a cross-fade."""
+    [n, 2], the inner edges of its lips, canonical, rising in x."""
 
     to_crop: Float32
     upper: Float64
     lower: Float64
-    weight: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +86,7 @@ class InteriorPlan:
     corners:  canonical x of the corners of the resting mouth; line: canonical y of its lip line; opening: IOD
     colours, tint: see `Palette`; offsets: see `YuvSpace`
     softness: sigma in pixels that softens the painted colour
-    sources:  the frames whose interior is shown
+    source:   the frame whose interior is shown, None where there is none
     """
 
     hole: Box
@@ -101,11 +99,11 @@ class InteriorPlan:
     tint: Float64
     offsets: Float32
     softness: float
-    sources: tuple[SourcePlan, ...]
+    source: SourcePlan | None
 
 
-def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, sources: Sequence[SourcePlan] = ()) -> InteriorPlan:
-    """Return what is drawn inside the lips. rest: the canonical face with closed lips; sources: see `plan_source`."""
+def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, source: SourcePlan | None = None) -> InteriorPlan:
+    """Return what is drawn inside the lips. rest: the canonical face with closed lips; source: see `plan_source`."""
     hole, target = _hole(plan), plan.spec.target
     weight = plan.spec.interior * plan.spec.strength * smoothstep(float(opening_of(target)), *_APPEARS)
     mask = fill(plan.moved[_OUTLINE] - hole[:2], (hole[3] - hole[1], hole[2] - hole[0]))
@@ -121,37 +119,35 @@ def plan_interior(plan: DrawPlan, *, rest: Float64, palette: Palette, sources: S
         tint=palette.tint(),
         offsets=palette.space.offsets,
         softness=_sigma(_COLOUR_BLUR, plan.scale),
-        sources=tuple(sources),
+        source=source,
     )
 
 
-def plan_source(points: Float64, canonical: Float64, weight: float) -> SourcePlan:
+def plan_source(points: Float64, canonical: Float64) -> SourcePlan:
     """Return where an interior is read. points: [468, 2], pixels of the crop; canonical: [468, 3], the same face."""
     places = np.concatenate([canonical[_LIPS, :2], np.ones((len(_LIPS), 1))], axis=1)
     return SourcePlan(
         to_crop=np.linalg.lstsq(places, points[_LIPS], rcond=None)[0].T.astype(np.float32),
         upper=_rising(canonical[list(INNER_UPPER), :2]),
         lower=_rising(canonical[list(INNER_LOWER), :2]),
-        weight=weight,
     )
 
 
 def draw_interior(
-    roi: PlanarRoi, plan: DrawPlan, *, rest: Float64, triangles: Triangles, palette: Palette, sources: Sequence[SourceInterior] = ()
+    roi: PlanarRoi, plan: DrawPlan, *, rest: Float64, triangles: Triangles, palette: Palette, source: SourceInterior | None = None
 ) -> None:
     """Draw what is between the lips into the part of the frame under `plan.mouth`, in place.
 
-    triangles: of the lips and the opening; sources: the frames whose interior is shown; the rest: see `plan_interior`.
+    triangles: of the lips and the opening; source: the frame whose interior is shown; the rest: see `plan_interior`.
     """
-    plans = [plan_source(source.mouth.points, source.canonical, source.mouth.weight) for source in sources]
-    interior = plan_interior(plan, rest=rest, palette=palette, sources=plans)
+    shows = None if source is None else plan_source(source.mouth.points, source.canonical)
+    interior = plan_interior(plan, rest=rest, palette=palette, source=shows)
     across, down, covered = _skull_places(plan, interior.hole, triangles)
     colour = blur(_painted(interior, across, down), interior.softness)
     colour += interior.offsets[:, None, None]
-    painted = colour.copy()
-    for source, shows in zip(sources, plans, strict=True):
+    if source is not None and shows is not None:
         shown, visible = _shown_by(source.mouth, shows, interior, across, down)
-        colour += (shown - painted) * (visible * np.float32(shows.weight))
+        colour += (shown - colour) * visible
     inside = roi.part(interior.hole)
     blend_interior(inside.planes.luma, inside.planes.colour, colour, interior.alpha * covered, inside.changed)
 

@@ -105,11 +105,6 @@ class InteriorIndex:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def is_jump(self, before: int, after: int) -> bool:
-        """Return whether showing number `after` beside number `before`, in either order, is more than a step of the video."""
-        step = int(self._index[after] - self._index[before])
-        return step not in _STEP_COST and -step not in _STEP_COST
-
     def choose(self, target: Float64, angles: Float64, *, after: int | None) -> int | None:
         """Return the number of the best interior for the canonical face `target` on a head at `angles`, None where there is none.
 

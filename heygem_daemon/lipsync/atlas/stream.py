@@ -132,7 +132,7 @@ class RenderStream:
                     rows=rows,
                     interior=self._interior_weight(pending),
                     strength=strength,
-                    interior_rows=self._interior_rows(pending),
+                    interior_row=self._interior_row(pending),
                 ),
                 target_opening=measured_opening(own + strength * (pending.target - own)),
                 not_driven=view.not_driven,
@@ -165,11 +165,11 @@ class RenderStream:
         is_shown = 2 * sum(weight for weight, is_missing in known if is_missing) > sum(weight for weight, _ in known)
         return smoothstep(_drawn_opening(pending), *_INTERIOR_OPENING) if is_shown else 0.0
 
-    def _interior_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
+    def _interior_row(self, pending: _Pending) -> int | None:
         """Return the atlas row whose interior is shown instead: that of the frame itself, or of the nearest one that needs any."""
         around = self._around(pending)
         near = (around[k].interior for k in (0, -1, 1, -2) if k in around)
-        return next((((int(self._interiors.rows[number]), 1.0),) for number in near if number is not None), ())
+        return next((int(self._interiors.rows[number]) for number in near if number is not None), None)
 
     def _around(self, pending: _Pending) -> dict[int, _Mouth]:
         """Return the mouths around a frame by their distance from it, in frames."""

@@ -119,17 +119,17 @@ def test_what_is_painted_into_a_black_and_white_video_is_grey(scene: Scene) -> N
     assert coloured(UNGRADED) > 30, "the colour it has in a video in colours"
 
 
-SPECS: Final[dict[str, tuple[float, DrawRows, float, float, DrawRows]]] = {
-    "own mouth": (0.5, ((12, 1.0),), 0.0, 1.0, ()),
-    "cross-fade": (0.8, ((12, 0.67), (20, 0.33)), 0.0, 1.0, ()),
-    "painted": (1.0, ((3, 1.0),), 1.0, 1.0, ()),
-    "another interior": (1.0, ((3, 1.0),), 1.0, 1.0, ((20, 1.0),)),
-    "a wider interior": (0.4, ((3, 1.0),), 1.0, 1.0, ((20, 1.0),)),
-    "two interiors": (0.8, ((12, 1.0),), 0.8, 1.0, ((20, 0.67), (3, 0.33))),
-    "half": (0.9, ((20, 1.0),), 0.5, 0.5, ((12, 1.0),)),
-    "shut": (0.0, ((30, 1.0),), 0.2, 1.0, ((20, 1.0),)),
+SPECS: Final[dict[str, tuple[float, DrawRows, float, float, int | None]]] = {
+    "own mouth": (0.5, ((12, 1.0),), 0.0, 1.0, None),
+    "cross-fade": (0.8, ((12, 0.67), (20, 0.33)), 0.0, 1.0, None),
+    "painted": (1.0, ((3, 1.0),), 1.0, 1.0, None),
+    "another interior": (1.0, ((3, 1.0),), 1.0, 1.0, 20),
+    "a wider interior": (0.4, ((3, 1.0),), 1.0, 1.0, 20),
+    "a narrower interior": (1.0, ((12, 1.0),), 0.8, 1.0, 3),
+    "half": (0.9, ((20, 1.0),), 0.5, 0.5, 12),
+    "shut": (0.0, ((30, 1.0),), 0.2, 1.0, 20),
 }
-"""Opening, atlas rows, interior, strength and the rows whose interior is shown."""
+"""Opening, atlas rows, interior, strength and the row whose interior is shown."""
 
 
 REAL: Final = (
@@ -155,11 +155,11 @@ def test_the_plain_reference_draws_lips_that_overlap_the_same(scene: Scene) -> N
 
 
 @pytest.mark.parametrize("case", SPECS.values(), ids=SPECS)
-def test_the_plain_reference_draws_the_same(scene: Scene, case: tuple[float, DrawRows, float, float, DrawRows]) -> None:
+def test_the_plain_reference_draws_the_same(scene: Scene, case: tuple[float, DrawRows, float, float, int | None]) -> None:
     opening, rows, interior, strength, inside = case
     frame, presenter = scene.frame, scene.presenter
     target = presenter.mouth.target(opening, 0.6)
-    spec = DrawSpec(target=target, rows=rows, interior=interior, strength=strength, interior_rows=inside)
+    spec = DrawSpec(target=target, rows=rows, interior=interior, strength=strength, interior_row=inside)
     drawn = Compositor(presenter).draw(frame, scene.face, spec)
     expected = ReferenceCompositor(presenter, torch.device("cpu")).draw(frame, scene.face, spec)
     error = differences(drawn, expected, frame)
@@ -182,8 +182,8 @@ def test_the_plain_reference_draws_the_same_on_real_presenters(name: str, shared
     for number in range(3, len(frames) - 10, 6):
         opening, row = 0.5 - 0.5 * np.cos(number), (7 * number) % (len(presenter.faces) - 1)
         rows = ((row, 0.67), (row + 1, 0.33)) if number % 4 == 1 else ((row, 1.0),)
-        inside, target = (((5 * number) % len(presenter.faces), 1.0),), presenter.mouth.target(opening, 0.5)
-        spec = DrawSpec(target=target, rows=rows, interior=float(number % 2), strength=1.0, interior_rows=inside)
+        inside, target = (5 * number) % len(presenter.faces), presenter.mouth.target(opening, 0.5)
+        spec = DrawSpec(target=target, rows=rows, interior=float(number % 2), strength=1.0, interior_row=inside)
         face = faces(number)
         assert face is not None
         drawn, expected = (each.draw(frames[number], face, spec) for each in (ours, plain))

@@ -91,7 +91,7 @@ def test_a_mouth_far_wider_open_than_its_source_shows_another_interior_and_else_
     monkeypatch.setattr("heygem_daemon.lipsync.atlas.renderer.SHOWS_INTERIOR", 0.09)
     shown = 0.02
     specs = specs_of(clip, renderer, prepared, wide)[:14]
-    assert {(spec.interior, spec.interior_rows) for spec in specs if spec.rows[0][0] != widest} == {(1.0, ((widest, 1.0),))}
+    assert {(spec.interior, spec.interior_row) for spec in specs if spec.rows[0][0] != widest} == {(1.0, widest)}
     shown = 1.0
     assert {spec.interior for spec in specs_of(clip, renderer, prepared, wide)[:14]} == {0.0}
 

@@ -39,7 +39,7 @@ class Batch:
     mouth: MouthTensors
     sources: tuple[SourceTensors, ...]
     interior: InteriorTensors | None
-    shown: tuple[ShownTensors, ...]
+    shown: ShownTensors | None
     size: tuple[int, int]
     mouth_size: tuple[int, int]
     hole_size: tuple[int, int]
@@ -49,16 +49,16 @@ def upload_batch(planned: Sequence[PlannedFrame], there: Resident) -> Batch:
     """Move a batch to the device, with those source mouths that are not there yet."""
     plans = [each.plan for each in planned]
     painted = [number for number, each in enumerate(planned) if each.interior is not None]
-    inside = [row for number in painted for row, _ in plans[number].spec.interior_rows]
+    inside = [row for number in painted if (row := plans[number].spec.interior_row) is not None]
     new, places = there.textures.missing([*(row for plan in plans for row, _ in plan.spec.rows), *inside])
     parts: dict[str, Arrays] = {_NEW: {"images": new, "places": places}}
     parts["face"], parts["mouth"] = face_arrays([each.frame for each in planned], plans), mouth_arrays(plans)
     ranks = max(len(plan.spec.rows) for plan in plans)
     parts |= {f"source {rank}": _source_arrays(plans, rank, there) for rank in range(ranks)}
-    depth = max((len(plans[number].spec.interior_rows) for number in painted), default=0)
     if painted:
         parts["interior"] = _interior_arrays(planned, painted)
-        parts |= {f"shown {rank}": _shown_arrays(planned, painted, rank, there) for rank in range(depth)}
+    if inside:
+        parts["shown"] = _shown_arrays(planned, painted, there)
     tensors = upload({f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}, there.device)
     there.textures.store(tensors[f"{_NEW}/images"], tensors[f"{_NEW}/places"])
     return Batch(
@@ -66,7 +66,7 @@ def upload_batch(planned: Sequence[PlannedFrame], there: Resident) -> Batch:
         mouth=_typed(MouthTensors, "mouth", parts, tensors),
         sources=tuple(_typed(SourceTensors, f"source {rank}", parts, tensors) for rank in range(ranks)),
         interior=_typed(InteriorTensors, "interior", parts, tensors) if painted else None,
-        shown=tuple(_typed(ShownTensors, f"shown {rank}", parts, tensors) for rank in range(depth)),
+        shown=_typed(ShownTensors, "shown", parts, tensors) if inside else None,
         size=_largest(parts["face"]["sizes"]),
         mouth_size=_largest(np.array([mouth_size(plan) for plan in plans])),
         hole_size=_largest(parts["interior"]["sizes"]) if painted else (0, 0),
@@ -93,15 +93,15 @@ def _interior_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int]) ->
     return {"frames": np.array(painted, np.int64), **interior_arrays(plans, interiors)}
 
 
-def _shown_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int], rank: int, there: Resident) -> Arrays:
-    """Return the fields of the `rank`-th frame whose interior is shown, of each interior that has so many."""
+def _shown_arrays(planned: Sequence[PlannedFrame], painted: Sequence[int], there: Resident) -> Arrays:
+    """Return the fields of the frames whose interior is shown."""
     numbers, rows, sources = [], [], []
     for number, frame in enumerate(painted):
-        shown, interior = planned[frame].plan.spec.interior_rows, planned[frame].interior
-        if len(shown) > rank and interior is not None:
+        row, interior = planned[frame].plan.spec.interior_row, planned[frame].interior
+        if row is not None and interior is not None and interior.source is not None:
             numbers.append(number)
-            rows.append(shown[rank][0])
-            sources.append(interior.sources[rank])
+            rows.append(row)
+            sources.append(interior.source)
     return {"numbers": np.array(numbers, np.int64), "tables": there.textures.tables(rows), **shown_arrays(sources)}
 
 

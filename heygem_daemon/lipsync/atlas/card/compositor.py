@@ -16,7 +16,7 @@ from heygem_daemon.lipsync.atlas.card.mouth import put_mouths
 from heygem_daemon.lipsync.atlas.card.resident import BATCH, resident
 from heygem_daemon.lipsync.atlas.compositor import LEAST_INTERIOR
 from heygem_daemon.lipsync.atlas.draw_plan import DrawPlan, DrawSpec, Planner
-from heygem_daemon.lipsync.atlas.interior import InteriorPlan, Palette, SourcePlan, plan_interior, plan_source, skin_colour
+from heygem_daemon.lipsync.atlas.interior import InteriorPlan, Palette, plan_interior, plan_source, skin_colour
 from heygem_daemon.lipsync.atlas.store import Presenter
 from heygem_daemon.lipsync.device import is_out_of_memory
 from heygem_daemon.lipsync.geometry.pose import Face
@@ -125,12 +125,10 @@ class CardCompositor:
     def _plan_interior(self, frame: Frame, face: Face, plan: DrawPlan) -> InteriorPlan:
         presenter = self.presenter
         palette = Palette(skin=skin_colour(frame, face.points), grading=presenter.grading, space=frame.space)
-        sources = [self._plan_source(row, weight) for row, weight in plan.spec.interior_rows]
-        return plan_interior(plan, rest=presenter.mouth.rest, palette=palette, sources=sources)
-
-    def _plan_source(self, row: int, weight: float) -> SourcePlan:
-        presenter = self.presenter
-        return plan_source(presenter.faces.points[row] - presenter.origins[row], presenter.faces.canonical[row], weight)
+        row, source = plan.spec.interior_row, None
+        if row is not None:
+            source = plan_source(presenter.faces.points[row] - presenter.origins[row], presenter.faces.canonical[row])
+        return plan_interior(plan, rest=presenter.mouth.rest, palette=palette, source=source)
 
 
 def _codes(canvas: Canvas, source: Canvas) -> Tensor:

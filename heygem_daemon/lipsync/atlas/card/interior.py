@@ -59,16 +59,14 @@ class InteriorTensors:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownTensors:
-    """One frame each whose interior is shown in some of the interiors of a batch. numbers: int64 [k], of these interiors; tables: int64
-    [3, k, 3], of the crops in the resident textures; to_crop: float32 [k, 2, 3]; upper, lower: float32 [k, n, 2]; weight: float32 [k]: see
-    `SourcePlan`."""
+    """The frames whose interior is shown in some of the interiors of a batch. numbers: int64 [k], of these interiors; tables: int64
+    [3, k, 3], of the crops in the resident textures; to_crop: float32 [k, 2, 3]; upper, lower: float32 [k, n, 2]: see `SourcePlan`."""
 
     numbers: Tensor
     tables: Tensor
     to_crop: Tensor
     upper: Tensor
     lower: Tensor
-    weight: Tensor
 
 
 def interior_arrays(plans: Sequence[DrawPlan], interiors: Sequence[InteriorPlan]) -> dict[str, npt.NDArray[Any]]:
@@ -96,11 +94,10 @@ def shown_arrays(sources: Sequence[SourcePlan]) -> dict[str, npt.NDArray[Any]]:
         "to_crop": np.stack([each.to_crop for each in sources]),
         "upper": np.stack([each.upper for each in sources]).astype(np.float32),
         "lower": np.stack([each.lower for each in sources]).astype(np.float32),
-        "weight": np.array([each.weight for each in sources], np.float32),
     }
 
 
-def draw_interiors(canvas: Canvas, interiors: InteriorTensors, sources: Sequence[ShownTensors], there: Resident) -> Canvas:
+def draw_interiors(canvas: Canvas, interiors: InteriorTensors, source: ShownTensors | None, there: Resident) -> Canvas:
     """Return the parts under the holes, `canvas`, with the interiors drawn in."""
     height, width = canvas.luma.shape[1:]
     triangles = triangle_table(interiors.target, interiors.source, there.opening, interiors.sizes)
@@ -109,11 +106,10 @@ def draw_interiors(canvas: Canvas, interiors: InteriorTensors, sources: Sequence
     painted = _painted(places, interiors) * within(interiors.sizes, (height, width))[:, None]
     softness = interiors.numbers[:, 3]
     painted = apply_separable(gaussian(softness, height), painted, gaussian(softness, width)) + interiors.offsets[:, :, None, None]
-    drawn = painted.clone()
-    for source in sources:
+    if source is not None:
         shown, visible = _shown_by(places[source.numbers], interiors, source, there)
-        drawn[source.numbers] += (shown - painted[source.numbers]) * (visible * source.weight[:, None, None])[:, None]
-    return canvas.blend(drawn[:, 0], drawn[:, 1:], interiors.alpha * covered)
+        painted[source.numbers] += (shown - painted[source.numbers]) * visible[:, None]
+    return canvas.blend(painted[:, 0], painted[:, 1:], interiors.alpha * covered)
 
 
 def _painted(places: Tensor, interiors: InteriorTensors) -> Tensor:

@@ -14,8 +14,8 @@ from heygem_daemon.lipsync.imaging.card.textures import ResidentTextures
 
 BATCH: Final = 32
 """Frames that are drawn at once."""
-_MOUTHS: Final = 4
-"""Source mouths that one frame takes at most: two for the lips and two for what is between them."""
+_MOUTHS: Final = 3
+"""Source mouths that one frame takes at most: two for the lips and one for what is between them."""
 _TEXTURE_BYTES: Final = 1 << 30
 """Memory for source mouths on the device."""
 

@@ -26,9 +26,9 @@ Item = tuple[Frame, Face, DrawSpec]
 SPECS = (
     {"opening": 0.9, "rows": ((3, 1.0),), "interior": 0.0, "strength": 1.0},
     {"opening": 0.0, "rows": ((9, 0.67), (14, 0.33)), "interior": 0.0, "strength": 1.0},
-    {"opening": 1.0, "rows": ((20, 1.0),), "interior": 1.0, "strength": 0.6, "interior_rows": ((4, 0.67), (12, 0.33))},
+    {"opening": 1.0, "rows": ((20, 1.0),), "interior": 1.0, "strength": 0.6, "interior_row": 4},
     {"opening": 0.6, "rows": ((11, 1.0),), "interior": 1.0, "strength": 1.0},
-    {"opening": 0.5, "rows": ((2, 0.5), (18, 0.5)), "interior": 0.7, "strength": 1.0, "interior_rows": ((12, 1.0),)},
+    {"opening": 0.5, "rows": ((2, 0.5), (18, 0.5)), "interior": 0.7, "strength": 1.0, "interior_row": 12},
 )
 
 
@@ -125,9 +125,8 @@ def test_drawing_waits_for_nothing_and_needs_nothing_of_the_cpu(items: list[Item
     compositor = CardCompositor(scene.presenter, torch.device("meta"), _OnMeta())
     on_cpu = CardCompositor(scene.presenter, CPU)
     batch = on_cpu.upload([on_cpu.plan(*item) for item in items])
-    parts = {name: _to_meta(getattr(batch, name)) for name in ("face", "mouth", "interior")}
-    parts |= {name: tuple(_to_meta(each) for each in getattr(batch, name)) for name in ("sources", "shown")}
-    drawn = compositor.draw_on_device(replace(batch, **parts))
+    parts = {name: _to_meta(getattr(batch, name)) for name in ("face", "mouth", "interior", "shown")}
+    drawn = compositor.draw_on_device(replace(batch, **parts, sources=tuple(_to_meta(each) for each in batch.sources)))
     height, width = batch.size
     assert drawn.is_meta
     assert drawn.shape == (len(items), height * width * 3 // 2)

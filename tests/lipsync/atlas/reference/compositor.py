@@ -45,10 +45,8 @@ class ReferenceCompositor:
         blended, alpha = composite(part, sources, moved, self._mesh, spec.strength)
         if spec.interior * spec.strength <= _LEAST_INTERIOR:
             return blended, alpha
-        shown = [
-            SourceInterior(mouth=self._source_mouth(row, weight), canonical=self.presenter.faces.canonical[row])
-            for row, weight in spec.interior_rows
-        ]
+        row = spec.interior_row
+        shown = None if row is None else SourceInterior(mouth=self._source_mouth(row, 1.0), canonical=self.presenter.faces.canonical[row])
         painted, painted_alpha = draw_interior(
             part.with_image(blended),
             moved,
@@ -58,7 +56,7 @@ class ReferenceCompositor:
             weight=spec.interior * spec.strength,
             skin=skin,
             grading=self.presenter.grading,
-            sources=shown,
+            source=shown,
         )
         return painted, torch.maximum(alpha, painted_alpha)
 

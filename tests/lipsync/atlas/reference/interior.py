@@ -1,7 +1,6 @@
 """Draw the interior of a mouth: that of other frames, the upper teeth fixed to the skull, the lower ones to the lower lip, over a painted
 cavity."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +32,7 @@ _OPENING_BLUR: Final = (0.6, 0.009)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceInterior:
-    """The interior that another frame shows. mouth: its crop, its weight; canonical: its canonical face [468, 3]."""
+    """The interior that another frame shows. mouth: its crop; canonical: its canonical face [468, 3]."""
 
     mouth: SourceMouth
     canonical: Float64
@@ -49,12 +48,12 @@ def draw_interior(
     weight: float,
     skin: Tensor,
     grading: Grading = UNGRADED,
-    sources: Sequence[SourceInterior] = (),
+    source: SourceInterior | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Paint the opening between the lips; return the image float32 [3, h, w] and its alpha [h, w].
 
     moved: landmarks [468, 2] in pixels of the region; target: the canonical face drawn; rest: the canonical face with closed lips;
-    weight: 0 leaves what is there, 1 replaces it; skin: [3], its colour; grading: of the video; sources: whose interior is shown.
+    weight: 0 leaves what is there, 1 replaces it; skin: [3], its colour; grading: of the video; source: whose interior is shown.
     """
     device = roi.image.device
     outline = moved[list(INNER_OUTLINE)]
@@ -64,10 +63,9 @@ def draw_interior(
     place, covered = triangle_warp(moved - offset, target[:, :2], triangles, hole.size, device)
     colour = tint(grading, _painted_colour(place, target, rest, skin))
     colour = blur(colour, _sigma(_COLOUR_BLUR, roi.scale))
-    painted = colour
-    for source in sources:
+    if source is not None:
         shown, visible = _source_colour(place, target, source)
-        colour = colour + (shown - painted) * visible * source.mouth.weight
+        colour = colour + (shown - colour) * visible
     alpha = blur(fill(outline - offset, hole.size, device)[None], _sigma(_OPENING_BLUR, roi.scale))[0]
     alpha = alpha * _smoothstep_float32(float(opening_of(target)), *_APPEARS) * weight * covered
     image, mask = roi.image.clone(), torch.zeros(roi.size, device=device)
