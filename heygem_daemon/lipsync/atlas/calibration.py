@@ -9,6 +9,7 @@ import numpy as np
 
 from heygem_daemon.lipsync.arrays import Float32, Float64, Int64
 from heygem_daemon.lipsync.atlas.harvest import FrameSource
+from heygem_daemon.lipsync.atlas.store import LARGEST_CLOSED
 from heygem_daemon.lipsync.face.image_view import ImageView
 from heygem_daemon.lipsync.face.mesh import SCORE, FaceMesh, region_of
 from heygem_daemon.lipsync.face_tracks import FaceTracks
@@ -48,9 +49,7 @@ _LARGEST_CORRECTION: Final = 0.06
 """A mouth is opened further by at most this, in IOD."""
 _LARGEST_PRESS: Final = 0.03
 _PRESS_RAMP: Final = 0.015
-_LARGEST_CLOSED: Final = 0.03
-"""Shut lips are pressed together by at most the first, in IOD; mouths to be open by the second more than shut lips are not pressed. Lips
-that measure more open than the third, in IOD, are taken to be apart."""
+"""Shut lips are pressed together by at most the first, in IOD; mouths to be open by the second more than shut lips are not pressed."""
 
 
 class OpeningCorrection:
@@ -62,7 +61,7 @@ class OpeningCorrection:
     """
 
     def __init__(self, table: Float64, mouth: MouthModel, closed: float = 0.0) -> None:
-        self._table, self._mouth, self._closed = table, mouth, min(closed, _LARGEST_CLOSED)
+        self._table, self._mouth, self._closed = table, mouth, min(closed, LARGEST_CLOSED)
 
     def __call__(self, target: Float64, own: float) -> Float64:
         """Return the canonical face [468, 3] to draw for the target face, on a frame whose own mouth is open by `own`, in IOD;

@@ -135,6 +135,7 @@ def _candidate_index(presenter: Presenter) -> CandidateIndex:
     faces, clear = presenter.faces, presenter.is_clear
     return CandidateIndex(
         canonical=faces.canonical,
+        openings=presenter.lips_apart,
         angles=faces.angles,
         sharpness=presenter.sharpness,
         interiors=presenter.interiors,
@@ -144,9 +145,8 @@ def _candidate_index(presenter: Presenter) -> CandidateIndex:
 
 
 def _interior_index(presenter: Presenter) -> InteriorIndex:
-    openings = np.array([presenter.shown_opening(row) for row in range(len(presenter.faces))])
+    faces, openings = presenter.faces, presenter.lips_apart
     rows = np.flatnonzero(presenter.is_clear & (openings > SHOWS_INTERIOR))
-    faces = presenter.faces
     return InteriorIndex(
         rows=rows, canonical=faces.canonical, angles=faces.angles, sharpness=presenter.sharpness, index=faces.index, openings=openings
     )

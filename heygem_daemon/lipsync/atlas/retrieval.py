@@ -55,22 +55,34 @@ _SHAPE_WEIGHT: Final = 1.0
 class CandidateIndex:
     """The mouths to choose from, as rows in the order of the video.
 
-    canonical: [n, 468, 3]; angles: [n, 3], degrees; sharpness: [n], any unit; interiors: [n, k], see `store.Presenter`;
+    canonical: [n, 468, 3]; openings: [n], how far the lips are apart, in IOD; angles: [n, 3], degrees; sharpness: [n], any unit;
+    interiors: [n, k], see `store.Presenter`;
     index: int [n], frame numbers, ascending;
     is_clear: bool [n], the others are taken only where nothing else is left
     """
 
     def __init__(
-        self, *, canonical: Float64, angles: Float64, sharpness: Float64, interiors: Float32, index: Int64, is_clear: Bool
+        self,
+        *,
+        canonical: Float64,
+        openings: Float64,
+        angles: Float64,
+        sharpness: Float64,
+        interiors: Float32,
+        index: Int64,
+        is_clear: Bool,
     ) -> None:
-        self._features = lip_features(canonical)
-        self._openings = np.maximum(opening_of(canonical), 0)
+        self._features, self._openings = lip_features(canonical), openings
         self._angles, self._index = angles, index
         self._quality = _BLUR_WEIGHT * _blur(sharpness) + np.where(is_clear, 0, _COVERED_COST)
         self.join_costs = join_costs(self._features, interiors.astype(np.float64), self._openings, index)
 
     def __len__(self) -> int:
         return len(self._index)
+
+    def opening(self, row: int) -> float:
+        """Return how far the lips of a row are apart, in IOD."""
+        return float(self._openings[row])
 
     def is_jump(self, before: int, after: int) -> bool:
         """Return whether showing row `after` right after row `before` is more than playing on, waiting or a step back."""

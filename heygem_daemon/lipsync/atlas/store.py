@@ -24,6 +24,8 @@ _SURELY_OPEN: Final = 0.055
 """Opening in IOD from which a mouth is open for certain: the face mesh sees up to .05 in closed full lips."""
 _CLOSED_PERCENTILE: Final = 5
 """Percentile of the openings of an atlas that counts as closed lips."""
+LARGEST_CLOSED: Final = 0.03
+"""Lips that measure more open than this, in IOD, are taken to be apart."""
 _ARRAYS: Final = "presenter.npz"
 _CROPS: Final = "mouths.bin"
 
@@ -91,6 +93,14 @@ class Presenter:
     def closed_opening(self) -> float:
         """How far the mouths of the most closed atlas frames are open, in IOD: the mesh measures lips that meet up to .05 apart."""
         return max(0.0, float(np.percentile(opening_of(self.faces.canonical), _CLOSED_PERCENTILE)))
+
+    @cached_property
+    def lips_apart(self) -> Float64:
+        """[n]: how far the lips of the atlas frames are really apart, in IOD: `shown_opening` without what the mesh measures in closed
+        lips, less and less of that the wider they are open."""
+        shown = np.array([self.shown_opening(row) for row in range(len(self.faces))])
+        closed, wide = min(self.closed_opening, LARGEST_CLOSED), max(self.mouth.openings[1], 2 * LARGEST_CLOSED)
+        return np.where(shown < wide, np.interp(shown, (closed, wide), (0, wide)), shown)
 
     def crop(self, row: int) -> Frame:
         """Return the lower face of atlas frame `row`, its corner at `origins[row]`. Raises TransientError (`io_error`)."""

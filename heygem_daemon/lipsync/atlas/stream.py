@@ -23,7 +23,9 @@ LOOK_AHEAD: Final = max(LAG + 1, FADE - 1)
 _CROSS_FADE: Final = (0.67, 0.33)
 """Weights of the two runs on either side of a jump: the frame's own, and the other one."""
 _SHOWS_TEETH: Final = 0.03
-"""Opening, in IOD, from which nothing is cross-faded: teeth of two frames through each other are seen at once, a jump of them is not."""
+_SURELY_OPEN: Final = 0.05
+"""Drawn opening, and that of the other source mouth, in IOD, from which nothing is cross-faded: teeth of two frames through each other, or
+between shut lips, are seen at once, a jump is not. The face mesh sees up to the second in closed full lips."""
 _INTERIOR_RATIO: Final = 0.6
 """Opening of the source mouth over that of the drawn one: below this the interior of another frame is shown, above it the source's own,
 as it is: nothing fits better to its lips."""
@@ -61,7 +63,7 @@ class _Pending(_Mouth):
 class RenderStream:
     """Takes frames and gives them back with what to draw on them, in order, at most LOOK_AHEAD frames late.
 
-    shown_opening: returns how far the mouth of an atlas row is open, in IOD.
+    shown_opening: returns how far the mouth of an atlas row measures open, in IOD.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class RenderStream:
         for row in rows:
             pending = self._undecided.popleft()
             pending.row = row
-            pending.is_missing = self._shown_opening(row) + _INTERIOR_OFFSET < _INTERIOR_RATIO * (
+            pending.is_missing = self._candidates.opening(row) + _INTERIOR_OFFSET < _INTERIOR_RATIO * (
                 _drawn_opening(pending) + _INTERIOR_OFFSET
             )
             self._interior = pending.interior = self._interior_of(pending) if pending.is_missing else None
@@ -145,18 +147,23 @@ class RenderStream:
         return faded_view((pending.view for pending in reversed(self._past)), (pending.view for pending in self._waiting))
 
     def _atlas_rows(self, pending: _Pending) -> tuple[tuple[int, float], ...]:
-        """Return the atlas rows of a frame; on either side of a jump both runs are cross-faded."""
+        """Return the atlas rows of a frame; on either side of a jump between shut mouths both runs are cross-faded."""
         row = pending.row
         assert row is not None  # noqa: S101  # a frame is drawn only once its row is decided
-        if _drawn_opening(pending) > _SHOWS_TEETH:
+        other = self._row_across_jump(row)
+        if other is None or _drawn_opening(pending) > _SHOWS_TEETH or self._shown_opening(other) > _SURELY_OPEN:
             return ((row, 1.0),)
+        return (row, _CROSS_FADE[0]), (other, _CROSS_FADE[1])
+
+    def _row_across_jump(self, row: int) -> int | None:
+        """Return the row that the run on the other side of a jump would show on the oldest waiting frame, None where there is no jump."""
         before = self._past[-1].row if self._past else None
         after = self._waiting[0].row if self._waiting else None
         if before is not None and self._candidates.is_jump(before, row):
-            return (row, _CROSS_FADE[0]), (self._candidates.neighbour(before, 1), _CROSS_FADE[1])
+            return self._candidates.neighbour(before, 1)
         if after is not None and self._candidates.is_jump(row, after):
-            return (row, _CROSS_FADE[0]), (self._candidates.neighbour(after, -1), _CROSS_FADE[1])
-        return ((row, 1.0),)
+            return self._candidates.neighbour(after, -1)
+        return None
 
     def _interior_weight(self, pending: _Pending) -> float:
         """Return how much of another interior is shown: where most of the frames around need it, as far as the mouth is open."""

@@ -70,30 +70,40 @@ def test_no_two_frames_show_through_each_other_where_teeth_are_seen(
     clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CandidateIndex, "is_jump", lambda *_: True)
+    monkeypatch.setattr(store.Presenter, "shown_opening", lambda *_: 0.0)
     opening = np.repeat([0.0, 0.6, 0.0, 0.6], 5).astype(np.float32)
     specs = specs_of(clip, renderer, prepared, replace(syllables(20), opening=opening))
     opened = [float(opening_of(spec.target)) > 0.031 for spec in specs]
     assert {len(spec.rows) for spec, is_open in zip(specs, opened, strict=True) if is_open} == {1}
     assert {len(spec.rows) for spec, is_open in zip(specs, opened, strict=True) if not is_open} == {2}
+    monkeypatch.setattr(store.Presenter, "shown_opening", lambda *_: 0.1)
+    specs = specs_of(clip, renderer, prepared, replace(syllables(20), opening=opening))
+    assert {len(spec.rows) for spec in specs} == {1}, "nor is an open mouth between shut lips"
 
 
 def test_a_mouth_far_wider_open_than_its_source_shows_another_interior_and_else_its_own(
     clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = replace(syllables(20), opening=np.full(20, 0.9, np.float32))
-    presenter = prepared.presenter
-    widest = int(np.argmax(opening_of(presenter.faces.canonical)))
-
-    def shown_opening(self: store.Presenter, row: int) -> float:
-        return 0.1 if row == widest else shown
-
-    monkeypatch.setattr(store.Presenter, "shown_opening", shown_opening)
-    monkeypatch.setattr("heygem_daemon.lipsync.atlas.renderer.SHOWS_INTERIOR", 0.09)
-    shown = 0.02
+    apart = prepared.presenter.lips_apart
+    monkeypatch.setattr("heygem_daemon.lipsync.atlas.renderer.SHOWS_INTERIOR", float(np.sort(apart)[-2]))
+    monkeypatch.setattr(CandidateIndex, "opening", lambda *_: 0.02)
     specs = specs_of(clip, renderer, prepared, wide)[:14]
-    assert {(spec.interior, spec.interior_row) for spec in specs if spec.rows[0][0] != widest} == {(1.0, widest)}
-    shown = 1.0
+    assert {(spec.interior, spec.interior_row) for spec in specs} == {(1.0, int(apart.argmax()))}
+    monkeypatch.setattr(CandidateIndex, "opening", lambda *_: 1.0)
     assert {spec.interior for spec in specs_of(clip, renderer, prepared, wide)[:14]} == {0.0}
+
+
+def test_closed_lips_are_not_apart_however_open_they_measure(prepared: PreparedAtlas) -> None:
+    presenter = prepared.presenter
+    measured, wide = opening_of(presenter.faces.canonical), presenter.mouth.openings[1]
+    lips = replace(presenter, mouth=replace(presenter.mouth, is_talking=True)).lips_apart
+    closed = min(presenter.closed_opening, store.LARGEST_CLOSED)
+    assert closed > 0
+    assert lips[measured <= closed].max(initial=0) == 0
+    assert (np.diff(lips[np.argsort(measured)]) >= 0).all()
+    assert (lips <= measured.clip(0) + 1e-9).all()
+    assert lips[measured > wide] == pytest.approx(measured[measured > wide])
 
 
 def test_a_mouth_does_not_snap_open(clip: Clip, renderer: AtlasRenderer, prepared: PreparedAtlas) -> None:

@@ -90,6 +90,7 @@ def candidate_index(
     count = len(faces)
     return CandidateIndex(
         canonical=faces,
+        openings=np.maximum(opening_of(faces), 0),
         angles=np.zeros((count, 3)) if angles is None else angles,
         sharpness=np.full(count, 50.0) if sharpness is None else sharpness,
         interiors=np.zeros((count, 36), np.float32),
