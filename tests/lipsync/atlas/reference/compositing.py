@@ -15,7 +15,7 @@ from heygem_daemon.lipsync.imaging.polygons import grow_polygon
 from heygem_daemon.lipsync.imaging.roi import pixel_grid, to_cells
 from heygem_daemon.lipsync.imaging.warp import blur, enlarge, fill, sample, shrink
 from tests.lipsync.atlas.reference.roi import RoiTensor
-from tests.lipsync.atlas.reference.warp import triangle_warp
+from tests.lipsync.atlas.reference.warp import rasterise, triangle_warp
 
 _SMOOTHNESS: Final = 0.035
 """Sigma of the Gaussian that smooths the displacement of the face, in IOD."""
@@ -25,6 +25,10 @@ _COVERED: Final = 0.99
 """Fraction of its samples that must show the source mouth for a pixel to be taken from it."""
 _MASK_EDGE: Final = 0.075
 """Width over which the mask of the mouth falls to 0 inside the hull, in IOD."""
+_SILHOUETTE_EDGE: Final = 0.13
+"""Width over which the mask of a turned head falls to 0 at the silhouette, in IOD."""
+_BEYOND: Final = 12
+"""Cells around the region in which triangles count for its blurred masks."""
 _UNSHARP: Final = 0.2
 _UNSHARP_RADIUS: Final = 0.0045
 _UNSHARP_LEAST: Final = 0.8
@@ -75,9 +79,12 @@ def transfer_mouth(roi: RoiTensor, source: SourceMouth, moved: Float64, mesh: Tr
     return image, (shrink(covered[None].float(), _SUPERSAMPLING)[0] > _COVERED).float()
 
 
-def composite(roi: RoiTensor, sources: list[SourceMouth], moved: Float64, mesh: Triangulation, strength: float) -> tuple[Tensor, Tensor]:
+def composite(
+    roi: RoiTensor, sources: list[SourceMouth], moved: Float64, mesh: Triangulation, strength: float, turned: float
+) -> tuple[Tensor, Tensor]:
     """Blend source mouths, each by its weight, into the region whose face is at `moved` ([468, 2], region pixels).
 
+    turned: see `geometry.drift.turned_weight`.
     Returns the image and its alpha, float32 [h, w]. The mouth takes the light of the skin around it: a colour membrane is the
     normalised convolution of the difference over the skin, without the lips.
     """
@@ -86,8 +93,9 @@ def composite(roi: RoiTensor, sources: list[SourceMouth], moved: Float64, mesh: 
     covered = torch.stack([mask for _, mask in layers]).amin(0)
     over = torch.where(covered > 0, over, roi.image)
     over = over + _UNSHARP * (over - blur(over, max(_UNSHARP_LEAST, _UNSHARP_RADIUS * roi.scale)))
-    over = over + enlarge(_mouth_membrane(roi, over, covered, moved), roi.cell)
-    alpha = enlarge(_soft_mask(roi, moved)[None], roi.cell)[0] * covered * strength
+    shown = 1 - turned * (1 - _within_silhouette(roi, moved, mesh))
+    over = over + enlarge(_mouth_membrane(roi, over, covered, moved, shown), roi.cell)
+    alpha = enlarge((_soft_mask(roi, moved) * shown)[None], roi.cell)[0] * covered * strength
     return roi.image + (over - roi.image) * alpha, alpha
 
 
@@ -117,10 +125,19 @@ def colour_membrane(roi: RoiTensor, over: Tensor, covered: Tensor, skin: Tensor)
     return spread[:3] / (spread[3:] + 1e-4)
 
 
-def _mouth_membrane(roi: RoiTensor, over: Tensor, covered: Tensor, moved: Float64) -> Tensor:
-    """Return the colour correction of a source mouth, float32 [3, h, w] in cells."""
+def _within_silhouette(roi: RoiTensor, moved: Float64, mesh: Triangulation) -> Tensor:
+    """Return float32 [h, w] in cells: 0 at the edge of the triangles that face the camera and beyond, 1 well inside them."""
+    (height, width), beyond = roi.cells, _BEYOND
+    labels = rasterise(to_cells(moved, roi.cell) + beyond, mesh.mouth, (height + 2 * beyond, width + 2 * beyond))
+    covered = torch.from_numpy((labels >= 0).astype(np.float32)).to(roi.image.device)
+    soft = blur(covered[None], _SILHOUETTE_EDGE * roi.scale / roi.cell / 2)[0]
+    return (2 * soft[beyond : beyond + height, beyond : beyond + width] - 1).clamp(0, 1)
+
+
+def _mouth_membrane(roi: RoiTensor, over: Tensor, covered: Tensor, moved: Float64, shown: Tensor) -> Tensor:
+    """Return the colour correction of a source mouth, float32 [3, h, w] in cells. shown: [h, w] in cells, 0 at the silhouette."""
     inside = fill(_mouth_hull(roi, moved), roi.cells, roi.image.device)
-    skin = inside * (1 - lip_mask(roi, moved, _LIP_MARGIN)) * shrink(covered[None], roi.cell)[0]
+    skin = inside * (1 - lip_mask(roi, moved, _LIP_MARGIN)) * shown**4 * shrink(covered[None], roi.cell)[0]
     return colour_membrane(roi, over, covered, skin)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from heygem_daemon.lipsync.arrays import Float64
 from heygem_daemon.lipsync.atlas.draw_plan import DrawSpec
 from heygem_daemon.lipsync.atlas.store import Presenter
+from heygem_daemon.lipsync.geometry.drift import turned_weight
 from heygem_daemon.lipsync.geometry.pose import Face
 from heygem_daemon.lipsync.geometry.triangulation import triangulate
 from heygem_daemon.media.frame import Frame
@@ -36,13 +37,14 @@ class ReferenceCompositor:
         part = mouth_region(roi, image, moved)
         rows, columns = part.slices_in(roi)
         alpha = torch.zeros(roi.size, device=self._device)
-        image[:, rows, columns], alpha[rows, columns] = self._mouth(part, part.local(moved), spec, skin)
+        turned = turned_weight(face.angles[0])
+        image[:, rows, columns], alpha[rows, columns] = self._mouth(part, part.local(moved), spec, skin, turned)
         return frame.paste(roi.box, to_bgr(image, frame.space), changed_pixels(difference, alpha))  # type: ignore[arg-type]  # not rounded before
 
-    def _mouth(self, part: RoiTensor, moved: Float64, spec: DrawSpec, skin: Tensor) -> tuple[Tensor, Tensor]:
+    def _mouth(self, part: RoiTensor, moved: Float64, spec: DrawSpec, skin: Tensor, turned: float) -> tuple[Tensor, Tensor]:
         """Return the region with the mouth drawn, float32 [3, h, w], and its alpha [h, w]. skin: [3], its colour."""
         sources = [self._source_mouth(row, weight) for row, weight in spec.rows]
-        blended, alpha = composite(part, sources, moved, self._mesh, spec.strength)
+        blended, alpha = composite(part, sources, moved, self._mesh, spec.strength, turned)
         if spec.interior * spec.strength <= _LEAST_INTERIOR:
             return blended, alpha
         row = spec.interior_row
