@@ -9,7 +9,7 @@ from heygem_daemon.lipsync.arrays import Float32, Float64, Image
 from heygem_daemon.lipsync.imaging.kernels import kernel
 from heygem_daemon.lipsync.imaging.kernels.blend import mix_colour
 
-TONGUE: Final = 0.3
+TONGUE: Final = 0.6
 """How much of the colour of the tongue the painted interior has, at most."""
 LIP_EDGE: Final = 0.011
 """What is nearer to a lip of the source than this is not read: it is lip, and what is next to it is repeated. In IOD, as all below."""
