@@ -25,7 +25,7 @@ _CROSS_FADE: Final = (0.67, 0.33)
 _SHOWS_TEETH: Final = 0.03
 _SURELY_OPEN: Final = 0.05
 """Drawn opening, and that of the other source mouth, in IOD, from which nothing is cross-faded: teeth of two frames through each other, or
-between shut lips, are seen at once, a jump is not. The face mesh sees up to the second in closed full lips."""
+between shut lips, are seen sooner than a jump. The face mesh sees up to the second in closed full lips."""
 _INTERIOR_RATIO: Final = 0.6
 """Opening of the source mouth over that of the drawn one: below this the interior of another frame is shown, above it the source's own,
 as it is: nothing fits better to its lips."""
@@ -33,7 +33,7 @@ _INTERIOR_OPENING: Final = (0.008, 0.025)
 _INTERIOR_OFFSET: Final = 0.006
 """Drawn openings, in IOD, between which another interior is drawn at all; and what is added to both openings before they are compared."""
 _INTERIOR_SMOOTHING: Final = ((-2, 0.15), (-1, 0.25), (0, 0.35), (1, 0.25))
-"""Frames around the drawn one, and their votes whether another interior is shown: never two through each other."""
+"""Frames around the drawn one, and their votes whether another interior is shown: two are not mixed but while the lips part."""
 
 
 @dataclass(kw_only=True, eq=False)

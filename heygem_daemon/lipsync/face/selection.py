@@ -1,6 +1,6 @@
 """Select the presenter among the faces of a video, at its end: one person, who may be in some of its shots only.
 
-Until then the landmarks of all faces wait in a spool file, so that memory does not grow with the video.
+Until then the landmarks of all faces wait in a spool file; of each shot only its persons and some looks of them stay in memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -9,7 +9,7 @@ displacement  how the face moves, on a coarse grid; the maps that cv2.remap take
 transfer      where the pixels of another frame's mouth come from
 membrane      the colour correction of a mouth from another frame
 blend         mouths and interiors into the moved face; what changed into the frame
-interior      the painted interior of a mouth
+interior      where the interior of another frame's mouth is read, and the painted cavity
 """
 
 from collections.abc import Callable
